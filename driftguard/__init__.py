@@ -1,0 +1,3 @@
+"""DriftGuard keeps cloud infrastructure equal to git."""
+
+__version__ = "0.1.0"

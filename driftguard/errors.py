@@ -1,0 +1,54 @@
+"""Every error DriftGuard raises on purpose, grouped by who must act next.
+
+    DriftGuardError
+    ├── UsageError            operator: the command line or the configuration is wrong (exit 64, nothing was run)
+    ├── OperatorError         operator: the machine, the ledger, git or a credential is not in order (exit 1)
+    ├── EnvironmentFault      environment owner: one environment cannot be judged; the others go on
+    │   ├── TransientFault    nobody: the same call is expected to work later; the next pass retries
+    │   └── InitNeeded        nobody: the plan stage initialises again and repeats the call
+    └── SafetyRefusal         refused by a safety rule: nothing is wrong, but acting would be
+
+A message says what happened, where, what happens next and what to do. It never holds a secret.
+"""
+
+from __future__ import annotations
+
+from driftguard.model import ErrorKind
+
+
+class DriftGuardError(Exception):
+    """Base of all errors that carry a sentence for the reader."""
+
+
+class UsageError(DriftGuardError):
+    """Wrong usage or invalid configuration: nothing was run (exit code 64)."""
+
+
+class OperatorError(DriftGuardError):
+    """The run as a whole cannot proceed (exit code 1)."""
+
+
+class EnvironmentFault(DriftGuardError):
+    """One environment cannot be judged: its verdict is `unknown`.
+
+    Args:
+        kind: the contract's `error.kind`.
+        message: one clear sentence or two, without secrets.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class TransientFault(EnvironmentFault):
+    """Expected to pass by itself (a lock, throttling, a moved state): the next pass tries again."""
+
+
+class InitNeeded(EnvironmentFault):
+    """Terraform asks for another `init` of a directory that was thought to be ready."""
+
+
+class SafetyRefusal(DriftGuardError):
+    """A safety rule forbids the action; the world was left as it is."""

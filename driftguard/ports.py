@@ -1,0 +1,257 @@
+"""The outside things a pass needs, one small protocol each, named by need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from driftguard.model import (
+    Attempt,
+    AttemptState,
+    Baseline,
+    ChainFault,
+    Commit,
+    Entry,
+    EntryKind,
+    Lease,
+    ModuleSource,
+    ToolVersion,
+    TreeEntry,
+)
+
+
+class Clock(Protocol):
+    """The time. The only source of `now` in a pass."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+
+class Repository(Protocol):
+    """The git repository that is the single source of truth, read through a mirror of our own."""
+
+    def tree(self, commit: str) -> Mapping[str, TreeEntry]:
+        """Every file of a commit, by its path from the repository's root."""
+        ...
+
+    def read(self, object_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
+        """The contents of blobs, in the order asked for."""
+        ...
+
+    def worktree(self, commit: str) -> AbstractContextManager[Path]:
+        """A clean detached work tree at a commit, kept from pruning while the context is open."""
+        ...
+
+    def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:
+        """Commits after `base` up to `head` that touch one of `paths`, newest first; empty without a base."""
+        ...
+
+
+class HclReader(Protocol):
+    """Reads what the closure needs to know from Terraform source."""
+
+    def read(self, path: str, source: bytes) -> SourceFacts:
+        """Facts of one `.tf` or `.tf.json` file. Never raises for bad source: see `SourceFacts.exact`."""
+        ...
+
+
+class SourceFacts(Protocol):
+    """What one Terraform file says about other files.
+
+    `exact` is false when the file could not be parsed and the facts are a conservative guess.
+    """
+
+    @property
+    def modules(self) -> tuple[ModuleSource, ...]: ...
+
+    @property
+    def init_facts(self) -> str: ...
+
+    @property
+    def exact(self) -> bool: ...
+
+
+class Ledger(Protocol):
+    """The durable record: an append-only journal, and what follows from it."""
+
+    def key(self) -> bytes:
+        """The secret for keyed digests; created once and kept with the ledger."""
+        ...
+
+    def append(self, *entries: Entry) -> None:
+        """Append entries in one transaction, chained to what is there. Durable on return."""
+        ...
+
+    def entries(
+        self,
+        *,
+        environment: str | None = None,
+        kinds: Sequence[EntryKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Entries that match all that is given, oldest first; `limit` keeps the newest ones."""
+        ...
+
+    def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest entry of a kind for each environment."""
+        ...
+
+    def verify(self) -> tuple[ChainFault, ...]:
+        """Every place where the chain does not hold; empty for a sound ledger."""
+        ...
+
+    def baseline(self, environment: str) -> Baseline | None:
+        """The environment's baseline, or None before the first."""
+        ...
+
+    def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
+        """Replace the baseline and journal the move, in one transaction."""
+        ...
+
+
+class Leases(Protocol):
+    """Who may act on an environment; at most one holder at any time."""
+
+    def acquire(self, environment: str, holder: str, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Take or keep the lease; None while another holder's has not expired."""
+        ...
+
+    def renew(self, lease: Lease, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Extend a lease still held; None when it was lost."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back if it is still held; otherwise nothing."""
+        ...
+
+
+class Attempts(Protocol):
+    """Applies, recorded before their effect."""
+
+    def open(self, attempt: Attempt) -> bool:
+        """Record an attempt durably.
+
+        False when one with the same environment, commit, plan fingerprint and retry exists that is not void.
+        """
+        ...
+
+    def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
+        """Move an attempt to another state, merging `data`; journalled in the same transaction."""
+        ...
+
+    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts that were opened and never ended, oldest first."""
+        ...
+
+    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
+        """Attempts opened at or after `since`, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingDirectory:
+    """Where and how Terraform runs for one environment.
+
+    Attributes:
+        directory: the root module, in a work tree of ours.
+        data_dir: `TF_DATA_DIR`, kept between runs.
+        private: a folder (0700) for plan files and other secrets; it is gone when the environment is done.
+        environment: the whole process environment, built from an allow-list.
+        state_file: a private copy of a local state; None for a remote backend.
+        backend_config: values or files (relative to the root module) for `init`.
+        lock_committed: whether the provider lock file is part of the commit.
+    """
+
+    directory: Path
+    data_dir: Path
+    private: Path
+    environment: Mapping[str, str]
+    workspace: str = "default"
+    var_files: tuple[str, ...] = ()
+    backend_config: Mapping[str, str] | tuple[str, ...] = ()
+    timeout_seconds: float = 1200.0
+    state_file: Path | None = None
+    lock_committed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateIdentity:
+    """Which state it is (`lineage`) and how often it was written (`serial`); None and None before the first write."""
+
+    lineage: str | None
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where an initialised directory keeps its state: the backend's type and its plain settings."""
+
+    type: str
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDrift:
+    """One resource that the plan's event stream reported as changed outside."""
+
+    address: str
+    type: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRun:
+    """What one `terraform plan` gave: whether it would change anything, and the state it started from."""
+
+    changes: bool
+    drifted: tuple[StreamDrift, ...]
+    state: StateIdentity
+    seconds: float
+
+
+class Engine(Protocol):
+    """A Terraform-compatible program. Every method raises `EnvironmentFault` with the contract's kind on failure."""
+
+    def version(self) -> ToolVersion:
+        """What is run; asked once."""
+        ...
+
+    def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
+        """Run `init` if the data directory was not made ready for just this; gives the seconds it took.
+
+        Args:
+            closure_key: the closure's `init_key`.
+            force: run it in any case.
+        """
+        ...
+
+    def forget_secrets(self, work: WorkingDirectory) -> None:
+        """Delete what `init` recorded of the backend if it holds a credential; the next `prepare` inits again."""
+        ...
+
+    def backend(self, work: WorkingDirectory) -> Backend | None:
+        """The backend that `init` recorded; None where the configuration names none (local state)."""
+        ...
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        """Plan into a file, without a state lock unless a lock timeout is given."""
+        ...
+
+    def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
+        """A plan file as JSON text, and the seconds it took."""
+        ...
+
+    def state_identity(self, work: WorkingDirectory) -> StateIdentity:
+        """The state's identity now."""
+        ...
+
+    def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """Provider addresses and versions that `init` selected."""
+        ...

@@ -1,0 +1,170 @@
+"""Sealed values: they compare and digest, but print as redacted; `reveal` is the only way out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Any, Final
+
+import msgspec
+
+REDACTED: Final = "(sensitive)"
+
+
+class Marker:
+    """A value that is not a value: the attribute or object is absent, or known only after apply."""
+
+    __slots__ = ("word",)
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __repr__(self) -> str:
+        return self.word
+
+    def __reduce__(self) -> str:
+        return self.word.upper()
+
+
+ABSENT: Final = Marker("absent")
+PRESENT: Final = Marker("present")
+UNKNOWN: Final = Marker("unknown")
+
+
+class Sealed:
+    """One attribute's value (any JSON value, or a `Marker`) that cannot be printed by accident.
+
+    `secret` is true when Terraform marks the value as sensitive. Equality is equality of the JSON
+    values; `repr`, `str` and `format` never show them.
+    """
+
+    __slots__ = ("_value", "secret")
+
+    def __init__(self, value: Any, *, secret: bool = False) -> None:
+        self._value = value
+        self.secret = secret
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sealed) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(_canonical(self._value))
+
+    def __repr__(self) -> str:
+        return f"Sealed({REDACTED})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a sealed value cannot be pickled")
+
+    def digest(self, key: bytes) -> str:
+        """Keyed digest (HMAC-SHA-256, hex) of the canonical JSON text; equal values, equal digests."""
+        return hmac.new(key, _canonical(self._value), hashlib.sha256).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    if isinstance(value, Marker):
+        return b"\x00" + value.word.encode()
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest(key: bytes, parts: Any) -> str:
+    """Keyed digest (HMAC-SHA-256, hex) of a JSON value, independent of the order of object keys."""
+    return hmac.new(key, _canonical(parts), hashlib.sha256).hexdigest()
+
+
+# Names of attributes whose values are treated as credentials although the provider does not mark them.
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[_\-.])(?:pass(?:wd|word|phrase)?|secret|token|api_?key|access_?key|private_?key|credentials?"
+    r"|auth|connection_string|client_secret|secret_key|master_password|session_token|bearer|signature|encryption_key)"
+    r"(?:$|[_\-.0-9\[])"
+)
+_SECRET_NAME_PLAIN = re.compile(
+    r"(?i)password|passwd|passphrase|apikey|accesskey|privatekey|clientsecret|secretkey|secretaccesskey|authtoken"
+    r"|connectionstring"
+)
+# Attributes with such a name that only point at a secret or describe one.
+_NOT_SECRET_NAME = re.compile(
+    r"(?i)(?:_arn|_id|_ids|_name|_names|_version|_enabled|_length|_policy|_type|_ttl|_days|_rotation|_required"
+    r"|_specs?|_algorithm|_usage|_status)$"
+)
+_SECRET_VALUE = re.compile(
+    r"(?:"
+    r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_\-]{16,}"
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"
+    r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]+"
+    r"|sk_(?:live|test)_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_\-]{20,}"
+    r"|AIza[0-9A-Za-z_\-]{35}|ya29\.[0-9A-Za-z_\-]{20,}|hv[sb]\.[A-Za-z0-9_\-]{20,}|npm_[A-Za-z0-9]{30,}"
+    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|[a-zA-Z][a-zA-Z0-9+.\-]*://[^/\s:@\"']*:[^/\s@\"']+@"
+    r"|(?i:\b(?:password|passwd|pwd|secret|token|api_?key|accountkey|access_?key)\s*[=:]\s*[^\s;,&\"']{4,})"
+    r"|(?i:\bbearer\s+[A-Za-z0-9_\-.=]{16,})"
+    r")"
+)
+# Credentials in a URL's userinfo, with or without a password part; kept apart because plain
+# `user@host` without a scheme is an ordinary e-mail address or SSH remote.
+_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<userinfo>[^/\s@\"']+)@")
+
+
+def looks_secret(path: str, value: Any) -> bool:
+    """Whether an attribute holds a credential, judged by its path and by the shapes of its strings."""
+    last = re.sub(r"\[[^\]]*\]", "", path).rsplit(".", 1)[-1]
+    if value in (None, "", True, False) or isinstance(value, Marker):
+        return False
+    if not _NOT_SECRET_NAME.search(last) and (_SECRET_NAME.search(last) or _SECRET_NAME_PLAIN.search(last)):
+        return True
+    if isinstance(value, str):
+        return _SECRET_VALUE.search(value) is not None
+    return False
+
+
+def reveal(sealed: Sealed, path: str = "") -> Any:
+    """The printable form of a sealed value: the one place where sealed values are unwrapped for output.
+
+    A value that Terraform marks as sensitive is `"(sensitive)"` as a whole. In others, every leaf that
+    looks like a credential (by its name or its shape) is replaced, at any depth.
+    """
+    if sealed.secret:
+        return REDACTED
+    return _redact(path, sealed._value)
+
+
+def _redact(path: str, value: Any) -> Any:
+    if isinstance(value, Marker):
+        return None if value is UNKNOWN else value.word
+    if looks_secret(path, value):
+        return REDACTED
+    if isinstance(value, dict):
+        pair_name = value.get("name", value.get("key"))
+        redacted = {}
+        for key, item in value.items():
+            named = f"{path}.{pair_name}" if key == "value" and isinstance(pair_name, str) else f"{path}.{key}"
+            redacted[key] = _redact(named, item)
+        return redacted
+    if isinstance(value, list):
+        return [_redact(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, str) and value[:1] in "{[":
+        return _redact_json_text(path, value)
+    return value
+
+
+def _redact_json_text(path: str, text: str) -> str:
+    try:
+        decoded = msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return text
+    redacted = _redact(path, decoded)
+    return text if redacted == decoded else msgspec.json.encode(redacted).decode()
+
+
+def mask(text: str) -> str:
+    """Free text (a log line, a diagnostic, a URL) with every credential shape replaced."""
+    text = _USERINFO.sub(lambda m: f"{m['scheme']}{REDACTED}@", text)
+    return _SECRET_VALUE.sub(REDACTED, text)
