@@ -1,0 +1,55 @@
+"""driftguard.yaml: read, check, explain; the only reader of the process's environment variables."""
+
+from __future__ import annotations
+
+from driftguard.config.models import (
+    Approval,
+    Aws,
+    Backoff,
+    Flapping,
+    IgnoreRule,
+    LedgerSettings,
+    Limits,
+    Policy,
+    Suspended,
+    Terraform,
+    Window,
+)
+from driftguard.config.schema import json_schema, reference
+from driftguard.config.settings import EnvironmentSettings, Find, Settings, load
+from driftguard.config.surroundings import (
+    Directories,
+    directories,
+    missing_variables,
+    surroundings,
+    terraform_environment,
+)
+from driftguard.config.template import template
+from driftguard.config.values import duration_text
+
+__all__ = [
+    "Approval",
+    "Aws",
+    "Backoff",
+    "Directories",
+    "EnvironmentSettings",
+    "Find",
+    "Flapping",
+    "IgnoreRule",
+    "LedgerSettings",
+    "Limits",
+    "Policy",
+    "Settings",
+    "Suspended",
+    "Terraform",
+    "Window",
+    "directories",
+    "duration_text",
+    "json_schema",
+    "load",
+    "missing_variables",
+    "reference",
+    "surroundings",
+    "template",
+    "terraform_environment",
+]

@@ -1,0 +1,78 @@
+"""The first `driftguard.yaml`, written by `driftguard init` from what stands in the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from posixpath import dirname
+
+from driftguard.config.values import is_glob
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _paths(directories: Sequence[str]) -> list[str]:
+    """Globs for directories that share a parent; the plain path for one that stands alone or at the top."""
+    siblings: dict[str, list[str]] = {}
+    for directory in sorted(set(directories)):
+        siblings.setdefault(dirname(directory), []).append(directory)
+    paths = []
+    for parent, found in siblings.items():
+        together = parent and len(found) > 1 and not is_glob(parent)
+        paths.extend([f"{parent}/*"] if together else found)
+    return paths
+
+
+def template(directories: Sequence[str]) -> str:
+    """A commented configuration that behaves like none at all, but for where the environments are.
+
+    Args:
+        directories: the root modules found, from the repository's root. With all of them directly under
+            `environments/`, or none, the default stays.
+    """
+    outside = any(dirname(directory) != "environments" for directory in directories)
+    lines = [f"  - path: {_quoted(path)}" for path in (_paths(directories) if outside else ["environments/*"])]
+    written = ["environments:", *lines] if outside else [f"# {line}" for line in ["environments:", *lines]]
+    return _HEAD + "\n".join(written) + "\n" + _REST
+
+
+_HEAD = """\
+# What DriftGuard does with this repository. Every key is optional; a commented key shows its default
+# or an example. DriftGuard reads this file from the tracked commit, not from the work tree.
+version: 1
+
+# Where the environments are: each directory that matches is one Terraform root module.
+"""
+
+_REST = """\
+#     exclude: ["environments/sandbox-*"]
+#   - path: environments/prod          # overrides the top level; later entries win
+#     workspace: eu
+#     var_files: [eu.tfvars]           # relative to the environment's directory
+#     backend_config: {key: prod/terraform.tfstate}
+#     env: [AWS_PROFILE]               # names of further variables that Terraform may see
+#     extra_files: ["policies/*.json"] # from the repository's root
+#     timeout: 30m
+#     policy: {pending: alert}
+
+# terraform: {binary: auto}            # auto | embedded | a name on PATH | an absolute path
+# concurrency: auto                    # or a number
+
+# Differences that count as noise. A delete or a replace is never hidden.
+# ignore:
+#   - {address: "module.app.aws_ecs_service.*", path: desired_count, reason: autoscaled, until: 2027-01-31}
+
+# What is done about a verdict. As it stands: tell, and change nothing.
+# policy:
+#   pending: alert                     # alert | apply | propose
+#   drift: alert                       # alert | revert | propose
+#   input: alert                       # alert | apply | propose
+#   approval: {require: merged}        # merged | signed (signers: FILE) | reviewed (approvals: 1)
+#   limits: {changes: 50, destroys: 0, replaces: 0, share: 50%}
+#   protect: ["aws_db_instance.*"]     # never destroyed or replaced automatically
+#   windows: [{allow: "0 9 * * mon-fri", for: 8h, zone: Europe/Berlin}]
+#   suspended: {reason: "migration", until: 2026-12-01}
+
+# ledger: {url_env: DRIFTGUARD_LEDGER} # a variable that holds postgresql://…; without it a file of this user
+"""
