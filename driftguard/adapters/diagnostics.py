@@ -1,0 +1,92 @@
+"""Terraform's JSON diagnostics, translated once into the contract's error kinds."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from driftguard.adapters.process import Completed
+from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
+from driftguard.model import ErrorKind
+from driftguard.sealed import mask
+
+_LONGEST_MESSAGE = 1500
+_MOST_KEPT = 50
+
+# Matched against a diagnostic's summary and detail: providers put the cloud's error code nowhere else.
+_LOCKED = re.compile(r"acquiring the state lock|state lock|ConditionalCheckFailedException.*lock|already locked", re.I)
+_THROTTLED = re.compile(
+    r"Throttl|RequestLimitExceeded|TooManyRequests|Rate exceeded|SlowDown|RequestThrottled|StatusCode: 429"
+)
+_DENIED = re.compile(
+    r"AccessDenied|Access Denied|UnauthorizedOperation|AuthFailure|Unauthorized|Forbidden|not authorized"
+    r"|InvalidClientTokenId|ExpiredToken|SignatureDoesNotMatch|UnrecognizedClient|InvalidAccessKeyId"
+    r"|StatusCode: 40[13]|no valid credential|No valid credential|NoCredentialProviders|AuthorizationFailed"
+    r"|PermissionDenied|AuthorizationError",
+)
+_NEEDS_INIT = re.compile(
+    r"Backend initialization required|Module not installed|Required plugins are not installed"
+    r"|Inconsistent dependency lock file|Missing required provider|Initialization required"
+    r"|Module source has changed|Module version requirements have changed|Module manifest|Could not load plugin"
+    r"|Provider requirements cannot be satisfied|Failed to read module manifest|HCP Terraform initialization required"
+)
+
+
+class Diagnostics:
+    """Collects the error diagnostics of one command's JSON lines."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.other: list[str] = []
+
+    def feed(self, line: bytes) -> None:
+        """Take one line of standard output; what is not JSON is kept for the message of last resort."""
+        try:
+            message = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            if line.strip() and len(self.other) < _MOST_KEPT:
+                self.other.append(line.decode(errors="replace"))
+            return
+        diagnostic = message.get("diagnostic") if isinstance(message, dict) else None
+        if isinstance(diagnostic, dict) and diagnostic.get("severity") == "error" and len(self.errors) < _MOST_KEPT:
+            self.errors.append(_sentence(diagnostic))
+
+    @property
+    def asks_for_init(self) -> bool:
+        return any(_NEEDS_INIT.search(error) for error in self.errors)
+
+
+def fault_from(
+    kind: ErrorKind, command: str, done: Completed, diagnostics: Diagnostics, timeout_seconds: float
+) -> EnvironmentFault:
+    """The fault that a failed command amounts to."""
+    if done.interrupted:
+        return TransientFault(ErrorKind.INTERRUPTED, f"`{command}` was interrupted; the next run looks again.")
+    if done.timed_out:
+        return TransientFault(
+            ErrorKind.TIMEOUT,
+            f"`{command}` did not finish within {timeout_seconds:g} seconds and was stopped. "
+            "If it needs longer, raise `timeout` for this environment in driftguard.yaml.",
+        )
+    text = mask(" | ".join(diagnostics.errors) or done.stderr.strip() or " ".join(diagnostics.other[-5:]))
+    if len(text) > _LONGEST_MESSAGE:
+        text = text[:_LONGEST_MESSAGE] + " …"
+    message = f"`{command}` failed with exit code {done.code}: {text or 'it said nothing.'}"
+    if diagnostics.asks_for_init:
+        return InitNeeded(kind, message)
+    for pattern, precise in ((_LOCKED, ErrorKind.LOCKED), (_THROTTLED, ErrorKind.THROTTLED)):
+        if pattern.search(text):
+            return TransientFault(precise, message)
+    return EnvironmentFault(ErrorKind.DENIED if _DENIED.search(text) else kind, message)
+
+
+def _sentence(diagnostic: dict[str, object]) -> str:
+    summary = str(diagnostic.get("summary", "")).strip()
+    detail = " ".join(str(diagnostic.get("detail", "")).split())
+    address = diagnostic.get("address")
+    where = f"{address}: " if address else ""
+    span = diagnostic.get("range")
+    if not address and isinstance(span, dict) and isinstance(span.get("start"), dict):
+        where = f"{span.get('filename')}:{span['start'].get('line')}: "
+    return f"{where}{summary}{': ' if detail else ''}{detail}"

@@ -1,0 +1,79 @@
+"""Folders of our own: data that is kept between runs, and private folders that are gone after each."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from driftguard.adapters.filelock import locked
+from driftguard.adapters.process import Stop
+
+
+class RunFolders:
+    """The folders of one run below a cache folder.
+
+    Private folders (0700) hold plan files; they are deleted when an environment is done. Those that a killed run left
+    behind are deleted when the next run starts: a lock held by each living run tells which they are.
+    """
+
+    def __init__(self, cache: Path, run_id: str, stop: Stop) -> None:
+        self._cache, self._stop = cache, stop
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        runs = cache / "private"
+        runs.mkdir(exist_ok=True, mode=0o700)
+        _delete_abandoned(runs)
+        self._lock = os.open(runs / f"{run_id}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._private = runs / run_id
+        self._private.mkdir(mode=0o700)
+
+    def close(self) -> None:
+        """Delete what is private to this run."""
+        shutil.rmtree(self._private, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._private.with_name(f"{self._private.name}.lock").unlink()
+        os.close(self._lock)
+
+    @contextmanager
+    def occupy(self, repository: str, environment: str) -> Iterator[tuple[Path, Path]]:
+        """An environment's data folder, held against other runs, and a private folder for the time of the context."""
+        slug = folder_name(environment)
+        data = self._cache / "data" / folder_name(repository) / slug
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private = self._private / slug
+        with locked(data / "lock", stop=self._stop):
+            private.mkdir(mode=0o700)
+            try:
+                yield data, private
+            finally:
+                shutil.rmtree(private, ignore_errors=True)
+
+
+def folder_name(text: str) -> str:
+    """A short name for a folder that is readable and distinct for distinct texts."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", text)[-40:].strip("-.")
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _delete_abandoned(runs: Path) -> None:
+    for lock in runs.glob("*.lock"):
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,44 @@
+"""How many environments this machine can take at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+# An AWS provider takes 0.2 to 0.7 GiB while it plans.
+_BYTES_FOR_ONE = 700 * 2**20
+
+
+def environments_at_a_time() -> int:
+    """As many as there are processors for, and memory, whichever is less; at least one."""
+    return max(1, min(_processors(), _free_memory_bytes() // _BYTES_FOR_ONE))
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _free_memory_bytes() -> int:
+    free = [_cgroup_free_bytes(), _meminfo_available_bytes()]
+    known = [amount for amount in free if amount is not None]
+    return min(known) if known else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _meminfo_available_bytes() -> int | None:
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def _cgroup_free_bytes() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (folder / "memory.max").read_text().strip(), (folder / "memory.current").read_text().strip()
+    except OSError:
+        return None
+    return None if limit == "max" else max(0, int(limit) - int(used))

