@@ -1,0 +1,27 @@
+"""The ledger in a SQL database (SQLAlchemy): SQLite by default, PostgreSQL where many share it."""
+
+from __future__ import annotations
+
+from driftguard.adapters.sql.attempts import SqlAttempts
+from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.leases import SqlLeases
+from driftguard.adapters.sql.ledger import SqlLedger
+
+__all__ = ["SqlAttempts", "SqlLeases", "SqlLedger", "open_ledger"]
+
+
+def open_ledger(url: str, *, wait_seconds: float = 30.0) -> SqlLedger:
+    """Open a ledger, creating the SQLite file (0600) and bringing the schema up to date where needed.
+
+    The result serves any number of threads, and other processes may have the same ledger open.
+
+    Args:
+        url: `sqlite:///path` (relative to the working directory), `sqlite:////absolute/path` or
+            `postgresql://[user[:password]@]host[:port]/database[?option=value]`.
+        wait_seconds: how long any call waits for other writers before it raises OperatorError.
+
+    Raises:
+        UsageError: the URL is none of those.
+        OperatorError: the database cannot be opened, its driver is missing, or its schema is newer than this code.
+    """
+    return SqlLedger(Database(url, wait_seconds=wait_seconds))

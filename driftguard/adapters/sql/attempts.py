@@ -1,0 +1,144 @@
+"""The attempts port on a SQL database: applies, recorded before their effect and at most once each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, insert, select, update
+
+from driftguard.adapters.sql import journal
+from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.schema import ATTEMPTS, canonical, moment, stamp
+from driftguard.errors import SafetyRefusal
+from driftguard.model import Attempt, AttemptState, Entry, EntryKind
+
+_UNFINISHED: Final = (AttemptState.OPEN, AttemptState.APPLYING)
+# What each unfinished state may become. An attempt that began to apply cannot be void: void frees its key.
+_NEXT: Final[Mapping[AttemptState, frozenset[AttemptState]]] = {
+    AttemptState.OPEN: frozenset(AttemptState),
+    AttemptState.APPLYING: frozenset({AttemptState.APPLYING, AttemptState.SUCCEEDED, AttemptState.FAILED}),
+}
+
+
+class SqlAttempts:
+    """Implements `ports.Attempts`; every change is journalled in the same transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, attempt: Attempt) -> bool:
+        """Record an attempt durably, journalled as ATTEMPT_OPENED at `opened_at`.
+
+        False, with nothing recorded, when one with the same environment, commit, plan fingerprint and retry
+        exists that is not void, or one with the same id.
+        """
+        same_key = (
+            (ATTEMPTS.c.environment == attempt.environment)
+            & (ATTEMPTS.c.commit_sha == attempt.commit)
+            & (ATTEMPTS.c.plan_fingerprint == attempt.plan_fingerprint)
+            & (ATTEMPTS.c.retry == attempt.retry)
+            & (ATTEMPTS.c.state != AttemptState.VOID.value)
+        )
+        with self._database.writing() as connection:
+            # Writers take turns, so this cannot race; the unique index stands behind it all the same.
+            if connection.execute(select(ATTEMPTS.c.id).where(same_key | (ATTEMPTS.c.id == attempt.id))).first():
+                return False
+            opened = replace(attempt, state=AttemptState.OPEN, finished_at=None)
+            sequence = journal.append(
+                connection, _entry(EntryKind.ATTEMPT_OPENED, opened, opened.opened_at, opened.data)
+            )
+            connection.execute(insert(ATTEMPTS).values(sequence=sequence, **_columns(opened)))
+        return True
+
+    def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
+        """Move an attempt to another state, merging `data` into what is stored; journalled in the same transaction.
+
+        The journal entry carries `attempt.run_id` and only the new `data`. Open goes anywhere, applying to
+        applying, succeeded or failed; an end is final.
+
+        Raises:
+            SafetyRefusal: the attempt has ended already, recorded by another process.
+            ValueError: no such attempt, or a step that does not exist.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt.id)).first()
+            if row is None:
+                raise ValueError(f"attempt {attempt.id} was never opened")
+            stored = _attempt(row)
+            if stored.state not in _NEXT:
+                raise SafetyRefusal(
+                    f"The apply of {stored.environment} (attempt {stored.id}) was already recorded as {stored.state} "
+                    f"by another process, so it is not recorded as {state}; the next pass plans again."
+                )
+            if state not in _NEXT[stored.state]:
+                raise ValueError(f"attempt {stored.id} cannot go from {stored.state} to {state}")
+            ended = state not in _UNFINISHED
+            moved = replace(stored, state=state, finished_at=at if ended else None, data={**stored.data, **data})
+            kind = EntryKind.ATTEMPT_FINISHED if ended else EntryKind.ATTEMPT_PROGRESS
+            journal.append(connection, _entry(kind, replace(moved, run_id=attempt.run_id), at, data))
+            connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == stored.id).values(_columns(moved)))
+        return moved
+
+    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts that were opened and never ended, oldest first."""
+        return self._select(
+            ATTEMPTS.c.environment == environment, ATTEMPTS.c.state.in_([state.value for state in _UNFINISHED])
+        )
+
+    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
+        """Attempts opened at or after `since`, oldest first (in the order they were recorded)."""
+        return self._select(ATTEMPTS.c.environment == environment, ATTEMPTS.c.opened_at >= stamp(since))
+
+    def _select(self, *conditions: ColumnElement[bool]) -> tuple[Attempt, ...]:
+        query = select(ATTEMPTS).where(*conditions).order_by(ATTEMPTS.c.sequence)
+        with self._database.reading() as connection:
+            return tuple(_attempt(row) for row in connection.execute(query))
+
+
+def _entry(kind: EntryKind, attempt: Attempt, at: datetime, data: Mapping[str, object]) -> Entry:
+    facts = {
+        "attempt": attempt.id,
+        "state": attempt.state.value,
+        "commit": attempt.commit,
+        "plan_fingerprint": attempt.plan_fingerprint,
+        "drift_fingerprint": attempt.drift_fingerprint,
+        "retry": attempt.retry,
+        "data": dict(data),
+    }
+    return Entry(kind, at, attempt.run_id, attempt.environment, facts)
+
+
+def _columns(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "id": attempt.id,
+        "environment": attempt.environment,
+        "commit_sha": attempt.commit,
+        "plan_fingerprint": attempt.plan_fingerprint,
+        "retry": attempt.retry,
+        "drift_fingerprint": attempt.drift_fingerprint,
+        "run_id": attempt.run_id,
+        "state": attempt.state.value,
+        "opened_at": stamp(attempt.opened_at),
+        "finished_at": None if attempt.finished_at is None else stamp(attempt.finished_at),
+        "data": canonical(dict(attempt.data)),
+    }
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(
+        id=row.id,
+        environment=row.environment,
+        commit=row.commit_sha,
+        plan_fingerprint=row.plan_fingerprint,
+        drift_fingerprint=row.drift_fingerprint,
+        run_id=row.run_id,
+        state=AttemptState(row.state),
+        opened_at=moment(row.opened_at),
+        finished_at=None if row.finished_at is None else moment(row.finished_at),
+        data=json.loads(row.data),
+        retry=row.retry,
+    )

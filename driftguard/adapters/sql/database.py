@@ -1,0 +1,219 @@
+"""Connections and transactions of the ledger's database: one writer at a time, errors as one sentence."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.sql import column
+
+from driftguard.adapters.sql.faults import operator_error
+from driftguard.adapters.sql.schema import REVISIONS, VERSION_TABLE
+from driftguard.errors import OperatorError, UsageError
+
+# The advisory lock all writers of one PostgreSQL database share; the value is "driftgua" in ASCII.
+_WRITER_LOCK: Final = 0x6472696674677561
+
+
+class Database:
+    """An open database with the current schema.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://…`.
+        wait_seconds: how long to wait for another writer before giving up.
+
+    Raises:
+        UsageError: the URL is not one of those.
+        OperatorError: the database cannot be opened, or is newer than this code.
+    """
+
+    def __init__(self, url: str, *, wait_seconds: float) -> None:
+        self._url = _parse(url)
+        self._wait_seconds = wait_seconds
+        self._writer = threading.Lock()
+        self.name = _name(self._url)
+        self.sqlite = self._url.get_backend_name() == "sqlite"
+        if self.sqlite:
+            _create_private_file(Path(self._url.database or ""), self.name)
+        self._engine = self._connectable()
+        try:
+            with self._translated():
+                if self.sqlite:
+                    self._enter_wal_mode()
+            self._bring_up_to_date()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Close every connection; the object is of no use afterwards."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the database throughout."""
+        with self._translated(), self._engine.connect() as connection:
+            if not self.sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """The only writing transaction of all threads and processes; durable when the block ends, undone on error."""
+        if not self._writer.acquire(timeout=self._wait_seconds):
+            raise OperatorError(
+                f"The ledger {self.name} was not free for {self._wait_seconds:g} s, so nothing was recorded. "
+                "Run again when the other work is done."
+            )
+        try:
+            with self._translated(), self._engine.connect() as connection:
+                connection.execution_options(driftguard_writes=True)
+                with connection.begin():
+                    if not self.sqlite:
+                        connection.execute(
+                            text("SELECT set_config('lock_timeout', :wait, true)"),
+                            {"wait": f"{max(1, round(self._wait_seconds * 1000))}ms"},
+                        )
+                        # An attempt that a server forgets in a crash would be applied twice.
+                        connection.execute(
+                            text(
+                                "SELECT set_config('synchronous_commit', 'on', true)"
+                                " WHERE current_setting('synchronous_commit') = 'off'"
+                            )
+                        )
+                        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK})
+                    yield connection
+        finally:
+            self._writer.release()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise operator_error(error, self._url, self.name, self._wait_seconds) from None
+
+    def _connectable(self) -> Engine:
+        try:
+            if self.sqlite:
+                engine = create_engine(
+                    self._url, connect_args={"timeout": self._wait_seconds}, hide_parameters=True, max_overflow=-1
+                )
+                event.listen(engine, "connect", _prepare_sqlite)
+                event.listen(engine, "begin", _begin_sqlite)
+                return engine
+            # No prepared statements: they break behind a connection pooler such as PgBouncer.
+            return create_engine(
+                self._url,
+                connect_args={"prepare_threshold": None, "connect_timeout": 10, "application_name": "driftguard"},
+                isolation_level="READ COMMITTED",
+                pool_pre_ping=True,
+                hide_parameters=True,
+                max_overflow=-1,
+            )
+        except ImportError:
+            raise OperatorError(
+                f"The ledger {self.name} needs the PostgreSQL driver, which is not installed. "
+                "Run: pip install 'driftguard[postgres]'"
+            ) from None
+
+    def _enter_wal_mode(self) -> None:
+        # Changing the journal mode does not wait for other connections by itself. See
+        # https://www.sqlite.org/wal.html: the mode stays with the file, so this is a query from the second time on.
+        deadline = time.monotonic() + self._wait_seconds
+        while True:
+            try:
+                with closing(self._engine.raw_connection()) as connection:
+                    connection.cursor().execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() > deadline:
+                    raise DBAPIError(None, None, error) from None
+            time.sleep(0.02)
+
+    def _bring_up_to_date(self) -> None:
+        with self.reading() as connection:
+            found = self._revision(connection)
+        if found == REVISIONS[-1]:
+            return
+        with self.writing() as connection:
+            found = self._revision(connection)
+            if found == REVISIONS[-1]:
+                return
+            if found is not None and found not in REVISIONS:
+                raise OperatorError(
+                    f"The ledger {self.name} has schema {found}, written by a newer DriftGuard than this one, which "
+                    f"knows schemas up to {REVISIONS[-1]}; it was left as it is. Upgrade driftguard on this machine."
+                )
+            # Alembic takes long to import, and most runs find a current schema.
+            from driftguard.adapters.sql.migrate import upgrade
+
+            upgrade(connection)
+
+    def _revision(self, connection: Connection) -> str | None:
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        found = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+        return None if found is None else str(found)
+
+
+def _parse(url: str) -> URL:
+    expected = "Set ledger.url to sqlite:///PATH or postgresql://HOST/DATABASE."
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not shown: what cannot be parsed cannot be cleaned of its password either.
+        raise UsageError(f"The ledger's URL cannot be read; nothing was run. {expected}") from None
+    scheme = parsed.drivername
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if scheme != "sqlite":
+        raise UsageError(f"A ledger of kind {scheme} is not supported; nothing was run. {expected}")
+    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+        raise UsageError(f"The ledger's SQLite URL names no file; nothing was run. {expected}")
+    path = Path(parsed.database).expanduser().absolute()
+    return URL.create("sqlite", database=str(path))
+
+
+def _name(url: URL) -> str:
+    """What messages call the database: never its user, password or options."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    port = f":{url.port}" if url.port else ""
+    return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
+
+
+def _create_private_file(path: Path, name: str) -> None:
+    # SQLite gives -wal and -shm the mode of the database file, so the file must exist before SQLite creates it.
+    # A file that exists is not opened here: closing it would drop the locks other connections of this process hold.
+    try:
+        missing = [parent for parent in path.parents if not parent.exists()]
+        for parent in reversed(missing):
+            parent.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise OperatorError(
+            f"The ledger {name} cannot be opened ({error.strerror}), so nothing was run. "
+            "Make it readable and writable for this user, or set ledger.url to another file."
+        ) from None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own guesses about when a transaction starts are turned off; `_begin_sqlite` says it.
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("driftguard_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

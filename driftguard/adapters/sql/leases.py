@@ -1,0 +1,74 @@
+"""The leases port on a SQL database: at most one holder for an environment, judged by the caller's clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.schema import LEASES, moment, stamp
+from driftguard.model import Lease
+
+
+class SqlLeases:
+    """Implements `ports.Leases`.
+
+    A lease is over from the moment `now >= expires_at`. Extending never shortens it, so a clock that goes
+    backwards cannot hand an environment to a second holder. The ledger's writer lock makes each call atomic.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def acquire(self, environment: str, holder: str, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Take or keep the lease; None while another holder's has not expired."""
+        asked = _expiry(now, ttl_seconds)
+        with self._database.writing() as connection:
+            current = _current(connection, environment)
+            if current is None:
+                connection.execute(insert(LEASES).values(environment=environment, holder=holder, expires_at=asked))
+                return Lease(environment, holder, moment(asked))
+            if current.holder == holder:
+                return _extend(connection, current, asked)
+            if current.expires_at > now:
+                return None
+            taken = update(LEASES).where(LEASES.c.environment == environment, LEASES.c.holder == current.holder)
+            connection.execute(taken.values(holder=holder, expires_at=asked))
+            return Lease(environment, holder, moment(asked))
+
+    def renew(self, lease: Lease, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Extend a lease still held; None when another holder has taken it or it was released.
+
+        A lease that expired and that nobody took is still held: nobody else acted in between.
+        """
+        asked = _expiry(now, ttl_seconds)
+        with self._database.writing() as connection:
+            current = _current(connection, lease.environment)
+            if current is None or current.holder != lease.holder:
+                return None
+            return _extend(connection, current, asked)
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back if it is still held; otherwise nothing."""
+        with self._database.writing() as connection:
+            connection.execute(
+                delete(LEASES).where(LEASES.c.environment == lease.environment, LEASES.c.holder == lease.holder)
+            )
+
+
+def _expiry(now: datetime, ttl_seconds: float) -> str:
+    if ttl_seconds <= 0:
+        raise ValueError(f"a lease must last longer than {ttl_seconds} seconds")
+    return stamp(now + timedelta(seconds=ttl_seconds))
+
+
+def _current(connection: Connection, environment: str) -> Lease | None:
+    row = connection.execute(select(LEASES).where(LEASES.c.environment == environment)).first()
+    return None if row is None else Lease(row.environment, row.holder, moment(row.expires_at))
+
+
+def _extend(connection: Connection, current: Lease, asked: str) -> Lease:
+    expires_at = max(asked, stamp(current.expires_at))
+    connection.execute(update(LEASES).where(LEASES.c.environment == current.environment).values(expires_at=expires_at))
+    return Lease(current.environment, current.holder, moment(expires_at))

@@ -1,0 +1,115 @@
+"""The ledger port on a SQL database: the journal, baselines and the digest key."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import func, insert, select
+
+from driftguard.adapters.sql import journal
+from driftguard.adapters.sql.attempts import SqlAttempts
+from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.leases import SqlLeases
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS, stamp
+from driftguard.model import Baseline, ChainFault, Entry, EntryKind
+
+_KEY_BYTES = 32
+
+
+class SqlLedger:
+    """Implements `ports.Ledger`; `leases` and `attempts` implement their ports on the same database.
+
+    Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment
+    without a time zone.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._key: bytes | None = None
+        self.leases = SqlLeases(database)
+        self.attempts = SqlAttempts(database)
+
+    def close(self) -> None:
+        """Close every connection to the database."""
+        self._database.close()
+
+    def key(self) -> bytes:
+        """The secret for keyed digests (32 random bytes), the same for everyone who shares the ledger."""
+        if self._key is None:
+            query = select(SECRETS.c.value).where(SECRETS.c.name == "digest_key")
+            with self._database.reading() as connection:
+                found = connection.execute(query).scalar()
+            if found is None:
+                with self._database.writing() as connection:
+                    found = connection.execute(query).scalar()
+                    if found is None:
+                        found = secrets.token_bytes(_KEY_BYTES)
+                        connection.execute(insert(SECRETS).values(name="digest_key", value=found))
+            self._key = bytes(found)
+        return self._key
+
+    def append(self, *entries: Entry) -> None:
+        """Append entries in one transaction, chained to what is there. Durable on return."""
+        with self._database.writing() as connection:
+            journal.append(connection, *entries)
+
+    def entries(
+        self,
+        *,
+        environment: str | None = None,
+        kinds: Sequence[EntryKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Entries that match all that is given, in the order they were written; `limit` keeps the newest ones.
+
+        `since` and `until` are both inclusive.
+        """
+        query = select(ENTRIES).order_by(ENTRIES.c.sequence.desc())
+        if environment is not None:
+            query = query.where(ENTRIES.c.environment == environment)
+        if kinds:
+            query = query.where(ENTRIES.c.kind.in_([kind.value for kind in kinds]))
+        if since is not None:
+            query = query.where(ENTRIES.c.at >= stamp(since))
+        if until is not None:
+            query = query.where(ENTRIES.c.at <= stamp(until))
+        if limit is not None:
+            query = query.limit(limit)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(journal.to_entry(row) for row in reversed(rows))
+
+    def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest entry of a kind for each environment, `until` inclusive."""
+        candidates = ENTRIES.alias()
+        newest = (
+            select(func.max(candidates.c.sequence))
+            .where(candidates.c.kind == kind.value, candidates.c.environment == ENVIRONMENTS.c.name)
+            .correlate(ENVIRONMENTS)
+        )
+        if until is not None:
+            newest = newest.where(candidates.c.at <= stamp(until))
+        query = select(ENTRIES).join_from(ENVIRONMENTS, ENTRIES, ENTRIES.c.sequence == newest.scalar_subquery())
+        with self._database.reading() as connection:
+            entries = [journal.to_entry(row) for row in connection.execute(query)]
+        return {str(entry.environment): entry for entry in entries}
+
+    def verify(self) -> tuple[ChainFault, ...]:
+        """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
+        with self._database.reading() as connection:
+            return tuple(journal.check(connection))
+
+    def baseline(self, environment: str) -> Baseline | None:
+        """The environment's baseline, or None before the first: what the newest move in the journal says."""
+        moves = self.entries(environment=environment, kinds=[EntryKind.BASELINE_MOVED], limit=1)
+        return msgspec.convert(moves[0].data, Baseline) if moves else None
+
+    def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
+        """Replace the baseline: journal the move, whose `data` holds the fields of `Baseline`."""
+        data = {**msgspec.to_builtins(baseline), "at": stamp(baseline.at)}
+        self.append(Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, data))

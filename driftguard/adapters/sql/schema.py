@@ -1,0 +1,126 @@
+"""Tables of the ledger, and the canonical text and hash of a journal entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+
+# Every schema revision this code can find in a database, oldest first. Migrations must stay readable by
+# their names alone, so that a current ledger opens without importing Alembic.
+REVISIONS: Final = ("0001",)
+VERSION_TABLE: Final = "driftguard_schema"
+GENESIS: Final = "0" * 64
+
+METADATA: Final = MetaData()
+
+# `data` stands last: SQLite then filters on the other columns without reading a long text's overflow pages.
+ENTRIES: Final = Table(
+    "entries",
+    METADATA,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("environment", Text),
+    Column("run_id", Text, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("data", Text, nullable=False),
+    Index("entries_by_environment_and_kind", "environment", "kind", "sequence"),
+    Index("entries_by_environment", "environment", "sequence"),
+    Index("entries_by_kind", "kind", "sequence"),
+    Index("entries_by_time", "at"),
+)
+
+# The one row of the last entry: a journal whose tail was cut off no longer agrees with it.
+HEADS: Final = Table(
+    "heads",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+# Every environment the journal names: lets "newest of each" seek once per environment instead of reading all.
+ENVIRONMENTS: Final = Table("environments", METADATA, Column("name", Text, primary_key=True))
+
+SECRETS: Final = Table(
+    "secrets",
+    METADATA,
+    Column("name", String(40), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+
+_NOT_VOID = text("state <> 'void'")
+ATTEMPTS: Final = Table(
+    "attempts",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("commit_sha", Text, nullable=False),
+    Column("plan_fingerprint", Text, nullable=False),
+    Column("retry", Integer, nullable=False),
+    Column("drift_fingerprint", Text),
+    Column("run_id", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("opened_at", String(32), nullable=False),
+    Column("finished_at", String(32)),
+    Column("data", Text, nullable=False),
+    Index(
+        "attempts_once",
+        "environment",
+        "commit_sha",
+        "plan_fingerprint",
+        "retry",
+        unique=True,
+        sqlite_where=_NOT_VOID,
+        postgresql_where=_NOT_VOID,
+    ),
+    Index("attempts_by_environment", "environment", "sequence"),
+)
+
+
+def stamp(at: datetime) -> str:
+    """A moment as fixed-width RFC 3339 text in UTC, which sorts as time does.
+
+    Raises:
+        ValueError: the moment has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"the ledger takes moments with a time zone only, not {at.isoformat()}")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def moment(text_: str) -> datetime:
+    """The aware UTC moment of a `stamp`."""
+    return datetime.fromisoformat(text_).astimezone(UTC)
+
+
+def canonical(value: Any) -> str:
+    """JSON text in ASCII with sorted keys and no white space: equal values, equal texts.
+
+    Raises:
+        TypeError, ValueError: the value is not JSON (a sealed value and NaN are not).
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def entry_hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over the canonical JSON of an entry's columns but `hash`; `data` counts as its stored text."""
+    covered = {name: row[name] for name in ("sequence", "at", "kind", "environment", "run_id", "previous_hash", "data")}
+    # A damaged SQLite row may hold bytes where text belongs; it must give another hash, not an error.
+    text_ = json.dumps(covered, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text_.encode()).hexdigest()

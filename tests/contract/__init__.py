@@ -1,0 +1,5 @@
+"""Contract suites: what every implementation of a port must do."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.ledger_contract", "tests.contract.shared_ledger_contract")

@@ -1,0 +1,126 @@
+"""A real PostgreSQL server for tests, from the programs on this machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SUPERUSER = "driftguard"
+PASSWORD = "canary-Pa55word"
+
+
+class PostgresServer:
+    """A cluster in a folder of its own, on loopback, with password logins."""
+
+    def __init__(self, programs: Path, folder: Path, port: int, password: str) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._port = port
+        self._password = password
+        self._databases = 0
+
+    def start(self) -> None:
+        options = f"-p {self._port} -h 127.0.0.1 -k {self._folder} -c fsync=off"
+        self._run(
+            "pg_ctl", "-D", str(self._folder / "data"), "-w", "-o", options, "-l", str(self._folder / "log"), "start"
+        )
+
+    def stop(self) -> None:
+        """Stop at once, dropping every connection."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
+
+    def url(self, database: str, *, password: str | None = None) -> str:
+        return f"postgresql://{SUPERUSER}:{password or self._password}@127.0.0.1:{self._port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        import psycopg
+
+        self._databases += 1
+        name = f"ledger_{self._databases}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def initialise(self) -> None:
+        secret = self._folder / "password"
+        secret.write_text(self._password)
+        self._run(
+            *("initdb", "-D", str(self._folder / "data"), "-U", SUPERUSER, "-A", "scram-sha-256"),
+            *("--pwfile", str(secret), "--no-sync", "--no-locale", "-E", "UTF8"),
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            **unprivileged(),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr.decode(errors='replace')}")
+
+
+def unprivileged() -> dict[str, Any]:
+    """Arguments for `subprocess` that leave root behind: PostgreSQL's programs refuse to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    user = next((name for name in ("postgres", "nobody") if _exists(name)), None)
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def server_programs() -> Path | None:
+    """The folder with `initdb` and `pg_ctl`, or None where PostgreSQL's server is not installed."""
+    folders = [
+        Path(found).resolve().parent for name in ("initdb", "pg_ctl", "postgres") if (found := shutil.which(name))
+    ]
+    if config := shutil.which("pg_config"):
+        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False).stdout.strip()
+        folders.append(Path(told))
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
+
+
+@contextmanager
+def postgres_server(programs: Path) -> Iterator[PostgresServer]:
+    """A running server, removed with all its data at the end."""
+    # Not below pytest's own folder, which no other user may enter; and short, for the socket's path.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = PostgresServer(programs, folder, _free_port(), PASSWORD)
+    try:
+        if account := unprivileged():
+            shutil.chown(folder, account["user"])
+        server.initialise()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
