@@ -150,7 +150,7 @@ def _redact(path: str, value: Any) -> Any:
         return redacted
     if isinstance(value, list):
         return [_redact(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    if isinstance(value, str) and value[:1] in "{[":
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
         return _redact_json_text(path, value)
     return value
 

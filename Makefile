@@ -1,0 +1,73 @@
+# Everything that a newcomer or CI needs: python3 (3.11 or newer), git, make and a package index.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOBS   ?= auto
+
+.PHONY: help demo test check format lint types layers soak bench docs clean
+
+help:
+	@echo "make demo    the whole job on this machine: a cloud on loopback, a repository, drift, a scan"
+	@echo "make test    set up and run the tests"
+	@echo "make check   format, lint, types, layers, tests"
+	@echo "make format  rewrite the source in the project's format"
+	@echo "make soak    long tests"
+	@echo "make bench   measurements, side by side with bare Terraform"
+	@echo "make docs    regenerate the generated parts of docs/"
+	@echo "make clean   remove the virtual environment and caches"
+
+demo: $(VENV)/.demo
+	@$(BIN)/driftguard demo $(DEMO)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not soak" $(TESTS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	@$(BIN)/lint-imports
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m soak
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m bench $(BENCH)
+
+docs: $(VENV)/.dev
+	@DRIFTGUARD_WRITE_DOCS=1 $(BIN)/python -m pytest -q -k committed tests/unit
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+
+# One virtual environment; each stamp says which of the extras it holds.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("DriftGuard needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	@echo "Installing DriftGuard and what the demo needs (once, a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	@echo "Installing DriftGuard and what its tests need (once, a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
