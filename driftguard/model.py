@@ -113,6 +113,22 @@ class ModuleSource:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What one Terraform file says about other files.
+
+    Attributes:
+        init_facts: canonical text of everything in it that `terraform init` depends on.
+        paths: literal paths that it mentions, relative to its directory.
+        problem: a sentence when the file could not be parsed and the facts are a conservative guess.
+    """
+
+    modules: tuple[ModuleSource, ...] = ()
+    init_facts: str = ""
+    paths: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Closure:
     """Every file that can change an environment's plan, at one commit.
 

@@ -18,7 +18,6 @@ from driftguard.model import (
     Entry,
     EntryKind,
     Lease,
-    ModuleSource,
     ToolVersion,
     TreeEntry,
 )
@@ -50,30 +49,6 @@ class Repository(Protocol):
     def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:
         """Commits after `base` up to `head` that touch one of `paths`, newest first; empty without a base."""
         ...
-
-
-class HclReader(Protocol):
-    """Reads what the closure needs to know from Terraform source."""
-
-    def read(self, path: str, source: bytes) -> SourceFacts:
-        """Facts of one `.tf` or `.tf.json` file. Never raises for bad source: see `SourceFacts.exact`."""
-        ...
-
-
-class SourceFacts(Protocol):
-    """What one Terraform file says about other files.
-
-    `exact` is false when the file could not be parsed and the facts are a conservative guess.
-    """
-
-    @property
-    def modules(self) -> tuple[ModuleSource, ...]: ...
-
-    @property
-    def init_facts(self) -> str: ...
-
-    @property
-    def exact(self) -> bool: ...
 
 
 class Ledger(Protocol):

@@ -36,6 +36,20 @@ def locked(path: Path, *, shared: bool = False, stop: Stop | None = None) -> Ite
         os.close(descriptor)
 
 
+@contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock on an existing file if nobody else does; yields whether that is so."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        yield _try(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
 def _try(descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

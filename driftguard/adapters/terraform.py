@@ -68,10 +68,9 @@ class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
 class TerraformEngine:
     """A Terraform-compatible program at a path; fulfils `ports.Engine`."""
 
-    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, forwarded: Mapping[str, str]) -> None:
+    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> None:
         """`plugin_cache` is the folder of provider packages that all environments share."""
         self._tool, self._stop, self._plugin_cache = tool, stop, plugin_cache
-        self._forwarded = forwarded
         self._command = _CommandLine(terraform_bin_path=tool.path, is_env_vars_included=False)
 
     def version(self) -> ToolVersion:
@@ -204,7 +203,6 @@ class TerraformEngine:
 
     def _variables(self, work: WorkingDirectory) -> dict[str, str]:
         variables = {
-            **self._forwarded,
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
             "TF_INPUT": "0",

@@ -1,0 +1,396 @@
+"""From settings to adapters: the only file that sees both sides."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from driftguard import config
+from driftguard.adapters.folders import RunFolders, folder_name
+from driftguard.adapters.git import GitRepository, open_repository
+from driftguard.adapters.hcl import CachingReader
+from driftguard.adapters.machine import environments_at_a_time
+from driftguard.adapters.process import Stop
+from driftguard.adapters.sql import SqlLedger, open_ledger
+from driftguard.adapters.terraform import TerraformEngine, find_tool
+from driftguard.config import EnvironmentSettings, Settings
+from driftguard.document import UnreadablePlan, read_document
+from driftguard.errors import UsageError
+from driftguard.model import (
+    Action,
+    Baseline,
+    Closure,
+    Decision,
+    Entry,
+    EntryKind,
+    EnvironmentReport,
+    ErrorKind,
+    Fault,
+    RunReport,
+    SourceFacts,
+    Verdict,
+)
+from driftguard.pipeline import discover
+from driftguard.pipeline.classify import Evidence
+from driftguard.pipeline.classify import classify as classify_plan
+from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, run_pass
+from driftguard.pipeline.reconcile.scan import closure_hash
+from driftguard.report import run_json, timestamp
+
+CONFIG_FILE = "driftguard.yaml"
+
+
+class Target(NamedTuple):
+    """Where to look, as the command line says it: path or URL, tracked branch, the operator's configuration."""
+
+    repo: str = "."
+    ref: str | None = None
+    config: Path | None = None
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Session:
+    """One opened repository with its settings at head; what every command starts from. Use it in a `with` block."""
+
+    def __init__(self, target: Target, stop: Stop | None = None) -> None:
+        self._stop = stop or Stop()
+        self._clock = SystemClock()
+        self._environ = config.surroundings()
+        self._directories = config.directories()
+        self._closing = ExitStack()
+        self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
+        self.head = self.repository.head
+        self._settings: Settings = config.load(
+            self.repository.file(self.head, CONFIG_FILE),
+            source=CONFIG_FILE,
+            operator_text=_operator_text(target.config),
+            operator_source=str(target.config) if target.config else None,
+        )
+        self.notices = self._settings.notices
+        self._tools: dict[str, TerraformEngine] = {}
+        self._reader = CachingReader(
+            self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
+        )
+        self._closing.callback(self._reader.save)
+        self._closures: dict[str, discover.Closures] = {}
+        self._closure_lock = threading.Lock()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    # --- environments ---------------------------------------------------------------------------
+
+    @cached_property
+    def environments(self) -> tuple[EnvironmentSettings, ...]:
+        """Every environment at head, sorted by name."""
+        return self._settings.resolve(partial(discover.find, self.repository.tree(self.head)))
+
+    def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
+        """The environments that match one of the names or globs; all without any.
+
+        Raises:
+            UsageError: one of them matches nothing.
+        """
+        names = [environment.name for environment in self.environments]
+        unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
+        if unmatched:
+            raise UsageError(
+                f"no environment is called {', '.join(unmatched)} at {self.head[:10]}; there are: {', '.join(names)}."
+            )
+        wanted = patterns or ["*"]
+        return tuple(e for e in self.environments if any(fnmatchcase(e.name, pattern) for pattern in wanted))
+
+    def closure_at(self, settings: EnvironmentSettings, commit: str) -> Closure | None:
+        """The environment's closure at a commit; None where its directory did not exist then."""
+        backend = settings.backend_config
+        with self._closure_lock:
+            if commit not in self._closures:
+                tree = self.repository.tree(commit)
+                self._closures[commit] = discover.Closures(tree, self._facts, self._link_target)
+            return self._closures[commit].closure(
+                settings.path,
+                var_files=settings.var_files,
+                extra_files=settings.extra_files,
+                files=() if isinstance(backend, Mapping) else [f for f in backend if not f.startswith("/")],
+            )
+
+    def _facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
+        unknown = {object_id: path for path, object_id in sources if self._reader.known(object_id) is None}
+        for object_id, content in self.repository.read(list(unknown)):
+            self._reader.read(object_id, unknown[object_id], content)
+        return {object_id: self._reader.known(object_id) or SourceFacts() for _, object_id in sources}
+
+    def _link_target(self, object_id: str) -> str:
+        return next(iter(self.repository.read([object_id])))[1].decode(errors="surrogateescape")
+
+    def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
+        """The environments as `driftguard environments --format json` prints them."""
+        listed = []
+        for settings in environments:
+            closure = self._closure_at_head(settings)
+            listed.append(
+                {
+                    "name": settings.name,
+                    "path": settings.path,
+                    "workspace": settings.workspace,
+                    "closure_hash": closure_hash(closure, settings, self._engine(settings).version()),
+                    "tool": str(self._engine(settings).version()),
+                    "modules": list(closure.modules),
+                    "remote_sources": list(closure.remote_sources),
+                    "files": dict(closure.files),
+                    "warnings": list(closure.warnings),
+                }
+            )
+        return listed
+
+    def _closure_at_head(self, settings: EnvironmentSettings) -> Closure:
+        closure = self.closure_at(settings, self.head)
+        assert closure is not None  # `select` gives environments of head
+        return closure
+
+    def _engine(self, settings: EnvironmentSettings) -> TerraformEngine:
+        binary = settings.terraform.binary
+        if binary not in self._tools:
+            tool = find_tool(binary, self._environ.get("PATH", ""))
+            self._tools[binary] = TerraformEngine(tool, self._directories.cache / "plugins", self._stop)
+        return self._tools[binary]
+
+    # --- the ledger -----------------------------------------------------------------------------
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The ledger that the settings name, by default one for this repository in the user's state folder."""
+        url = self._settings.ledger.resolve(self._environ)
+        if url is None:
+            folder = self._directories.state / folder_name(self.repository.display)
+            url = f"sqlite:///{folder / 'ledger.db'}"
+        ledger = open_ledger(url)
+        self._closing.callback(ledger.close)
+        return ledger
+
+    def last_scans(
+        self, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
+    ) -> list[dict[str, Any]]:
+        """The newest scan of each environment as the ledger has it, with `at` and `commit`, sorted by name.
+
+        Raises:
+            UsageError: a pattern matches no environment that was ever scanned.
+        """
+        entries = self.ledger.latest(EntryKind.SCANNED, until)
+        for pattern in patterns:
+            if not any(name == pattern or (not exactly and fnmatchcase(name, pattern)) for name in entries):
+                raise UsageError(
+                    f"nothing is known of {pattern} yet; run `driftguard scan {pattern}`. "
+                    f"Known: {', '.join(sorted(entries)) or 'no environment'}."
+                )
+        wanted = patterns or ["*"]
+        return [
+            {**entry.data, "at": timestamp(entry.at)}
+            for name, entry in sorted(entries.items())
+            if any(fnmatchcase(name, pattern) for pattern in wanted)
+        ]
+
+    def history(self, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[dict[str, Any]]:
+        """The newest entries of the ledger that concern the environments, oldest first."""
+        entries: list[Entry] = []
+        if not patterns:
+            entries = list(self.ledger.entries(until=until, limit=limit))
+        for name in dict.fromkeys(n for p in patterns for n in self._known_names(p)):
+            entries += self.ledger.entries(environment=name, until=until, limit=limit)
+        entries.sort(key=lambda entry: entry.sequence or 0)
+        return [_entry_json(entry) for entry in entries[-limit:]]
+
+    def _known_names(self, pattern: str) -> list[str]:
+        known = sorted(self.ledger.latest(EntryKind.SCANNED))
+        found = [name for name in known if fnmatchcase(name, pattern)]
+        if not found:
+            raise UsageError(f"nothing is known of {pattern}; known: {', '.join(known) or 'no environment'}.")
+        return found
+
+    # --- a pass ---------------------------------------------------------------------------------
+
+    def scan(
+        self,
+        environments: Sequence[EnvironmentSettings],
+        *,
+        baseline: str | None = None,
+        noise: bool = False,
+        on_done: Callable[[EnvironmentReport], None],
+    ) -> dict[str, Any]:
+        """One pass over the environments, as the contract's JSON report.
+
+        Args:
+            baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
+        """
+        started = self._clock.now()
+        run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        folders = RunFolders(self._directories.cache, run_id, self._stop)
+        self._closing.callback(folders.close)
+        places = [self._place(settings, folders) for settings in environments]
+        one_pass = Pass(
+            run_id=run_id,
+            scene=self._scene(noise, started),
+            ledger=self.ledger,
+            clock=self._clock,
+            given_baselines=self._given(environments, baseline) if baseline else {},
+            stopping=lambda: self._stop.requested,
+        )
+        names = [settings.name for settings in environments]
+        facts = {"commit": self.head, "ref": self.repository.ref, "repository": self.repository.display}
+        self.ledger.append(Entry(EntryKind.RUN_STARTED, started, run_id, None, {**facts, "environments": names}))
+        reports = run_pass(
+            one_pass,
+            places,
+            at_a_time=self._settings.concurrency or environments_at_a_time(),
+            on_done=on_done,
+            on_interrupt=self._stop.request,
+        )
+        report = RunReport(
+            run_id=run_id,
+            repository=self.repository.display,
+            ref=self.repository.ref,
+            commit=self.head,
+            started_at=started,
+            finished_at=self._clock.now(),
+            environments=reports,
+            warnings=self.notices,
+        )
+        summary = {verdict.value: count for verdict, count in report.summary.items()}
+        self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
+        return run_json(report)
+
+    def _scene(self, noise: bool, now: datetime) -> Scene:
+        return Scene(
+            repository=self.repository,
+            head=self.head,
+            user_root=self.repository.local_root,
+            key=self.ledger.key(),
+            ignore=tuple(rule for rule in self._settings.ignore if not rule.expired(now)),
+            environ=self._environ,
+            closure_at=self.closure_at,
+            environment_of=lambda settings: config.terraform_environment(settings.env, self._environ),
+            noise=noise,
+        )
+
+    def _place(self, settings: EnvironmentSettings, folders: RunFolders) -> Place:
+        @contextmanager
+        def occupy() -> Iterator[Folders]:
+            with folders.occupy(self.repository.display, settings.name) as (data, private):
+                yield Folders(data, private)
+
+        return Place(settings, self._closure_at_head(settings), self._engine(settings), occupy)
+
+    def _given(self, environments: Sequence[EnvironmentSettings], commit: str) -> Mapping[str, Baseline]:
+        sha = self.repository.resolve(commit)
+        given = {}
+        for settings in environments:
+            closure = self.closure_at(settings, sha)
+            if closure is not None:
+                tool = self._engine(settings).version()
+                found = closure_hash(closure, settings, tool)
+                given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, self._clock.now())
+        return given
+
+
+def classify_text(text: bytes, source: str) -> dict[str, Any]:
+    """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
+
+    Raises:
+        UsageError: the text is not a plan.
+    """
+    now = datetime.now(UTC)
+    # There is no ledger here, so the digests' key lives as long as this report.
+    key = secrets.token_bytes(32)
+    try:
+        document = read_document(text)
+        classification = classify_plan(document, Evidence(has_baseline=False), key)
+    except UnreadablePlan as error:
+        raise UsageError(f"{source} is {error}. Give the output of `terraform show -json PLANFILE`.") from None
+    fault = None
+    if document.partial:
+        fault = Fault(
+            ErrorKind.PARTIAL, "The plan does not cover the whole environment, so nothing certain can be said."
+        )
+    verdict = Verdict.UNKNOWN if fault else classification.verdict
+    report = EnvironmentReport(
+        name=source,
+        path="",
+        workspace="",
+        verdict=verdict,
+        closure_hash="",
+        baseline=None,
+        decision=Decision(Action.NONE, ("classify_only",)),
+        classification=classification,
+        fault=fault,
+    )
+    return run_json(RunReport("", "", "", "", now, datetime.now(UTC), (report,)))
+
+
+def first_configuration(folder: Path) -> tuple[str, int]:
+    """A commented first `driftguard.yaml` for a work tree, and how many environments it finds there."""
+    skipped = {".git", ".terraform"}
+    found = {
+        file.parent.relative_to(folder).as_posix()
+        for pattern in ("*.tf", "*.tf.json")
+        for file in folder.rglob(pattern)
+        if not skipped & set(file.relative_to(folder).parts)
+    }
+    environments = sorted(directory for directory in found if "modules" not in Path(directory).parts)
+    return config.template(environments), len(environments)
+
+
+def _operator_text(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be read: {error.strerror}.") from None
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "at": timestamp(entry.at),
+        "run": entry.run_id,
+        "environment": entry.environment,
+        "kind": entry.kind.value,
+        "summary": _entry_summary(entry),
+        "data": dict(entry.data),
+        "hash": entry.hash,
+    }
+
+
+def _entry_summary(entry: Entry) -> str:
+    data = entry.data
+    match entry.kind:
+        case EntryKind.SCANNED:
+            error = f" ({data['error']['kind']})" if data.get("error") else ""
+            return f"{data['verdict']}{error} at {data['commit'][:10]}, decision {data['decision']['action']}"
+        case EntryKind.BASELINE_MOVED:
+            return f"to {data['commit'][:10]}, {data['origin']}"
+        case EntryKind.RUN_STARTED:
+            return f"{len(data['environments'])} environments at {data['commit'][:10]}"
+        case EntryKind.RUN_FINISHED:
+            return ", ".join(f"{count} {name}" for name, count in data["summary"].items() if count)
+        case _:
+            return ""

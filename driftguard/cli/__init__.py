@@ -1,0 +1,64 @@
+"""The command line: arguments in, results on standard output, progress on standard error, the contract's exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+
+import click
+
+from driftguard.cli.application import EXIT_FAILED, EXIT_USAGE, app
+from driftguard.errors import DriftGuardError, UsageError
+from driftguard.sealed import mask
+
+
+class _MaskedFormatter(logging.Formatter):
+    """Log lines in which no credential can be read, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; never returns.
+
+    Whatever goes wrong ends as one sentence on standard error: 64 for wrong usage or configuration, 1 otherwise.
+    """
+    warnings.simplefilter("ignore")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(name)s %(message)s"))
+    logging.getLogger("driftguard").addHandler(handler)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.UsageError as error:
+        _complain(error.format_message(), "Try 'driftguard --help'.")
+        code = EXIT_USAGE
+    except UsageError as error:
+        _complain(str(error))
+        code = EXIT_USAGE
+    except DriftGuardError as error:
+        _complain(str(error))
+        code = EXIT_FAILED
+    except (KeyboardInterrupt, click.Abort):
+        _complain("Interrupted; nothing more was done.")
+        code = EXIT_FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    except OSError as error:
+        _complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
+        code = EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, hint: str = "") -> None:
+    print(f"driftguard: {mask(message)}{' ' if hint else ''}{hint}", file=sys.stderr)
+
+
+__all__ = ["main"]

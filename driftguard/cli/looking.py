@@ -1,0 +1,236 @@
+"""Commands that look at what is known: environments, status, history and explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from driftguard.cli.application import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    Names,
+    OutputOption,
+    QuietOption,
+    RefOption,
+    RepoOption,
+    VerboseOption,
+    app,
+    emit,
+    emit_json,
+    set_verbosity,
+    to_text,
+)
+from driftguard.cli.text import PLAIN_WORDS, markdown_table, shorten
+from driftguard.errors import UsageError
+
+AtOption = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="What was known then (RFC 3339, e.g. 2026-11-01T12:00:00Z).")
+]
+
+
+@app.command()
+def environments(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """List environments with their closures: every file that can change an environment's plan."""
+    from driftguard.bootstrap import Session, Target
+    from driftguard.cli.progress import Reporter
+
+    set_verbosity(verbose)
+    with Session(Target(repo, ref, config)) as session:
+        listed = session.describe(session.select(env or []))
+        with Reporter(quiet=quiet) as progress:
+            for text in (*session.notices, *(w for item in listed for w in item["warnings"])):
+                progress.say(f"note: {text}")
+    rows = [
+        (
+            item["name"],
+            item["path"],
+            item["workspace"],
+            str(len(item["files"])),
+            ", ".join(item["modules"]) or "-",
+            item["closure_hash"][:12],
+        )
+        for item in listed
+    ]
+    headings = ("environment", "path", "workspace", "files", "modules", "closure")
+    _print_rows(headings, rows, {"environments": listed}, format, output)
+
+
+@app.command()
+def status(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Show each environment's last verdict, from the ledger."""
+    from driftguard.bootstrap import Session, Target
+
+    set_verbosity(verbose)
+    with Session(Target(repo, ref, config)) as session:
+        listed = session.last_scans(env or [])
+    rows = [
+        (
+            item["name"],
+            item["verdict"].replace("_", " "),
+            item["at"],
+            item["commit"][:10],
+            (item["baseline"]["commit"] or "none yet")[:10],
+            item["decision"]["action"],
+        )
+        for item in listed
+    ]
+    headings = ("environment", "verdict", "seen at", "commit", "baseline", "decision")
+    _print_rows(headings, rows, {"environments": listed}, format, output)
+
+
+@app.command()
+def history(
+    env: Names = None,
+    at: AtOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many entries, the newest ones.")] = 50,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Show the ledger: what was seen and done, oldest first."""
+    from driftguard.bootstrap import Session, Target
+
+    set_verbosity(verbose)
+    with Session(Target(repo, ref, config)) as session:
+        entries = session.history(env or [], until=_moment(at), limit=limit)
+    rows = [
+        (str(e["sequence"]), e["at"], e["environment"] or "-", e["kind"].replace("_", " "), e["summary"])
+        for e in entries
+    ]
+    _print_rows(("no.", "at", "environment", "what", "detail"), rows, {"entries": entries}, format, output)
+
+
+@app.command()
+def explain(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="An environment's name.")],
+    at: AtOption = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Show why an environment got its verdict: S, R, D and L of each attribute and the rule that fired."""
+    from driftguard.bootstrap import Session, Target
+
+    set_verbosity(verbose)
+    with Session(Target(repo, ref, config)) as session:
+        found = session.last_scans([env], until=_moment(at), exactly=True)
+    scan = found[0]
+    rows = [_explained(resource, attribute) for resource in scan["resources"] for attribute in resource["attributes"]]
+    rows += [
+        (resource["address"], "-", ", ".join(resource["labels"]), "-", "-", "-", "-", "nothing is planned for it")
+        for resource in scan["resources"]
+        if not resource["attributes"]
+    ]
+    rows += [
+        (f"output {output_['name']}", "-", output_["label"], "-", "-", "-", "-", output_["rule"])
+        for output_ in scan["outputs"]
+    ]
+    headings = ("resource", "attribute", "label", "state S", "reality R", "desired D", "baseline L", "rule")
+    if format is Format.JSON:
+        emit_json(scan, output)
+    elif format is Format.MARKDOWN:
+        emit(markdown_table(headings, rows), output)
+    else:
+        to_text(lambda console: _print_explanation(console, scan, headings, rows), output)
+
+
+def _explained(resource: dict[str, Any], attribute: dict[str, Any]) -> tuple[str, ...]:
+    rule = attribute["rule"]
+    if not attribute["certain"]:
+        rule += " (not certain)"
+    if attribute["ignored_by"]:
+        rule += f" (ignored by {attribute['ignored_by']})"
+    return (
+        resource["address"],
+        attribute["path"] or "(exists)",
+        attribute["label"],
+        shorten(attribute["state"]),
+        shorten(attribute["reality"]),
+        "known after apply" if attribute["unknown"] else shorten(attribute["desired"]),
+        shorten(attribute["baseline"]) if attribute["baseline_known"] else "not known",
+        rule,
+    )
+
+
+def _print_explanation(
+    console: Console, scan: dict[str, Any], headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+) -> None:
+    baseline = scan["baseline"]
+    console.print(
+        f"{escape(scan['name'])} was {scan['verdict'].replace('_', ' ')} at {scan['at']}, commit {scan['commit'][:10]}."
+    )
+    if baseline["commit"]:
+        console.print(f"Baseline: {baseline['commit'][:10]}, from {baseline['from']}.")
+    else:
+        console.print("There is no baseline yet, so what is pending cannot be told from what was absorbed.")
+    if scan["error"]:
+        console.print(f"{scan['error']['kind']}: {scan['error']['message']}", markup=False)
+    console.print(f"Decision: {scan['decision']['action']} ({'; '.join(scan['decision']['reasons'])}).", markup=False)
+    if rows:
+        console.print(_table(headings, rows))
+    for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):
+        console.print(f"{label}: {PLAIN_WORDS[label]}.")
+
+
+def _print_rows(
+    headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], value: dict[str, Any], format: Format, output: Any
+) -> None:
+    match format:
+        case Format.JSON:
+            emit_json(value, output)
+        case Format.MARKDOWN:
+            emit(markdown_table(headings, rows), output)
+        case Format.TABLE:
+            to_text(lambda console: console.print(_table(headings, rows)), output)
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading.upper(), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--at {text!r} is not a time; write it as 2026-11-01T12:00:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,142 @@
+"""Commands that look at the infrastructure: scan and classify."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from driftguard.adapters.process import Stop
+from driftguard.cli.application import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    Names,
+    NoiseOption,
+    OutputOption,
+    QuietOption,
+    RefOption,
+    RepoOption,
+    VerboseOption,
+    app,
+    emit,
+    emit_json,
+    exit_code,
+    set_verbosity,
+    to_text,
+)
+from driftguard.cli.progress import Reporter
+from driftguard.cli.text import markdown, print_run
+from driftguard.errors import UsageError
+
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline", metavar="COMMIT", help="Take this commit as the last known-good one instead of the ledger's."
+    ),
+]
+
+
+@app.command()
+def scan(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    baseline: BaselineOption = None,
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """One pass: plan, classify, record, report. Changes nothing in the cloud or in git.
+
+    Exit codes: 0 every environment in sync; 2 at least one drifted, pending or diverged; 1 at least one unknown;
+    64 wrong usage or configuration.
+    """
+    from driftguard.bootstrap import Session, Target
+
+    set_verbosity(verbose)
+    stop = Stop()
+    _stop_on_signals(stop)
+    with Reporter(quiet=quiet) as progress:
+        progress.say(f"Fetching {repo_text(repo)} ...")
+        with Session(Target(repo, ref, config), stop) as session:
+            chosen = session.select(env or [])
+            for notice in session.notices:
+                progress.say(f"note: {notice}")
+            progress.say(f"Planning {len(chosen)} environments at {session.head[:10]} ({session.repository.ref}) ...")
+            progress.begin(len(chosen))
+            report = session.scan(
+                chosen,
+                baseline=baseline,
+                noise=noise,
+                on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
+            )
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+@app.command()
+def classify(
+    plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="`terraform show -json`; `-` reads standard input.")],
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Label a plan that another tool made (`terraform show -json PLANFILE`), without a baseline."""
+    from driftguard.bootstrap import classify_text
+
+    set_verbosity(verbose)
+    report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan)
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+def repo_text(repo: str) -> str:
+    """A repository's location as it may be printed."""
+    from driftguard.sealed import mask
+
+    return mask(repo)
+
+
+def _read_plan(plan: str) -> bytes:
+    if plan == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(plan).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{plan} cannot be read: {error.strerror}. Give the output of `terraform show -json PLANFILE`, or `-`."
+        ) from None
+
+
+def _print(report: dict[str, Any], format: Format, output: Path | None, noise: bool) -> None:
+    match format:
+        case Format.JSON:
+            emit_json(report, output)
+        case Format.MARKDOWN:
+            emit(markdown(report), output)
+        case Format.TABLE:
+
+            def render(console: Console) -> None:
+                print_run(console, report, noise=noise)
+
+            to_text(render, output)
+
+
+def _stop_on_signals(stop: Stop) -> None:
+    """SIGTERM ends a run as Ctrl-C does: nothing new starts, what runs is interrupted and recorded."""
+
+    def request(signum: int, frame: FrameType | None) -> None:
+        stop.request()
+
+    signal.signal(signal.SIGTERM, request)

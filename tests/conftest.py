@@ -1,0 +1,52 @@
+"""What all tests share: one cloud, one provider mirror, and a machine of its own for each test."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from driftguard.demo.cloud import Cloud, provider_cli_config
+from tests.world.harness import Toy, World
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A `terraform` on PATH for the tests' own use: the machine's, or the embedded one where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if shutil.which("terraform") is None:
+            folder = tmp_path_factory.mktemp("bin")
+            (folder / "terraform").symlink_to(Path(sys.executable).parent / "driftguard-terraform")
+            patch.setenv("PATH", str(folder), prepend=":")
+        yield
+
+
+@pytest.fixture(scope="session")
+def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Toy.install(tmp_path_factory.mktemp("toy-mirror"))
+
+
+@pytest.fixture
+def world(tmp_path: Path, toy_configuration: Path) -> World:
+    """A machine whose environments use the toy provider."""
+    return World(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)})
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path / "cloud")
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with Cloud(tmp_path_factory.mktemp("cloud") / "moto.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def aws_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The CLI configuration for the packaged AWS provider; None where Terraform fetches it from its registry."""
+    return provider_cli_config(tmp_path_factory.mktemp("aws-mirror"))
