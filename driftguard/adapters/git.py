@@ -166,7 +166,8 @@ def open_repository(location: str, cache: Path, ref: str | None = None) -> GitRe
         mirror = _mirror(folder / "mirror.git")
         with mirror.git.custom_environment(**secret):
             branch, head = _fetch(mirror, source, ref)
-    repository = GitRepository(mirror, folder, source, branch, head, root)
+    display = str(root) if root else source
+    repository = GitRepository(mirror, folder, display, branch, head, root)
     repository.prune()
     return repository
 

@@ -8,11 +8,14 @@ import signal
 import sys
 import warnings
 
-import click
+import typer
 
 from driftguard.cli.application import EXIT_FAILED, EXIT_USAGE, app
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.sealed import mask
+
+# Typer brings a click of its own; this is its error for a wrong command line.
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class _MaskedFormatter(logging.Formatter):
@@ -34,10 +37,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         code = error.exit_code
-    except click.UsageError as error:
-        _complain(error.format_message(), "Try 'driftguard --help'.")
+    except _WrongUsage as error:
+        _complain(
+            f"{getattr(error, 'message', error)}".rstrip(".") + ".", "`driftguard COMMAND --help` shows what there is."
+        )
         code = EXIT_USAGE
     except UsageError as error:
         _complain(str(error))
@@ -45,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     except DriftGuardError as error:
         _complain(str(error))
         code = EXIT_FAILED
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _complain("Interrupted; nothing more was done.")
         code = EXIT_FAILED
     except BrokenPipeError:

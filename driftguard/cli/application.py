@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ EXIT_IN_SYNC = 0
 EXIT_FAILED = 1
 EXIT_DIVERGED = 2
 EXIT_USAGE = 64
+_WIDTH_ELSEWHERE = 160
 
 app = typer.Typer(
     name="driftguard",
@@ -96,11 +98,11 @@ def to_text(render: Any, output: Path | None) -> None:
         render: called with the console to print on.
     """
     if output is None:
-        render(Console(highlight=False, soft_wrap=False))
+        render(Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_ELSEWHERE))
         return
-    console = Console(highlight=False, width=160, file=None, record=True, quiet=True)
-    render(console)
-    emit(console.export_text(), output)
+    text = StringIO()
+    render(Console(highlight=False, width=_WIDTH_ELSEWHERE, file=text))
+    emit(text.getvalue(), output)
 
 
 def _version(wanted: bool) -> None:

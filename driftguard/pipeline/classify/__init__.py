@@ -287,13 +287,19 @@ def _attribute(context: _Context, known: ResourceItem, views: _Views, place: Pla
         state=Sealed(place.state, secret=place.secret),
         reality=Sealed(place.reality, secret=place.secret),
         desired=Sealed(place.desired, secret=place.secret),
-        baseline=None if place.baseline is NO_BASELINE_VALUE else Sealed(place.baseline, secret=place.secret),
+        baseline=_sealed_baseline(context, place),
         rule=ruling.rule,
         certain=ruling.certain,
         unknown=place.desired is UNKNOWN,
         forces_replacement=any(_is_below(place.path, path) for path in views.replace_paths),
         causes=causes,
     )
+
+
+def _sealed_baseline(context: _Context, place: Place) -> Sealed | None:
+    if context.evidence.has_baseline and not context.evidence.closure_changed:
+        return Sealed(place.desired, secret=place.secret)  # no commit changed what the configuration wants
+    return None if place.baseline is NO_BASELINE_VALUE else Sealed(place.baseline, secret=place.secret)
 
 
 def _causes(context: _Context, known: ResourceItem, top: str, configured: bool) -> tuple[str, ...]:
