@@ -62,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str, hint: str = "") -> None:
-    print(f"driftguard: {mask(message)}{' ' if hint else ''}{hint}", file=sys.stderr)
+def _complain(message: str) -> None:
+    print(f"driftguard: {mask(message)}", file=sys.stderr)
 
 
 __all__ = ["main"]
