@@ -20,7 +20,8 @@ from driftguard.adapters.hcl import CachingReader
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.process import Stop
 from driftguard.adapters.sql import SqlLedger, open_ledger
-from driftguard.adapters.terraform import TerraformEngine, find_tool
+from driftguard.adapters.terraform import TerraformEngine
+from driftguard.adapters.tool import find_tool
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.document import UnreadablePlan, read_document
 from driftguard.errors import UsageError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driftguard import config
 from driftguard.adapters.machine import environments_at_a_time
-from driftguard.adapters.terraform import find_tool
+from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import Session, Target
 from driftguard.errors import DriftGuardError
 

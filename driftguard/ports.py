@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from driftguard.model import (
     Commit,
     Entry,
     EntryKind,
+    Fault,
     Lease,
     ToolVersion,
     TreeEntry,
@@ -191,6 +192,20 @@ class PlanRun:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ApplyRun:
+    """How an apply ended.
+
+    Attributes:
+        outcomes: each resource's last word: `started` (and never heard of again), `done` or `failed`.
+        fault: why it did not end well; None when it did.
+    """
+
+    outcomes: Mapping[str, str]
+    fault: Fault | None
+    seconds: float
+
+
 class Engine(Protocol):
     """A Terraform-compatible program. Every method raises `EnvironmentFault` with the contract's kind on failure."""
 
@@ -227,6 +242,57 @@ class Engine(Protocol):
         """The state's identity now."""
         ...
 
+    def apply(
+        self,
+        work: WorkingDirectory,
+        plan_file: Path,
+        *,
+        lock_timeout_seconds: float | None,
+        on_start: Callable[[int], None],
+        on_outcome: Callable[[str, str], None],
+    ) -> ApplyRun:
+        """Apply a saved plan. Failure of single resources is an answer, not an exception.
+
+        Args:
+            lock_timeout_seconds: how long to wait for the state lock; None when the caller holds it.
+            on_start: called with the process group of what runs.
+            on_outcome: called with a resource's address and what became of it: `started`, `done` or `failed`.
+        """
+        ...
+
+    def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
+        """Release a state lock with the tool's own command."""
+        ...
+
     def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
         """Provider addresses and versions that `init` selected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """Who holds a state lock."""
+
+    id: str
+    who: str
+    operation: str
+    created: str
+
+    def __str__(self) -> str:
+        return f"{self.id}, held by {self.who or 'somebody'} since {self.created} ({self.operation})"
+
+
+class StateLock(Protocol):
+    """The lock of one state, taken under an id that is known before it is taken."""
+
+    def take(self, lock_id: str, timeout_seconds: float) -> None:
+        """Take it, waiting for another holder as long as told; `TransientFault` (`locked`) after that."""
+        ...
+
+    def release(self, lock_id: str) -> bool:
+        """Release it if its id is this one; whether it was."""
+        ...
+
+    def holder(self) -> LockInfo | None:
+        """Who holds it now."""
         ...

@@ -9,6 +9,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from driftguard.sealed import mask
 
 log = logging.getLogger(__name__)
 
+_SUPERVISOR = str(Path(__file__).parents[1] / "supervise.py")
 _TICK_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 16
 _STDERR_TAIL_BYTES = 1 << 16
@@ -73,6 +75,7 @@ def run(
     on_line: Callable[[bytes], None] | None = None,
     stdout_file: IO[bytes] | None = None,
     on_start: Callable[[int], None] | None = None,
+    die_with_us: bool = False,
 ) -> Completed:
     """Run a program to its end and leave nothing of it behind.
 
@@ -82,18 +85,20 @@ def run(
     Args:
         on_line: called with each line of standard output, without its line end.
         stdout_file: standard output goes there instead, unread.
-        on_start: called with the process id.
+        on_start: called with the process id, which is also that of its process group.
+        die_with_us: interrupt the program if this process dies, however suddenly.
 
     Raises:
         OSError: the program cannot be started.
     """
     log.debug("run: %s", mask(shlex.join(arguments)))
     started = time.monotonic()
+    supervised = [sys.executable, "-P", _SUPERVISOR, *arguments] if die_with_us else list(arguments)
     process = subprocess.Popen(
-        list(arguments),
+        supervised,
         cwd=directory,
         env=dict(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if die_with_us else subprocess.DEVNULL,
         stdout=stdout_file or subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -106,6 +111,8 @@ def run(
         code = _wait(process, ending)
     finally:
         _kill_group(process)
+        if process.stdin is not None:
+            process.stdin.close()
     seconds = time.monotonic() - started
     log.debug("exit %s after %.2f s: %s", code, seconds, os.path.basename(arguments[0]))
     return Completed(code, mask(stderr), ending.timed_out, ending.interrupted, ending.killed, seconds)
@@ -166,6 +173,17 @@ def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[
         if stream is not None:
             stream.close()
     return tail.decode(errors="replace")
+
+
+def group_alive(group: int) -> bool:
+    """Whether any process of a process group on this machine is still there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _split(line: bytearray, chunk: bytes, on_line: Callable[[bytes], None]) -> None:

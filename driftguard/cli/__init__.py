@@ -40,9 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Exit as error:
         code = error.exit_code
     except _WrongUsage as error:
-        _complain(
-            f"{getattr(error, 'message', error)}".rstrip(".") + ".", "`driftguard COMMAND --help` shows what there is."
-        )
+        message = str(getattr(error, "message", error)).rstrip(".")
+        _complain(f"{message}. `driftguard COMMAND --help` shows what there is.")
         code = EXIT_USAGE
     except UsageError as error:
         _complain(str(error))
