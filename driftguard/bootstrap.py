@@ -263,7 +263,6 @@ class Session:
             places,
             at_a_time=self._settings.concurrency or environments_at_a_time(),
             on_done=on_done,
-            on_interrupt=self._stop.request,
         )
         report = RunReport(
             run_id=run_id,

@@ -134,9 +134,12 @@ def _print(report: dict[str, Any], format: Format, output: Path | None, noise: b
 
 
 def _stop_on_signals(stop: Stop) -> None:
-    """SIGTERM ends a run as Ctrl-C does: nothing new starts, what runs is interrupted and recorded."""
+    """Ctrl-C and SIGTERM: nothing new starts, what runs is interrupted and recorded; a second Ctrl-C ends at once."""
 
     def request(signum: int, frame: FrameType | None) -> None:
+        if stop.requested and signum == signal.SIGINT:
+            raise KeyboardInterrupt
         stop.request()
 
+    signal.signal(signal.SIGINT, request)
     signal.signal(signal.SIGTERM, request)

@@ -71,7 +71,6 @@ def run_pass(
     *,
     at_a_time: int,
     on_done: Callable[[EnvironmentReport], None],
-    on_interrupt: Callable[[], None],
 ) -> tuple[EnvironmentReport, ...]:
     """Judge every environment; the reports come in the order of `places`. One failure never stops the others."""
     reports = run_all(
@@ -79,7 +78,6 @@ def run_pass(
         lambda place: _judge(one_pass, place),
         at_a_time=at_a_time,
         on_done=lambda _, report: on_done(report),
-        on_interrupt=on_interrupt,
     )
     return tuple(reports)
 

@@ -1,4 +1,4 @@
-"""Runs one piece of work for each of many environments, side by side, and stops in an orderly way."""
+"""Runs one piece of work for each of many environments, side by side."""
 
 from __future__ import annotations
 
@@ -16,25 +16,19 @@ def run_all(
     *,
     at_a_time: int,
     on_done: Callable[[Item, Result], None],
-    on_interrupt: Callable[[], None],
 ) -> list[Result]:
     """The results in the order of the items.
 
     Args:
         work: must not raise.
         on_done: called in this thread as each item is finished.
-        on_interrupt: called once when Ctrl-C arrives; `work` is expected to end soon after it.
     """
     results: dict[int, Result] = {}
     with ThreadPoolExecutor(max_workers=max(1, at_a_time), thread_name_prefix="environment") as executor:
         futures: dict[Future[Result], int] = {executor.submit(work, item): i for i, item in enumerate(items)}
         pending = set(futures)
         while pending:
-            try:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            except KeyboardInterrupt:
-                on_interrupt()
-                continue
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 pending.discard(future)
                 index = futures[future]
