@@ -1,10 +1,15 @@
-"""How many environments this machine can take at a time."""
+"""This machine: how many environments it can take at a time, and whether something still runs on it."""
 
 from __future__ import annotations
 
 import os
 import re
+import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from driftguard.adapters.process import group_alive
 
 # An AWS provider takes 0.2 to 0.7 GiB while it plans.
 _BYTES_FOR_ONE = 700 * 2**20
@@ -13,6 +18,29 @@ _BYTES_FOR_ONE = 700 * 2**20
 def environments_at_a_time() -> int:
     """As many as there are processors for, and memory, whichever is less; at least one."""
     return max(1, min(_processors(), _free_memory_bytes() // _BYTES_FOR_ONE))
+
+
+def identity() -> dict[str, str]:
+    """Facts by which a later run tells whether it is on the same machine, since the same boot."""
+    return {"host": socket.gethostname(), "boot": _boot_id()}
+
+
+def still_running(facts: Mapping[str, Any]) -> bool | None:
+    """Whether a process group that was recorded with `identity` still has members.
+
+    None if it was started on another machine, where nobody here can look.
+    """
+    if facts.get("host") != socket.gethostname():
+        return None
+    group = facts.get("process_group")
+    return facts.get("boot") == _boot_id() and isinstance(group, int) and group_alive(group)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _processors() -> int:

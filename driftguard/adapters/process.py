@@ -51,17 +51,22 @@ class Completed:
 
 
 class Stop:
-    """A request to end, shared by everything that runs; set once, never cleared."""
+    """A request to end, shared by everything that runs; set once, never cleared.
 
-    def __init__(self) -> None:
+    Args:
+        parent: a wider request that counts here too.
+    """
+
+    def __init__(self, parent: Stop | None = None) -> None:
         self._event = threading.Event()
+        self._parent = parent
 
     def request(self) -> None:
         self._event.set()
 
     @property
     def requested(self) -> bool:
-        return self._event.is_set()
+        return self._event.is_set() or (self._parent is not None and self._parent.requested)
 
 
 def run(

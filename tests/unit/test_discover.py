@@ -166,7 +166,7 @@ def test_a_file_that_cannot_be_parsed_hides_no_dependency(cache: Path) -> None:
 
 def test_files_mentioned_by_a_literal_path_count(cache: Path) -> None:
     files = {
-        "environments/dev/main.tf": 'locals {\n  a = file("${path.module}/../../shared/a.json")\n  b = ["../b.txt"]\n}\n',
+        "environments/dev/main.tf": 'locals {\n  a = file("${path.module}/../../shared/a.json")\n  b = "../b.txt"\n}\n',
         "environments/b.txt": "b",
         "shared/a.json": "{}",
     }

@@ -1,0 +1,97 @@
+"""Whether the commits that an apply would realise are approved.
+
+Takes facts of git and the approval settings; gives an `Approvals`. Pure. What is approved is the whole range from the
+baseline to head, or nothing of it: an apply does everything that the plan says, so one commit holds all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from driftguard.model import Commit
+
+
+class Signature(StrEnum):
+    """What is known of a commit's signature."""
+
+    GOOD = "good"
+    UNSIGNED = "unsigned"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """A verified signature: its status, and whose it is where that is known."""
+
+    status: Signature
+    signer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The commits between the baseline and head.
+
+    Attributes:
+        baseline_is_ancestor: False after history was rewritten; None without a baseline.
+        touching: first-parent commits after the baseline that touch the closure, newest first. Without a baseline:
+            the newest commit that touched each file of the closure.
+    """
+
+    baseline_is_ancestor: bool | None
+    touching: tuple[Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """Whether an apply is approved.
+
+    Attributes:
+        reasons: stable names with details: why not, or on what it rests.
+        by: who approved: for each commit its author and, where signatures are asked for, the signer.
+    """
+
+    approved: bool
+    reasons: tuple[str, ...]
+    by: tuple[Mapping[str, str], ...] = ()
+
+
+def judge_approvals(require: str, commits: Range, signatures: Mapping[str, SignedBy]) -> Approvals:
+    """Judge a range of commits.
+
+    Args:
+        require: `merged`, `signed` or `reviewed`.
+        signatures: of each commit in the range, by its id; asked for only with `signed`.
+    """
+    if commits.baseline_is_ancestor is False:
+        return Approvals(False, ("history_rewritten: the baseline is not an ancestor of head",))
+    by = tuple(_who(commit, signatures.get(commit.sha)) for commit in commits.touching)
+    if require == "reviewed":
+        return Approvals(False, ("review_not_available: approval by review cannot be checked yet",), by)
+    if require == "signed":
+        missing = _unsigned(commits.touching, signatures)
+        if missing:
+            return Approvals(False, missing, by)
+        return Approvals(True, (f"signed: {len(commits.touching)} commits by known signers",), by)
+    return Approvals(True, (f"merged: {len(commits.touching)} commits on the tracked branch",), by)
+
+
+def _unsigned(commits: Sequence[Commit], signatures: Mapping[str, SignedBy]) -> tuple[str, ...]:
+    missing = []
+    for commit in commits:
+        signature = signatures.get(commit.sha, SignedBy(Signature.UNSIGNED))
+        if signature.status is not Signature.GOOD:
+            whose = f" by {signature.signer}" if signature.signer else ""
+            missing.append(f"not_signed: {commit.sha[:10]} of {commit.author} is {signature.status}{whose}")
+    return tuple(missing)
+
+
+def _who(commit: Commit, signature: SignedBy | None) -> dict[str, str]:
+    who = {"commit": commit.sha, "author": commit.author, "subject": commit.subject}
+    if signature is not None:
+        who |= {"signature": signature.status.value, "signer": signature.signer or ""}
+    return who

@@ -1,0 +1,72 @@
+"""Whether applies may start now: allow and deny windows of a cron expression, a duration and a time zone.
+
+Takes windows and the present moment; gives a `WindowState`. Pure. A window opens at each moment that its cron
+expression names on the wall clock of its zone, and lasts for an elapsed time: 8 hours are 8 hours, also across a
+change of daylight-saving time. A wall-clock time that does not exist (the hour skipped in spring) opens at the
+moment the clocks jump over it; one that exists twice (in autumn) opens at the first of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from driftguard.config import Window
+from driftguard.cron import previous
+
+# Wall clocks differ from elapsed time by at most this when a zone changes its offset.
+_SLACK = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """Whether applies may start, and which window says so."""
+
+    open: bool
+    because: str
+
+
+def window_state(windows: Sequence[Window], now: datetime) -> WindowState:
+    """The state at an aware moment. Deny wins; without any allow window everything not denied is allowed."""
+    for window in windows:
+        if window.deny is not None and _inside(window.deny, window, now):
+            return WindowState(False, f"denied by {window.deny} for {window.for_} in {window.zone}")
+    allowing = [window for window in windows if window.allow is not None]
+    for window in allowing:
+        if window.allow is not None and _inside(window.allow, window, now):
+            return WindowState(True, f"allowed by {window.allow} in {window.zone}")
+    if allowing:
+        return WindowState(False, "outside of every allow window")
+    return WindowState(True, "no window forbids it")
+
+
+def _inside(expression: str, window: Window, now: datetime) -> bool:
+    zone = ZoneInfo(window.zone)
+    wall = now.astimezone(zone).replace(tzinfo=None)
+    # Look from a little later than now, because an opening that the wall clock shows as later may already be over.
+    start = previous(expression, wall + _SLACK)
+    while start is not None and wall - start <= window.for_ + 2 * _SLACK:
+        opened = _moment(start, zone)
+        if opened <= now < opened + window.for_:
+            return True
+        start = previous(expression, start)
+    return False
+
+
+def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment at which a wall clock shows a time, or jumps over it."""
+    moment = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == wall:
+        return moment
+    # The time does not exist: read with the offset before and with the one after the jump, it lies on both sides of it.
+    early, late = sorted((moment, wall.replace(tzinfo=zone, fold=1).astimezone(UTC)))
+    offset = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)
