@@ -5,58 +5,87 @@ from __future__ import annotations
 REASONS: dict[str, str] = {
     "in_sync": "Nothing is to be done.",
     "unknown": "Nothing certain is known, so nothing is done; the error says what to mend.",
-    "conflict": "Somebody and a commit changed the same thing to different values. A person has to choose: put reality "
-    "back by hand, or commit what it is.",
+    "conflict": (
+        "Somebody and a commit changed the same thing to different values. A person has to choose: put "
+        "reality back by hand, or commit what it is."
+    ),
     "policy_apply": "The policy applies this by itself.",
     "policy_revert": "The policy puts reality back by itself.",
-    "policy_alert": "The policy is to say it and do nothing. `policy.pending: apply`, `policy.drift: revert` or "
-    "`policy.input: apply` would act.",
-    "proposals_not_available": "The policy asks for a pull request, which cannot be opened yet. Apply by hand, or choose "
-    "another policy.",
-    "mixed_with_drift": "An apply would also put back what somebody changed outside, and the policy does not allow that. "
-    "Put it back by hand, commit it, or set `policy.drift: revert`.",
-    "mixed_with_pending": "An apply would also do what a commit wants, and the policy does not allow that. Apply it by "
-    "hand, or set `policy.pending: apply`.",
-    "mixed_with_input": "An apply would also follow a change that no commit made, and the policy does not allow that. "
-    "Look at it, or set `policy.input: apply`.",
-    "uncertain": "It cannot be told whether this is a commit's change or one made outside. Look at it and apply once by "
-    "hand; the next scan that finds everything in sync sets the baseline.",
-    "would_revert_ignored": "An apply would change what an ignore rule covers. Use Terraform's `ignore_changes` for it, "
-    "or take the rule out.",
+    "policy_alert": (
+        "The policy is to say it and do nothing. `policy.pending: apply`, `policy.drift: revert` or "
+        "`policy.input: apply` would act."
+    ),
+    "proposals_not_available": (
+        "The policy asks for a pull request, which cannot be opened yet. Apply by hand, or choose another policy."
+    ),
+    "mixed_with_drift": (
+        "An apply would also put back what somebody changed outside, and the policy does not allow that. Put "
+        "it back by hand, commit it, or set `policy.drift: revert`."
+    ),
+    "mixed_with_pending": (
+        "An apply would also do what a commit wants, and the policy does not allow that. Apply it by hand, or "
+        "set `policy.pending: apply`."
+    ),
+    "mixed_with_input": (
+        "An apply would also follow a change that no commit made, and the policy does not allow that. Look at "
+        "it, or set `policy.input: apply`."
+    ),
+    "uncertain": (
+        "It cannot be told whether this is a commit's change or one made outside. Look at it and apply once "
+        "by hand; the next scan that finds everything in sync sets the baseline."
+    ),
+    "would_revert_ignored": (
+        "An apply would change what an ignore rule covers. Use Terraform's `ignore_changes` for it, or take "
+        "the rule out."
+    ),
     "merged": "The commits are on the tracked branch, which is the approval.",
     "signed": "The commits that touch the environment are signed by known signers.",
-    "not_signed": "A commit that touches the environment has no good signature of a known signer. Sign it, or add the "
-    "signer to the signers file.",
-    "history_rewritten": "The tracked branch no longer contains the commit that was applied last. Apply once by hand "
-    "after looking at what changed.",
+    "not_signed": (
+        "A commit that touches the environment has no good signature of a known signer. Sign it, or add the "
+        "signer to the signers file."
+    ),
+    "history_rewritten": (
+        "The tracked branch no longer contains the commit that was applied last. Apply once by hand after "
+        "looking at what changed."
+    ),
     "review_not_available": "Approval by review cannot be checked yet. Use `merged` or `signed`.",
     "protected": "The plan destroys or replaces what `policy.protect` covers. Apply it by hand, or change `protect`.",
-    "would_delete_almost_everything": "The plan deletes nearly all there is, which is always held. Apply it by hand if it "
-    "is meant.",
+    "would_delete_almost_everything": (
+        "The plan deletes nearly all there is, which is always held. Apply it by hand if it is meant."
+    ),
     "limit_changes": "The plan changes more than `policy.limits.changes` allows. Raise it, or apply by hand.",
     "limit_destroys": "The plan destroys more than `policy.limits.destroys` allows. Raise it, or apply by hand.",
     "limit_replaces": "The plan replaces more than `policy.limits.replaces` allows. Raise it, or apply by hand.",
     "limit_share": "The plan touches a larger share than `policy.limits.share` allows. Raise it, or apply by hand.",
     "suspended": "Applies are suspended by the configuration. Take `policy.suspended` out, or wait for its end.",
     "window_closed": "No apply may start now. It starts by itself in the next window.",
-    "flapping": "The same drift was put back again and again: something else is fighting. Find out what, then run "
-    "`driftguard retry ENV`.",
-    "backoff": "The last attempt failed. The next starts by itself after that time, on a new commit, or after "
-    "`driftguard retry ENV`.",
+    "flapping": (
+        "The same drift was put back again and again: something else is fighting. Find out what, then run "
+        "`driftguard retry ENV`."
+    ),
+    "backoff": (
+        "The last attempt failed. The next starts by itself after that time, on a new commit, or after "
+        "`driftguard retry ENV`."
+    ),
     "local_state": "The state lies in a file of somebody's work tree, which is only read. Use a remote backend.",
     "acting_elsewhere": "Another reconciler is at work there. The next run looks again.",
     "applied": "The plan was applied, and the verification says what is left.",
     "apply_failed": "The apply did not finish; what it did is in the history. It is tried again after a while.",
-    "plan_changed": "Between the decision and the apply something changed, so nothing was applied. The next run decides "
-    "anew.",
+    "plan_changed": (
+        "Between the decision and the apply something changed, so nothing was applied. The next run decides anew."
+    ),
     "locked": "Somebody holds the state lock, so nothing was applied. The next run tries again.",
     "not_planned": "The plan before the apply failed, so nothing was applied. The error says why.",
     "lease_lost": "Another reconciler took over, so nothing was applied.",
-    "already_attempted": "This very plan was attempted at this commit before. A new commit or `driftguard retry ENV` "
-    "allows another attempt.",
+    "already_attempted": (
+        "This very plan was attempted at this commit before. A new commit or `driftguard retry ENV` allows "
+        "another attempt."
+    ),
     "interrupted_attempt": "An earlier apply died and was closed; this run went on from what it left.",
-    "environment_removed": "The directory was removed from git. Nothing is destroyed: destroy what is left by hand, then "
-    "run `driftguard forget ENV`.",
+    "environment_removed": (
+        "The directory was removed from git. Nothing is destroyed: destroy what is left by hand, then run "
+        "`driftguard forget ENV`."
+    ),
 }
 
 
