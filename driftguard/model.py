@@ -88,6 +88,25 @@ class Commit:
     subject: str
 
 
+class Signature(StrEnum):
+    """What is known of a commit's signature."""
+
+    GOOD = "good"
+    UNSIGNED = "unsigned"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """A verified signature: its status, and whose it is where that is known."""
+
+    status: Signature
+    signer: str | None = None
+
+
 # --- environments --------------------------------------------------------------------------------
 
 

@@ -47,6 +47,11 @@ class GitRepository:
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
         self._guard = threading.RLock()
 
+    @property
+    def mirror(self) -> Path:
+        """The bare repository behind this one."""
+        return Path(self._mirror.git_dir)
+
     def tree(self, commit: str) -> Mapping[str, TreeEntry]:
         with self._guard:
             if commit not in self._trees:

@@ -73,8 +73,9 @@ def scan(
                 progress.say(f"note: {notice}")
             progress.say(f"Planning {len(chosen)} environments at {session.head[:10]} ({session.repository.ref}) ...")
             progress.begin(len(chosen))
-            report = session.scan(
+            report = session.run(
                 chosen,
+                acts=False,
                 baseline=baseline,
                 noise=noise,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),

@@ -211,14 +211,20 @@ def write_estate(
     for name in environments:
         folder = target / "environments" / name
         shutil.copytree(source / "environments" / name, folder, ignore=ignore, dirs_exist_ok=True)
-        override = _override(cloud.endpoint, f"{name}/terraform.tfstate", provider_version)
+        override = loopback_override(cloud.endpoint, f"{name}/terraform.tfstate", provider_version)
         (folder / "loopback_override.tf").write_text(override)
+    make_state_bucket(cloud)
+
+
+def make_state_bucket(cloud: Cloud) -> None:
+    """Make the bucket for the states, unless it is there."""
     storage = cloud.client("s3")
     with contextlib.suppress(storage.exceptions.BucketAlreadyOwnedByYou):
         storage.create_bucket(Bucket=STATE_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
-def _override(endpoint: str, state_key: str, provider_version: str) -> str:
+def loopback_override(endpoint: str, state_key: str, provider_version: str) -> str:
+    """Terraform text that points a root module's AWS provider and S3 backend at a cloud on loopback."""
     # Version 4 renamed the argument, version 5 dropped the old name.
     path_style = "s3_force_path_style" if provider_version.startswith("3.") else "s3_use_path_style"
     endpoints = "\n".join(f'    {service:<14} = "{endpoint}"' for service in _SERVICES)

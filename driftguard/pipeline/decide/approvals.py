@@ -8,28 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from driftguard.model import Commit
-
-
-class Signature(StrEnum):
-    """What is known of a commit's signature."""
-
-    GOOD = "good"
-    UNSIGNED = "unsigned"
-    UNTRUSTED = "untrusted"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class SignedBy:
-    """A verified signature: its status, and whose it is where that is known."""
-
-    status: Signature
-    signer: str | None = None
+from driftguard.model import Commit, Signature, SignedBy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One pass: every environment scanned, decided and recorded; the only place that knows the order of the stages."""
+"""One pass: every environment scanned, decided, acted upon and recorded; the only place that knows the order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
@@ -21,14 +21,25 @@ from driftguard.model import (
     Seconds,
     Verdict,
 )
+from driftguard.pipeline.act import Outcome
+from driftguard.pipeline.decide import Facts, decide
+from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.reconcile.applying import (
+    Authority,
+    apply_decided,
+    close_dead_attempts,
+    leased,
+    new_attempt,
+)
+from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, past
 from driftguard.pipeline.reconcile.pool import run_all
-from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, scan
+from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, prepared_backend, scan
 from driftguard.pipeline.record import in_sync_baseline, record_scan
-from driftguard.ports import Clock, Engine, Ledger
+from driftguard.ports import Clock, Engine, Ledger, StateLock
 from driftguard.report import environment_json
 from driftguard.sealed import mask
 
-__all__ = ["Folders", "Pass", "Place", "Scene", "run_pass"]
+__all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "run_pass"]
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +51,14 @@ class Place:
     Attributes:
         occupy: holds the environment's data folder against other runs and makes its private folder, which is gone
             when the context ends.
+        fence: ends whatever Terraform runs for this environment.
     """
 
     settings: EnvironmentSettings
     closure: Closure
     engine: Engine
     occupy: Callable[[], AbstractContextManager[Folders]]
+    fence: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,7 @@ class Pass:
     run_id: str
     scene: Scene
     ledger: Ledger
+    authority: Authority
     clock: Clock
     given_baselines: Mapping[str, Baseline]
     stopping: Callable[[], bool]
@@ -91,7 +105,8 @@ def _judge(one_pass: Pass, place: Place) -> EnvironmentReport:
             raise EnvironmentFault(ErrorKind.INTERRUPTED, "The run was stopped before this environment's turn.")
         name = place.settings.name
         baseline = one_pass.given_baselines.get(name) or one_pass.ledger.baseline(name)
-        report = _scanned(one_pass, place, baseline, started)
+        with place.occupy() as folders:
+            report = _Judging(one_pass, place, folders, started).report(baseline)
     except EnvironmentFault as fault:
         report = _unknown(place, baseline, Fault(fault.kind, mask(fault.message)), started)
     except DriftGuardError as error:
@@ -103,42 +118,185 @@ def _judge(one_pass: Pass, place: Place) -> EnvironmentReport:
     return _recorded(one_pass, report)
 
 
-def _scanned(one_pass: Pass, place: Place, baseline: Baseline | None, started: float) -> EnvironmentReport:
-    settings = place.settings
-    with place.occupy() as folders, ExitStack() as stack:
-        findings = scan(one_pass.scene, settings, place.closure, place.engine, folders, baseline, stack)
-    classification = findings.classification
-    moved = _moved_baseline(one_pass, place, baseline, findings)
-    return EnvironmentReport(
-        name=settings.name,
-        path=settings.path,
-        workspace=settings.workspace,
-        verdict=classification.verdict,
-        closure_hash=findings.closure_hash,
-        baseline=moved or baseline,
-        decision=_decision(classification.verdict),
-        classification=classification,
-        commits=findings.commits,
-        seconds=_total(findings.seconds, started),
-        warnings=findings.warnings,
-    )
+class _Judging:
+    """The stages for one environment, in order."""
 
+    def __init__(self, one_pass: Pass, place: Place, folders: Folders, started: float) -> None:
+        self._pass, self._place, self._folders, self._started = one_pass, place, folders, started
+        self._settings, self._authority, self._clock = place.settings, one_pass.authority, one_pass.clock
 
-def _moved_baseline(one_pass: Pass, place: Place, baseline: Baseline | None, findings: Findings) -> Baseline | None:
-    now = one_pass.clock.now()
-    moved = in_sync_baseline(
-        findings.classification.verdict,
-        baseline,
-        commit=one_pass.scene.head,
-        closure_hash=findings.closure_hash,
-        state=findings.state,
-        tool=str(place.engine.version()),
-        providers=findings.providers,
-        at=now,
-    )
-    if moved is not None:
-        one_pass.ledger.move_baseline(place.settings.name, moved, one_pass.run_id, now)
-    return moved
+    def report(self, baseline: Baseline | None) -> EnvironmentReport:
+        """Scan, decide, and act if that is decided; what is reported is what is true at the end."""
+        notes = self._close_dead_attempts()
+        with ExitStack() as stack:
+            findings = self._scan(baseline, stack)
+            decision, approvals = self._decide(findings, baseline)
+            if decision.action is not Action.APPLY or not self._authority.acts:
+                moved = self._move_if_in_sync(baseline, findings)
+                return self._reported(findings, moved or baseline, decision, notes)
+            outcome = self._apply(findings, approvals)
+        if outcome is None:
+            return self._reported(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)), notes)
+        return self._after(outcome, findings, baseline, decision, notes)
+
+    def _close_dead_attempts(self) -> tuple[str, ...]:
+        if not self._authority.acts:
+            return ()
+        with ExitStack() as stack:
+
+            def lock() -> StateLock | None:
+                environment = self._authority.apply_environment_of(self._settings)
+                backend = prepared_backend(
+                    self._pass.scene, self._settings, self._place.closure, self._place.engine, self._folders, stack
+                )
+                return self._authority.lock_of(backend, self._settings.workspace, environment)
+
+            return close_dead_attempts(
+                self._authority, self._settings, self._clock, self._pass.run_id, lock, self._place.fence
+            )
+
+    def _scan(self, baseline: Baseline | None, stack: ExitStack) -> Findings:
+        return scan(
+            self._pass.scene,
+            self._settings,
+            self._place.closure,
+            self._place.engine,
+            self._folders,
+            baseline,
+            stack,
+        )
+
+    def _decide(self, findings: Findings, baseline: Baseline | None) -> tuple[Decision, Approvals]:
+        now = self._clock.now()
+        classification = findings.classification
+        policy = self._settings.policy
+        attempts = self._authority.attempts.recent(self._settings.name, now - MEMORY)
+        history = past(
+            attempts,
+            commit=self._pass.scene.head,
+            drift_fingerprint=classification.drift_fingerprint,
+            retried_at=self._authority.retried_at.get(self._settings.name),
+            policy=policy,
+            now=now,
+        )
+        approvals = Approvals(True, ())
+        if classification.verdict is not Verdict.IN_SYNC:
+            approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline)
+        facts = Facts(
+            verdict=classification.verdict,
+            classification=classification,
+            fault=None,
+            policy=policy,
+            approvals=approvals,
+            now=now,
+            nothing_exists=findings.state.lineage is None and classification.resource_count == 0,
+            local_state=findings.plan.work.state_file is not None,
+            failures=history.failures,
+            backoff_until=history.backoff_until,
+            reverts=history.reverts,
+        )
+        return decide(facts), approvals
+
+    def _apply(self, findings: Findings, approvals: Approvals) -> Outcome | None:
+        """Make the attempt; None when another reconciler holds the environment."""
+        with leased(self._authority, self._settings, self._clock, self._place.fence) as still_ours:
+            if still_ours is None or self._authority.attempts.unfinished(self._settings.name):
+                return None
+            now, head = self._clock.now(), self._pass.scene.head
+            attempts = self._authority.attempts.recent(self._settings.name, now - MEMORY)
+            attempt = new_attempt(
+                self._authority,
+                self._settings,
+                findings.classification,
+                commit=head,
+                run_id=self._pass.run_id,
+                retry=next_retry(attempts, head, findings.classification.plan_fingerprint or ""),
+                now=now,
+                approvals=approvals,
+            )
+            return apply_decided(
+                self._authority,
+                self._settings,
+                self._place.engine,
+                findings.plan,
+                attempt=attempt,
+                closure_key=self._place.closure.init_key,
+                key=self._pass.scene.key,
+                clock=self._clock,
+                still_ours=still_ours,
+            )
+
+    def _after(
+        self,
+        outcome: Outcome,
+        findings: Findings,
+        baseline: Baseline | None,
+        decision: Decision,
+        notes: tuple[str, ...],
+    ) -> EnvironmentReport:
+        """Look again after an attempt: prove that it took, or say what is left."""
+        reason = f"{outcome.reason}: {outcome.fault.message}" if outcome.fault else outcome.reason
+        if outcome.reason == "applied":
+            decided = Decision(Action.APPLY, (*decision.reasons, reason))
+        elif outcome.reason == "apply_failed":
+            decided = Decision(Action.HOLD, (reason,))
+        else:
+            return self._reported(findings, baseline, Decision(Action.HOLD, (reason,)), notes)
+        with ExitStack() as stack:
+            if outcome.reason == "applied":
+                baseline = self._applied_baseline(findings)
+            verified = self._scan(baseline, stack)
+        return self._reported(verified, baseline, decided, notes)
+
+    def _applied_baseline(self, findings: Findings) -> Baseline:
+        """Move the baseline to what was just applied."""
+        now = self._clock.now()
+        state = self._place.engine.state_identity(findings.plan.work)
+        baseline = Baseline(
+            commit=self._pass.scene.head,
+            origin="apply",
+            closure_hash=findings.closure_hash,
+            lineage=state.lineage,
+            serial=state.serial,
+            tool=str(self._place.engine.version()),
+            providers=dict(findings.providers),
+            at=now,
+        )
+        self._pass.ledger.move_baseline(self._settings.name, baseline, self._pass.run_id, now)
+        return baseline
+
+    def _move_if_in_sync(self, baseline: Baseline | None, findings: Findings) -> Baseline | None:
+        now = self._clock.now()
+        moved = in_sync_baseline(
+            findings.classification.verdict,
+            baseline,
+            commit=self._pass.scene.head,
+            closure_hash=findings.closure_hash,
+            state=findings.state,
+            tool=str(self._place.engine.version()),
+            providers=findings.providers,
+            at=now,
+        )
+        if moved is not None:
+            self._pass.ledger.move_baseline(self._settings.name, moved, self._pass.run_id, now)
+        return moved
+
+    def _reported(
+        self, findings: Findings, baseline: Baseline | None, decision: Decision, notes: tuple[str, ...]
+    ) -> EnvironmentReport:
+        return EnvironmentReport(
+            name=self._settings.name,
+            path=self._settings.path,
+            workspace=self._settings.workspace,
+            verdict=findings.classification.verdict,
+            closure_hash=findings.closure_hash,
+            baseline=baseline,
+            decision=decision,
+            classification=findings.classification,
+            commits=findings.commits,
+            seconds=_total(findings.seconds, self._started),
+            warnings=(*notes, *findings.warnings),
+        )
 
 
 def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentReport:
@@ -150,7 +308,7 @@ def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: flo
         verdict=Verdict.UNKNOWN,
         closure_hash=closure_hash(place.closure, settings, place.engine.version()),
         baseline=baseline,
-        decision=_decision(Verdict.UNKNOWN),
+        decision=Decision(Action.ALERT, (f"unknown: {fault.kind.value}",)),
         fault=fault,
         seconds=_total(Seconds(), started),
         warnings=place.closure.warnings,
@@ -159,30 +317,14 @@ def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: flo
 
 def _recorded(one_pass: Pass, report: EnvironmentReport) -> EnvironmentReport:
     """Journal a report; an environment that cannot be recorded counts as unknown."""
+    now, head = one_pass.clock.now(), one_pass.scene.head
     try:
-        record_scan(
-            one_pass.ledger, one_pass.run_id, one_pass.scene.head, one_pass.clock.now(), environment_json(report)
-        )
+        record_scan(one_pass.ledger, one_pass.run_id, head, now, environment_json(report))
     except DriftGuardError as error:
         fault = Fault(ErrorKind.INTERNAL, f"The verdict could not be recorded: {mask(str(error))}")
-        return EnvironmentReport(
-            name=report.name,
-            path=report.path,
-            workspace=report.workspace,
-            verdict=Verdict.UNKNOWN,
-            closure_hash=report.closure_hash,
-            baseline=report.baseline,
-            decision=_decision(Verdict.UNKNOWN),
-            fault=fault,
-            seconds=report.seconds,
-        )
+        decision = Decision(Action.ALERT, (f"unknown: {fault.kind.value}",))
+        return replace(report, verdict=Verdict.UNKNOWN, decision=decision, fault=fault)
     return report
-
-
-def _decision(verdict: Verdict) -> Decision:
-    if verdict is Verdict.IN_SYNC:
-        return Decision(Action.NONE, ("in_sync",))
-    return Decision(Action.ALERT, (verdict.value,))
 
 
 def _total(seconds: Seconds, started: float) -> Seconds:

@@ -1,4 +1,4 @@
-"""Acting on one environment: the lease, the attempt, the apply, the proof that it took."""
+"""Acting on one environment: attempts that died, the lease, the apply, and the baseline after it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import DriftGuardError
-from driftguard.model import Attempt, AttemptState, Classification, Lease
-from driftguard.pipeline.act import Means, Outcome, act
+from driftguard.errors import DriftGuardError, TransientFault
+from driftguard.model import Attempt, AttemptState, Baseline, Classification, Closure, ErrorKind, Lease
+from driftguard.pipeline.act import Means, Outcome, act, close_dead
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
+from driftguard.pipeline.decide.approvals import Approvals
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.ports import ApplyRun, Attempts, Backend, Clock, Engine, Leases, StateLock, WorkingDirectory
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What a pass needs to act, besides what it needs to look.
+    """What a pass needs to decide and act, besides what it needs to look.
 
     Attributes:
         holder: who this process is, unique among all reconcilers of the ledger.
         machine: facts that tell later whether this machine still runs what was started.
         alive_here: whether what an attempt recorded still runs; None when it was started on another machine.
+        approvals_of: what is approved between a baseline and head.
         lock_of: the state lock of an initialised directory; None where Terraform has to take its own.
         apply_environment_of: the process environment for an environment's apply.
+        retried_at: when each environment was last asked to be retried.
+        acts: False for a pass that only says what would be done.
     """
 
     leases: Leases
@@ -36,8 +40,11 @@ class Authority:
     holder: str
     machine: Mapping[str, str]
     alive_here: Callable[[Mapping[str, Any]], bool | None]
+    approvals_of: Callable[[EnvironmentSettings, Closure, Baseline | None], Approvals]
     lock_of: Callable[[Backend | None, str, Mapping[str, str]], StateLock | None]
     apply_environment_of: Callable[[EnvironmentSettings], Mapping[str, str]]
+    retried_at: Mapping[str, datetime]
+    acts: bool
 
 
 @contextmanager
@@ -100,6 +107,76 @@ class _Heart:
             self._lease = renewed
 
 
+def close_dead_attempts(
+    authority: Authority,
+    settings: EnvironmentSettings,
+    clock: Clock,
+    run_id: str,
+    lock: Callable[[], StateLock | None],
+    fence: Callable[[], None],
+) -> tuple[str, ...]:
+    """End what earlier reconcilers left unfinished; a sentence about each.
+
+    Args:
+        lock: finds the environment's state lock; asked only if there is something to end.
+
+    Raises:
+        EnvironmentFault: something of it may still be running.
+    """
+    if not authority.attempts.unfinished(settings.name):
+        return ()
+    with leased(authority, settings, clock, fence) as ours:
+        if ours is None:
+            raise TransientFault(
+                ErrorKind.LOCKED, "Another reconciler is applying here right now; the next run looks again."
+            )
+        return tuple(
+            close_dead(
+                replace(attempt, run_id=run_id),
+                run_id=run_id,
+                attempts=authority.attempts,
+                lock=lock(),
+                alive_here=authority.alive_here,
+                now=clock.now(),
+            )
+            for attempt in authority.attempts.unfinished(settings.name)
+        )
+
+
+def new_attempt(
+    authority: Authority,
+    settings: EnvironmentSettings,
+    classification: Classification,
+    *,
+    commit: str,
+    run_id: str,
+    retry: int,
+    now: datetime,
+    approvals: Approvals,
+) -> Attempt:
+    """An attempt to apply one classified plan, with an id for the state lock and the proof of its approval."""
+    assert classification.plan_fingerprint is not None  # nothing planned is never decided to be applied
+    data = {
+        "lock_id": str(uuid.uuid4()),
+        **authority.machine,
+        "approved": list(approvals.reasons),
+        "approved_by": [dict(who) for who in approvals.by],
+        "planned": {r.address: list(r.actions) for r in classification.resources if r.actions not in ((), ("no-op",))},
+    }
+    return Attempt(
+        id=uuid.uuid4().hex,
+        environment=settings.name,
+        commit=commit,
+        plan_fingerprint=classification.plan_fingerprint,
+        drift_fingerprint=classification.drift_fingerprint,
+        run_id=run_id,
+        state=AttemptState.OPEN,
+        opened_at=now,
+        data=data,
+        retry=retry,
+    )
+
+
 def apply_decided(
     authority: Authority,
     settings: EnvironmentSettings,
@@ -117,61 +194,46 @@ def apply_decided(
     Args:
         plan: the plan that was decided on; its working directory is used again, with the apply's credentials.
     """
-    work = _for_apply(plan.work, authority.apply_environment_of(settings))
-    lock = authority.lock_of(engine.backend(work), work.workspace, work.environment)
-    made: list[Plan] = []
-
-    def plan_again(lock_timeout_seconds: float | None) -> str | None:
-        again = make_plan(engine, work, closure_key, user_directory=None, lock_timeout_seconds=lock_timeout_seconds)
-        made.append(again)
-        return plan_fingerprint(again.document, key) if again.document else None
-
-    def apply(
-        lock_timeout_seconds: float | None, started: Callable[[int], None], progress: Callable[[str, str], None]
-    ) -> ApplyRun:
-        return engine.apply(
-            work, made[-1].file, lock_timeout_seconds=lock_timeout_seconds, on_start=started, on_outcome=progress
-        )
-
+    work = replace(plan.work, environment=authority.apply_environment_of(settings))
+    planner = _Planner(engine, work, closure_key, key)
     means = Means(
         attempts=authority.attempts,
-        lock=lock,
+        lock=authority.lock_of(engine.backend(work), work.workspace, work.environment),
         lock_timeout_seconds=settings.policy.lock_timeout.total_seconds(),
-        plan_again=plan_again,
-        apply=apply,
+        plan_again=planner.plan_again,
+        apply=planner.apply,
         still_ours=still_ours,
         now=clock.now,
     )
     return act(attempt, means)
 
 
-def _for_apply(work: WorkingDirectory, environment: Mapping[str, str]) -> WorkingDirectory:
-    from dataclasses import replace
+class _Planner:
+    """Plans again under the lock, and applies the file of that very plan."""
 
-    return replace(work, environment=environment)
+    def __init__(self, engine: Engine, work: WorkingDirectory, closure_key: str, key: bytes) -> None:
+        self._engine, self._work, self._closure_key, self._key = engine, work, closure_key, key
+        self._plan: Plan | None = None
 
+    def plan_again(self, lock_timeout_seconds: float | None) -> str | None:
+        self._plan = make_plan(
+            self._engine,
+            self._work,
+            self._closure_key,
+            user_directory=None,
+            lock_timeout_seconds=lock_timeout_seconds,
+        )
+        document = self._plan.document
+        return plan_fingerprint(document, self._key) if document else None
 
-def new_attempt(
-    settings: EnvironmentSettings,
-    classification: Classification,
-    *,
-    commit: str,
-    run_id: str,
-    retry: int,
-    now: datetime,
-    data: Mapping[str, Any],
-) -> Attempt:
-    """An attempt to apply one classified plan, with an id for the state lock."""
-    assert classification.plan_fingerprint is not None  # nothing planned is never decided to be applied
-    return Attempt(
-        id=uuid.uuid4().hex,
-        environment=settings.name,
-        commit=commit,
-        plan_fingerprint=classification.plan_fingerprint,
-        drift_fingerprint=classification.drift_fingerprint,
-        run_id=run_id,
-        state=AttemptState.OPEN,
-        opened_at=now,
-        data={"lock_id": str(uuid.uuid4()), **data},
-        retry=retry,
-    )
+    def apply(
+        self, lock_timeout_seconds: float | None, started: Callable[[int], None], progress: Callable[[str, str], None]
+    ) -> ApplyRun:
+        assert self._plan is not None  # `act` applies only what it has planned again
+        return self._engine.apply(
+            self._plan.work,
+            self._plan.file,
+            lock_timeout_seconds=lock_timeout_seconds,
+            on_start=started,
+            on_outcome=progress,
+        )

@@ -27,7 +27,7 @@ from driftguard.model import (
 from driftguard.pipeline.checkout import working_directory
 from driftguard.pipeline.classify import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.plan import Plan, make_plan
-from driftguard.ports import Engine, Repository, StateIdentity, WorkingDirectory
+from driftguard.ports import Backend, Engine, Repository, StateIdentity, WorkingDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,20 @@ def scan(
         plan=plan,
         warnings=warnings,
     )
+
+
+def prepared_backend(
+    scene: Scene,
+    settings: EnvironmentSettings,
+    closure: Closure,
+    engine: Engine,
+    folders: Folders,
+    stack: ExitStack,
+) -> Backend | None:
+    """The backend of one environment, after `init` where that is needed."""
+    work = _work(scene, settings, closure, folders, scene.head, "head", stack)
+    engine.prepare(work, closure.init_key)
+    return engine.backend(work)
 
 
 def _work(

@@ -1,4 +1,4 @@
-"""From settings to adapters: the only file that sees both sides."""
+"""One opened repository with its settings, environments and ledger: what every command starts from."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
+from driftguard.bootstrap.authority import authority
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.document import UnreadablePlan, read_document
 from driftguard.errors import UsageError
@@ -37,6 +38,7 @@ from driftguard.model import (
     Fault,
     RunReport,
     SourceFacts,
+    ToolVersion,
     Verdict,
 )
 from driftguard.pipeline import discover
@@ -82,7 +84,7 @@ class Session:
             operator_source=str(target.config) if target.config else None,
         )
         self.notices = self._settings.notices
-        self._tools: dict[str, TerraformEngine] = {}
+        self._tools: dict[str, ToolVersion] = {}
         self._reader = CachingReader(
             self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
         )
@@ -153,8 +155,8 @@ class Session:
                     "name": settings.name,
                     "path": settings.path,
                     "workspace": settings.workspace,
-                    "closure_hash": closure_hash(closure, settings, self._engine(settings).version()),
-                    "tool": str(self._engine(settings).version()),
+                    "closure_hash": closure_hash(closure, settings, self._tool(settings)),
+                    "tool": str(self._tool(settings)),
                     "modules": list(closure.modules),
                     "remote_sources": list(closure.remote_sources),
                     "files": dict(closure.files),
@@ -168,11 +170,10 @@ class Session:
         assert closure is not None  # `select` gives environments of head
         return closure
 
-    def _engine(self, settings: EnvironmentSettings) -> TerraformEngine:
+    def _tool(self, settings: EnvironmentSettings) -> ToolVersion:
         binary = settings.terraform.binary
         if binary not in self._tools:
-            tool = find_tool(binary, self._environ.get("PATH", ""))
-            self._tools[binary] = TerraformEngine(tool, self._directories.cache / "plugins", self._stop)
+            self._tools[binary] = find_tool(binary, self._environ.get("PATH", ""))
         return self._tools[binary]
 
     # --- the ledger -----------------------------------------------------------------------------
@@ -229,10 +230,11 @@ class Session:
 
     # --- a pass ---------------------------------------------------------------------------------
 
-    def scan(
+    def run(
         self,
         environments: Sequence[EnvironmentSettings],
         *,
+        acts: bool,
         baseline: str | None = None,
         noise: bool = False,
         on_done: Callable[[EnvironmentReport], None],
@@ -240,6 +242,7 @@ class Session:
         """One pass over the environments, as the contract's JSON report.
 
         Args:
+            acts: apply what is approved; False changes nothing in the cloud or in git.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
         """
         started = self._clock.now()
@@ -251,6 +254,14 @@ class Session:
             run_id=run_id,
             scene=self._scene(noise, started),
             ledger=self.ledger,
+            authority=authority(
+                self.repository,
+                self.ledger,
+                self._environ,
+                closure_at=self.closure_at,
+                apply_environment_of=self._environment_of,
+                acts=acts,
+            ),
             clock=self._clock,
             given_baselines=self._given(environments, baseline) if baseline else {},
             stopping=lambda: self._stop.requested,
@@ -287,7 +298,7 @@ class Session:
             ignore=tuple(rule for rule in self._settings.ignore if not rule.expired(now)),
             environ=self._environ,
             closure_at=self.closure_at,
-            environment_of=lambda settings: config.terraform_environment(settings.env, self._environ),
+            environment_of=self._environment_of,
             noise=noise,
         )
 
@@ -297,7 +308,12 @@ class Session:
             with folders.occupy(self.repository.display, settings.name) as (data, private):
                 yield Folders(data, private)
 
-        return Place(settings, self._closure_at_head(settings), self._engine(settings), occupy)
+        stop = Stop(self._stop)
+        engine = TerraformEngine(self._tool(settings), self._directories.cache / "plugins", stop)
+        return Place(settings, self._closure_at_head(settings), engine, occupy, stop.request)
+
+    def _environment_of(self, settings: EnvironmentSettings) -> Mapping[str, str]:
+        return config.terraform_environment(settings.env, self._environ)
 
     def _given(self, environments: Sequence[EnvironmentSettings], commit: str) -> Mapping[str, Baseline]:
         sha = self.repository.resolve(commit)
@@ -305,7 +321,7 @@ class Session:
         for settings in environments:
             closure = self.closure_at(settings, sha)
             if closure is not None:
-                tool = self._engine(settings).version()
+                tool = self._tool(settings)
                 found = closure_hash(closure, settings, tool)
                 given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, self._clock.now())
         return given

@@ -1,0 +1,7 @@
+"""From settings to adapters: the only package that sees both sides."""
+
+from __future__ import annotations
+
+from driftguard.bootstrap.session import CONFIG_FILE, Session, Target, classify_text, first_configuration
+
+__all__ = ["CONFIG_FILE", "Session", "Target", "classify_text", "first_configuration"]

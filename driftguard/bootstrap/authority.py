@@ -1,0 +1,71 @@
+"""What a pass needs to decide and act: approvals from git and signers, leases, attempts and state locks."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from driftguard.adapters import machine
+from driftguard.adapters.git import GitRepository
+from driftguard.adapters.signatures import verify_commits
+from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.statelock import S3StateLock
+from driftguard.config import EnvironmentSettings
+from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
+from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
+from driftguard.pipeline.reconcile import Authority
+
+
+def authority(
+    repository: GitRepository,
+    ledger: SqlLedger,
+    environ: Mapping[str, str],
+    *,
+    closure_at: Callable[[EnvironmentSettings, str], Closure | None],
+    apply_environment_of: Callable[[EnvironmentSettings], Mapping[str, str]],
+    acts: bool,
+) -> Authority:
+    """The authority of one pass over a repository."""
+    retries = ledger.latest(EntryKind.RETRY_REQUESTED)
+
+    def approvals_of(settings: EnvironmentSettings, closure: Closure, baseline: Baseline | None) -> Approvals:
+        before = closure_at(settings, baseline.commit) if baseline else None
+        paths = closure.files.keys() | (before.files.keys() if before else set())
+        commits = _range(repository, baseline, paths)
+        approval = settings.policy.approval
+        signatures: Mapping[str, SignedBy] = {}
+        if approval.require == "signed" and approval.signers is not None:
+            ids = [commit.sha for commit in commits.touching]
+            signatures = verify_commits(repository.mirror, ids, Path(approval.signers), environ.get("PATH", ""))
+        return judge_approvals(approval.require, commits, signatures)
+
+    return Authority(
+        leases=ledger.leases,
+        attempts=ledger.attempts,
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        machine=machine.identity(),
+        alive_here=machine.still_running,
+        approvals_of=approvals_of,
+        lock_of=S3StateLock.of,
+        apply_environment_of=apply_environment_of,
+        retried_at={name: entry.at for name, entry in retries.items()},
+        acts=acts,
+    )
+
+
+def _range(repository: GitRepository, baseline: Baseline | None, paths: set[str]) -> Range:
+    """The first-parent commits since the baseline that touch the paths; without one, the last to touch each path."""
+    if baseline is not None:
+        if not repository.is_ancestor(baseline.commit, repository.head):
+            return Range(False, ())
+        since = repository.first_parents(baseline.commit, repository.head)
+        return Range(True, tuple(commit for commit, touched in since if not paths.isdisjoint(touched)))
+    missing, last = set(paths), list[Commit]()
+    for commit, touched in repository.first_parents(None, repository.head):
+        if not missing.isdisjoint(touched):
+            last.append(commit)
+            missing -= touched
+    return Range(None, tuple(last))

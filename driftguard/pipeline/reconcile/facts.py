@@ -1,0 +1,70 @@
+"""What the ledger says that a decision rests on: failures and backoff, the fuse, attempts that died."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from driftguard.config import Policy
+from driftguard.model import Attempt, AttemptState
+
+# Attempts older than this say nothing about what to do next.
+MEMORY = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier attempts mean for the next.
+
+    Attributes:
+        failures: failed applies in a row at this commit since it was last asked to retry.
+        backoff_until: when the next may start; None at once.
+        reverts: applies that put this very drift back within the fuse's time.
+    """
+
+    failures: int
+    backoff_until: datetime | None
+    reverts: int
+
+
+def past(
+    attempts: Sequence[Attempt],
+    *,
+    commit: str,
+    drift_fingerprint: str | None,
+    retried_at: datetime | None,
+    policy: Policy,
+    now: datetime,
+) -> Past:
+    """Read earlier attempts, oldest first.
+
+    Args:
+        retried_at: when `driftguard retry` was asked for last; what came before it is forgiven.
+    """
+    counted = [a for a in attempts if retried_at is None or a.opened_at > retried_at]
+    failures = 0
+    last: datetime | None = None
+    for attempt in counted:
+        if attempt.state is AttemptState.SUCCEEDED:
+            failures, last = 0, None
+        elif attempt.state is AttemptState.FAILED and attempt.commit == commit and attempt.data.get("reason") != "died":
+            failures, last = failures + 1, attempt.finished_at or attempt.opened_at
+    backoff_until = None
+    if last is not None:
+        backoff_until = last + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
+    reverts = [
+        a
+        for a in counted
+        if drift_fingerprint is not None
+        and a.drift_fingerprint == drift_fingerprint
+        and a.state is AttemptState.SUCCEEDED
+        and a.opened_at >= now - policy.flapping.within
+    ]
+    return Past(failures, backoff_until, len(reverts))
+
+
+def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) -> int:
+    """The number of the next attempt at one plan: how often exactly it was attempted before and ended."""
+    same = [a for a in attempts if (a.commit, a.plan_fingerprint) == (commit, plan_fingerprint)]
+    return sum(attempt.state is not AttemptState.VOID for attempt in same)
