@@ -354,8 +354,7 @@ class EntryKind(StrEnum):
     ATTEMPT_PROGRESS = "attempt_progress"
     ATTEMPT_FINISHED = "attempt_finished"
     RETRY_REQUESTED = "retry_requested"
-    LOCK_RELEASED = "lock_released"
-    ENVIRONMENT_REMOVED = "environment_removed"
+    ENVIRONMENT_FORGOTTEN = "environment_forgotten"
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,46 @@ class Session:
             raise UsageError(f"nothing is known of {pattern}; known: {', '.join(known) or 'no environment'}.")
         return found
 
+    def retry(self, patterns: Sequence[str]) -> list[str]:
+        """Journal that failures of the environments are forgiven; their names."""
+        names = [settings.name for settings in self.select(patterns)]
+        self._journal(EntryKind.RETRY_REQUESTED, names)
+        return names
+
+    def forget(self, patterns: Sequence[str]) -> list[str]:
+        """Journal that removed environments are not to be reported any more; their names.
+
+        Raises:
+            UsageError: a pattern matches no removed environment.
+        """
+        removed = sorted(self._removed())
+        names = [name for name in removed if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in removed)]
+        if unmatched:
+            raise UsageError(
+                f"no removed environment is called {', '.join(unmatched)}; removed: {', '.join(removed) or 'none'}."
+            )
+        self._journal(EntryKind.ENVIRONMENT_FORGOTTEN, names)
+        return names
+
+    def _journal(self, kind: EntryKind, names: Sequence[str]) -> None:
+        now, who = self._clock.now(), self._environ.get("USER", "")
+        self.ledger.append(*(Entry(kind, now, "by-hand", name, {"by": who}) for name in names))
+
+    def _removed(self) -> dict[str, Entry]:
+        """The last scan of each environment that has a baseline, is not at head, and was not forgotten since."""
+        known = self.ledger.latest(EntryKind.BASELINE_MOVED)
+        forgotten = self.ledger.latest(EntryKind.ENVIRONMENT_FORGOTTEN)
+        present = {settings.name for settings in self.environments}
+        scans = self.ledger.latest(EntryKind.SCANNED)
+        return {
+            name: scans[name]
+            for name, entry in known.items()
+            if name not in present
+            and name in scans
+            and (name not in forgotten or (forgotten[name].sequence or 0) < (entry.sequence or 0))
+        }
+
     # --- a pass ---------------------------------------------------------------------------------
 
     def run(
@@ -275,6 +315,7 @@ class Session:
             at_a_time=self._settings.concurrency or environments_at_a_time(),
             on_done=on_done,
         )
+        removed = self._removed_reports() if len(environments) == len(self.environments) else []
         report = RunReport(
             run_id=run_id,
             repository=self.repository.display,
@@ -282,12 +323,32 @@ class Session:
             commit=self.head,
             started_at=started,
             finished_at=self._clock.now(),
-            environments=reports,
+            environments=tuple(sorted((*reports, *removed), key=lambda report: report.name)),
             warnings=self.notices,
         )
         summary = {verdict.value: count for verdict, count in report.summary.items()}
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
+
+    def _removed_reports(self) -> list[EnvironmentReport]:
+        """Environments whose directory is gone from git: said in every pass, never destroyed."""
+        message = (
+            "Its directory was removed from git. Nothing was destroyed, and what it made is still there: destroy it by "
+            "hand from an older commit, then run `driftguard forget`."
+        )
+        return [
+            EnvironmentReport(
+                name=name,
+                path=entry.data["path"],
+                workspace=entry.data["workspace"],
+                verdict=Verdict.UNKNOWN,
+                closure_hash=entry.data["closure_hash"],
+                baseline=self.ledger.baseline(name),
+                decision=Decision(Action.ALERT, ("environment_removed",)),
+                fault=Fault(ErrorKind.CONFIG, message),
+            )
+            for name, entry in self._removed().items()
+        ]
 
     def _scene(self, noise: bool, now: datetime) -> Scene:
         return Scene(
@@ -408,5 +469,25 @@ def _entry_summary(entry: Entry) -> str:
             return f"{len(data['environments'])} environments at {data['commit'][:10]}"
         case EntryKind.RUN_FINISHED:
             return ", ".join(f"{count} {name}" for name, count in data["summary"].items() if count)
-        case _:
-            return ""
+        case EntryKind.ATTEMPT_OPENED | EntryKind.ATTEMPT_PROGRESS | EntryKind.ATTEMPT_FINISHED:
+            return _attempt_summary(data)
+        case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
+            return f"by {data['by'] or 'somebody'}"
+
+
+def _attempt_summary(data: Mapping[str, Any]) -> str:
+    """One attempt's step: who approved it, what it touches, what came of it."""
+    new = data["data"]
+    parts = [data["state"], f"commit {data['commit'][:10]}"]
+    if "approved_by" in new:
+        parts += new["approved"]
+        parts += [f"{who['commit'][:10]} by {who.get('signer') or who['author']}" for who in new["approved_by"]]
+    for key in ("planned", "resource", "resources"):
+        if new.get(key):
+            done = ((name, word if isinstance(word, str) else "+".join(word)) for name, word in new[key].items())
+            parts.append(", ".join(f"{name} {word}" for name, word in sorted(done)))
+    if new.get("reason"):
+        parts.append(new["reason"])
+    if new.get("error"):
+        parts.append(new["error"]["message"] if isinstance(new["error"], dict) else new["error"])
+    return "; ".join(parts)

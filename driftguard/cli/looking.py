@@ -29,6 +29,7 @@ from driftguard.cli.application import (
 )
 from driftguard.cli.text import PLAIN_WORDS, markdown_table, shorten
 from driftguard.errors import UsageError
+from driftguard.pipeline.decide.reasons import sentence
 
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="TIME", help="What was known then (RFC 3339, e.g. 2026-11-01T12:00:00Z).")
@@ -198,7 +199,9 @@ def _print_explanation(
         console.print("There is no baseline yet, so what is pending cannot be told from what was absorbed.")
     if scan["error"]:
         console.print(f"{scan['error']['kind']}: {scan['error']['message']}", markup=False)
-    console.print(f"Decision: {scan['decision']['action']} ({'; '.join(scan['decision']['reasons'])}).", markup=False)
+    console.print(f"Decision: {scan['decision']['action']}, because of", markup=False)
+    for reason in scan["decision"]["reasons"]:
+        console.print(f"  {sentence(reason)}", markup=False)
     if rows:
         console.print(_table(headings, rows))
     for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):

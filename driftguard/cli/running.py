@@ -1,4 +1,4 @@
-"""Commands that look at the infrastructure: scan and classify."""
+"""Commands that plan: scan, reconcile and classify."""
 
 from __future__ import annotations
 
@@ -60,28 +60,66 @@ def scan(
     Exit codes: 0 every environment in sync; 2 at least one drifted, pending or diverged; 1 at least one unknown;
     64 wrong usage or configuration.
     """
+    set_verbosity(verbose)
+    report = _pass(env or [], repo, ref, config, acts=False, baseline=baseline, noise=noise, quiet=quiet)
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+@app.command()
+def reconcile(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """One pass of the whole job: scan, decide, and apply what is approved.
+
+    Exit codes: 0 every environment in sync when it ends; 2 divergence remains; 1 at least one unknown; 64 wrong usage
+    or configuration.
+    """
+    set_verbosity(verbose)
+    report = _pass(env or [], repo, ref, config, acts=True, baseline=None, noise=noise, quiet=quiet)
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+def _pass(
+    env: list[str],
+    repo: str,
+    ref: str | None,
+    config: Path | None,
+    *,
+    acts: bool,
+    baseline: str | None,
+    noise: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """One pass with progress; the JSON report."""
     from driftguard.bootstrap import Session, Target
 
-    set_verbosity(verbose)
     stop = Stop()
     _stop_on_signals(stop)
     with Reporter(quiet=quiet) as progress:
         progress.say(f"Fetching {repo_text(repo)} ...")
         with Session(Target(repo, ref, config), stop) as session:
-            chosen = session.select(env or [])
+            chosen = session.select(env)
             for notice in session.notices:
                 progress.say(f"note: {notice}")
             progress.say(f"Planning {len(chosen)} environments at {session.head[:10]} ({session.repository.ref}) ...")
             progress.begin(len(chosen))
-            report = session.run(
+            return session.run(
                 chosen,
-                acts=False,
+                acts=acts,
                 baseline=baseline,
                 noise=noise,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
             )
-    _print(report, format, output, noise)
-    raise typer.Exit(exit_code(report))
 
 
 @app.command()
