@@ -1,0 +1,95 @@
+"""Estates whose state lies in S3 with lock files, as real ones do."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftguard.demo.cloud import REGION, Cloud
+from tests.world.harness import Ran, Toy, World
+
+
+class Estate:
+    """One or more environments of toy things with their states in S3.
+
+    Attributes:
+        world: the machine, with the repository.
+        toy: the cloud of the things.
+    """
+
+    def __init__(self, world: World, toy: Toy, cloud: Cloud) -> None:
+        self.world, self.toy, self.cloud = world, toy, cloud
+        self.bucket = f"state-{uuid.uuid4().hex[:12]}"
+        self.storage = cloud.client("s3")
+        self.storage.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        world.variables.update(cloud.environment())
+
+    def backend(self, environment: str) -> str:
+        endpoint = self.cloud.endpoint
+        return f"""
+  backend "s3" {{
+    bucket       = "{self.bucket}"
+    key          = "{environment}/terraform.tfstate"
+    region       = "{REGION}"
+    use_lockfile = true
+
+    use_path_style              = true
+    skip_credentials_validation = true
+    skip_metadata_api_check     = true
+    skip_region_validation      = true
+    skip_requesting_account_id  = true
+
+    endpoints = {{
+      s3  = "{endpoint}"
+      sts = "{endpoint}"
+      iam = "{endpoint}"
+    }}
+  }}
+"""
+
+    def write(self, body: str, environment: str = "dev") -> None:
+        """Write an environment's root module into the work tree."""
+        self.world.write(
+            f"environments/{environment}/main.tf", self.toy.root_module(body, backend=self.backend(environment))
+        )
+
+    def merge(self, message: str, body: str, environment: str = "dev") -> str:
+        """Write and commit an environment's root module."""
+        self.write(body, environment)
+        return self.world.commit(message)
+
+    def configure(self, text: str) -> None:
+        """Commit a driftguard.yaml."""
+        self.world.commit("Configure DriftGuard", {"driftguard.yaml": text})
+
+    def reconcile(self, *arguments: str, **variables: str) -> Ran:
+        return self.world.run("reconcile", "--format", "json", *arguments, **variables)
+
+    def lock_key(self, environment: str = "dev") -> str:
+        return f"{environment}/terraform.tfstate.tflock"
+
+    def locked(self, environment: str = "dev") -> bool:
+        """Whether the state is locked."""
+        listed: dict[str, Any] = self.storage.list_objects_v2(Bucket=self.bucket, Prefix=self.lock_key(environment))
+        return bool(listed.get("KeyCount"))
+
+
+@pytest.fixture
+def estate(world: World, toy: Toy, cloud: Cloud, tmp_path: Path) -> Estate:
+    return Estate(world, toy, cloud)
+
+
+@pytest.fixture(scope="session")
+def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path) -> Applied:
+    folder = tmp_path_factory.mktemp("seed")
+    return Applied.make(World(folder / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}), Toy(folder / "cloud"))
+
+
+@pytest.fixture
+def estate_of(world: World, tmp_path: Path, applied: Applied) -> Callable[..., Estate]:
+    """Makes environments of the given names on this test's machine."""
+    return lambda *names: Estate(world, tmp_path / "clouds", applied, names)
