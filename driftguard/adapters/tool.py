@@ -28,7 +28,7 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
         OperatorError: there is none, or it does not say its version as Terraform does.
     """
     path = _locate(binary, search_path)
-    text = _ask_version(path)
+    text = _ask_version(path, search_path)
     try:
         answer = msgspec.json.decode(text)
         version = answer["terraform_version"]
@@ -63,9 +63,9 @@ def _locate(binary: str, search_path: str) -> str:
     )
 
 
-def _ask_version(path: str) -> bytes:
+def _ask_version(path: str, search_path: str) -> bytes:
     lines: list[bytes] = []
-    environment = {"CHECKPOINT_DISABLE": "1", "PATH": os.defpath, "HOME": "/nonexistent"}
+    environment = {"CHECKPOINT_DISABLE": "1", "PATH": search_path, "HOME": "/nonexistent"}
     try:
         run(
             [path, "version", "-json"],

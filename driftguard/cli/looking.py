@@ -236,4 +236,6 @@ def _moment(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--at {text!r} is not a time; write it as 2026-11-01T12:00:00Z.") from None
+    if not moment.microsecond:
+        moment = moment.replace(microsecond=999_999)  # what is shown in whole seconds is found again by them
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -86,7 +86,7 @@ class World:
         for path, text in (files or {}).items():
             self.write(path, text)
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", message)
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
         return self.git("rev-parse", "HEAD")
 
     def replace(self, path: str, old: str, new: str) -> None:
@@ -139,9 +139,9 @@ class World:
             start_new_session=True,
         )
 
-    def scan(self, *arguments: str, **variables: str) -> Ran:
+    def scan(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ran:
         """`driftguard scan --format json`."""
-        return self.run("scan", "--format", "json", *arguments, **variables)
+        return self.run("scan", "--format", "json", *arguments, cwd=cwd, **variables)
 
     def bytes_left(self) -> dict[Path, bytes]:
         """Every file below HOME that is not the user's own repository."""

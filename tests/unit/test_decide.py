@@ -1,0 +1,287 @@
+"""Decisions: every reason named, and never an apply that something speaks against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftguard.config import Approval, Flapping, Limits, Policy, Suspended, Window
+from driftguard.model import (
+    Action,
+    AttributeChange,
+    Classification,
+    Decision,
+    ErrorKind,
+    Fault,
+    Label,
+    OutputChange,
+    ResourceChange,
+    Verdict,
+)
+from driftguard.pipeline.classify import verdict_of
+from driftguard.pipeline.decide import Facts, decide
+from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.decide.reasons import REASONS, sentence
+from driftguard.sealed import Sealed
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+EVERYTHING = Policy(pending="apply", drift="revert", input="apply", limits=Limits(destroys=99, replaces=99, share=1.0))
+
+
+def resource(
+    *labels: Label, address: str = "aws_x.a", actions: tuple[str, ...] = ("update",), certain: bool = True
+) -> ResourceChange:
+    return ResourceChange(address, address.split(".")[0], "aws", actions, frozenset(labels), certain, ())
+
+
+def facts(*resources: ResourceChange, policy: Policy = EVERYTHING, existing: int = 100, **more: Any) -> Facts:
+    classification = Classification(
+        verdict_of([r.labels for r in resources]), resources, (), "drift", "plan", resource_count=existing
+    )
+    settings: dict[str, Any] = {"approvals": Approvals(True, ("merged: 1 commits",)), "now": NOW, **more}
+    return Facts(classification.verdict, classification, None, policy, **settings)
+
+
+def names(decision: Decision) -> tuple[str, list[str]]:
+    return decision.action.value, [reason.split(":")[0] for reason in decision.reasons]
+
+
+def test_what_is_in_sync_needs_nothing() -> None:
+    assert names(decide(facts(resource(Label.NOISE, actions=())))) == ("none", ["in_sync"])
+
+
+def test_what_is_unknown_is_said_with_its_kind() -> None:
+    unknown = Facts(Verdict.UNKNOWN, None, Fault(ErrorKind.LOCKED, "x"), EVERYTHING, None, NOW)
+    assert decide(unknown) == Decision(Action.ALERT, ("unknown: locked",))
+
+
+@pytest.mark.parametrize(
+    "label", [Label.PENDING, Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.INPUT, Label.REFACTOR]
+)
+def test_the_default_policy_only_alerts(label: Label) -> None:
+    assert names(decide(facts(resource(label), policy=Policy()))) == ("alert", ["policy_alert"])
+
+
+@pytest.mark.parametrize(
+    ("label", "policy"),
+    [
+        (Label.PENDING, Policy(pending="apply")),
+        (Label.REFACTOR, Policy(pending="apply")),
+        (Label.DRIFT, Policy(drift="revert")),
+        (Label.ABSORBED, Policy(drift="revert")),
+        (Label.RESIDUE, Policy(drift="revert")),
+        (Label.INPUT, Policy(input="apply")),
+        (Label.DERIVED, Policy(input="apply")),
+    ],
+)
+def test_each_group_of_labels_has_its_own_policy(label: Label, policy: Policy) -> None:
+    assert decide(facts(resource(label), policy=policy)).action is Action.APPLY
+
+
+def test_what_follows_from_a_commit_is_applied_with_it() -> None:
+    decision = decide(facts(resource(Label.PENDING, Label.DERIVED), policy=Policy(pending="apply")))
+    assert decision.action is Action.APPLY
+
+
+def test_a_conflict_is_always_held() -> None:
+    assert names(decide(facts(resource(Label.CONFLICT)))) == ("hold", ["conflict"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "policy", "reason"),
+    [
+        ((Label.PENDING, Label.DRIFT), Policy(pending="apply"), "mixed_with_drift"),
+        ((Label.PENDING, Label.DRIFT), Policy(drift="revert"), "mixed_with_pending"),
+        ((Label.PENDING, Label.INPUT), Policy(pending="apply"), "mixed_with_input"),
+        ((Label.PENDING, Label.DRIFT), Policy(pending="apply", drift="propose"), "proposals_not_available"),
+    ],
+)
+def test_a_mixed_plan_is_held_unless_every_part_may_be_applied(
+    labels: tuple[Label, ...], policy: Policy, reason: str
+) -> None:
+    assert names(decide(facts(resource(*labels), policy=policy))) == ("hold", [reason])
+    assert decide(facts(resource(*labels), policy=EVERYTHING)).action is Action.APPLY
+
+
+def test_an_uncertain_label_is_held_but_for_a_first_apply_to_nothing() -> None:
+    uncertain = resource(Label.PENDING, actions=("create",), certain=False)
+    assert names(decide(facts(uncertain))) == ("hold", ["uncertain"])
+    assert decide(facts(uncertain, nothing_exists=True, existing=0)).action is Action.APPLY
+
+
+def ignored(desired: Any) -> ResourceChange:
+    attribute = AttributeChange(
+        "count", Label.NOISE, Sealed(1), Sealed(2), Sealed(desired), None, "rule", ignored_by="autoscaled"
+    )
+    return replace(resource(Label.PENDING, Label.NOISE), attributes=(attribute,))
+
+
+def test_an_apply_that_would_undo_what_an_ignore_rule_covers_is_held() -> None:
+    assert names(decide(facts(ignored(1)))) == ("hold", ["would_revert_ignored"])
+    assert decide(facts(ignored(2))).action is Action.APPLY
+
+
+def test_limits_count_what_the_plan_does() -> None:
+    destroyed = [resource(Label.PENDING, address=f"aws_x.d{n}", actions=("delete",)) for n in range(2)]
+    replaced = resource(Label.PENDING, address="aws_x.r", actions=("delete", "create"))
+    policy = Policy(pending="apply", limits=Limits(changes=2, share=0.02))
+    assert names(decide(facts(*destroyed, replaced, policy=policy))) == (
+        "hold",
+        ["limit_changes", "limit_destroys", "limit_replaces", "limit_share"],
+    )
+
+
+def test_deleting_almost_everything_is_held_whatever_the_limits() -> None:
+    destroyed = [resource(Label.PENDING, address=f"aws_x.d{n}", actions=("delete",)) for n in range(4)]
+    assert names(decide(facts(*destroyed, existing=5)))[1] == ["would_delete_almost_everything"]
+    assert decide(facts(*destroyed, existing=6)).action is Action.APPLY
+
+
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete")])
+def test_what_is_protected_is_neither_destroyed_nor_replaced(actions: tuple[str, ...]) -> None:
+    policy = EVERYTHING.model_copy(update={"protect": ("aws_db_instance",)})
+    touched = resource(Label.PENDING, address="aws_db_instance.main", actions=actions)
+    assert names(decide(facts(touched, policy=policy)))[1] == ["protected"]
+    updated = resource(Label.PENDING, address="aws_db_instance.main")
+    assert decide(facts(updated, policy=policy)).action is Action.APPLY
+
+
+def test_suspension_ends_by_itself() -> None:
+    policy = EVERYTHING.model_copy(update={"suspended": Suspended(reason="migration", until=NOW + timedelta(hours=1))})
+    assert names(decide(facts(resource(Label.PENDING), policy=policy)))[1] == ["suspended"]
+    later = facts(resource(Label.PENDING), policy=policy, now=NOW + timedelta(hours=2))
+    assert decide(later).action is Action.APPLY
+
+
+def test_every_reason_that_fires_is_named() -> None:
+    policy = Policy(
+        pending="apply",
+        protect=("aws_x.*",),
+        suspended=Suspended(reason="x"),
+        windows=(Window(deny="* * * * *", for_=timedelta(hours=1)),),
+        flapping=Flapping(reverts=1),
+        approval=Approval(),
+    )
+    held = facts(
+        resource(Label.PENDING, actions=("delete",), certain=False),
+        policy=policy,
+        approvals=Approvals(False, ("not_signed: abc",)),
+        local_state=True,
+        reverts=1,
+        failures=1,
+        backoff_until=NOW + timedelta(minutes=5),
+        acting_elsewhere=True,
+    )
+    assert names(decide(held))[1] == [
+        "uncertain",
+        "not_signed",
+        "protected",
+        "limit_destroys",
+        "suspended",
+        "window_closed",
+        "flapping",
+        "backoff",
+        "local_state",
+        "acting_elsewhere",
+    ]
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+labels = st.sets(st.sampled_from(list(Label)), max_size=4)
+actions = st.sampled_from([(), ("no-op",), ("create",), ("update",), ("delete",), ("delete", "create"), ("forget",)])
+resources = st.lists(
+    st.builds(
+        lambda label, action, certain, n: resource(*label, address=f"aws_x.r{n}", actions=action, certain=certain),
+        labels,
+        actions,
+        st.booleans(),
+        st.integers(0, 9),
+    ),
+    max_size=5,
+)
+policies = st.builds(
+    Policy,
+    pending=st.sampled_from(["alert", "apply", "propose"]),
+    drift=st.sampled_from(["alert", "revert", "propose"]),
+    input=st.sampled_from(["alert", "apply", "propose"]),
+    limits=st.builds(Limits, changes=st.integers(0, 9), destroys=st.integers(0, 9), replaces=st.integers(0, 9)),
+    protect=st.sampled_from([(), ("aws_x.r1",), ("aws_x",)]),
+    suspended=st.sampled_from([None, Suspended(reason="x")]),
+)
+outputs = st.lists(
+    st.builds(OutputChange, st.just("o"), st.sampled_from(list(Label)), st.booleans(), st.booleans(), st.just("r")),
+    max_size=1,
+)
+all_facts = st.builds(
+    lambda found, policy, output, approved, existing, more: replace(
+        facts(*found, policy=policy, existing=existing, approvals=Approvals(approved, ("merged",)), **more),
+        classification=Classification(
+            verdict_of([*(r.labels for r in found), *({o.label} for o in output)]),
+            tuple(found),
+            tuple(output),
+            None,
+            "plan",
+            existing,
+        ),
+        verdict=verdict_of([*(r.labels for r in found), *({o.label} for o in output)]),
+    ),
+    resources,
+    policies,
+    outputs,
+    st.booleans(),
+    st.integers(0, 20),
+    st.fixed_dictionaries(
+        {"reverts": st.integers(0, 5), "local_state": st.booleans(), "nothing_exists": st.booleans()}
+    ),
+)
+
+
+@given(all_facts)
+def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
+    decision = decide(given_facts)
+    assert all(reason.split(":")[0] in REASONS for reason in decision.reasons)
+    if decision.action is not Action.APPLY:
+        return
+    classification, policy = given_facts.classification, given_facts.policy
+    assert classification is not None
+    found = frozenset[Label]().union(
+        *(r.labels for r in classification.resources), {o.label for o in classification.outputs}
+    )
+    assert Label.CONFLICT not in found
+    assert not found & {Label.DRIFT, Label.ABSORBED, Label.RESIDUE} or policy.drift == "revert"
+    assert not found & {Label.PENDING, Label.REFACTOR} or policy.pending == "apply"
+    assert Label.INPUT not in found or policy.input == "apply"
+    assert given_facts.approvals is not None
+    assert given_facts.approvals.approved
+    assert policy.suspended is None
+    assert not given_facts.local_state
+    for changed in classification.resources:
+        acts = changed.actions not in ((), ("no-op",))
+        assert changed.certain or not acts or given_facts.nothing_exists
+        if "delete" in changed.actions:
+            assert policy.protecting(changed.address, changed.type) is None
+
+
+@given(all_facts, st.sampled_from([Label.DRIFT, Label.CONFLICT, Label.PENDING, Label.INPUT]))
+def test_more_to_do_never_turns_a_held_plan_into_an_apply(given_facts: Facts, label: Label) -> None:
+    classification = given_facts.classification
+    assert classification is not None
+    before = decide(given_facts)
+    if before.action is not Action.HOLD:
+        return
+    more = (*classification.resources, resource(label, address="aws_x.more"))
+    verdict = verdict_of([*(r.labels for r in more), *({o.label} for o in classification.outputs)])
+    grown = replace(classification, resources=more, verdict=verdict)
+    after = decide(replace(given_facts, classification=grown, verdict=verdict))
+    assert after.action is not Action.APPLY
+
+
+def test_every_reason_has_a_sentence_that_says_what_would_have_to_change() -> None:
+    assert all(text.endswith(".") for text in REASONS.values())
+    assert sentence("limit_destroys: 2 of at most 0").startswith("limit_destroys (2 of at most 0): The plan destroys")

@@ -1,0 +1,200 @@
+"""Commit signatures count only when they are by signers whom the operator named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from driftguard.adapters.git import GitRepository, open_repository
+from driftguard.adapters.signatures import verify_commits
+from driftguard.errors import OperatorError
+from driftguard.model import Commit, Signature, SignedBy
+from driftguard.pipeline.decide.approvals import Range, judge_approvals
+from tests.world.harness import World
+
+PATH = os.environ["PATH"]
+
+
+class Signer:
+    """Somebody with an SSH key."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name, self.key = name, folder / name
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.key)], check=True)
+
+    def allowed(self, options: str = "") -> str:
+        return f"{self.name}@example.org {options} {self.key.with_suffix('.pub').read_text()}"
+
+    def commit(self, world: World, text: str) -> str:
+        world.write("a.tf", text)
+        world.git("add", "--all")
+        settings = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key}"]
+        world.git(*settings, "commit", "-q", "-S", "-m", text)
+        return world.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> World:
+    world = World(tmp_path / "home", {})
+    world.commit("unsigned", {"a.tf": "0"})
+    return world
+
+
+def opened(user: World) -> GitRepository:
+    return open_repository(str(user.repository), user.home / "cache")
+
+
+def status(user: World, commit: str, signers: Path) -> Signature:
+    return verify_commits(opened(user).mirror, [commit], signers, PATH)[commit].status
+
+
+def test_ssh_signatures_of_known_signers_are_good_and_nobody_elses(user: World, tmp_path: Path) -> None:
+    ada, eve = Signer(tmp_path, "ada"), Signer(tmp_path, "eve")
+    unsigned = user.git("rev-parse", "HEAD")
+    by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
+    signers = tmp_path / "allowed"
+    signers.write_text(ada.allowed())
+    found = verify_commits(opened(user).mirror, [unsigned, by_ada, by_eve], signers, PATH)
+    assert found[by_ada] == SignedBy(Signature.GOOD, "ada@example.org")
+    assert found[by_eve].status is not Signature.GOOD
+    assert found[unsigned] == SignedBy(Signature.UNSIGNED, None)
+
+
+def test_a_key_whose_time_was_over_is_not_good(user: World, tmp_path: Path) -> None:
+    ada = Signer(tmp_path, "ada")
+    commit = ada.commit(user, "1")
+    signers = tmp_path / "allowed"
+    signers.write_text(ada.allowed('valid-before="20200101"'))
+    assert status(user, commit, signers) is not Signature.GOOD
+
+
+def test_a_key_for_another_purpose_is_not_good(user: World, tmp_path: Path) -> None:
+    ada = Signer(tmp_path, "ada")
+    commit = ada.commit(user, "1")
+    signers = tmp_path / "allowed"
+    signers.write_text(ada.allowed('namespaces="file"'))
+    assert status(user, commit, signers) is not Signature.GOOD
+
+
+def test_a_signature_moved_to_another_commit_is_not_good(user: World, tmp_path: Path) -> None:
+    ada = Signer(tmp_path, "ada")
+    signed = ada.commit(user, "1")
+    raw = user.git("cat-file", "commit", signed)
+    forged = raw.replace("\n\n1", "\n\nsomething else")
+    assert forged != raw
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--stdin"],
+        cwd=user.repository,
+        env=user.variables,
+        input=forged + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    user.git("reset", "-q", "--hard", made)
+    signers = tmp_path / "allowed"
+    signers.write_text(ada.allowed())
+    assert status(user, made, signers) is Signature.BAD
+
+
+def test_settings_of_the_judged_repository_and_of_its_user_do_not_count(user: World, tmp_path: Path) -> None:
+    eve = Signer(tmp_path, "eve")
+    commit = eve.commit(user, "1")
+    theirs = tmp_path / "theirs"
+    theirs.write_text(eve.allowed())
+    user.git("config", "gpg.ssh.allowedSignersFile", str(theirs))
+    user.git("config", "--global", "gpg.ssh.allowedSignersFile", str(theirs))
+    ours = tmp_path / "ours"
+    ours.write_text("")
+    assert status(user, commit, ours) is not Signature.GOOD
+
+
+def test_signers_that_cannot_be_read_are_one_sentence(user: World, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"signers file .* cannot be read"):
+        status(user, user.git("rev-parse", "HEAD"), tmp_path / "nowhere")
+
+
+class Gnupg:
+    """A GnuPG home with one key."""
+
+    def __init__(self, folder: Path, name: str, expires: str = "never") -> None:
+        self.home = folder / f"gnupg-{name}"
+        self.home.mkdir(mode=0o700)
+        self.name = name
+        self.gpg("--quick-gen-key", f"{name} <{name}@example.org>", "ed25519", "sign", expires)
+
+    def gpg(self, *arguments: str) -> bytes:
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--pinentry-mode", "loopback"]
+        return subprocess.run([*command, "--passphrase", "", *arguments], check=True, capture_output=True).stdout
+
+    def public(self, file: Path) -> Path:
+        file.write_bytes(self.gpg("--armor", "--export", self.name))
+        return file
+
+    def commit(self, world: World, text: str, **variables: str) -> str:
+        world.write("a.tf", text)
+        world.git("add", "--all")
+        subprocess.run(
+            ["git", "-c", f"user.signingkey={self.name}@example.org", "commit", "-q", "-S", "-m", text],
+            cwd=world.repository,
+            env={**world.variables, "GNUPGHOME": str(self.home), **variables},
+            check=True,
+        )
+        return world.git("rev-parse", "HEAD")
+
+    def stop(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
+
+
+def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: World, tmp_path: Path) -> None:
+    ada, eve = Gnupg(tmp_path, "ada"), Gnupg(tmp_path, "eve")
+    try:
+        by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
+        keys = ada.public(tmp_path / "keys.asc")
+        found = verify_commits(opened(user).mirror, [by_ada, by_eve], keys, PATH)
+    finally:
+        ada.stop()
+        eve.stop()
+    assert found[by_ada].status is Signature.GOOD
+    assert found[by_eve].status is not Signature.GOOD
+
+
+def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
+    ada = Gnupg(tmp_path, "ada", "seconds=2")
+    try:
+        commit = ada.commit(user, "1")
+        keys = ada.public(tmp_path / "keys.asc")
+        subprocess.run(["sleep", "3"], check=True)
+        assert status(user, commit, keys) is Signature.EXPIRED
+    finally:
+        ada.stop()
+
+
+# --- approvals, from facts ------------------------------------------------------------------------
+
+COMMITS = tuple(Commit(letter * 40, f"author {letter}", datetime(2026, 1, 1, tzinfo=UTC), letter) for letter in "ab")
+
+
+def test_merged_commits_are_approved_by_being_there() -> None:
+    approvals = judge_approvals("merged", Range(True, COMMITS), {})
+    assert (approvals.approved, len(approvals.by)) == (True, 2)
+
+
+def test_one_unsigned_commit_holds_the_whole_range_and_is_named() -> None:
+    signed = {"a" * 40: SignedBy(Signature.GOOD, "ada")}
+    approvals = judge_approvals("signed", Range(True, COMMITS), signed)
+    assert not approvals.approved
+    assert approvals.reasons == ("not_signed: bbbbbbbbbb of author b is unsigned",)
+
+
+@pytest.mark.parametrize("require", ["merged", "signed", "reviewed"])
+def test_rewritten_history_is_never_approved(require: str) -> None:
+    assert not judge_approvals(require, Range(False, ()), {}).approved
+
+
+def test_review_is_held_until_it_can_be_checked() -> None:
+    assert judge_approvals("reviewed", Range(True, COMMITS), {}).reasons[0].startswith("review_not_available")
