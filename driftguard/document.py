@@ -105,6 +105,7 @@ class ConfigurationReferences:
         configuration = decode(document.configuration)
         root = configuration.get("root_module") if isinstance(configuration, dict) else None
         self._root: dict[str, Any] = root if isinstance(root, dict) else {}
+        self._expressions_of: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
 
     def is_configured(self, address: str, attribute: str) -> bool | None:
         """Whether the configuration sets this top-level attribute; None if the resource is not found in it."""
@@ -120,13 +121,12 @@ class ConfigurationReferences:
         return set(self._resolve(path, _references(expressions[attribute]), depth=0))
 
     def _expressions(self, address: str) -> dict[str, Any] | None:
-        module = self._module(module_path(address))
-        local = without_keys(address).split(".")[2 * len(module_path(address)) :]
-        for resource in _dicts(module.get("resources")):
-            if resource.get("address") == ".".join(local):
-                found = resource.get("expressions")
-                return found if isinstance(found, dict) else {}
-        return None
+        path = module_path(address)
+        if path not in self._expressions_of:
+            resources = _dicts(self._module(path).get("resources"))
+            self._expressions_of[path] = {str(r.get("address")): _dict(r.get("expressions")) for r in resources}
+        local = without_keys(address).split(".")[2 * len(path) :]
+        return self._expressions_of[path].get(".".join(local))
 
     def _module(self, path: tuple[str, ...]) -> dict[str, Any]:
         module = self._root

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from driftguard import config
+from driftguard.adapters.aws import RoleSessions
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.hcl import CachingReader
@@ -290,16 +291,18 @@ class Session:
         folders = RunFolders(self._directories.cache, run_id, self._stop)
         self._closing.callback(folders.close)
         places = [self._place(settings, folders) for settings in environments]
+        region = self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION")
+        sessions = RoleSessions(run_id, self._clock.now, region)
         one_pass = Pass(
             run_id=run_id,
-            scene=self._scene(noise, started),
+            scene=self._scene(noise, started, self._environments_for("plan", sessions)),
             ledger=self.ledger,
             authority=authority(
                 self.repository,
                 self.ledger,
                 self._environ,
                 closure_at=self.closure_at,
-                apply_environment_of=self._environment_of,
+                apply_environment_of=self._environments_for("apply", sessions),
                 acts=acts,
             ),
             clock=self._clock,
@@ -350,7 +353,9 @@ class Session:
             for name, entry in self._removed().items()
         ]
 
-    def _scene(self, noise: bool, now: datetime) -> Scene:
+    def _scene(
+        self, noise: bool, now: datetime, environment_of: Callable[[EnvironmentSettings], Mapping[str, str]]
+    ) -> Scene:
         return Scene(
             repository=self.repository,
             head=self.head,
@@ -359,7 +364,7 @@ class Session:
             ignore=tuple(rule for rule in self._settings.ignore if not rule.expired(now)),
             environ=self._environ,
             closure_at=self.closure_at,
-            environment_of=self._environment_of,
+            environment_of=environment_of,
             noise=noise,
         )
 
@@ -373,8 +378,18 @@ class Session:
         engine = TerraformEngine(self._tool(settings), self._directories.cache / "plugins", stop)
         return Place(settings, self._closure_at_head(settings), engine, occupy, stop.request)
 
-    def _environment_of(self, settings: EnvironmentSettings) -> Mapping[str, str]:
-        return config.terraform_environment(settings.env, self._environ)
+    def _environments_for(
+        self, purpose: str, sessions: RoleSessions
+    ) -> Callable[[EnvironmentSettings], dict[str, str]]:
+        """What gives an environment's Terraform its variables: those allowed, and an assumed role's credentials."""
+
+        def variables(settings: EnvironmentSettings) -> dict[str, str]:
+            needed_seconds = settings.timeout.total_seconds()
+            role = sessions.variables(settings.aws, settings.name, purpose, needed_seconds)
+            allowed = config.terraform_environment(settings.env, self._environ, own_aws_identity=role is None)
+            return {**allowed, **(role or {})}
+
+        return variables
 
     def _given(self, environments: Sequence[EnvironmentSettings], commit: str) -> Mapping[str, Baseline]:
         sha = self.repository.resolve(commit)

@@ -72,8 +72,11 @@ def _walk_objects(path: str, state: Any, reality: Any, desired: Any, baseline: A
     if isinstance(masks.unknown, dict):
         keys |= {key for key, mask in masks.unknown.items() if _any_true(mask)}
     for key in sorted(keys):
+        values = (s.get(key), r.get(key), d.get(key))
+        if not _child(masks.unknown, key) and identical(values[0], values[1]) and identical(values[1], values[2]):
+            continue  # as `walk` would find; most attributes of a changed resource end here
         below = f"{path}.{key}" if path else key
-        yield from walk(below, s.get(key), r.get(key), d.get(key), _member(baseline, key), masks.at(key))
+        yield from walk(below, *values, _member(baseline, key), masks.at(key))
 
 
 def _walk_lists(path: str, state: Any, reality: Any, desired: Any, baseline: Any, masks: Masks) -> Iterator[Place]:
