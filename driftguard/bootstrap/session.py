@@ -23,9 +23,9 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
+from driftguard.bootstrap import records
 from driftguard.bootstrap.authority import authority
 from driftguard.config import EnvironmentSettings, Settings
-from driftguard.document import UnreadablePlan, read_document
 from driftguard.errors import UsageError
 from driftguard.model import (
     Action,
@@ -43,11 +43,9 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.pipeline import discover
-from driftguard.pipeline.classify import Evidence
-from driftguard.pipeline.classify import classify as classify_plan
 from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, run_pass
 from driftguard.pipeline.reconcile.scan import closure_hash
-from driftguard.report import run_json, timestamp
+from driftguard.report import run_json
 
 CONFIG_FILE = "driftguard.yaml"
 
@@ -193,41 +191,12 @@ class Session:
     def last_scans(
         self, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
     ) -> list[dict[str, Any]]:
-        """The newest scan of each environment as the ledger has it, with `at` and `commit`, sorted by name.
-
-        Raises:
-            UsageError: a pattern matches no environment that was ever scanned.
-        """
-        entries = self.ledger.latest(EntryKind.SCANNED, until)
-        for pattern in patterns:
-            if not any(name == pattern or (not exactly and fnmatchcase(name, pattern)) for name in entries):
-                raise UsageError(
-                    f"nothing is known of {pattern} yet; run `driftguard scan {pattern}`. "
-                    f"Known: {', '.join(sorted(entries)) or 'no environment'}."
-                )
-        wanted = patterns or ["*"]
-        return [
-            {**entry.data, "at": timestamp(entry.at)}
-            for name, entry in sorted(entries.items())
-            if any(fnmatchcase(name, pattern) for pattern in wanted)
-        ]
+        """The newest scan of each environment as the ledger has it; see `records.last_scans`."""
+        return records.last_scans(self.ledger, patterns, until=until, exactly=exactly)
 
     def history(self, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[dict[str, Any]]:
-        """The newest entries of the ledger that concern the environments, oldest first."""
-        entries: list[Entry] = []
-        if not patterns:
-            entries = list(self.ledger.entries(until=until, limit=limit))
-        for name in dict.fromkeys(n for p in patterns for n in self._known_names(p)):
-            entries += self.ledger.entries(environment=name, until=until, limit=limit)
-        entries.sort(key=lambda entry: entry.sequence or 0)
-        return [_entry_json(entry) for entry in entries[-limit:]]
-
-    def _known_names(self, pattern: str) -> list[str]:
-        known = sorted(self.ledger.latest(EntryKind.SCANNED))
-        found = [name for name in known if fnmatchcase(name, pattern)]
-        if not found:
-            raise UsageError(f"nothing is known of {pattern}; known: {', '.join(known) or 'no environment'}.")
-        return found
+        """The newest entries of the ledger, oldest first; see `records.history`."""
+        return records.history(self.ledger, patterns, until=until, limit=limit)
 
     def retry(self, patterns: Sequence[str]) -> list[str]:
         """Journal that failures of the environments are forgiven; their names."""
@@ -403,53 +372,6 @@ class Session:
         return given
 
 
-def classify_text(text: bytes, source: str) -> dict[str, Any]:
-    """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
-
-    Raises:
-        UsageError: the text is not a plan.
-    """
-    now = datetime.now(UTC)
-    # There is no ledger here, so the digests' key lives as long as this report.
-    key = secrets.token_bytes(32)
-    try:
-        document = read_document(text)
-        classification = classify_plan(document, Evidence(has_baseline=False), key)
-    except UnreadablePlan as error:
-        raise UsageError(f"{source} is {error}. Give the output of `terraform show -json PLANFILE`.") from None
-    fault = None
-    if document.partial:
-        fault = Fault(
-            ErrorKind.PARTIAL, "The plan does not cover the whole environment, so nothing certain can be said."
-        )
-    verdict = Verdict.UNKNOWN if fault else classification.verdict
-    report = EnvironmentReport(
-        name=source,
-        path="",
-        workspace="",
-        verdict=verdict,
-        closure_hash="",
-        baseline=None,
-        decision=Decision(Action.NONE, ("classify_only",)),
-        classification=classification,
-        fault=fault,
-    )
-    return run_json(RunReport("", "", "", "", now, datetime.now(UTC), (report,)))
-
-
-def first_configuration(folder: Path) -> tuple[str, int]:
-    """A commented first `driftguard.yaml` for a work tree, and how many environments it finds there."""
-    skipped = {".git", ".terraform"}
-    found = {
-        file.parent.relative_to(folder).as_posix()
-        for pattern in ("*.tf", "*.tf.json")
-        for file in folder.rglob(pattern)
-        if not skipped & set(file.relative_to(folder).parts)
-    }
-    environments = sorted(directory for directory in found if "modules" not in Path(directory).parts)
-    return config.template(environments), len(environments)
-
-
 def _operator_text(path: Path | None) -> bytes | None:
     if path is None:
         return None
@@ -457,52 +379,3 @@ def _operator_text(path: Path | None) -> bytes | None:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}.") from None
-
-
-def _entry_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "sequence": entry.sequence,
-        "at": timestamp(entry.at),
-        "run": entry.run_id,
-        "environment": entry.environment,
-        "kind": entry.kind.value,
-        "summary": _entry_summary(entry),
-        "data": dict(entry.data),
-        "hash": entry.hash,
-    }
-
-
-def _entry_summary(entry: Entry) -> str:
-    data = entry.data
-    match entry.kind:
-        case EntryKind.SCANNED:
-            error = f" ({data['error']['kind']})" if data.get("error") else ""
-            return f"{data['verdict']}{error} at {data['commit'][:10]}, decision {data['decision']['action']}"
-        case EntryKind.BASELINE_MOVED:
-            return f"to {data['commit'][:10]}, {data['origin']}"
-        case EntryKind.RUN_STARTED:
-            return f"{len(data['environments'])} environments at {data['commit'][:10]}"
-        case EntryKind.RUN_FINISHED:
-            return ", ".join(f"{count} {name}" for name, count in data["summary"].items() if count)
-        case EntryKind.ATTEMPT_OPENED | EntryKind.ATTEMPT_PROGRESS | EntryKind.ATTEMPT_FINISHED:
-            return _attempt_summary(data)
-        case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
-            return f"by {data['by'] or 'somebody'}"
-
-
-def _attempt_summary(data: Mapping[str, Any]) -> str:
-    """One attempt's step: who approved it, what it touches, what came of it."""
-    new = data["data"]
-    parts = [data["state"], f"commit {data['commit'][:10]}"]
-    if "approved_by" in new:
-        parts += new["approved"]
-        parts += [f"{who['commit'][:10]} by {who.get('signer') or who['author']}" for who in new["approved_by"]]
-    for key in ("planned", "resource", "resources"):
-        if new.get(key):
-            done = ((name, word if isinstance(word, str) else "+".join(word)) for name, word in new[key].items())
-            parts.append(", ".join(f"{name} {word}" for name, word in sorted(done)))
-    if new.get("reason"):
-        parts.append(new["reason"])
-    if new.get("error"):
-        parts.append(new["error"]["message"] if isinstance(new["error"], dict) else new["error"])
-    return "; ".join(parts)

@@ -1,0 +1,118 @@
+"""Runs git through GitPython: a known environment, bounded time, errors in one sentence without a credential."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# GitPython refuses to be imported where git is missing; asked to be quiet, it says so when git is first run.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import git
+
+from driftguard.errors import OperatorError
+from driftguard.sealed import mask
+
+LOCAL_SECONDS = 600.0
+
+# What git takes from a surrounding git process (a hook, for one) would point it at another repository.
+_NOT_INHERITED = re.compile(r"^GIT_(?!SSH|ASKPASS|SSL_|PROXY|HTTP_PROXY|CONFIG_NOSYSTEM|CONFIG_GLOBAL|PYTHON_REFRESH)")
+_ALWAYS = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+    "LC_ALL": "C",
+}
+_SENTENCES = (
+    (r"did not complete in", "it did not answer in time: check the network"),
+    (r"dubious ownership", "it belongs to another user: run as that user, or add it to git's safe.directory"),
+    (r"Host key verification failed", "its SSH host key is not known: add it to known_hosts"),
+    (r"Could not resolve host|Connection refused|timed out|unreachable|Failed to connect|reset by peer"
+     r"|Connection closed|unable to connect", "it cannot be reached: check the network"),
+    (r"Authentication failed|could not read (?:Username|Password)|Permission denied \(|error: 40[13]\b|access denied",
+     "it refuses our credentials: check the token or key"),
+    (r"Permission denied", "some of its files may not be read by this user"),
+    (r"not found|does not exist|does not appear to be a git repository|not a git repository",
+     "there is no such repository, or these credentials may not see it"),
+    (r"No space left on device", "the disk is full: make room in the cache folder"),
+)  # fmt: skip
+
+
+def forget_surrounding_git() -> None:
+    """Drop what a surrounding git put into this process's environment, all of which GitPython would hand on."""
+    for name in [name for name in os.environ if _NOT_INHERITED.match(name)]:
+        del os.environ[name]
+
+
+def commands(folder: Path, **variables: str) -> git.Git:
+    """What runs git in a folder, with these variables on top of the known ones."""
+    runner = git.Git(str(folder))
+    runner.update_environment(**_ALWAYS, **variables)
+    return runner
+
+
+def run(
+    runner: git.Git,
+    command: str,
+    *arguments: str,
+    about: str | None = None,
+    seconds: float = LOCAL_SECONDS,
+    variables: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run one git command; its output, undecodable bytes as `\\xNN` so that every name can be printed and hashed.
+
+    Args:
+        about: what an error names: the location, for one.
+
+    Raises:
+        OperatorError: git failed; the message holds no credential.
+    """
+    status, output, error = _execute(runner, [command, *arguments], seconds, variables, stdin)
+    if status != 0:
+        raise OperatorError(_sentence(command, about, error))
+    return output
+
+
+def succeeds(runner: git.Git, command: str, *arguments: str) -> bool:
+    """Whether git answers a question with yes; it says no also to a commit that is not there."""
+    return _execute(runner, [command, *arguments], LOCAL_SECONDS, None, None)[0] == 0
+
+
+def _execute(
+    runner: git.Git, command: list[str], seconds: float, variables: Mapping[str, str] | None, stdin: str | None
+) -> tuple[int, str, str]:
+    with tempfile.TemporaryFile() as given:
+        given.write((stdin or "").encode())
+        given.seek(0)
+        try:
+            status, output, error = runner.execute(
+                [runner.GIT_PYTHON_GIT_EXECUTABLE or "git", *command],
+                istream=given,
+                env=dict(variables or {}),
+                kill_after_timeout=seconds,
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound:
+            raise OperatorError("git is not installed, or not on PATH. Install git 2.30 or newer.") from None
+    return status, _text(output), _text(error)
+
+
+def _text(said: bytes | str) -> str:
+    return said if isinstance(said, str) else said.decode(errors="backslashreplace")
+
+
+def _sentence(command: str, about: str | None, error: str) -> str:
+    said = " ".join(mask(error).split())
+    of = f" of {mask(about)}" if about else ""
+    for pattern, sentence in _SENTENCES:
+        if re.search(pattern, said, re.I):
+            return f"git {command}{of} failed: {sentence}. Nothing was run."
+    return f"git {command}{of} failed: {said[:500].rstrip('.') or 'it said nothing'}. Nothing was run."

@@ -1,0 +1,116 @@
+"""Where a repository is, as the user wrote it: what git may be handed of it, and which credentials go beside it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import git
+
+from driftguard.adapters.git.commands import commands, succeeds
+from driftguard.errors import OperatorError, UsageError
+from driftguard.sealed import mask
+
+_URL = re.compile(r"(?:https?|ssh|git|file)://", re.I)
+_SCP = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)")
+_VARIABLES_SINCE = (2, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A repository's place.
+
+    Attributes:
+        source: what git is handed; without credentials.
+        display: what people are shown.
+        root: the user's own work tree, when the location is in one.
+        credentials: environment variables for the commands that talk to the source.
+    """
+
+    source: str
+    display: str
+    root: Path | None = None
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def locate(location: str) -> Location:
+    """Read a location: a path anywhere inside a work tree, a bare repository, or a URL.
+
+    Raises:
+        UsageError: it does not exist, or git must not be handed it.
+    """
+    if not location.strip() or location.startswith("-") or "::" in location.split("/", 1)[0] or "\0" in location:
+        raise UsageError(f"--repo {mask(location)!r} is not a path or a URL that can be read.")
+    if _URL.match(location):
+        return _url(location)
+    if _SCP.match(location):
+        return Location(location, location)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", location):
+        raise UsageError(f"--repo {mask(location)!r}: only https, http, ssh, git and file URLs can be read.")
+    return _path(location)
+
+
+def check_branch(name: str) -> None:
+    """Raises `UsageError` for what cannot be a branch's name."""
+    if (
+        name.startswith("-")
+        or "\0" in name
+        or not succeeds(commands(Path("/")), "check-ref-format", f"refs/heads/{name}")
+    ):
+        raise UsageError(f"--ref {name!r} is not a branch name.")
+
+
+def _url(location: str) -> Location:
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname or ""
+    except ValueError:
+        raise UsageError(f"--repo {mask(location)!r} is not a URL that can be read.") from None
+    if host.startswith("-") or re.search(r"[\x00-\x20]", location):
+        raise UsageError(f"--repo {mask(location)!r} is not a URL that can be read.")
+    if parts.scheme not in ("http", "https"):
+        if parts.password:
+            raise UsageError("--repo holds a password for a transport that cannot be given one safely; use a key.")
+        return Location(location, mask(location) if parts.scheme != "ssh" else location)
+    userinfo, _, netloc = parts.netloc.rpartition("@")
+    source = urlunsplit(parts._replace(netloc=netloc))
+    return Location(source, mask(source), credentials=_header(parts.scheme, netloc, userinfo) if userinfo else {})
+
+
+def _header(scheme: str, netloc: str, userinfo: str) -> dict[str, str]:
+    """The credentials as variables, which no other user of the machine sees; for this host alone."""
+    found = git.Git().version_info[:2]
+    if found < _VARIABLES_SINCE:
+        raise OperatorError(
+            f"git {'.'.join(map(str, found))} cannot be given credentials of a URL without showing them to other users "
+            "of this machine. Install git 2.31 or newer, or use a credential helper or a key."
+        )
+    user, _, password = userinfo.partition(":")
+    pair = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{scheme}://{netloc}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {pair}",
+    }
+
+
+def _path(location: str) -> Location:
+    try:
+        path = Path(location).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError):  # a home that nobody has, a name that is too long
+        there = False
+    if not there:
+        raise UsageError(f"--repo {location} does not exist.")
+    try:
+        found = git.Repo(path if path.is_dir() else path.parent, search_parent_directories=True)
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError):
+        raise UsageError(f"--repo {location} is not inside a git repository.") from None
+    with found:
+        source = str(Path(found.git_dir).resolve())
+        root = Path(found.working_tree_dir).resolve() if found.working_tree_dir else None
+    return Location(source, str(root) if root else source, root)

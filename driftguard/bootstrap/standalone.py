@@ -1,0 +1,63 @@
+"""What commands do without a repository: label a plan made elsewhere, write a first configuration."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from driftguard import config
+from driftguard.document import UnreadablePlan, read_document
+from driftguard.errors import UsageError
+from driftguard.model import Action, Decision, EnvironmentReport, ErrorKind, Fault, RunReport, Verdict
+from driftguard.pipeline.classify import Evidence
+from driftguard.pipeline.classify import classify as classify_plan
+from driftguard.report import run_json
+
+
+def classify_text(text: bytes, source: str) -> dict[str, Any]:
+    """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
+
+    Raises:
+        UsageError: the text is not a plan.
+    """
+    now = datetime.now(UTC)
+    # There is no ledger here, so the digests' key lives as long as this report.
+    key = secrets.token_bytes(32)
+    try:
+        document = read_document(text)
+        classification = classify_plan(document, Evidence(has_baseline=False), key)
+    except UnreadablePlan as error:
+        raise UsageError(f"{source} is {error}. Give the output of `terraform show -json PLANFILE`.") from None
+    fault = None
+    if document.partial:
+        fault = Fault(
+            ErrorKind.PARTIAL, "The plan does not cover the whole environment, so nothing certain can be said."
+        )
+    verdict = Verdict.UNKNOWN if fault else classification.verdict
+    report = EnvironmentReport(
+        name=source,
+        path="",
+        workspace="",
+        verdict=verdict,
+        closure_hash="",
+        baseline=None,
+        decision=Decision(Action.NONE, ("classify_only",)),
+        classification=classification,
+        fault=fault,
+    )
+    return run_json(RunReport("", "", "", "", now, datetime.now(UTC), (report,)))
+
+
+def first_configuration(folder: Path) -> tuple[str, int]:
+    """A commented first `driftguard.yaml` for a work tree, and how many environments it finds there."""
+    skipped = {".git", ".terraform"}
+    found = {
+        file.parent.relative_to(folder).as_posix()
+        for pattern in ("*.tf", "*.tf.json")
+        for file in folder.rglob(pattern)
+        if not skipped & set(file.relative_to(folder).parts)
+    }
+    environments = sorted(directory for directory in found if "modules" not in Path(directory).parts)
+    return config.template(environments), len(environments)
