@@ -137,13 +137,17 @@ class SourceFacts:
 
     Attributes:
         init_facts: canonical text of everything in it that `terraform init` depends on.
-        paths: literal paths that it mentions, relative to its directory.
-        problem: a sentence when the file could not be parsed and the facts are a conservative guess.
+        paths: paths that it mentions, relative to its directory; where one goes on with something that is known
+            only to Terraform, the directory up to there.
+        root_paths: the same, relative to the root module's directory, which is where Terraform runs.
+        problem: when the file could not be parsed and the facts are a conservative guess: a clause that says so,
+            to follow the file's name.
     """
 
     modules: tuple[ModuleSource, ...] = ()
     init_facts: str = ""
     paths: tuple[str, ...] = ()
+    root_paths: tuple[str, ...] = ()
     problem: str | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import msgspec
 
 from driftguard.model import ModuleSource, SourceFacts
 
-_FORMAT = 1
+_FORMAT = 2
 # Only files with one of these words can hold a module call or anything that `init` depends on.
 _WORTH_PARSING = re.compile(rb"\bmodule\b|\bbackend\b|\bcloud\b|\brequired_")
 _SOURCE = re.compile(r'"?source"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
-_VERSION = re.compile(r'"?version"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
-# Literal paths that leave the module's own directory: "../x", "${path.module}/../x", "${path.root}/../x".
-_MENTIONED = re.compile(rb'"(?:\$\{path\.(?:module|root|cwd)\}/)?((?:\.{1,2}/)+[^"$%{}*?\n]+)"')
+# The literal beginning of every string, up to its end or to an interpolation or wildcard. What ends it is not taken,
+# so that after an interpolation the next string is not mistaken for the space between two.
+_STRING = re.compile(rb'"(?:\$\{\s*path\.(module|root|cwd)\s*\}/?)?([^"$%*?\[{\n]*)(?=(["$%*?\[{\n]))')
+_BARE_PATH = re.compile(r"[\w.@+~-]+/[\w.@+~/ -]*")
 
 
 class CachingReader:
@@ -48,13 +50,14 @@ class CachingReader:
         return facts
 
     def save(self) -> None:
-        """Write what is new; the last of several writers wins, which loses only time."""
+        """Write what is new; the last of several writers wins, and a disk that is full loses only time too."""
         if not self._changed:
             return
         scratch = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
-        scratch.write_bytes(msgspec.json.encode({"format": self._format, "facts": self._known}))
-        scratch.replace(self._file)
-        self._changed = False
+        with contextlib.suppress(OSError):
+            scratch.write_bytes(msgspec.json.encode({"format": self._format, "facts": self._known}))
+            scratch.replace(self._file)
+            self._changed = False
 
     def _load(self) -> dict[str, SourceFacts]:
         with contextlib.suppress(OSError, msgspec.DecodeError):
@@ -70,16 +73,36 @@ class _Stored(msgspec.Struct):
 
 
 def _facts(path: str, source: bytes) -> SourceFacts:
-    mentioned = tuple(sorted({found.decode(errors="replace") for found in _MENTIONED.findall(source)}))
-    if not _WORTH_PARSING.search(source):
-        return SourceFacts(paths=mentioned)
+    if not path.endswith(".json") and not _WORTH_PARSING.search(source):
+        paths, root_paths = _mentioned(source)
+        return SourceFacts(paths=paths, root_paths=root_paths)
     try:
         parsed = _parse(path, source)
         modules = tuple(_modules(parsed))
         init_facts = msgspec.json.encode(_init_facts(parsed), order="deterministic").decode()
     except Exception as error:  # noqa: BLE001 - whatever a parser of foreign text raises, the guess covers it
-        return _guess(path, source, mentioned, getattr(error, "line", None))
-    return SourceFacts(modules=modules, init_facts=init_facts, paths=mentioned)
+        return _guess(source, getattr(error, "line", None))
+    paths, root_paths = _mentioned(source, {module.source for module in modules})
+    return SourceFacts(modules=modules, init_facts=init_facts, paths=paths, root_paths=root_paths)
+
+
+def _mentioned(source: bytes, known: Set[str | None] = frozenset()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths relative to the file's directory, and to the root module's; `known` ones are accounted for elsewhere."""
+    here, root = set(), set()
+    for base, start, end in _STRING.findall(source):
+        path = start.decode(errors="backslashreplace")
+        if end == b'"' and path in known:
+            continue
+        if end != b'"':
+            path = path.rpartition("/")[0] + "/" if base or "/" in path else ""
+        if base == b"module":
+            here.add(f"./{path}")
+        elif base:
+            root.add(f"./{path}")
+        elif path.startswith(("./", "../")) or _BARE_PATH.fullmatch(path):
+            here.add(path)
+            root.add(path)
+    return tuple(sorted(here)), tuple(sorted(root))
 
 
 def _parse(path: str, source: bytes) -> dict[str, Any]:
@@ -103,26 +126,36 @@ def _modules(parsed: dict[str, Any]) -> list[ModuleSource]:
     ]
 
 
+_INIT_KEYS = ("backend", "cloud", "required_providers", "required_version")
+
+
+def _meant(value: Any) -> Any:
+    """A parsed value without what python-hcl2 adds to it: comments, marks of blocks."""
+    if isinstance(value, dict):
+        return {key: _meant(item) for key, item in value.items() if not key.startswith("__")}
+    return [_meant(item) for item in value] if isinstance(value, list) else value
+
+
 def _init_facts(parsed: dict[str, Any]) -> Any:
     terraform = [
-        {key: block[key] for key in ("backend", "cloud", "required_providers", "required_version") if key in block}
-        for block in _blocks(parsed.get("terraform"))
+        {key: _meant(block[key]) for key in _INIT_KEYS if key in block} for block in _blocks(parsed.get("terraform"))
     ]
     calls = [[m.name, m.source, m.version] for m in _modules(parsed)]
     facts = [block for block in terraform if block]
     return [facts, calls] if facts or calls else []
 
 
-def _guess(path: str, source: bytes, mentioned: tuple[str, ...], line: int | None) -> SourceFacts:
+def _guess(source: bytes, line: int | None) -> SourceFacts:
     """Every source-like string counts as a module call, those in comments too: too much is safe, too little is not."""
-    text = source.decode(errors="replace")
+    text = source.decode(errors="backslashreplace")
     modules = tuple(ModuleSource(f"guess-{i}", found, None) for i, found in enumerate(_SOURCE.findall(text)))
-    where = f"{path}:{line}" if line else path
+    where = f" at line {line}" if line else ""
     problem = (
-        f"{where} could not be parsed; every `source` that stands in it counts as a module, and any change of it "
-        "as a reason to initialise again."
+        f"could not be parsed{where}; every `source` and every local path that stands in it counts as a dependency, "
+        "and any change of it as a reason to initialise again."
     )
-    return SourceFacts(modules=modules, init_facts=text, paths=mentioned, problem=problem)
+    paths, root_paths = _mentioned(source)
+    return SourceFacts(modules=modules, init_facts=text, paths=paths, root_paths=root_paths, problem=problem)
 
 
 def _blocks(value: Any) -> list[dict[str, Any]]:
@@ -132,6 +165,10 @@ def _blocks(value: Any) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> str:
-    """A string without the quotes that python-hcl2 keeps."""
+    """A string without the quotes and escapes that python-hcl2 keeps."""
     text = value if isinstance(value, str) else ""
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        with contextlib.suppress(msgspec.DecodeError):
+            return str(msgspec.json.decode(text.encode()))
+        return text[1:-1]
+    return text

@@ -21,7 +21,7 @@ EXIT_IN_SYNC = 0
 EXIT_FAILED = 1
 EXIT_DIVERGED = 2
 EXIT_USAGE = 64
-_WIDTH_ELSEWHERE = 160
+_WIDTH_ELSEWHERE = 120
 
 app = typer.Typer(
     name="driftguard",

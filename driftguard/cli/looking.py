@@ -117,7 +117,7 @@ def history(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the ledger: what was seen and done, oldest first."""
+    """Show the ledger: what was seen, approved and done, oldest first (-v: every step of an apply)."""
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -126,6 +126,7 @@ def history(
     rows = [
         (str(e["sequence"]), e["at"], e["environment"] or "-", e["kind"].replace("_", " "), e["summary"])
         for e in entries
+        if verbose or e["kind"] != "attempt_progress"
     ]
     _print_rows(("no.", "at", "environment", "what", "detail"), rows, {"entries": entries}, format, output)
 

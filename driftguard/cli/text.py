@@ -112,6 +112,8 @@ def _resource_lines(resource: Mapping[str, Any], *, noise: bool) -> Iterator[Tex
 
 
 def _attribute_text(attribute: Mapping[str, Any]) -> Text:
+    if attribute["label"] in ("residue", "refactor"):
+        return Text(attribute["rule"])
     text = Text(attribute["path"] or "the object")
     text.append(f": {shorten(attribute['state'])} → {shorten(attribute['reality'])}, wanted ")
     text.append("known after apply" if attribute["unknown"] else shorten(attribute["desired"]))

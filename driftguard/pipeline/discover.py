@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from posixpath import dirname, join, normpath
 
-from driftguard.errors import EnvironmentFault
+from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, ErrorKind, SourceFacts, TreeEntry
 
 _LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
-_MOST_LINKS = 8
+_MOST_LINKS = 40
 
 Facts = Callable[[Sequence[tuple[str, str]]], Mapping[str, SourceFacts]]
 """Facts of Terraform files: takes pairs of path and object id, gives facts by object id."""
@@ -44,9 +44,14 @@ def _glob(pattern: str) -> re.Pattern[str]:
     text = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
         text += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or (
-            part.replace("[!", "[^") if part.startswith("[") and part.endswith("]") else re.escape(part)
+            "(?!/)" + part.replace("\\", r"\\").replace("[!", "[^")
+            if part[:1] == "[" and part[-1:] == "]"
+            else re.escape(part)
         )
-    return re.compile(text)
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error:
+        raise UsageError(f"{pattern!r} is not a glob: what stands between [ and ] is no set of characters.") from None
 
 
 def _is_terraform(path: str) -> bool:
@@ -60,6 +65,7 @@ class _Module:
     files: dict[str, str] = field(default_factory=dict)
     local: list[str] = field(default_factory=list)
     remote: list[str] = field(default_factory=list)
+    root_paths: set[str] = field(default_factory=set)
     init_facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -75,7 +81,9 @@ class Closures:
         self._tree, self._facts, self._link_target = tree, facts, link_target
         self._paths = sorted(tree)
         self._terraform_directories = {dirname(path) for path in self._paths if _is_terraform(path)}
+        self._submodules = tuple(path for path in self._paths if tree[path].mode == _SUBMODULE)
         self._modules: dict[str, _Module] = {}
+        self._matches: dict[str, dict[str, str]] = {}
 
     def closure(
         self,
@@ -108,9 +116,10 @@ class Closures:
         included = {path: entry for module in reached.values() for path, entry in module.files.items()}
         for name in (*var_files, *files):
             included.update(self._named(root, name))
+        for path in {normpath(join(root, p)) for name, m in reached.items() if name != root for p in m.root_paths}:
+            included.update(self._mentioned(path))
         for pattern in extra_files:
-            glob = _glob(pattern)
-            included.update((p, self._tree[p].object_id) for p in self._paths if glob.fullmatch(p))
+            included.update(self._matching(pattern))
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
@@ -122,15 +131,25 @@ class Closures:
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
         )
 
+    def _matching(self, pattern: str) -> Mapping[str, str]:
+        if pattern not in self._matches:
+            glob = _glob(pattern)
+            self._matches[pattern] = {
+                name: object_id
+                for path in self._paths
+                if glob.fullmatch(path)
+                for name, object_id in self._mentioned(path)
+            }
+        return self._matches[pattern]
+
     def _named(self, root: str, name: str) -> Iterator[tuple[str, str]]:
         path = normpath(join(root, name))
-        entry = self._tree.get(path)
-        if entry is None:
+        found = dict(self._mentioned(path))
+        if self._resolved(path)[0] not in found:
             raise EnvironmentFault(
                 ErrorKind.CONFIG, f"{path} is named in the configuration and is not part of this commit."
             )
-        yield path, entry.object_id
-        yield from self._followed(path, entry)
+        yield from found.items()
 
     def _module(self, directory: str) -> _Module:
         module = self._modules.get(directory)
@@ -140,58 +159,96 @@ class Closures:
 
     def _read_module(self, directory: str) -> _Module:
         module = _Module()
+        sources = []
         for path in self._below(directory):
-            entry = self._tree[path]
-            module.files[path] = entry.object_id
-            module.files.update(self._followed(path, entry))
-        sources = [(p, i) for p, i in module.files.items() if _is_terraform(p) and self._tree[p].mode != _LINK]
+            module.files.update(self._mentioned(path))
+            if dirname(path) == directory and _is_terraform(path):
+                entry = self._tree.get(self._resolved(path)[0])
+                if entry is not None and entry.mode not in (_LINK, _SUBMODULE):
+                    sources.append((path, entry.object_id))
         known = self._facts(sources)
-        for _, object_id in sources:
+        for path, object_id in sources:
             facts = known[object_id]
             if facts.init_facts not in ("", "[]"):
                 module.init_facts.append(facts.init_facts)
             if facts.problem:
-                module.warnings.append(facts.problem)
+                module.warnings.append(f"{path}: {facts.problem}")
             for call in facts.modules:
                 self._refer(module, directory, call.source or "")
+            module.root_paths.update(facts.root_paths)
             for mentioned in facts.paths:
-                module.files.update(self._mentioned(normpath(join(directory, mentioned))))
+                self._mention(module, normpath(join(directory, mentioned)), mentioned.startswith("."))
         return module
 
+    def _mention(self, module: _Module, path: str, is_path: bool) -> None:
+        """What source names by a path may be a file, a directory of files, or a module whose source is computed."""
+        module.files.update(self._mentioned(path))
+        target = self._resolved(path)[0]
+        if is_path and target in self._terraform_directories and target not in module.local:
+            module.local.append(target)
+
     def _refer(self, module: _Module, directory: str, source: str) -> None:
+        where = directory or "."
+        if "${" in source or "%{" in source:
+            prefix = re.split(r"[$%]\{", source, maxsplit=1)[0].rpartition("/")[0]
+            reach = f"every module below {prefix}/ counts" if prefix else "only paths that stand in the files count"
+            module.warnings.append(f"{where}: the module source {source} is computed by Terraform; {reach}.")
+            if prefix.startswith("."):
+                below = normpath(join(directory, prefix))
+                module.local += [
+                    name
+                    for name in sorted(self._terraform_directories)
+                    if below == "." or f"{name}/".startswith(f"{below}/")
+                ]
+            return
         if not source.startswith(("./", "../")):
             if source:
                 module.remote.append(source)
             return
-        target = normpath(join(directory, source))
-        target = "" if target == "." else self._resolved_directory(target)
-        if target.startswith("../") or target == "..":
-            module.warnings.append(f"{directory or '.'}: the module {source} lies outside of the repository.")
+        target, links = self._resolved(normpath(join(directory, source)))
+        module.files.update((link, self._tree[link].object_id) for link in links)
+        target = "" if target == "." else target
+        submodule = self._submodule(target)
+        if target.startswith(("../", "/")) or target == "..":
+            module.warnings.append(f"{where}: the module {source} lies outside of the repository.")
+        elif submodule:
+            module.files[submodule] = self._tree[submodule].object_id
+            module.warnings.append(
+                f"{where}: the module {source} lies in the git submodule {submodule}, of which only the commit is known."
+            )
         elif target not in self._terraform_directories:
-            module.warnings.append(f"{directory or '.'}: the module {source} has no Terraform files at this commit.")
+            module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
         else:
             module.local.append(target)
 
-    def _resolved_directory(self, path: str) -> str:
-        """A directory with the symbolic links on its way resolved."""
-        for _ in range(_MOST_LINKS):
+    def _submodule(self, path: str) -> str | None:
+        return next((name for name in self._submodules if f"{path}/".startswith(f"{name}/")), None)
+
+    def _resolved(self, path: str) -> tuple[str, list[str]]:
+        """A path with the symbolic links on its way resolved, and those links."""
+        passed: list[str] = []
+        while len(passed) < _MOST_LINKS:
             parts = path.split("/")
             links = ("/".join(parts[: n + 1]) for n in range(len(parts)))
             link = next((p for p in links if p in self._tree and self._tree[p].mode == _LINK), None)
             if link is None:
                 break
+            passed.append(link)
             target = normpath(join(dirname(link), self._link_target(self._tree[link].object_id)))
             path = normpath(join(target, path[len(link) :].lstrip("/")))
-        return path
+        return path, passed
 
     def _below(self, directory: str) -> Iterator[str]:
         """Files in a directory and below it, without subdirectories that are modules of their own."""
-        prefix = f"{directory}/" if directory else ""
-        for path in self._paths[bisect_left(self._paths, prefix) :]:
-            if not path.startswith(prefix):
-                break
+        for path in self._under(f"{directory}/" if directory else ""):
             if not self._in_another_module(path, directory):
                 yield path
+
+    def _under(self, prefix: str) -> Iterator[str]:
+        for path in self._paths[bisect_left(self._paths, prefix) :]:
+            if not path.startswith(prefix):
+                return
+            yield path
 
     def _in_another_module(self, path: str, directory: str) -> bool:
         parent = dirname(path)
@@ -201,18 +258,15 @@ class Closures:
             parent = dirname(parent)
         return False
 
-    def _followed(self, path: str, entry: TreeEntry) -> Iterator[tuple[str, str]]:
-        """What a symbolic link leads to."""
-        if entry.mode == _LINK:
-            yield from self._mentioned(self._resolved_directory(path))
-
     def _mentioned(self, path: str) -> Iterator[tuple[str, str]]:
-        """A file, or all files of a directory, that source refers to by a literal path."""
-        if path in self._tree:
-            yield path, self._tree[path].object_id
-            return
-        prefix = f"{path}/"
-        for found in self._paths[bisect_left(self._paths, prefix) :]:
-            if not found.startswith(prefix):
-                return
+        """A file, or all files of a directory, with the symbolic links that lead there."""
+        path, links = self._resolved(path)
+        for link in links:
+            yield link, self._tree[link].object_id
+        submodule = self._submodule(path)
+        if submodule or path in self._tree:
+            found = submodule or path
             yield found, self._tree[found].object_id
+            return
+        for name in self._under("" if path in ("", ".") else f"{path}/"):
+            yield name, self._tree[name].object_id

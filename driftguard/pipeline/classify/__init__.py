@@ -122,7 +122,8 @@ class _Context:
         if baseline_document is not None:
             self.wanted = {i.address: i for i in baseline_document.resource_changes if i.deposed is None}
             self.wanted_outputs = baseline_document.output_changes
-        self.changing = {without_keys(i.address) for i in document.resource_changes if would_act(i)}
+        changing = (i for i in document.resource_changes if would_act(i) or i.change.actions == ("read",))
+        self.becoming_known = {without_keys(i.address) for i in changing if _unknown(i.change)}
         self._references: ConfigurationReferences | None = None
 
     @property
@@ -305,7 +306,7 @@ def _sealed_baseline(context: _Context, place: Place) -> Sealed | None:
 def _causes(context: _Context, known: ResourceItem, top: str, configured: bool) -> tuple[str, ...]:
     if not configured:
         return (known.address,)  # computed by the provider: it follows from the resource's own change
-    return tuple(sorted(context.references.causes(known.address, top) & context.changing))
+    return tuple(sorted(context.references.causes(known.address, top) & context.becoming_known))
 
 
 def _is_below(path: str, replace_path: Sequence[Any]) -> bool:

@@ -1,0 +1,167 @@
+"""The demo: an estate in a cloud on loopback, changed from both sides, scanned, applied and rolled back."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from driftguard.demo.workshop import DemoFailed, DemoStopped, Workshop, workshop
+from driftguard.errors import DriftGuardError
+from driftguard.model import Label
+
+_ENVIRONMENTS = ("dev", "staging", "prod")
+_NEEDED = ("moto", "boto3")
+_ROTATED = {"TF_VAR_payment_api_key": "pk-loopback-0002"}
+_CONFIGURATION = """\
+environments:
+  - path: environments/*
+    env: {TF_VAR_payment_api_key: pk-loopback-0001}
+  - path: environments/staging
+    env: [TF_VAR_payment_api_key]
+    policy: {pending: apply, input: apply}
+"""
+
+
+def tell(keep: Path | None) -> int:
+    """Tell the whole story; the exit code.
+
+    Args:
+        keep: a new folder for everything the demo makes; None for one that is gone afterwards.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"driftguard: the demo needs {', '.join(missing)}: pip install 'driftguard[demo]'", file=sys.stderr)
+        return 1
+    if keep is not None and keep.exists():
+        print(f"driftguard: {keep} exists; --keep names a new folder.", file=sys.stderr)
+        return 1
+    started = time.monotonic()
+    try:
+        with workshop(keep) as place:
+            _set_the_scene(place)
+            _change_things_behind_terraforms_back(place)
+            _merge_what_is_not_applied(place)
+            _look(place)
+            _reconcile(place)
+    except DemoStopped:
+        print("driftguard: stopped; everything the demo started is gone.", file=sys.stderr)
+        return 1
+    except (DemoFailed, DriftGuardError, RuntimeError, OSError) as error:
+        print(f"driftguard: the demo did not go as told: {error}", file=sys.stderr)
+        return 1
+    print(_CLOSING.format(seconds=time.monotonic() - started))
+    return 0
+
+
+@contextmanager
+def _step(place: Workshop, text: str) -> Iterator[None]:
+    started = time.monotonic()
+    place.say(f"{text} ...")
+    yield
+    place.say(f"  done in {time.monotonic() - started:.1f} s")
+
+
+def _set_the_scene(place: Workshop) -> None:
+    place.say(f"A cloud runs on {place.cloud.endpoint}; {place.tool} will manage it.")
+    with _step(place, "Creating dev, staging and prod for real"):
+        for name in place.side_by_side(_ENVIRONMENTS):
+            place.say(f"  {name} is there")
+    place.git("init", "--quiet", "--initial-branch=main")
+    (place.repository / "driftguard.yaml").write_text(_CONFIGURATION)
+    (place.repository / ".gitignore").write_text(".terraform/\n")
+    place.commit("Our infrastructure")
+    with _step(place, "A first scan: what is in sync now is the baseline"):
+        place.driftguard("scan", "--quiet", expect=0, show=False)
+
+
+def _change_things_behind_terraforms_back(place: Workshop) -> None:
+    with _step(place, "Changing things behind Terraform's back"):
+        queues, network = place.cloud.client("sqs"), place.cloud.client("ec2")
+        logs = place.cloud.client("logs")
+        # prod: somebody shortens the log retention, and a refresh writes that into the state.
+        logs.put_retention_policy(logGroupName="/shop-prod/service", retentionInDays=30)
+        place.terraform("prod", "apply", "-refresh-only", "-input=false", "-no-color", "-auto-approve")
+        # prod: a failed apply has left a tainted object.
+        place.terraform("prod", "taint", "-no-color", "module.service.aws_iam_role_policy.service")
+        for name, attribute, value in (
+            ("shop-prod-orders", "VisibilityTimeout", "600"),  # a commit will want something else
+            ("shop-prod-dead-letters", "MessageRetentionPeriod", "864000"),  # a commit will want just this
+        ):
+            url = queues.get_queue_url(QueueName=name)["QueueUrl"]
+            queues.set_queue_attributes(QueueUrl=url, Attributes={attribute: value})
+        # dev: a tag, a hole in the firewall, a queue that is gone, and a tag that Terraform is told to ignore.
+        orders = queues.get_queue_url(QueueName="shop-dev-orders")["QueueUrl"]
+        queues.tag_queue(QueueUrl=orders, Tags={"owner": "somebody-else", "last-deployed": "today"})
+        groups = network.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["shop-dev-service"]}])
+        network.authorize_security_group_ingress(
+            GroupId=groups["SecurityGroups"][0]["GroupId"],
+            IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+        )
+        queues.delete_queue(QueueUrl=queues.get_queue_url(QueueName="shop-dev-mails")["QueueUrl"])
+
+
+def _merge_what_is_not_applied(place: Workshop) -> None:
+    with _step(place, "Merging commits that nobody has applied"):
+        prod, staging = "environments/prod/main.tf", "environments/staging/main.tf"
+        place.edit(prod, "visibility_timeout_seconds = 120", "visibility_timeout_seconds = 240")
+        place.edit(prod, "message_retention_days = 14", "message_retention_days = 10")
+        place.commit("prod: slower orders, keep messages for ten days")
+        place.edit(staging, "visibility_timeout_seconds = 30", "visibility_timeout_seconds = 45")
+        place.edit(
+            staging, 'module "network" {', 'moved {\n  from = module.network\n  to   = module.net\n}\n\nmodule "net" {'
+        )
+        place.edit("environments/staging/outputs.tf", "module.network.vpc_id", "module.net.vpc_id")
+        place.terraform("staging", "init", "-input=false", "-no-color")
+        place.commit("staging: slower orders, a shorter name for the network")
+
+
+def _look(place: Workshop) -> None:
+    place.say("Now the scan. The payment key that staging gets from outside was rotated, too:")
+    place.driftguard("scan", expect=2, variables=_ROTATED)
+    place.driftguard("explain", "prod", expect=0)
+    expected = {
+        "dev": {Label.DRIFT, Label.DERIVED, Label.NOISE},
+        "staging": {Label.PENDING, Label.REFACTOR, Label.INPUT},
+        "prod": {Label.ABSORBED, Label.CONFLICT, Label.ADOPTED, Label.RESIDUE},
+    }
+    for environment, labels in expected.items():
+        lacking = labels - place.labels(environment)
+        if lacking:
+            raise DemoFailed(f"{environment} should show {', '.join(sorted(lacking))}, and does not.")
+
+
+def _reconcile(place: Workshop) -> None:
+    place.say("staging may apply merged commits by itself (policy in driftguard.yaml). So it does:")
+    place.driftguard("reconcile", "staging", expect=0, variables=_ROTATED)
+    place.say("Going back is `git revert`:")
+    staging = "environments/staging/main.tf"
+    place.edit(staging, "visibility_timeout_seconds = 45", "visibility_timeout_seconds = 90")
+    place.commit("staging: slower still")
+    place.driftguard("reconcile", "staging", expect=0, show=False, variables=_ROTATED)
+    place.git("revert", "--no-edit", "HEAD")
+    place.driftguard("reconcile", "staging", expect=0, variables=_ROTATED)
+    queues = place.cloud.client("sqs")
+    url = queues.get_queue_url(QueueName="shop-staging-orders")["QueueUrl"]
+    timeout = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    if timeout != {"VisibilityTimeout": "45"}:
+        raise DemoFailed(f"the revert should have brought back 45 seconds, and the queue says {timeout}.")
+    place.driftguard("history", "staging", expect=0)
+
+
+_CLOSING = """\
+That was the whole job in {seconds:.0f} seconds, with real Terraform. What you saw:
+
+  dev      changed outside: a tag, a firewall rule, a queue. An apply would put it back, so it is said, not done.
+  staging  merged and not applied, renamed, and a variable changed from outside. Its policy allows it: applied.
+  prod     changed outside and by a commit at once. Held for a person; nothing was touched.
+
+Everything ran on this machine and is gone again. Next, on your own repository:
+
+  driftguard init      write a first driftguard.yaml
+  driftguard doctor    check everything that a scan needs
+  driftguard scan      look; it changes nothing
+"""
