@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -148,10 +148,10 @@ class WorkingDirectory:
     directory: Path
     data_dir: Path
     private: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     workspace: str = "default"
     var_files: tuple[str, ...] = ()
-    backend_config: Mapping[str, str] | tuple[str, ...] = ()
+    backend_config: Mapping[str, str] | tuple[str, ...] = field(default=(), repr=False)
     timeout_seconds: float = 1200.0
     state_file: Path | None = None
     lock_committed: bool = False

@@ -104,7 +104,9 @@ _SECRET_VALUE = re.compile(
     r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|[a-zA-Z][a-zA-Z0-9+.\-]*://[^/\s:@\"']*:[^/\s@\"']+@"
-    r"|(?i:\b(?:password|passwd|pwd|secret|token|api_?key|accountkey|access_?key)\s*[=:]\s*[^\s;,&\"']{4,})"
+    # NAME=VALUE and "name": "value" inside longer text, such as a script or JSON that is itself escaped
+    r"|(?i:(?:password|passwd|passphrase|pwd|secret|token|api_?key|account_?key|access_?key|private_?key)"
+    r"(?:\\*[\"'])?\s*[=:]\s*(?:\\*[\"'][^\"'\\]{3,}|[^\s;,&\"'\\]{4,}))"
     r"|(?i:\bbearer\s+[A-Za-z0-9_\-.=]{16,})"
     r")"
 )

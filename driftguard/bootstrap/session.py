@@ -48,6 +48,7 @@ from driftguard.pipeline.reconcile.scan import closure_hash
 from driftguard.report import run_json
 
 CONFIG_FILE = "driftguard.yaml"
+_PROCESSES_WITH_ONE_SESSION = 3  # init, plan and show; or plan, show and apply
 
 
 class Target(NamedTuple):
@@ -353,7 +354,7 @@ class Session:
         """What gives an environment's Terraform its variables: those allowed, and an assumed role's credentials."""
 
         def variables(settings: EnvironmentSettings) -> dict[str, str]:
-            needed_seconds = settings.timeout.total_seconds()
+            needed_seconds = _PROCESSES_WITH_ONE_SESSION * settings.timeout.total_seconds()
             role = sessions.variables(settings.aws, settings.name, purpose, needed_seconds)
             allowed = config.terraform_environment(settings.env, self._environ, own_aws_identity=role is None)
             return {**allowed, **(role or {})}

@@ -214,7 +214,7 @@ class Closures:
         elif submodule:
             module.files[submodule] = self._tree[submodule].object_id
             module.warnings.append(
-                f"{where}: the module {source} lies in the git submodule {submodule}, of which only the commit is known."
+                f"{where}: the module {source} lies in the git submodule {submodule}; only its commit is known."
             )
         elif target not in self._terraform_directories:
             module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
@@ -245,10 +245,10 @@ class Closures:
                 yield path
 
     def _under(self, prefix: str) -> Iterator[str]:
-        for path in self._paths[bisect_left(self._paths, prefix) :]:
-            if not path.startswith(prefix):
-                return
-            yield path
+        index = bisect_left(self._paths, prefix)
+        while index < len(self._paths) and self._paths[index].startswith(prefix):
+            yield self._paths[index]
+            index += 1
 
     def _in_another_module(self, path: str, directory: str) -> bool:
         parent = dirname(path)

@@ -70,7 +70,7 @@ def _url(location: str) -> Location:
         host = parts.hostname or ""
     except ValueError:
         raise UsageError(f"--repo {mask(location)!r} is not a URL that can be read.") from None
-    if host.startswith("-") or re.search(r"[\x00-\x20]", location):
+    if host.startswith("-") or unquote(parts.netloc).startswith("-") or re.search(r"[\x00-\x20]", location):
         raise UsageError(f"--repo {mask(location)!r} is not a URL that can be read.")
     if parts.scheme not in ("http", "https"):
         if parts.password:

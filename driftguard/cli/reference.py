@@ -1,0 +1,57 @@
+"""The command-line and decision references, as Markdown, from the code itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import OptionInfo
+
+from driftguard.cli.application import app
+from driftguard.pipeline.decide.reasons import REASONS
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    lines = ["# Commands", "", "Generated from the code by `make docs`; `driftguard COMMAND --help` says the same.", ""]
+    for path, function in sorted(_commands("driftguard", app)):
+        lines += [f"## `{path}`", "", inspect.cleandoc(function.__doc__ or ""), ""]
+        lines += ["| argument or option | meaning |", "| --- | --- |", *_rows(function), ""]
+    return "\n".join(lines)
+
+
+def reasons() -> str:
+    """Every reason that a decision can have, and what would have to change."""
+    lines = ["# Reasons of decisions", "", "Generated from the code by `make docs`.", "", "| reason | meaning |"]
+    return "\n".join([*lines, "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in REASONS.items()), ""])
+
+
+def _commands(path: str, application: typer.Typer) -> Iterator[tuple[str, Callable[..., None]]]:
+    """The functions behind an application's commands, with their full names."""
+    for command in application.registered_commands:
+        if command.callback is not None:
+            yield f"{path} {command.name or command.callback.__name__}", command.callback
+    for group in application.registered_groups:
+        if group.typer_instance is not None:
+            yield from _commands(f"{path} {group.name}", group.typer_instance)
+
+
+def _rows(function: Callable[..., None]) -> Iterator[str]:
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        if get_origin(hint) is not Annotated:
+            continue
+        kind, parameter = get_args(hint)[:2]
+        if isinstance(parameter, OptionInfo):
+            written = ", ".join(parameter.param_decls or [f"--{name}"])
+            if not parameter.count and kind is not bool:
+                written += " " + (parameter.metavar or "|".join(_choices(kind)) or "VALUE")
+        else:
+            written = parameter.metavar or name.upper()
+        yield f"| `{written}` | {parameter.help} |"
+
+
+def _choices(kind: Any) -> list[str]:
+    return [str(choice.value) for choice in kind] if isinstance(kind, type) and issubclass(kind, StrEnum) else []
