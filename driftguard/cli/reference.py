@@ -13,6 +13,8 @@ from typer.models import OptionInfo
 from driftguard.cli.application import app
 from driftguard.pipeline.decide.reasons import REASONS
 
+BAR = "\\|"  # a bar in a table's cell
+
 
 def commands() -> str:
     """Every command with its arguments and options."""
@@ -45,12 +47,14 @@ def _rows(function: Callable[..., None]) -> Iterator[str]:
             continue
         kind, parameter = get_args(hint)[:2]
         if isinstance(parameter, OptionInfo):
-            written = ", ".join(parameter.param_decls or [f"--{name}"])
+            # In an annotation Typer keeps the first name that is given where a default would stand.
+            first = [parameter.default] if isinstance(parameter.default, str) else []
+            written = ", ".join([*first, *(parameter.param_decls or [])] or [f"--{name}"])
             if not parameter.count and kind is not bool:
                 written += " " + (parameter.metavar or "|".join(_choices(kind)) or "VALUE")
         else:
             written = parameter.metavar or name.upper()
-        yield f"| `{written}` | {parameter.help} |"
+        yield f"| `{written.replace('|', BAR)}` | {parameter.help} |"
 
 
 def _choices(kind: Any) -> list[str]:

@@ -1,0 +1,120 @@
+"""A clean estate on a loopback cloud: `driftguard scan` against a bare loop of `terraform plan`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from bench.measure import DRIFTGUARD, Cost, Result, commit_all, home, run
+from driftguard.demo.cloud import Cloud, provider_cli_config, write_estate
+
+_PLAN = ["plan", "-detailed-exitcode", "-lock=false", "-input=false"]
+_CPU_TARGET, _WALL_TARGET = 1.10, 1.15
+
+
+def measure(
+    scratch: Path, *, environments: int, repetitions: int, provider: str, mirror: Path | None
+) -> Iterator[Result]:
+    """Compare both on `environments` copies of the example estate's `dev`; they run in turns, `repetitions` each."""
+    at_a_time = os.cpu_count() or 1
+    terraform = shutil.which("terraform")
+    if terraform is None:
+        raise RuntimeError("The bare loop needs `terraform` on PATH.")
+    with Cloud(scratch / "moto.log") as cloud:
+        environment = {**home(scratch / "home"), **cloud.environment()}
+        settings = provider_cli_config(scratch / "provider", mirror)
+        if settings is not None:
+            environment["TF_CLI_CONFIG_FILE"] = str(settings)
+        plugins = scratch / "plugins"
+        plugins.mkdir()
+        repository = scratch / "estate"
+        directories = _estate(repository, cloud, environments, provider, at_a_time)
+        commit_all(repository, environment)
+        _apply(terraform, directories, {**environment, "TF_PLUGIN_CACHE_DIR": str(plugins)}, at_a_time)
+
+        def bare() -> Cost:
+            return run(
+                [[terraform, *_PLAN]] * environments,
+                directories=directories,
+                environment=environment,
+                at_a_time=at_a_time,
+            )
+
+        def ours() -> Cost:
+            command = [*DRIFTGUARD, "scan", "--format", "json"]
+            return run([command], directories=[repository], environment=environment)
+
+        first = ours()  # initialises every environment in folders of its own
+        bare_costs, ours_costs = [], []
+        for _ in range(repetitions):
+            bare_costs.append(bare())
+            ours_costs.append(ours())
+    tools = f"Terraform {_version(terraform)}, aws {provider}"
+    what = f"scan of {environments} clean environments, {tools}, {at_a_time} at a time, median of {repetitions}"
+    yield _compared(f"{what}: CPU", [c.cpu for c in bare_costs], [c.cpu for c in ours_costs], _CPU_TARGET)
+    yield _compared(f"{what}: wall", [c.wall for c in bare_costs], [c.wall for c in ours_costs], _WALL_TARGET)
+    yield Result("the first scan of them, with `terraform init`", f"{first.cpu:.1f} s CPU, {first.wall:.1f} s wall")
+
+
+def _version(terraform: str) -> str:
+    asked = subprocess.run([terraform, "version", "-json"], capture_output=True, text=True, check=True)
+    return str(json.loads(asked.stdout)["terraform_version"])
+
+
+def _estate(repository: Path, cloud: Cloud, count: int, provider: str, at_a_time: int) -> list[Path]:
+    write_estate(repository, cloud, ["dev"], provider)
+    pattern = repository / "environments" / "dev"
+    directories = []
+    for number in range(count):
+        name = f"env-{number:03}"
+        directory = pattern.with_name(name)
+        shutil.copytree(pattern, directory)
+        for file in directory.iterdir():
+            text = file.read_text().replace("shop-dev", f"shop-{name}")
+            file.write_text(text.replace("dev/terraform.tfstate", f"{name}/terraform.tfstate"))
+        directories.append(directory)
+    shutil.rmtree(pattern)
+    (repository / ".gitignore").write_text(".terraform/\n")
+    (repository / "driftguard.yaml").write_text(
+        "environments:\n"
+        "  - path: environments/*\n"
+        "    env: [TF_VAR_payment_api_key]\n"
+        f"concurrency: {at_a_time}\n"
+        "terraform: {binary: terraform}\n"
+    )
+    return directories
+
+
+def _apply(terraform: str, directories: list[Path], environment: Mapping[str, str], at_a_time: int) -> None:
+    def terraform_in(directory: Path, *arguments: str) -> None:
+        done = subprocess.run(
+            [terraform, *arguments], cwd=directory, env=dict(environment), capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"terraform {arguments[0]} in {directory.name}: {done.stderr}")
+
+    def apply(directory: Path) -> None:
+        terraform_in(directory, "apply", "-input=false", "-auto-approve")
+        # What the provider reads differently right after it has made something is settled by a second look.
+        terraform_in(directory, "apply", "-input=false", "-auto-approve", "-refresh-only")
+
+    for directory in directories:  # one after the other: the plugin cache has no lock
+        terraform_in(directory, "init", "-input=false")
+    with ThreadPoolExecutor(at_a_time) as executor:
+        list(executor.map(apply, directories))
+
+
+def _compared(what: str, bare: list[float], ours: list[float], target: float) -> Result:
+    ratio = median(ours) / median(bare)
+    measured = f"{_spread(ours)} against {_spread(bare)} bare: {ratio:.3f} ×"
+    return Result(what, measured, f"≤ {target:.2f} ×", ratio <= target)
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"

