@@ -101,9 +101,9 @@ _SECRET_VALUE = re.compile(
     r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]+"
     r"|sk_(?:live|test)_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_\-]{20,}"
     r"|AIza[0-9A-Za-z_\-]{35}|ya29\.[0-9A-Za-z_\-]{20,}|hv[sb]\.[A-Za-z0-9_\-]{20,}|npm_[A-Za-z0-9]{30,}"
-    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
+    r"|(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|[a-zA-Z][a-zA-Z0-9+.\-]*://[^/\s:@\"']*:[^/\s@\"']+@"
+    r"|(?<![a-zA-Z0-9])[a-zA-Z][a-zA-Z0-9+.\-]{0,30}://[^/\s:@\"']*:[^/\s@\"']+@"
     # NAME=VALUE and "name": "value" inside longer text, such as a script or JSON that is itself escaped
     r"|(?i:(?:password|passwd|passphrase|pwd|secret|token|api_?key|account_?key|access_?key|private_?key)"
     r"(?:\\*[\"'])?\s*[=:]\s*(?:\\*[\"'][^\"'\\]{3,}|[^\s;,&\"'\\]{4,}))"
@@ -112,7 +112,7 @@ _SECRET_VALUE = re.compile(
 )
 # Credentials in a URL's userinfo, with or without a password part; kept apart because plain
 # `user@host` without a scheme is an ordinary e-mail address or SSH remote.
-_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<userinfo>[^/\s@\"']+)@")
+_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]{0,30}://)(?P<userinfo>[^/\s@\"']+)@")
 
 
 def looks_secret(path: str, value: Any) -> bool:
@@ -141,6 +141,8 @@ def reveal(sealed: Sealed, path: str = "") -> Any:
 def _redact(path: str, value: Any) -> Any:
     if isinstance(value, Marker):
         return None if value is UNKNOWN else value.word
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"') and not looks_secret(path, "named"):
+        return _redact_json_text(path, value)
     if looks_secret(path, value):
         return REDACTED
     if isinstance(value, dict):
@@ -152,8 +154,6 @@ def _redact(path: str, value: Any) -> Any:
         return redacted
     if isinstance(value, list):
         return [_redact(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
-        return _redact_json_text(path, value)
     return value
 
 
@@ -161,7 +161,7 @@ def _redact_json_text(path: str, text: str) -> str:
     try:
         decoded = msgspec.json.decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError):
-        return text
+        return REDACTED if looks_secret(path, text) else text
     redacted = _redact(path, decoded)
     return text if redacted == decoded else msgspec.json.encode(redacted).decode()
 

@@ -149,9 +149,9 @@ def _guess(source: bytes, line: int | None) -> SourceFacts:
     """Every source-like string counts as a module call, those in comments too: too much is safe, too little is not."""
     text = source.decode(errors="backslashreplace")
     modules = tuple(ModuleSource(f"guess-{i}", found, None) for i, found in enumerate(_SOURCE.findall(text)))
-    where = f" at line {line}" if line else ""
+    where = f":{line}" if line else ""
     problem = (
-        f"could not be parsed{where}; every `source` and every local path that stands in it counts as a dependency, "
+        f"{where} could not be parsed; every `source` and every local path that stands in it counts as a dependency, "
         "and any change of it as a reason to initialise again."
     )
     paths, root_paths = _mentioned(source)

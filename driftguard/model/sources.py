@@ -80,8 +80,8 @@ class SourceFacts:
         paths: paths that it mentions, relative to its directory; where one goes on with something that is known
             only to Terraform, the directory up to there.
         root_paths: the same, relative to the root module's directory, which is where Terraform runs.
-        problem: when the file could not be parsed and the facts are a conservative guess: a clause that says so,
-            to follow the file's name.
+        problem: when the file could not be parsed and the facts are a conservative guess: what follows the
+            file's name in a sentence that says so, e.g. `:13 could not be parsed; ...`.
     """
 
     modules: tuple[ModuleSource, ...] = ()

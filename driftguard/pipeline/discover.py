@@ -172,7 +172,7 @@ class Closures:
             if facts.init_facts not in ("", "[]"):
                 module.init_facts.append(facts.init_facts)
             if facts.problem:
-                module.warnings.append(f"{path}: {facts.problem}")
+                module.warnings.append(f"{path}{facts.problem}")
             for call in facts.modules:
                 self._refer(module, directory, call.source or "")
             module.root_paths.update(facts.root_paths)

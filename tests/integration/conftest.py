@@ -11,6 +11,7 @@ import pytest
 
 from driftguard.demo.cloud import REGION, Cloud
 from tests.world.harness import Ran, Toy, World
+from tests.world.toy_estate import Applied, ToyEstate
 
 
 class Estate:
@@ -90,6 +91,6 @@ def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path) -
 
 
 @pytest.fixture
-def estate_of(world: World, tmp_path: Path, applied: Applied) -> Callable[..., Estate]:
+def estate_of(world: World, tmp_path: Path, applied: Applied) -> Callable[..., ToyEstate]:
     """Makes environments of the given names on this test's machine."""
-    return lambda *names: Estate(world, tmp_path / "clouds", applied, names)
+    return lambda *names: ToyEstate(world, tmp_path / "clouds", applied, names)

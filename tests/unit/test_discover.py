@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.adapters.hcl import CachingReader
-from driftguard.errors import EnvironmentFault
+from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, SourceFacts, TreeEntry
 from driftguard.pipeline.discover import Closures, find
 
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_parsed_hides_no_dependency(cache: Path) -> None:
     found = closure(files, cache)
     assert found.modules == ("modules/network", "modules/old")
     (warning,) = found.warnings
-    assert warning.startswith("environments/dev/main.tf:1 could not be parsed")
+    assert warning.startswith("environments/dev/main.tf:1 could not be parsed; every `source`")
 
 
 def test_files_mentioned_by_a_literal_path_count(cache: Path) -> None:
@@ -171,6 +171,109 @@ def test_files_mentioned_by_a_literal_path_count(cache: Path) -> None:
         "shared/a.json": "{}",
     }
     assert set(closure(files, cache).files) == {"environments/dev/main.tf", "environments/b.txt", "shared/a.json"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'file("${path.module}/../../shared/${var.kind}/a.json")',
+        'fileset("${path.module}/../../shared", "**/*.json")',
+        'fileset(path.module, "../../shared/**/*.json")',
+        '[for k in ["a", "${var.b}", "../../shared/x"] : file("../../shared/${k}/a.json")]',
+        '"${file("../../shared/x/a.json")}"',
+    ],
+)
+def test_a_path_that_terraform_computes_counts_up_to_what_is_literal(text: str, cache: Path) -> None:
+    files = {"environments/dev/main.tf": f"locals {{\n  a = {text}\n}}\n", "shared/x/a.json": "{}", "other.json": "{}"}
+    assert set(closure(files, cache).files) == {"environments/dev/main.tf", "shared/x/a.json"}
+
+
+@pytest.mark.parametrize("text", ['"${path.root}/../../shared/a.json"', '"../../shared/a.json"'])
+def test_a_module_reads_from_where_terraform_runs(text: str, cache: Path) -> None:
+    files = {
+        "environments/dev/main.tf": 'module "m" {\n  source = "../../a/deep/down/module"\n}\n',
+        "a/deep/down/module/main.tf": f"locals {{\n  x = file({text})\n}}\n",
+        "shared/a.json": "{}",
+    }
+    assert "shared/a.json" in closure(files, cache).files
+
+
+def test_environments_side_by_side_or_within_one_another_share_nothing(cache: Path) -> None:
+    files = {
+        "environments/prod/main.tf": 'locals {\n  a = file("${path.module}/policies/${var.x}.json")\n}\n',
+        "environments/prod/policies/a.json": "{}",
+        "environments/prod/eu/main.tf": "",
+        "environments/prod/eu/policies/b.json": "{}",
+        "environments/dev/main.tf": "# dev",
+    }
+    assert set(closure(files, cache, "environments/prod").files) == {
+        "environments/prod/main.tf",
+        "environments/prod/policies/a.json",
+    }
+    assert set(closure(files, cache, "environments/prod/eu").files) == {
+        "environments/prod/eu/main.tf",
+        "environments/prod/eu/policies/b.json",
+    }
+
+
+def test_a_template_that_looks_like_terraform_counts_when_it_is_mentioned(cache: Path) -> None:
+    files = {
+        "environments/dev/main.tf": 'locals {\n  a = templatefile("${path.module}/templates/job.tf", {})\n}\n',
+        "environments/dev/templates/job.tf": "${name}",
+    }
+    assert "environments/dev/templates/job.tf" in closure(files, cache).files
+
+
+def test_a_module_whose_source_is_computed_brings_every_candidate(cache: Path) -> None:
+    files = {
+        "environments/dev/main.tf": """
+locals {
+  chosen = "../../modules/chosen"
+}
+module "a" {
+  source = "../../stacks/${var.kind}"
+}
+module "b" {
+  source = local.chosen
+}
+""",
+        "modules/chosen/main.tf": 'module "x" {\n  source = "../below"\n}\n',
+        "modules/below/main.tf": "",
+        "modules/other/main.tf": "# other",
+        "stacks/one/main.tf": "# one",
+        "stacks/two/main.tf": "# two",
+    }
+    found = closure(files, cache)
+    assert found.modules == ("modules/below", "modules/chosen", "stacks/one", "stacks/two")
+    assert found.remote_sources == ()
+    assert len(found.warnings) == 2
+    assert "../../stacks/${var.kind} is computed by Terraform; every module below ../../stacks/ counts" in "".join(
+        found.warnings
+    )
+
+
+def test_a_submodule_counts_with_its_commit(cache: Path) -> None:
+    tree = Tree({"environments/dev/main.tf": 'module "m" {\n  source = "../../vendor/net/modules/a"\n}\n'}, cache)
+    tree.entries["vendor/net"] = TreeEntry("160000", "c" * 40)
+    found = tree.closures().closure("environments/dev")
+    assert found is not None
+    assert found.files["vendor/net"] == "c" * 40
+    (warning,) = found.warnings
+    assert "lies in the git submodule vendor/net" in warning
+
+
+def test_symbolic_links_that_go_in_circles_end(cache: Path) -> None:
+    files = {
+        "environments/dev/main.tf": 'module "m" {\n  source = "../../a/x"\n}\n',
+        "a": "->b",
+        "b": "->a",
+    }
+    assert closure(files, cache).modules == ()
+
+
+def test_a_set_of_characters_that_is_none_is_said_so(cache: Path) -> None:
+    with pytest.raises(UsageError, match=r"'environments/\[z-a\]' is not a glob"):
+        find({"environments/a/main.tf": TreeEntry("100644", "0")}, ["environments/[z-a]"])
 
 
 def test_symbolic_links_bring_what_they_lead_to(cache: Path) -> None:
@@ -183,6 +286,7 @@ def test_symbolic_links_bring_what_they_lead_to(cache: Path) -> None:
     }
     found = closure(files, cache)
     assert "environments/common.tf" in found.files
+    assert "linked" in found.files  # whoever points it elsewhere changes the plan
     assert found.modules == ("modules/real",)
 
 

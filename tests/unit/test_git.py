@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -120,9 +124,147 @@ def test_a_merge_counts_with_what_it_brought(user: World, cache: Path) -> None:
     assert (merge.subject, touched) == ("merge it", {"a.tf"})
 
 
+def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: World, cache: Path) -> None:
+    base = user.git("rev-parse", "HEAD")
+    user.write("a.tf", "x")
+    user.git("add", "--all")
+    subject = ":100644 \x01 \x02 odd"
+    user.git("-c", "user.name=\x02A", "commit", "-q", "-m", subject)
+    user.git("config", "--global", "log.showSignature", "true")
+    opened = open_repository(str(user.repository), cache)
+    (found,) = opened.commits(base, opened.head, ["a.tf"])
+    assert found.subject == subject
+
+
+def test_a_date_beyond_all_calendars_is_read(user: World, cache: Path) -> None:
+    tree, parent = user.git("rev-parse", "HEAD^{tree}"), user.git("rev-parse", "HEAD")
+    raw = f"tree {tree}\nparent {parent}\nauthor A <a> 9999999999999 +0000\ncommitter A <a> 9999999999999 +0000\n\nx\n"
+    file = user.home / "raw"
+    file.write_text(raw)
+    user.git("reset", "-q", "--hard", user.git("hash-object", "-t", "commit", "-w", str(file)))
+    opened = open_repository(str(user.repository), cache)
+    ((commit, touched),) = opened.first_parents(parent, opened.head)
+    assert (commit.date.year, touched) == (9999, frozenset())
+
+
+def test_a_name_that_is_no_text_can_be_hashed_and_printed(user: World, cache: Path) -> None:
+    (user.repository / os.fsdecode(b"\xff.tf")).write_text("x")
+    base = user.git("rev-parse", "HEAD")
+    head = user.commit("latin", {})
+    opened = open_repository(str(user.repository), cache)
+    (name,) = set(opened.tree(head)) - {"a.tf", "environments/dev/main.tf"}
+    assert name.encode().decode() == r"\xff.tf"
+    assert len(opened.commits(base, head, [name])) == 1
+
+
+def test_a_commit_that_is_gone_is_an_answer_and_no_failure(user: World, cache: Path) -> None:
+    opened = open_repository(str(user.repository), cache)
+    gone = "1" * 40
+    assert not opened.exists(gone)
+    assert opened.tree(gone) == {}
+    assert opened.commits(gone, opened.head, ["a.tf"]) == ()
+    assert not opened.is_ancestor(gone, opened.head)
+    assert opened.file(gone, "a.tf") is None
+    with pytest.raises(UsageError, match="is not a commit of main"):
+        opened.resolve(gone)
+    assert opened.exists(opened.head)
+    assert opened.resolve(opened.head[:8]) == opened.head
+
+
+def test_thousands_of_paths_are_no_problem(user: World, cache: Path) -> None:
+    base = user.git("rev-parse", "HEAD")
+    user.commit("second", {"a.tf": "changed"})
+    opened = open_repository(str(user.repository), cache)
+    paths = [f"{'long/' * 20}{number}" for number in range(30_000)]
+    assert len(opened.commits(base, opened.head, [*paths, "a.tf"])) == 1
+
+
+def test_a_branch_may_take_the_place_of_a_directory_of_branches(user: World, cache: Path) -> None:
+    user.git("branch", "release")
+    open_repository(str(user.repository), cache, "release")
+    user.git("branch", "-m", "release", "release/1")
+    assert open_repository(str(user.repository), cache, "release/1").ref == "release/1"
+
+
+def test_a_clone_without_history_is_read_and_gets_its_history_later(user: World, cache: Path, tmp_path: Path) -> None:
+    first = user.git("rev-parse", "HEAD")
+    user.commit("second", {"a.tf": "2"})
+    clone = tmp_path / "clone"
+    user.git("clone", "-q", "--depth", "1", f"file://{user.repository}", str(clone))
+    shallow = open_repository(str(clone), cache)
+    assert shallow.file(shallow.head, "a.tf") == b"2"
+    assert not shallow.exists(first)
+    user.git("-C", str(clone), "fetch", "-q", "--unshallow")
+    whole = open_repository(str(clone), cache)
+    assert whole.is_ancestor(first, whole.head)
+    assert len(whole.commits(first, whole.head, ["a.tf"])) == 1
+
+
+def test_a_second_work_tree_of_the_users_is_read_at_its_own_branch(user: World, cache: Path, tmp_path: Path) -> None:
+    user.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    assert open_repository(str(tmp_path / "side"), cache).ref == "side"
+
+
+def test_a_bare_repository_and_a_file_url_will_do(user: World, cache: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    user.git("clone", "-q", "--bare", str(user.repository), str(bare))
+    for location in (str(bare), f"file://{bare}"):
+        opened = open_repository(location, cache)
+        assert (opened.head, opened.local_root) == (user.git("rev-parse", "HEAD"), None)
+
+
+def test_a_machine_that_trusts_no_bare_repository_found_by_chance_is_no_obstacle(
+    user: World, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.git("config", "--global", "safe.bareRepository", "explicit")
+    monkeypatch.setenv("HOME", str(user.home))
+    opened = open_repository(str(user.repository), cache)
+    with opened.worktree(opened.head) as tree:
+        assert (tree / "a.tf").read_text() == next(iter(opened.read([opened.tree(opened.head)["a.tf"].object_id])))[
+            1
+        ].decode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_repository_of_another_user_is_said_so(user: World, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(user.home))
+    for path in (user.repository, user.repository / ".git"):
+        os.chown(path, 12345, 12345)
+    with pytest.raises(OperatorError, match="belongs to another user"):
+        open_repository(str(user.repository), cache)
+
+
+def test_no_hook_of_the_users_is_run(user: World, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("post-checkout", "reference-transaction", "post-index-change"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran-$(basename $0)\n")
+        (hooks / name).chmod(0o755)
+    user.git("config", "--global", "core.hooksPath", str(hooks))
+    monkeypatch.setenv("HOME", str(user.home))
+    opened = open_repository(str(user.repository), cache)
+    with opened.worktree(opened.head):
+        pass
+    assert not list(tmp_path.glob("ran-*"))
+
+
 @pytest.mark.parametrize(
     "location",
-    ["-x", "--upload-pack=touch pwned", "ext::sh -c 'touch pwned'", "fd::17", "ftp://x/y", "https://-oProxy=x/y"],
+    [
+        "-x",
+        "--upload-pack=touch pwned",
+        "ext::sh -c 'touch pwned'",
+        "fd::17",
+        "ftp://x/y",
+        "https://-oProxy=x/y",
+        "ssh://-oProxyCommand=touch@x/y",
+        "-oProxyCommand=x@y:z",
+        "http://[x/y",
+        "https://x/a\nb",
+        "",
+        " ",
+        "~nobody-at-all/x",
+    ],
 )
 def test_hostile_locations_are_refused(location: str, cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
@@ -130,7 +272,7 @@ def test_hostile_locations_are_refused(location: str, cache: Path, tmp_path: Pat
     assert not list(tmp_path.rglob("pwned"))
 
 
-@pytest.mark.parametrize("ref", ["-x", "--all", "a..b", "a b", "refs/heads/../x", ""])
+@pytest.mark.parametrize("ref", ["-x", "--all", "a..b", "a b", "refs/heads/../x", "", "@{-1}", "a\0b", "a\nb"])
 def test_hostile_refs_are_refused(ref: str, user: World, cache: Path) -> None:
     with pytest.raises(UsageError):
         open_repository(str(user.repository), cache, ref)
@@ -161,9 +303,51 @@ def test_a_work_tree_is_shared_and_made_again_when_half_made(user: World, cache:
         mark = tree.with_suffix(".whole")
         assert mark.exists()
     mark.unlink()  # as a run leaves it that was killed while the files were written
+    (opened.mirror / "worktrees" / tree.name / "locked").write_text("initializing")
     (tree / "a.tf").unlink()
     with opened.worktree(opened.head) as tree:
         assert (tree / "a.tf").read_text() == "1"
+
+
+def test_a_run_that_is_killed_while_a_work_tree_is_made_leaves_nothing_in_the_way(user: World, cache: Path) -> None:
+    user.commit("many", {f"f/{number}": "x" * 1000 for number in range(3000)})
+    opened = open_repository(str(user.repository), cache)
+    process = start(user, cache)
+    path = cache / "repos" / opened.mirror.parent.name / "trees" / opened.head
+    while not (path / "f").is_dir() and process.poll() is None:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = open_repository(str(user.repository), cache)
+    with again.worktree(again.head) as tree:
+        assert len(list((tree / "f").iterdir())) == 3000
+
+
+def test_locks_that_a_killed_run_left_are_no_obstacle(user: World, cache: Path) -> None:
+    opened = open_repository(str(user.repository), cache)
+    with opened.worktree(opened.head) as tree:
+        pass
+    (ref,) = (opened.mirror / "refs" / "driftguard").iterdir()
+    for lock in ("config.lock", "packed-refs.lock", "HEAD.lock", f"refs/driftguard/{ref.name}.lock"):
+        (opened.mirror / lock).touch()
+    (opened.mirror / "worktrees" / tree.name / "index.lock").touch()
+    head = user.commit("second", {"a.tf": "2"})
+    again = open_repository(str(user.repository), cache)
+    assert again.head == head
+    with again.worktree(opened.head) as tree:
+        assert (tree / "a.tf").read_text() == "1"
+
+
+def test_a_work_tree_is_clean_for_its_first_user_and_left_alone_while_it_is_used(user: World, cache: Path) -> None:
+    opened = open_repository(str(user.repository), cache)
+    with opened.worktree(opened.head) as tree:
+        (tree / "a.tf").write_text("dirty")
+        (tree / "environments/dev/.terraform.lock.hcl").write_text("written by terraform")
+        with opened.worktree(opened.head):
+            assert (tree / "a.tf").read_text() == "dirty"
+    with opened.worktree(opened.head):
+        assert (tree / "a.tf").read_text() == "1"
+        assert (tree / "environments/dev/.terraform.lock.hcl").exists()
 
 
 def test_old_work_trees_are_pruned_and_those_in_use_stay(user: World, cache: Path) -> None:
@@ -182,35 +366,79 @@ def test_old_work_trees_are_pruned_and_those_in_use_stay(user: World, cache: Pat
         assert (kept / "a.tf").exists()
 
 
-def test_two_processes_at_once_do_not_disturb_one_another(user: World, cache: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from driftguard.adapters.git import open_repository\n"
-        "r = open_repository(sys.argv[1], Path(sys.argv[2]))\n"
-        "with r.worktree(r.head) as t: print((t / 'a.tf').read_text())"
+PROGRAM = (
+    "import sys; from pathlib import Path; from driftguard.adapters.git import open_repository\n"
+    "r = open_repository(sys.argv[1], Path(sys.argv[2]))\n"
+    "with r.worktree(r.head) as t: print((t / 'a.tf').read_text())"
+)
+
+
+def start(user: World, cache: Path) -> subprocess.Popen[str]:
+    """Another run, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(user.repository), str(cache)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    command = [sys.executable, "-c", program, str(user.repository), str(cache)]
-    running = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    for process in running:
+
+
+def test_runs_at_the_same_time_do_not_disturb_one_another(user: World, cache: Path) -> None:
+    for process in [start(user, cache) for _ in range(4)]:
         stdout, stderr = process.communicate(timeout=60)
         assert stdout.strip() == "1", stderr
+
+
+def test_threads_share_a_work_tree_and_a_reader(user: World, cache: Path) -> None:
+    opened = open_repository(str(user.repository), cache)
+
+    def work(number: int) -> tuple[str, bytes | None]:
+        with opened.worktree(opened.head) as tree:
+            return (tree / "a.tf").read_text(), opened.file(opened.head, "a.tf")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(work, range(40))) == {("1", b"1")}
+
+
+def test_without_git_there_is_one_sentence(user: World, cache: Path) -> None:
+    program = PROGRAM.replace("import sys", "import os, sys; os.environ['PATH'] = '/nowhere'", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(user.repository), str(cache)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "driftguard.errors.OperatorError: git is not installed, or not on PATH. Install git 2.30 or newer."
+    )
 
 
 # --- credentials ---------------------------------------------------------------------------------
 
 
+def all_command_lines() -> bytes:
+    found = b""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found += file.read_bytes()
+    return found
+
+
 @contextmanager
-def git_server(project_root: Path) -> Iterator[str]:
-    """git's own http-backend on loopback, behind Basic authentication; gives `host:port`."""
+def git_server(project_root: Path, command_lines: list[bytes]) -> Iterator[str]:
+    """git's own http-backend on loopback, behind Basic authentication; gives `host:port`.
+
+    Args:
+        command_lines: gets, at each request, the arguments of all processes of this machine.
+    """
     backend = Path(subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip())
     wanted = "Basic " + base64.b64encode(f"ci:{TOKEN}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            command_lines.append(all_command_lines())
             if self.headers.get("Authorization") != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')
@@ -258,25 +486,50 @@ def git_server(project_root: Path) -> Iterator[str]:
         server.server_close()
 
 
-def assert_token_nowhere(cache: Path) -> None:
+def assert_token_nowhere(cache: Path, *elsewhere: bytes) -> None:
+    """Not plain, nor as the header that carries it, in any file of the cache or in what else there is."""
     encoded = base64.b64encode(f"ci:{TOKEN}".encode())
-    for file in cache.rglob("*"):
-        if file.is_file():
-            assert TOKEN.encode() not in file.read_bytes(), file
-            assert encoded not in file.read_bytes(), file
+    files = [file for file in cache.rglob("*") if file.is_file()]
+    assert files
+    for content in (*elsewhere, *(file.read_bytes() for file in files)):
+        assert TOKEN.encode() not in content
+        assert encoded not in content
 
 
-def test_a_token_in_the_url_is_used_and_kept_nowhere(user: World, cache: Path) -> None:
-    with git_server(user.home) as host:
+def test_a_token_in_the_url_is_used_and_kept_nowhere(
+    user: World, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    seen: list[bytes] = []
+    with git_server(user.home, seen) as host:
         opened: GitRepository = open_repository(f"http://ci:{TOKEN}@{host}/infra/.git", cache)
         assert opened.head == user.git("rev-parse", "HEAD")
         assert opened.display == f"http://{host}/infra/.git"
         assert opened.local_root is None
-    assert_token_nowhere(cache)
+        with opened.worktree(opened.head):
+            pass
+    assert seen
+    assert_token_nowhere(cache, *seen, caplog.text.encode(), repr(vars(opened)).encode())
 
 
-def test_a_wrong_token_is_one_sentence_without_it(user: World, cache: Path) -> None:
-    with git_server(user.home) as host, pytest.raises(OperatorError, match="refuses our credentials") as caught:
+def test_a_wrong_token_is_one_sentence_without_it(user: World, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    seen: list[bytes] = []
+    with git_server(user.home, seen) as host, pytest.raises(OperatorError, match="refuses our credentials") as caught:
         open_repository(f"http://ci:wrong-{TOKEN}@{host}/infra/.git", cache)
-    assert TOKEN not in str(caught.value)
+    assert_token_nowhere(cache, *seen, caplog.text.encode(), repr(caught.value).encode())
+
+
+def test_a_repository_that_is_not_there_is_one_sentence(user: World, cache: Path) -> None:
+    with git_server(user.home, []) as host, pytest.raises(OperatorError, match="there is no such repository"):
+        open_repository(f"http://ci:{TOKEN}@{host}/nothing/.git", cache)
     assert_token_nowhere(cache)
+
+
+def test_a_server_that_never_answers_is_given_up(cache: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = f"http://ci:{TOKEN}@127.0.0.1:{silent.getsockname()[1]}/x.git"
+        with pytest.raises(OperatorError, match="did not answer in time") as caught:
+            open_repository(location, cache, network_seconds=0.5)
+    assert_token_nowhere(cache, str(caught.value).encode())
+    assert location.rpartition("@")[2].encode() not in all_command_lines()

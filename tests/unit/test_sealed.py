@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 import msgspec
@@ -73,6 +74,9 @@ def test_an_attribute_that_only_points_at_a_secret_is_none(path: str) -> None:
         "-----BEGIN RSA PRIVATE KEY-----\nMII",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc",
         "Server=db;Password=hunter22;",
+        "export DB_PASSWORD='hunter 2'",
+        'made with {"client_secret": "hunter22"} today',
+        '{\\"apiKey\\": \\"hunter22\\"}',
         "https://hooks.slack.com/services/T000/B000/XXXX",
     ],
 )
@@ -91,10 +95,20 @@ def test_ssh_remotes_and_mail_addresses_stay_readable() -> None:
     assert mask(text) == text
 
 
+@pytest.mark.parametrize("part", ["a", "a.", "eyJ", "password", "token ", "\\", "://", "x@"])
+def test_masking_takes_time_in_proportion_to_the_text(part: str) -> None:
+    started = time.process_time()
+    mask(part * 50_000)
+    assert time.process_time() - started < 2.0
+
+
 def test_a_credential_inside_of_json_text_is_hidden() -> None:
     shown = reveal(Sealed('{"env":[{"name":"DB_PASSWORD","value":"c4n4ry"}],"n":1}'), "container_definitions")
     assert "c4n4ry" not in shown
     assert msgspec.json.decode(shown)["n"] == 1
+    shown = reveal(Sealed('{"password":"c4n4ry","n":1}'), "settings")
+    assert msgspec.json.decode(shown) == {"password": REDACTED, "n": 1}
+    assert reveal(Sealed('{"password": "c4n4ry", cut'), "settings") == REDACTED
 
 
 def test_equal_values_have_equal_digests_and_other_keys_others() -> None:

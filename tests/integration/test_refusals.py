@@ -1,0 +1,94 @@
+"""What cannot work at all is refused in one clear sentence, before anything is run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.world.harness import Ran, World
+from tests.world.toy_estate import ToyEstate, Wrapped
+
+EstateOf = Callable[..., ToyEstate]
+
+
+def refused(ran: Ran, code: int) -> str:
+    """The one line that a refused command says, with `--quiet`."""
+    assert (ran.code, ran.stdout) == (code, ""), ran.stderr
+    assert ran.stderr.startswith("driftguard: ")
+    assert ran.stderr.count("\n") == 1
+    return ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "expected"),
+    [
+        ("version: 1\nconcurrency: lots\n", "driftguard.yaml:2", "concurrency"),
+        ("version: 1\n\nenvironment: x\n", "driftguard.yaml:3", "environment"),
+        ("environments:\n  - path: environments/*\n  - path: environments/gone\n", "driftguard.yaml:3", "matches no"),
+        ("environments:\n  - {path: environments/*, timeout: soon}\n", "driftguard.yaml:2", "timeout"),
+        ("version: [\n", "driftguard.yaml:", "YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_its_line_and_nothing_is_run(
+    world: World, estate_of: EstateOf, tmp_path: Path, text: str, where: str, expected: str
+) -> None:
+    estate_of("blue")
+    world.commit("configure", {"driftguard.yaml": text})
+    wrapped = Wrapped(world, tmp_path / "wrapped")
+    said = refused(world.scan("--quiet"), 64)
+    assert where in said
+    assert expected in said
+    assert wrapped.calls() == []
+    assert not (world.home / ".local").exists()  # not even a ledger
+
+
+def test_an_unknown_environment_is_refused_with_those_there_are(world: World, estate_of: EstateOf) -> None:
+    estate_of("blue", "green")
+    said = refused(world.scan("--quiet", "blue", "grene"), 64)
+    assert "grene" in said
+    assert "blue, green" in said
+
+
+def test_a_terraform_that_is_not_there_is_named(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+    estate_of("blue")
+    world.commit("another tool", {"driftguard.yaml": "terraform: {binary: terraform-0.99}\n"})
+    assert "terraform.binary is 'terraform-0.99', and no such program is found" in refused(world.scan("--quiet"), 1)
+
+    other = tmp_path / "other-tool"
+    other.write_text("#!/bin/sh\necho hello\n")
+    other.chmod(0o755)
+    world.commit("no terraform", {"driftguard.yaml": f"terraform: {{binary: {other}}}\n"})
+    assert "did not answer `version -json` as Terraform does" in refused(world.scan("--quiet"), 1)
+
+    other.write_text("#!/no/such/interpreter\n")
+    assert f"{other} could not be started" in refused(world.scan("--quiet"), 1)
+
+
+def test_a_machine_without_any_terraform_is_told_what_to_install(
+    world: World, estate_of: EstateOf, tmp_path: Path
+) -> None:
+    estate_of("blue")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "git").symlink_to(shutil.which("git") or "")
+    python = tmp_path / "bin" / "python"  # an interpreter that the embedded Terraform is not installed beside
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    packages = f"{world.variables['PYTHONPATH']}:{sysconfig.get_path('purelib')}"
+    done = subprocess.run(
+        [python, "-c", "from driftguard.cli import main; main()", "scan", "--quiet", "--format", "json"],
+        cwd=world.repository,
+        env={**world.variables, "PATH": str(tools), "PYTHONPATH": packages},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = refused(Ran(done.returncode, done.stdout, done.stderr), 1)
+    assert "No terraform or tofu is on PATH, and the embedded one is not installed" in said
+    assert "pip install 'driftguard[embedded]'" in said
