@@ -25,27 +25,24 @@ from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.authority import authority
+from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
-from driftguard.errors import UsageError
+from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
 from driftguard.model import (
-    Action,
     Baseline,
     Closure,
-    Decision,
     Entry,
     EntryKind,
     EnvironmentReport,
-    ErrorKind,
-    Fault,
     RunReport,
     SourceFacts,
     ToolVersion,
-    Verdict,
 )
 from driftguard.pipeline import discover
 from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, run_pass
 from driftguard.pipeline.reconcile.scan import closure_hash
-from driftguard.report import run_json
+from driftguard.pipeline.record import record_scan
+from driftguard.report import environment_json, run_json
 
 CONFIG_FILE = "driftguard.yaml"
 _PROCESSES_WITH_ONE_SESSION = 3  # init, plan and show; or plan, show and apply
@@ -260,7 +257,7 @@ class Session:
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folders = RunFolders(self._directories.cache, run_id, self._stop)
         self._closing.callback(folders.close)
-        places = [self._place(settings, folders) for settings in environments]
+        places, unplaced = self._places(environments, folders)
         region = self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION")
         sessions = RoleSessions(run_id, self._clock.now, region)
         one_pass = Pass(
@@ -276,7 +273,7 @@ class Session:
                 acts=acts,
             ),
             clock=self._clock,
-            given_baselines=self._given(environments, baseline) if baseline else {},
+            given_baselines=self._given([place.settings for place in places], baseline) if baseline else {},
             stopping=lambda: self._stop.requested,
         )
         names = [settings.name for settings in environments]
@@ -288,7 +285,10 @@ class Session:
             at_a_time=self._settings.concurrency or environments_at_a_time(),
             on_done=on_done,
         )
-        removed = self._removed_reports() if len(environments) == len(self.environments) else []
+        for unknown in unplaced:
+            record_scan(self.ledger, run_id, self.head, self._clock.now(), environment_json(unknown))
+            on_done(unknown)
+        gone = self._removed_reports() if len(environments) == len(self.environments) else []
         report = RunReport(
             run_id=run_id,
             repository=self.repository.display,
@@ -296,32 +296,37 @@ class Session:
             commit=self.head,
             started_at=started,
             finished_at=self._clock.now(),
-            environments=tuple(sorted((*reports, *removed), key=lambda report: report.name)),
+            environments=tuple(sorted((*reports, *unplaced, *gone), key=lambda report: report.name)),
             warnings=self.notices,
         )
         summary = {verdict.value: count for verdict, count in report.summary.items()}
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
 
+    def _places(
+        self, environments: Sequence[EnvironmentSettings], folders: RunFolders
+    ) -> tuple[list[Place], list[EnvironmentReport]]:
+        """The environments with what is needed to judge them, and reports of those where something of it is missing.
+
+        Raises:
+            DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
+        """
+        places: list[Place] = []
+        unplaced: list[EnvironmentReport] = []
+        failures: list[DriftGuardError] = []
+        for settings in environments:
+            try:
+                places.append(self._place(settings, folders))
+            except DriftGuardError as error:
+                failures.append(error)
+                unplaced.append(incomplete(settings, error, self.ledger.baseline(settings.name)))
+        if failures and not places and not isinstance(failures[0], EnvironmentFault):
+            raise failures[0]
+        return places, unplaced
+
     def _removed_reports(self) -> list[EnvironmentReport]:
         """Environments whose directory is gone from git: said in every pass, never destroyed."""
-        message = (
-            "Its directory was removed from git. Nothing was destroyed, and what it made is still there: destroy it by "
-            "hand from an older commit, then run `driftguard forget`."
-        )
-        return [
-            EnvironmentReport(
-                name=name,
-                path=entry.data["path"],
-                workspace=entry.data["workspace"],
-                verdict=Verdict.UNKNOWN,
-                closure_hash=entry.data["closure_hash"],
-                baseline=self.ledger.baseline(name),
-                decision=Decision(Action.ALERT, ("environment_removed",)),
-                fault=Fault(ErrorKind.CONFIG, message),
-            )
-            for name, entry in self._removed().items()
-        ]
+        return [removed(name, entry, self.ledger.baseline(name)) for name, entry in self._removed().items()]
 
     def _scene(
         self, noise: bool, now: datetime, environment_of: Callable[[EnvironmentSettings], Mapping[str, str]]

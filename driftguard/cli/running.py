@@ -31,7 +31,7 @@ from driftguard.cli.application import (
     to_text,
 )
 from driftguard.cli.progress import Reporter
-from driftguard.cli.text import markdown, print_run
+from driftguard.cli.text import counted, markdown, print_run
 from driftguard.errors import UsageError
 
 BaselineOption = Annotated[
@@ -111,7 +111,7 @@ def _pass(
             chosen = session.select(env)
             for notice in session.notices:
                 progress.say(f"note: {notice}")
-            progress.say(f"Planning {len(chosen)} environments at {session.head[:10]} ({session.repository.ref}) ...")
+            progress.say(f"Planning {counted(len(chosen))} at {session.head[:10]} ({session.repository.ref}) ...")
             progress.begin(len(chosen))
             return session.run(
                 chosen,

@@ -128,6 +128,11 @@ def _attribute_text(attribute: Mapping[str, Any]) -> Text:
     return text
 
 
+def counted(number: int) -> str:
+    """A number of environments in words."""
+    return f"{number} environment{'' if number == 1 else 's'}"
+
+
 def shorten(value: Any) -> str:
     """A value on one line, at most 60 characters."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -137,7 +142,7 @@ def shorten(value: Any) -> str:
 
 def _last_line(report: Mapping[str, Any]) -> Text:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report["summary"].items() if count)
-    line = Text(f"\n{len(report['environments'])} environments at {report['commit'][:10]} ({report['ref']}): ")
+    line = Text(f"\n{counted(len(report['environments']))} at {report['commit'][:10]} ({report['ref']}): ")
     return line.append(counts or "none")
 
 

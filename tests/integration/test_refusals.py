@@ -70,6 +70,31 @@ def test_a_terraform_that_is_not_there_is_named(world: World, estate_of: EstateO
     assert f"{other} could not be started" in refused(world.scan("--quiet"), 1)
 
 
+def test_what_one_environment_lacks_does_not_cost_the_others_their_verdicts(world: World, estate_of: EstateOf) -> None:
+    estate_of("blue", "green", "red")
+    world.commit(
+        "lacking",
+        {
+            "driftguard.yaml": """
+environments:
+  - path: environments/*
+  - path: environments/green
+    terraform: {binary: terraform-0.99}
+  - path: environments/red
+    var_files: [missing.tfvars]
+"""
+        },
+    )
+    ran = world.scan("--quiet")
+    assert ran.code == 1
+    assert ran.environment("blue")["verdict"] == "in_sync"
+    for name, word in (("green", "terraform-0.99"), ("red", "missing.tfvars")):
+        lacking = ran.environment(name)
+        assert (lacking["verdict"], lacking["error"]["kind"]) == ("unknown", "config")
+        assert word in lacking["error"]["message"]
+    assert world.run("explain", "green", "--format", "json").report["error"]["kind"] == "config"
+
+
 def test_a_machine_without_any_terraform_is_told_what_to_install(
     world: World, estate_of: EstateOf, tmp_path: Path
 ) -> None:
