@@ -69,7 +69,7 @@ def environments(
         for item in listed
     ]
     headings = ("environment", "path", "workspace", "files", "modules", "closure")
-    _print_rows(headings, rows, {"environments": listed}, format, output)
+    print_rows(headings, rows, {"environments": listed}, format, output)
 
 
 @app.command()
@@ -101,7 +101,7 @@ def status(
         for item in listed
     ]
     headings = ("environment", "verdict", "seen at", "commit", "baseline", "decision")
-    _print_rows(headings, rows, {"environments": listed}, format, output)
+    print_rows(headings, rows, {"environments": listed}, format, output)
 
 
 @app.command()
@@ -128,7 +128,7 @@ def history(
         for e in entries
         if verbose or e["kind"] != "attempt_progress"
     ]
-    _print_rows(("no.", "at", "environment", "what", "detail"), rows, {"entries": entries}, format, output)
+    print_rows(("no.", "at", "environment", "what", "detail"), rows, {"entries": entries}, format, output)
 
 
 @app.command()
@@ -209,9 +209,10 @@ def _print_explanation(
         console.print(f"{label}: {PLAIN_WORDS[label]}.")
 
 
-def _print_rows(
+def print_rows(
     headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], value: dict[str, Any], format: Format, output: Any
 ) -> None:
+    """Print rows as a table or Markdown, or the value they stand for as JSON."""
     match format:
         case Format.JSON:
             emit_json(value, output)

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from driftguard.cli.application import (
     EXIT_FAILED,
     ConfigOption,
+    Format,
+    FormatOption,
+    OutputOption,
+    QuietOption,
     RefOption,
     RepoOption,
     VerboseOption,
     app,
     set_verbosity,
 )
+from driftguard.cli.looking import print_rows
 from driftguard.errors import UsageError
 
 
@@ -44,19 +47,21 @@ def doctor(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
     verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
 ) -> None:
     """Check everything that a run needs, and say what to do about what is missing."""
     from driftguard.doctor import examine
 
     set_verbosity(verbose)
-    console = Console(highlight=False)
-    healthy = True
-    for finding in examine(repo, ref, config):
-        healthy = healthy and finding.good
-        line = Text("ok    " if finding.good else "FAIL  ", style="green" if finding.good else "bold red")
-        console.print(line.append(f"{finding.what}: ", style="bold").append(finding.detail, style="default"))
-    if not healthy:
+    findings = list(examine(repo, ref, config))
+    rows = [("ok" if finding.good else "FAIL", finding.what, finding.detail) for finding in findings]
+    checks = [{"check": f.what, "good": f.good, "detail": f.detail} for f in findings]
+    if not quiet or format is not Format.TABLE:
+        print_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
+    if not all(finding.good for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 

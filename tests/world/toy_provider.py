@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tf import types
+from tf import runner, types
 from tf.provider import Provider
-from tf.runner import run_provider
 from tf.schema import Attribute, Schema
 from tf.types import Unknown
 
@@ -143,5 +142,15 @@ def log(verb: str, name: str) -> None:
         stream.write(f"{verb} {name}\n")
 
 
+class Patient(runner._ShutdownInterceptor):
+    """Finishes what is being done when Terraform asks to stop, as providers should; the library cuts it off."""
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if details.method.endswith("/StopProvider"):
+            return continuation(details)
+        return super().intercept_service(continuation, details)
+
+
 if __name__ == "__main__":
-    run_provider(ToyProvider(), sys.argv)
+    runner._ShutdownInterceptor = Patient
+    runner.run_provider(ToyProvider(), sys.argv)

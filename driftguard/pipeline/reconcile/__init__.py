@@ -135,6 +135,8 @@ class _Judging:
                 moved = self._move_if_in_sync(baseline, findings)
                 return self._reported(findings, moved or baseline, decision, notes)
             outcome = self._apply(findings, approvals)
+            if outcome is not None and outcome.reason == "applied":
+                baseline = self._applied_baseline(findings)
         if outcome is None:
             return self._reported(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)), notes)
         return self._after(outcome, findings, baseline, decision, notes)
@@ -243,8 +245,6 @@ class _Judging:
         else:
             return self._reported(findings, baseline, Decision(Action.HOLD, (reason,)), notes)
         with ExitStack() as stack:
-            if outcome.reason == "applied":
-                baseline = self._applied_baseline(findings)
             verified = self._scan(baseline, stack)
         return self._reported(verified, baseline, decided, notes)
 

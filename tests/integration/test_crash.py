@@ -1,0 +1,229 @@
+"""Killed at any moment of an apply: nothing happens twice, no lock is left, the record holds, later passes converge."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.postgres_server import postgres_server, server_programs
+from tests.integration.conftest import Estate
+from tests.integration.test_reconcile import decision, thing
+
+pytestmark = pytest.mark.terraform
+
+NAMES = "abcd"
+POLICY = "policy: {pending: apply, drift: revert, lease: 5s, lock_timeout: 5s, backoff: {first: 1s, most: 2s}}\n"
+_APPLY_SECONDS = 8.0
+_PASSES = 8
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process that a process started, directly or not, whatever its group."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, queue = [], [pid]
+    while queue:
+        children = parents.get(queue.pop(), [])
+        found += children
+        queue += children
+    return found
+
+
+def kill_driftguard(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def kill_terraform(pid: int) -> None:
+    _kill(descendants(pid))
+
+
+def kill_everything(pid: int) -> None:
+    _kill([*descendants(pid), pid])
+
+
+def _kill(pids: list[int]) -> None:
+    for each in pids:
+        try:
+            os.kill(each, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+KILLS: list[Callable[[int], None]] = [kill_driftguard, kill_terraform, kill_everything]
+
+
+@contextmanager
+def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    process = estate.world.start("reconcile", "--format", "json", **variables)
+    try:
+        yield process
+    finally:
+        kill_everything(process.pid)
+        process.communicate()
+
+
+def until_quiet(estate: Estate) -> None:
+    """Wait until no process works in this estate any more: an orphaned Terraform ends by itself."""
+    deadline = time.monotonic() + 60
+    mark = str(estate.world.home).encode()
+    while any(mark in environment for environment in _environments()):
+        assert time.monotonic() < deadline, "something is still running"
+        time.sleep(0.2)
+
+
+def _environments() -> Iterator[bytes]:
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            yield file.read_bytes()
+        except OSError:
+            continue
+
+
+def converge(estate: Estate) -> dict[str, Any]:
+    """Run passes until one ends in sync; its report of the environment."""
+    ran = estate.reconcile()
+    for _ in range(_PASSES):
+        if ran.code == 0:
+            return ran.environment("dev")
+        time.sleep(2)
+        ran = estate.reconcile()
+    raise AssertionError(f"not in sync after {_PASSES} passes: {ran.environment('dev')}")
+
+
+def crash(estate: Estate, seed: int) -> None:
+    """Kill one apply at a moment chosen by the seed, and hold what is left to the four invariants."""
+    chance = random.Random(seed)
+    kill = KILLS[seed % len(KILLS)]
+    estate.configure(POLICY)
+    estate.merge("Add things", "".join(thing(name, value="1") for name in NAMES))
+    assert estate.reconcile().code == 0
+    before = len(estate.toy.effects())
+    estate.toy.faults(create_seconds=0.4)
+    commit = estate.merge("Change things", "".join(thing(name, value="2") for name in NAMES) + thing("new"))
+    with started(estate) as process:
+        time.sleep(chance.uniform(0.5, _APPLY_SECONDS))
+        kill(process.pid)
+        if kill is kill_terraform:
+            process.communicate(timeout=120)
+    until_quiet(estate)
+    estate.toy.faults()
+    dev = converge(estate)
+
+    assert dev["baseline"]["commit"] == commit
+    assert all(estate.toy.thing(name)["value"] == "2" for name in NAMES)
+    assert (estate.toy.folder / "new.json").exists()
+    effects = Counter(estate.toy.effects()[before:])
+    if kill is kill_driftguard:
+        # Terraform was told to stop and wrote down all it had done: nothing may happen twice.
+        assert max(effects.values()) == 1, effects
+    else:
+        # A SIGKILL between an effect and Terraform's own record of it loses that record. The next plan reads reality,
+        # so an update is never repeated; an object whose creation was lost is unknown to any Terraform and made again.
+        assert all(count == 1 for effect, count in effects.items() if effect != "create new"), effects
+        assert effects["create new"] <= 2
+    assert estate.world.run("ledger", "verify").code == 0
+    assert not estate.locked()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_apply_that_is_killed_is_finished_by_later_passes(estate: Estate, seed: int) -> None:
+    crash(estate, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5, 55))
+def test_an_apply_that_is_killed_is_finished_by_later_passes_soak(estate: Estate, seed: int) -> None:
+    crash(estate, seed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Estate, number: signal.Signals) -> None:
+    estate.configure(POLICY)
+    estate.toy.faults(create_seconds=2)
+    chain = thing("a") + "".join(
+        thing(name).replace("}\n", f"  depends_on = [toy_thing.{before}]\n}}\n")
+        for before, name in zip("abc", "bcd", strict=True)
+    )
+    estate.merge("Add a chain", chain)
+    with started(estate) as process:
+        deadline = time.monotonic() + 60
+        while "create a" not in estate.toy.effects():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == 1
+    assert "create d" not in estate.toy.effects()
+    assert not estate.locked()
+    entries = estate.world.run("history", "dev", "--format", "json").report["entries"]
+    (ended,) = [e["data"] for e in entries if e["kind"] == "attempt_finished"]
+    assert (ended["state"], ended["data"]["error"]["kind"]) == ("failed", "interrupted")
+    assert ended["data"]["resources"]["toy_thing.a"] == "done"
+    estate.toy.faults()
+    converge(estate)
+
+
+def test_a_lock_of_somebody_else_is_never_broken(estate: Estate) -> None:
+    estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
+    estate.merge("Add a", thing("a"))
+    estate.reconcile()
+    estate.merge("Change a", thing("a", value="2"))
+    body = b'{"ID":"not-ours","Operation":"OperationTypeApply","Who":"eve@laptop","Created":"2026-01-01T00:00:00Z"}'
+    estate.storage.put_object(Bucket=estate.bucket, Key=estate.lock_key(), Body=body)
+    ran = estate.reconcile()
+    assert decision(ran) == ("hold", ["locked"])
+    assert "eve@laptop" in ran.environment("dev")["decision"]["reasons"][0]
+    held = estate.storage.get_object(Bucket=estate.bucket, Key=estate.lock_key())["Body"].read()
+    assert held == body
+    assert estate.toy.thing("a")["value"] is None
+
+
+def race(estate: Estate, **variables: str) -> None:
+    """Two reconcilers at once: each thing is made once, whoever makes it."""
+    estate.merge("Add dev", "".join(thing(name) for name in "ab"))
+    estate.merge("Add prod", "".join(thing(name) for name in "cd"), environment="prod")
+    with (
+        started(estate, **variables) as one,
+        started(estate, XDG_CACHE_HOME=str(estate.world.home / "b"), **variables) as two,
+    ):
+        for process in (one, two):
+            process.communicate(timeout=180)
+            assert process.returncode in (0, 1, 2)
+    assert estate.world.run("reconcile", "--quiet", **variables).code == 0
+    assert sorted(estate.toy.effects()) == ["create a", "create b", "create c", "create d"]
+    assert estate.world.run("ledger", "verify", **variables).code == 0
+
+
+def test_two_reconcilers_on_one_ledger_apply_once(estate: Estate) -> None:
+    estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
+    race(estate)
+
+
+def test_two_reconcilers_on_postgresql_apply_once_and_a_ledger_that_is_away_stops_applies(estate: Estate) -> None:
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
+    estate.configure("policy: {pending: apply, lock_timeout: 2s}\nledger: {url_env: DRIFTGUARD_LEDGER}\n")
+    with postgres_server(programs) as server:
+        url = server.new_database()
+        race(estate, DRIFTGUARD_LEDGER=url)
+        estate.merge("Change a", thing("a", value="2") + thing("b"))
+    ran = estate.world.run("reconcile", DRIFTGUARD_LEDGER=url)
+    assert ran.code == 1
+    assert "Traceback" not in ran.stderr
+    assert estate.toy.thing("a")["value"] is None
