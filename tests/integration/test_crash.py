@@ -22,9 +22,17 @@ from tests.integration.test_reconcile import decision, thing
 pytestmark = pytest.mark.terraform
 
 NAMES = "abcd"
-POLICY = "policy: {pending: apply, drift: revert, lease: 5s, lock_timeout: 5s, backoff: {first: 1s, most: 2s}}\n"
+POLICY = """\
+policy:
+  pending: apply
+  drift: revert
+  limits: {share: 100%}
+  lease: 5s
+  lock_timeout: 5s
+  backoff: {first: 1s, most: 2s}
+"""
 _APPLY_SECONDS = 8.0
-_PASSES = 8
+_PASSES = 6
 
 
 def descendants(pid: int) -> list[int]:
@@ -102,7 +110,9 @@ def converge(estate: Estate) -> dict[str, Any]:
             return ran.environment("dev")
         time.sleep(2)
         ran = estate.reconcile()
-    raise AssertionError(f"not in sync after {_PASSES} passes: {ran.environment('dev')}")
+    raise AssertionError(
+        f"not in sync after {_PASSES} passes: {ran.environment('dev')['decision']}, {ran.environment('dev')}"
+    )
 
 
 def crash(estate: Estate, seed: int) -> None:
@@ -118,8 +128,7 @@ def crash(estate: Estate, seed: int) -> None:
     with started(estate) as process:
         time.sleep(chance.uniform(0.5, _APPLY_SECONDS))
         kill(process.pid)
-        if kill is kill_terraform:
-            process.communicate(timeout=120)
+        process.communicate(timeout=120)
     until_quiet(estate)
     estate.toy.faults()
     dev = converge(estate)
@@ -167,7 +176,7 @@ def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Es
             time.sleep(0.05)
         process.send_signal(number)
         process.communicate(timeout=60)
-        assert process.returncode == 1
+        assert process.returncode in (1, 2)  # what is left is unknown, unless a plan was done before it noticed
     assert "create d" not in estate.toy.effects()
     assert not estate.locked()
     entries = estate.world.run("history", "dev", "--format", "json").report["entries"]

@@ -114,6 +114,13 @@ def test_an_uncertain_label_is_held_but_for_a_first_apply_to_nothing() -> None:
     assert decide(facts(uncertain, nothing_exists=True, existing=0)).action is Action.APPLY
 
 
+def test_what_our_own_unfinished_first_apply_did_not_make_may_be_made() -> None:
+    missing = resource(Label.PENDING, actions=("create",), certain=False)
+    changed = resource(Label.PENDING, address="aws_x.b", certain=False)
+    assert decide(facts(missing, first_apply_unfinished=True)).action is Action.APPLY
+    assert names(decide(facts(missing, changed, first_apply_unfinished=True))) == ("hold", ["uncertain"])
+
+
 def ignored(desired: Any) -> ResourceChange:
     attribute = AttributeChange(
         "count", Label.NOISE, Sealed(1), Sealed(2), Sealed(desired), None, "rule", ignored_by="autoscaled"

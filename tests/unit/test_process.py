@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -109,3 +110,37 @@ def test_a_stop_interrupts_what_runs(tmp_path: Path) -> None:
     done = python("import time; time.sleep(60)", tmp_path, stop=stop)
     assert done.interrupted
     assert time.monotonic() - started < 20
+
+
+def test_a_program_is_interrupted_when_its_starter_is_killed_and_its_output_has_no_reader(tmp_path: Path) -> None:
+    program = f"""
+import signal, sys, time
+def end(*_):
+    for n in range(2000):
+        print("a line that nobody reads", n, flush=True)
+    open("{tmp_path}/ended", "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGINT, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    starter = f"""
+import subprocess
+import sys
+from pathlib import Path
+from driftguard.adapters.process import run
+run([sys.executable, "-c", {program!r}], directory=Path("{tmp_path}"), environment={ENVIRONMENT!r}, timeout_seconds=60,
+    die_with_us=True, on_line=lambda line: print(line.decode(), flush=True))
+"""
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, env={**ENVIRONMENT, "PYTHONPATH": root}
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -27,6 +27,7 @@ class Facts:
     Attributes:
         classification, fault: one of them, the other None.
         nothing_exists: the state is empty and nothing real is known, so that everything is created.
+        first_apply_unfinished: there is no baseline because our own first apply, to an empty state, did not end well.
         local_state: the state is a file of somebody's, which is never applied to.
         failures: failed attempts at this commit since the last `driftguard retry`.
         backoff_until: when the next attempt may start; None at once.
@@ -41,6 +42,7 @@ class Facts:
     approvals: Approvals | None
     now: datetime
     nothing_exists: bool = False
+    first_apply_unfinished: bool = False
     local_state: bool = False
     failures: int = 0
     backoff_until: datetime | None = None
@@ -108,8 +110,12 @@ def _against(facts: Facts, classification: Classification, wanted: dict[str, str
 def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
     if facts.nothing_exists:
         return
-    doubtful = [r.address for r in classification.resources if not r.certain and r.actions not in ((), ("no-op",))]
-    doubtful += [f"output {o.name}" for o in classification.outputs if not o.certain]
+    known = {(), ("no-op",)}
+    if facts.first_apply_unfinished:
+        known.add(("create",))  # it was never made: whatever is there, the first apply made
+    doubtful = [r.address for r in classification.resources if not r.certain and r.actions not in known]
+    if not facts.first_apply_unfinished:
+        doubtful += [f"output {o.name}" for o in classification.outputs if not o.certain]
     if doubtful:
         yield f"uncertain: {_listed(doubtful)}"
 

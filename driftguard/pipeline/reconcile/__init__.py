@@ -191,7 +191,8 @@ class _Judging:
             policy=policy,
             approvals=approvals,
             now=now,
-            nothing_exists=findings.state.lineage is None and classification.resource_count == 0,
+            nothing_exists=_nothing_exists(findings),
+            first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
             local_state=findings.plan.work.state_file is not None,
             failures=history.failures,
             backoff_until=history.backoff_until,
@@ -215,6 +216,7 @@ class _Judging:
                 retry=next_retry(attempts, head, findings.classification.plan_fingerprint or ""),
                 now=now,
                 approvals=approvals,
+                first_apply=_nothing_exists(findings) or any(a.data.get("first_apply") for a in attempts),
             )
             return apply_decided(
                 self._authority,
@@ -297,6 +299,11 @@ class _Judging:
             seconds=_total(findings.seconds, self._started),
             warnings=(*notes, *findings.warnings),
         )
+
+
+def _nothing_exists(findings: Findings) -> bool:
+    """Whether the state was never written and the plan knows of nothing real."""
+    return findings.state.lineage is None and findings.classification.resource_count == 0
 
 
 def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentReport:

@@ -153,12 +153,18 @@ def new_attempt(
     retry: int,
     now: datetime,
     approvals: Approvals,
+    first_apply: bool,
 ) -> Attempt:
-    """An attempt to apply one classified plan, with an id for the state lock and the proof of its approval."""
+    """An attempt to apply one classified plan, with an id for the state lock and the proof of its approval.
+
+    Args:
+        first_apply: the environment had nothing before this attempt or before an earlier one that did not end well.
+    """
     assert classification.plan_fingerprint is not None  # nothing planned is never decided to be applied
     data = {
         "lock_id": str(uuid.uuid4()),
         **authority.machine,
+        "first_apply": first_apply,
         "approved": list(approvals.reasons),
         "approved_by": [dict(who) for who in approvals.by],
         "planned": {r.address: list(r.actions) for r in classification.resources if r.actions not in ((), ("no-op",))},
