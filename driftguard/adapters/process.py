@@ -98,7 +98,7 @@ def run(
     """
     log.debug("run: %s", mask(shlex.join(arguments)))
     started = time.monotonic()
-    supervised = [sys.executable, "-P", _SUPERVISOR, *arguments] if die_with_us else list(arguments)
+    supervised = [sys.executable, "-I", "-S", _SUPERVISOR, *arguments] if die_with_us else list(arguments)
     process = subprocess.Popen(
         supervised,
         cwd=directory,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from driftguard.adapters.process import run
@@ -29,6 +30,8 @@ _STATUS = {
     "E": Signature.UNTRUSTED,
     "N": Signature.UNSIGNED,
 }
+# In a GnuPG home git's G also covers a key of marginal validity, which too few vouch for.
+_TRUSTED = ("fully", "ultimate")
 
 
 def verify_commits(mirror: Path, commits: Sequence[str], signers: Path, search_path: str) -> Mapping[str, SignedBy]:
@@ -50,12 +53,18 @@ def verify_commits(mirror: Path, commits: Sequence[str], signers: Path, search_p
     ):
         command = ["git", "-c", "gpg.program=gpg", "-c", "gpg.ssh.program=ssh-keygen"]
         command += ["-c", f"gpg.ssh.allowedSignersFile={allowed}", "--git-dir", str(mirror)]
-        command += ["log", "--no-walk=unsorted", "--format=%H%x00%G?%x00%GS", *commits, "--"]
-        lines = _output(command, home, search_path)
-    found = {}
-    for line in lines:
-        commit, letter, signer = line.decode(errors="replace").split("\0", 2)
-        found[commit] = SignedBy(_STATUS.get(letter, Signature.BAD), signer or None)
+        command += ["log", "--no-walk=unsorted"]
+        found = {}
+        for line in _output([*command, "--format=%H%x00%G?%x00%GS", *commits, "--"], home, search_path):
+            commit, letter, signer = line.decode(errors="replace").split("\0", 2)
+            found[commit] = SignedBy(_STATUS.get(letter, Signature.BAD), signer or None)
+        good = [commit for commit, signed in found.items() if signed.status is Signature.GOOD]
+        if good and signers.is_dir():
+            # Asked of good ones only: of a signature without any trust git aborts.
+            for line in _output([*command, "--format=%H%x00%GT", *good, "--"], home, search_path):
+                commit, trust = line.decode().split("\0", 1)
+                if trust not in _TRUSTED:
+                    found[commit] = replace(found[commit], status=Signature.UNTRUSTED)
     return found
 
 

@@ -27,7 +27,7 @@ from driftguard.sealed import looks_secret
 _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
 _APPLY_GRACE_SECONDS = 120.0
-_HOW = ("on_line", "stdout_file", "on_start", "die_with_us", "grace_seconds")
+_HOW = ("on_line", "stdout_file", "on_start", "grace_seconds")
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
 
@@ -56,6 +56,7 @@ class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
                 environment={**work.environment, **extra},
                 timeout_seconds=work.timeout_seconds,
                 stop=stop,
+                die_with_us=True,  # an orphaned Terraform would leave its providers, or a lock
                 **how,
             )
         except OSError as error:
@@ -209,7 +210,6 @@ class TerraformEngine:
             extra=self._variables(work),
             on_line=read,
             on_start=on_start,
-            die_with_us=True,
             grace_seconds=_APPLY_GRACE_SECONDS,
             **options,
         )

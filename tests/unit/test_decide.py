@@ -32,6 +32,8 @@ from driftguard.sealed import Sealed
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EVERYTHING = Policy(pending="apply", drift="revert", input="apply", limits=Limits(destroys=99, replaces=99, share=1.0))
 
+APPROVED = Approvals(True, ("merged: 1 commits",))
+
 
 def resource(
     *labels: Label, address: str = "aws_x.a", actions: tuple[str, ...] = ("update",), certain: bool = True
@@ -43,7 +45,7 @@ def facts(*resources: ResourceChange, policy: Policy = EVERYTHING, existing: int
     classification = Classification(
         verdict_of([r.labels for r in resources]), resources, (), "drift", "plan", resource_count=existing
     )
-    settings: dict[str, Any] = {"approvals": Approvals(True, ("merged: 1 commits",)), "now": NOW, **more}
+    settings: dict[str, Any] = {"approvals": APPROVED, "now": NOW, **more}
     return Facts(classification.verdict, classification, None, policy, **settings)
 
 
@@ -56,8 +58,14 @@ def test_what_is_in_sync_needs_nothing() -> None:
 
 
 def test_what_is_unknown_is_said_with_its_kind() -> None:
-    unknown = Facts(Verdict.UNKNOWN, None, Fault(ErrorKind.LOCKED, "x"), EVERYTHING, None, NOW)
+    unknown = Facts(Verdict.UNKNOWN, None, Fault(ErrorKind.LOCKED, "x"), EVERYTHING, APPROVED, NOW)
     assert decide(unknown) == Decision(Action.ALERT, ("unknown: locked",))
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_what_was_not_classified_is_never_taken_for_in_sync(verdict: Verdict) -> None:
+    unclassified = Facts(verdict, None, None, EVERYTHING, APPROVED, NOW)
+    assert decide(unclassified) == Decision(Action.ALERT, ("unknown: unknown",))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,19 @@ def test_what_follows_from_a_commit_is_applied_with_it() -> None:
 
 def test_a_conflict_is_always_held() -> None:
     assert names(decide(facts(resource(Label.CONFLICT)))) == ("hold", ["conflict"])
+    assert names(decide(facts(resource(Label.CONFLICT), policy=Policy()))) == ("hold", ["conflict"])
+
+
+def test_a_conflict_does_not_hide_what_else_speaks_against_an_apply() -> None:
+    policy = Policy(pending="apply", suspended=Suspended(reason="x"))
+    found = facts(resource(Label.CONFLICT), resource(Label.PENDING, Label.DRIFT, address="aws_x.b"), policy=policy)
+    assert names(decide(found)) == ("hold", ["conflict", "mixed_with_drift", "suspended"])
+
+
+def test_a_lost_state_is_not_a_first_apply() -> None:
+    again = [resource(Label.ABSORBED, address=f"aws_x.{n}", actions=("create",)) for n in range(2)]
+    lost = facts(*again, nothing_exists=True, state_replaced=True, existing=0)
+    assert names(decide(lost)) == ("hold", ["state_replaced"])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +199,7 @@ def test_every_reason_that_fires_is_named() -> None:
         resource(Label.PENDING, actions=("delete",), certain=False),
         policy=policy,
         approvals=Approvals(False, ("not_signed: abc",)),
+        state_replaced=True,
         local_state=True,
         reverts=1,
         failures=1,
@@ -185,6 +207,7 @@ def test_every_reason_that_fires_is_named() -> None:
         acting_elsewhere=True,
     )
     assert names(decide(held))[1] == [
+        "state_replaced",
         "uncertain",
         "not_signed",
         "protected",
@@ -200,6 +223,7 @@ def test_every_reason_that_fires_is_named() -> None:
 
 # --- properties ----------------------------------------------------------------------------------
 
+CLOSED = Window(deny="* * * * *", for_=timedelta(hours=1))
 labels = st.sets(st.sampled_from(list(Label)), max_size=4)
 actions = st.sampled_from([(), ("no-op",), ("create",), ("update",), ("delete",), ("delete", "create"), ("forget",)])
 resources = st.lists(
@@ -220,6 +244,8 @@ policies = st.builds(
     limits=st.builds(Limits, changes=st.integers(0, 9), destroys=st.integers(0, 9), replaces=st.integers(0, 9)),
     protect=st.sampled_from([(), ("aws_x.r1",), ("aws_x",)]),
     suspended=st.sampled_from([None, Suspended(reason="x")]),
+    windows=st.sampled_from([(), (CLOSED,)]),
+    flapping=st.builds(Flapping, reverts=st.integers(1, 5)),
 )
 outputs = st.lists(
     st.builds(OutputChange, st.just("o"), st.sampled_from(list(Label)), st.booleans(), st.booleans(), st.just("r")),
@@ -244,7 +270,14 @@ all_facts = st.builds(
     st.booleans(),
     st.integers(0, 20),
     st.fixed_dictionaries(
-        {"reverts": st.integers(0, 5), "local_state": st.booleans(), "nothing_exists": st.booleans()}
+        {
+            "reverts": st.integers(0, 5),
+            "backoff_until": st.sampled_from([None, NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)]),
+            "local_state": st.booleans(),
+            "nothing_exists": st.booleans(),
+            "state_replaced": st.booleans(),
+            "acting_elsewhere": st.booleans(),
+        }
     ),
 )
 
@@ -264,10 +297,14 @@ def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
     assert not found & {Label.DRIFT, Label.ABSORBED, Label.RESIDUE} or policy.drift == "revert"
     assert not found & {Label.PENDING, Label.REFACTOR} or policy.pending == "apply"
     assert Label.INPUT not in found or policy.input == "apply"
-    assert given_facts.approvals is not None
     assert given_facts.approvals.approved
-    assert policy.suspended is None
-    assert not given_facts.local_state
+    assert (policy.suspended, policy.windows) == (None, ())
+    assert given_facts.reverts < policy.flapping.reverts
+    assert given_facts.backoff_until is None or given_facts.backoff_until <= NOW
+    assert not any((given_facts.local_state, given_facts.state_replaced, given_facts.acting_elsewhere))
+    destroyed = sum(changed.actions == ("delete",) for changed in classification.resources)
+    assert destroyed <= policy.limits.destroys
+    assert destroyed < 2 or destroyed < 0.8 * classification.resource_count
     for changed in classification.resources:
         acts = changed.actions not in ((), ("no-op",))
         assert changed.certain or not acts or given_facts.nothing_exists

@@ -28,9 +28,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_lines_and_exit_code_arrive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("supervised", [False, True])
+def test_lines_and_exit_code_arrive(tmp_path: Path, supervised: bool) -> None:
     lines: list[bytes] = []
-    done = python("print('a\\nb'); import sys; sys.stderr.write('e'); sys.exit(3)", tmp_path, on_line=lines.append)
+    code = "print('a\\nb'); import sys; sys.stderr.write('e'); sys.exit(3)"
+    done = python(code, tmp_path, on_line=lines.append, die_with_us=supervised)
     assert (lines, done.code, done.stderr) == ([b"a", b"b"], 3, "e")
 
 
@@ -90,15 +92,15 @@ time.sleep(60)
     assert not alive(int(lines[0]))
 
 
-def test_children_that_outlive_their_parent_are_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("supervised", [False, True])
+def test_children_that_outlive_their_parent_are_killed(tmp_path: Path, supervised: bool) -> None:
     code = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
 """
     lines: list[bytes] = []
-    assert python(code, tmp_path, on_line=lines.append).code == 0
+    assert python(code, tmp_path, on_line=lines.append, die_with_us=supervised).code == 0
     time.sleep(0.2)
     assert not alive(int(lines[0]))
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,7 +14,7 @@ from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.errors import OperatorError
 from driftguard.model import Commit, Signature, SignedBy
-from driftguard.pipeline.decide.approvals import Range, judge_approvals
+from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
 from tests.world.harness import World
 
 PATH = os.environ["PATH"]
@@ -46,6 +47,14 @@ def user(tmp_path: Path) -> World:
 
 def opened(user: World) -> GitRepository:
     return open_repository(str(user.repository), user.home / "cache")
+
+
+def write_commit(user: World, raw: str) -> str:
+    """Make a commit object of any text; its id."""
+    command = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+    return subprocess.run(
+        command, cwd=user.repository, env=user.variables, input=raw, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def status(user: World, commit: str, signers: Path) -> Signature:
@@ -86,15 +95,20 @@ def test_a_signature_moved_to_another_commit_is_not_good(user: World, tmp_path: 
     raw = user.git("cat-file", "commit", signed)
     forged = raw.replace("\n\n1", "\n\nsomething else")
     assert forged != raw
-    made = subprocess.run(
-        ["git", "hash-object", "-t", "commit", "-w", "--stdin"],
-        cwd=user.repository,
-        env=user.variables,
-        input=forged + "\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    made = write_commit(user, forged + "\n")
+    user.git("reset", "-q", "--hard", made)
+    signers = tmp_path / "allowed"
+    signers.write_text(ada.allowed())
+    assert status(user, made, signers) is Signature.BAD
+
+
+def test_a_signature_taken_from_another_commit_is_not_good(user: World, tmp_path: Path) -> None:
+    ada = Signer(tmp_path, "ada")
+    signed = user.git("cat-file", "commit", ada.commit(user, "1"))
+    signature = signed[signed.index("gpgsig ") : signed.index("-----END SSH SIGNATURE-----")]
+    plain = user.git("cat-file", "commit", user.commit("not by ada", {"a.tf": "2"}))
+    head, message = plain.split("\n\n", 1)
+    made = write_commit(user, f"{head}\n{signature}-----END SSH SIGNATURE-----\n\n{message}\n")
     user.git("reset", "-q", "--hard", made)
     signers = tmp_path / "allowed"
     signers.write_text(ada.allowed())
@@ -127,9 +141,21 @@ class Gnupg:
         self.name = name
         self.gpg("--quick-gen-key", f"{name} <{name}@example.org>", "ed25519", "sign", expires)
 
-    def gpg(self, *arguments: str) -> bytes:
+    def gpg(self, *arguments: str, answers: str = "") -> bytes:
         command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--pinentry-mode", "loopback"]
-        return subprocess.run([*command, "--passphrase", "", *arguments], check=True, capture_output=True).stdout
+        command += ["--passphrase", "", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, input=answers.encode()).stdout
+
+    def fingerprint(self) -> str:
+        listed = self.gpg("--with-colons", "--list-keys", f"{self.name}@example.org").decode()
+        return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+
+    def vouch_for(self, other: Gnupg, file: Path) -> Path:
+        """Certify another's key; a file with the certified key."""
+        self.gpg("--import", str(other.public(file)))
+        self.gpg("--quick-sign-key", other.fingerprint())
+        file.write_bytes(self.gpg("--armor", "--export", other.name))
+        return file
 
     def public(self, file: Path) -> Path:
         file.write_bytes(self.gpg("--armor", "--export", self.name))
@@ -174,6 +200,38 @@ def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> N
         ada.stop()
 
 
+def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: World, tmp_path: Path) -> None:
+    operator, friend, ada = (Gnupg(tmp_path, name) for name in ("operator", "friend", "ada"))
+    file = tmp_path / "key.asc"
+    try:
+        commit = ada.commit(user, "1")
+        operator.gpg("--import", str(ada.public(file)))
+        assert status(user, commit, operator.home) is Signature.UNTRUSTED
+        operator.vouch_for(friend, tmp_path / "friend.asc")
+        operator.gpg("--import-ownertrust", answers=f"{friend.fingerprint()}:4:\n")  # 4 is marginal
+        operator.gpg("--import", str(friend.vouch_for(ada, file)))
+        assert status(user, commit, operator.home) is Signature.UNTRUSTED
+        operator.vouch_for(ada, file)
+        assert status(user, commit, operator.home) is Signature.GOOD
+    finally:
+        for person in (operator, friend, ada):
+            person.stop()
+
+
+def test_a_revoked_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
+    ada = Gnupg(tmp_path, "ada")
+    try:
+        commit = ada.commit(user, "1")
+        assert status(user, commit, ada.public(tmp_path / "keys.asc")) is Signature.GOOD
+        prepared = ada.home / "openpgp-revocs.d" / f"{ada.fingerprint()}.rev"
+        revocation = tmp_path / "revocation.asc"
+        revocation.write_text(prepared.read_text().replace(":-----BEGIN", "-----BEGIN"))
+        ada.gpg("--import", str(revocation))
+        assert status(user, commit, ada.public(tmp_path / "keys.asc")) is Signature.REVOKED
+    finally:
+        ada.stop()
+
+
 # --- approvals, from facts ------------------------------------------------------------------------
 
 COMMITS = tuple(Commit(letter * 40, f"author {letter}", datetime(2026, 1, 1, tzinfo=UTC), letter) for letter in "ab")
@@ -191,9 +249,20 @@ def test_one_unsigned_commit_holds_the_whole_range_and_is_named() -> None:
     assert approvals.reasons == ("not_signed: bbbbbbbbbb of author b is unsigned",)
 
 
+def test_signatures_that_nobody_was_asked_for_prove_nothing() -> None:
+    approvals = judge_approvals("signed", Range(None, ()), {})
+    assert (approvals.approved, approvals.reasons[0].split(":")[0]) == (False, "not_signed")
+    assert judge_approvals("signed", Range(True, ()), {}).approved  # no commit since the baseline touches the closure
+
+
 @pytest.mark.parametrize("require", ["merged", "signed", "reviewed"])
-def test_rewritten_history_is_never_approved(require: str) -> None:
+def test_rewritten_history_is_never_approved(require: Literal["merged", "signed", "reviewed"]) -> None:
     assert not judge_approvals(require, Range(False, ()), {}).approved
+
+
+def test_a_refusal_without_a_reason_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="says why"):
+        Approvals(False, ())
 
 
 def test_review_is_held_until_it_can_be_checked() -> None:

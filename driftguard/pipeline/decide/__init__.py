@@ -28,6 +28,7 @@ class Facts:
         classification, fault: one of them, the other None.
         nothing_exists: the state is empty and nothing real is known, so that everything is created.
         first_apply_unfinished: there is no baseline because our own first apply, to an empty state, did not end well.
+        state_replaced: the state is not the one of the baseline: it was lost, or another one stands in its place.
         local_state: the state is a file of somebody's, which is never applied to.
         failures: failed attempts at this commit since the last `driftguard retry`.
         backoff_until: when the next attempt may start; None at once.
@@ -39,10 +40,11 @@ class Facts:
     classification: Classification | None
     fault: Fault | None
     policy: Policy
-    approvals: Approvals | None
+    approvals: Approvals
     now: datetime
     nothing_exists: bool = False
     first_apply_unfinished: bool = False
+    state_replaced: bool = False
     local_state: bool = False
     failures: int = 0
     backoff_until: datetime | None = None
@@ -56,24 +58,25 @@ _PENDING = frozenset({Label.PENDING, Label.REFACTOR})
 
 def decide(facts: Facts) -> Decision:
     """The decision, with every reason that fired, in the order of the table."""
-    if facts.verdict is Verdict.UNKNOWN:
+    if facts.verdict is Verdict.UNKNOWN or facts.classification is None:
         kind = facts.fault.kind.value if facts.fault else "unknown"
         return Decision(Action.ALERT, (f"unknown: {kind}",))
-    if facts.verdict is Verdict.IN_SYNC or facts.classification is None:
+    if facts.verdict is Verdict.IN_SYNC:
         return Decision(Action.NONE, ("in_sync",))
     wanted = _wanted(facts, facts.classification)
-    if "conflict" in wanted:
-        return Decision(Action.HOLD, (f"conflict: {_named(facts.classification, {Label.CONFLICT})}",))
     acting = {group: word for group, word in wanted.items() if word in ("apply", "revert")}
-    if not acting:
+    conflict = _named(facts.classification, {Label.CONFLICT}) if "conflict" in wanted else None
+    if not acting and conflict is None:
         proposed = tuple(f"proposals_not_available: {group}" for group, word in wanted.items() if word == "propose")
         alerts = tuple(f"policy_alert: {group}" for group, word in wanted.items() if word == "alert")
         return Decision(Action.HOLD if proposed else Action.ALERT, proposed + alerts)
-    against = tuple(_against(facts, facts.classification, wanted))
+    against = tuple(_against(facts, facts.classification, wanted)) if acting else ()
+    if conflict is not None:
+        against = (f"conflict: {conflict}", *against)
     if against:
         return Decision(Action.HOLD, against)
-    approved = facts.approvals.reasons if facts.approvals else ()
-    return Decision(Action.APPLY, tuple(f"policy_{word}: {group}" for group, word in acting.items()) + approved)
+    policies = tuple(f"policy_{word}: {group}" for group, word in acting.items())
+    return Decision(Action.APPLY, policies + facts.approvals.reasons)
 
 
 def _wanted(facts: Facts, classification: Classification) -> dict[str, str]:
@@ -132,7 +135,7 @@ def _would_revert_ignored(facts: Facts, classification: Classification) -> Itera
 
 
 def _not_approved(facts: Facts, classification: Classification) -> Iterator[str]:
-    if facts.approvals is not None and not facts.approvals.approved:
+    if not facts.approvals.approved:
         yield from facts.approvals.reasons
 
 
@@ -204,6 +207,11 @@ def _backoff(facts: Facts, classification: Classification) -> Iterator[str]:
         yield f"backoff: {facts.failures} failed, next attempt after {facts.backoff_until:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _state_replaced(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.state_replaced:
+        yield "state_replaced: the state is not the one that was applied to last"
+
+
 def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
     if facts.local_state:
         yield "local_state: the state is a local file"
@@ -220,6 +228,7 @@ _GROUPS: dict[str, frozenset[Label]] = {
     "input": frozenset({Label.INPUT, Label.DERIVED}),
 }
 _CONDITIONS: tuple[Callable[[Facts, Classification], Iterator[str]], ...] = (
+    _state_replaced,
     _uncertain,
     _would_revert_ignored,
     _not_approved,

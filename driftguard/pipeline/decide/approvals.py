@@ -6,8 +6,9 @@ baseline to head, or nothing of it: an apply does everything that the plan says,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, assert_never
 
 from driftguard.model import Commit, Signature, SignedBy
 
@@ -39,30 +40,42 @@ class Approvals:
     reasons: tuple[str, ...]
     by: tuple[Mapping[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.approved and not self.reasons:
+            raise ValueError("what is not approved says why: without a reason nothing would hold it")
 
-def judge_approvals(require: str, commits: Range, signatures: Mapping[str, SignedBy]) -> Approvals:
+
+def judge_approvals(
+    require: Literal["merged", "signed", "reviewed"], commits: Range, signatures: Mapping[str, SignedBy]
+) -> Approvals:
     """Judge a range of commits.
 
     Args:
-        require: `merged`, `signed` or `reviewed`.
+        require: what makes a commit approved.
         signatures: of each commit in the range, by its id; asked for only with `signed`.
     """
     if commits.baseline_is_ancestor is False:
         return Approvals(False, ("history_rewritten: the baseline is not an ancestor of head",))
     by = tuple(_who(commit, signatures.get(commit.sha)) for commit in commits.touching)
-    if require == "reviewed":
-        return Approvals(False, ("review_not_available: approval by review cannot be checked yet",), by)
-    if require == "signed":
-        missing = _unsigned(commits.touching, signatures)
-        if missing:
-            return Approvals(False, missing, by)
-        return Approvals(True, (f"signed: {len(commits.touching)} commits by known signers",), by)
-    return Approvals(True, (f"merged: {len(commits.touching)} commits on the tracked branch",), by)
+    match require:
+        case "reviewed":
+            return Approvals(False, ("review_not_available: approval by review cannot be checked yet",), by)
+        case "signed":
+            missing = _unsigned(commits, signatures)
+            if missing:
+                return Approvals(False, missing, by)
+            return Approvals(True, (f"signed: {len(commits.touching)} commits by known signers",), by)
+        case "merged":
+            return Approvals(True, (f"merged: {len(commits.touching)} commits on the tracked branch",), by)
+        case _:
+            assert_never(require)
 
 
-def _unsigned(commits: Sequence[Commit], signatures: Mapping[str, SignedBy]) -> tuple[str, ...]:
+def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[str, ...]:
+    if commits.baseline_is_ancestor is None and not commits.touching:
+        return ("not_signed: no commit is known that made this environment",)
     missing = []
-    for commit in commits:
+    for commit in commits.touching:
         signature = signatures.get(commit.sha, SignedBy(Signature.UNSIGNED))
         if signature.status is not Signature.GOOD:
             whose = f" by {signature.signer}" if signature.signer else ""

@@ -30,6 +30,11 @@ REASONS: dict[str, str] = {
         "An apply would also follow a change that no commit made, and the policy does not allow that. Look at "
         "it, or set `policy.input: apply`."
     ),
+    "state_replaced": (
+        "The state was lost, or another one stands in its place, so an apply could make everything a second time. "
+        "Restore the state; or, if the new one is meant, apply once by hand: the next scan that finds everything in "
+        "sync sets the baseline."
+    ),
     "uncertain": (
         "It cannot be told whether this is a commit's change or one made outside. Look at it and apply once "
         "by hand; the next scan that finds everything in sync sets the baseline."

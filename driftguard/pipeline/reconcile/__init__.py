@@ -193,6 +193,7 @@ class _Judging:
             now=now,
             nothing_exists=_nothing_exists(findings),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
+            state_replaced=_state_replaced(findings, baseline),
             local_state=findings.plan.work.state_file is not None,
             failures=history.failures,
             backoff_until=history.backoff_until,
@@ -304,6 +305,11 @@ class _Judging:
 def _nothing_exists(findings: Findings) -> bool:
     """Whether the state was never written and the plan knows of nothing real."""
     return findings.state.lineage is None and findings.classification.resource_count == 0
+
+
+def _state_replaced(findings: Findings, baseline: Baseline | None) -> bool:
+    """Whether another state stands in the place of the baseline's, or none at all."""
+    return baseline is not None and baseline.lineage is not None and baseline.lineage != findings.state.lineage
 
 
 def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentReport:
