@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -135,9 +137,9 @@ def test_signers_that_cannot_be_read_are_one_sentence(user: World, tmp_path: Pat
 class Gnupg:
     """A GnuPG home with one key."""
 
-    def __init__(self, folder: Path, name: str, expires: str = "never") -> None:
-        self.home = folder / f"gnupg-{name}"
-        self.home.mkdir(mode=0o700)
+    def __init__(self, name: str, expires: str = "never") -> None:
+        # The agent's socket lies in the home, and a socket's path may not be longer than about 100 characters.
+        self.home = Path(tempfile.mkdtemp(prefix="gnupg-"))
         self.name = name
         self.gpg("--quick-gen-key", f"{name} <{name}@example.org>", "ed25519", "sign", expires)
 
@@ -174,10 +176,11 @@ class Gnupg:
 
     def stop(self) -> None:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: World, tmp_path: Path) -> None:
-    ada, eve = Gnupg(tmp_path, "ada"), Gnupg(tmp_path, "eve")
+    ada, eve = Gnupg("ada"), Gnupg("eve")
     try:
         by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
         keys = ada.public(tmp_path / "keys.asc")
@@ -190,7 +193,7 @@ def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: World, tmp
 
 
 def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
-    ada = Gnupg(tmp_path, "ada", "seconds=2")
+    ada = Gnupg("ada", "seconds=2")
     try:
         commit = ada.commit(user, "1")
         keys = ada.public(tmp_path / "keys.asc")
@@ -201,7 +204,7 @@ def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> N
 
 
 def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: World, tmp_path: Path) -> None:
-    operator, friend, ada = (Gnupg(tmp_path, name) for name in ("operator", "friend", "ada"))
+    operator, friend, ada = (Gnupg(name) for name in ("operator", "friend", "ada"))
     file = tmp_path / "key.asc"
     try:
         commit = ada.commit(user, "1")
@@ -219,7 +222,7 @@ def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: W
 
 
 def test_a_revoked_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
-    ada = Gnupg(tmp_path, "ada")
+    ada = Gnupg("ada")
     try:
         commit = ada.commit(user, "1")
         assert status(user, commit, ada.public(tmp_path / "keys.asc")) is Signature.GOOD
