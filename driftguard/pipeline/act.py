@@ -124,6 +124,7 @@ def close_dead(
     run_id: str,
     attempts: Attempts,
     lock: StateLock | None,
+    force_unlock: Callable[[str], None],
     alive_here: Callable[[Mapping[str, Any]], bool | None],
     now: datetime,
 ) -> str:
@@ -132,6 +133,8 @@ def close_dead(
     Call it only while holding the environment's lease.
 
     Args:
+        lock: tells whether the state is locked under the very id that the attempt recorded before it locked.
+        force_unlock: releases the lock with that id.
         alive_here: whether what the attempt started still runs, from its recorded facts; None when it was started
             on another machine and cannot be told.
 
@@ -148,7 +151,10 @@ def close_dead(
     if alive:
         raise EnvironmentFault(ErrorKind.LOCKED, "An apply whose reconciler died is still running; the next run waits.")
     lock_id = attempt.data.get("lock_id")
-    released = bool(lock is not None and lock_id and lock.release(str(lock_id)))
+    holder = lock.holder() if lock is not None else None
+    released = holder is not None and holder.id == lock_id
+    if released:
+        force_unlock(str(lock_id))
     state = AttemptState.VOID if attempt.state is AttemptState.OPEN else AttemptState.FAILED
     data = {"reason": "died", "lock_released": released, "closed_by": run_id}
     attempts.advance(attempt, state, now, data)

@@ -243,6 +243,15 @@ exit $code
     assert decision(estate.reconcile()) == ("hold", ["mixed_with_drift"])
 
 
+def test_a_state_that_was_lost_is_held_and_nothing_is_made_twice(estate: Estate) -> None:
+    estate.configure("policy: {pending: apply, drift: revert, input: apply}\n")
+    estate.merge("Add a", thing("a"))
+    assert estate.reconcile().code == 0
+    estate.storage.delete_object(Bucket=estate.bucket, Key="dev/terraform.tfstate")
+    assert decision(estate.reconcile()) == ("hold", ["state_replaced"])
+    assert estate.toy.effects() == ["create a"]
+
+
 def test_removing_a_directory_alerts_and_destroys_nothing(estate: Estate) -> None:
     estate.configure(APPLY)
     estate.merge("Add dev", thing("a"))

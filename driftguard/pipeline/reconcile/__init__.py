@@ -33,9 +33,9 @@ from driftguard.pipeline.reconcile.applying import (
 )
 from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, past
 from driftguard.pipeline.reconcile.pool import run_all
-from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, prepared_backend, scan
+from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
 from driftguard.pipeline.record import in_sync_baseline, record_scan
-from driftguard.ports import Clock, Engine, Ledger, StateLock
+from driftguard.ports import Clock, Engine, Ledger, WorkingDirectory
 from driftguard.report import environment_json
 from driftguard.sealed import mask
 
@@ -146,15 +146,20 @@ class _Judging:
             return ()
         with ExitStack() as stack:
 
-            def lock() -> StateLock | None:
-                environment = self._authority.apply_environment_of(self._settings)
-                backend = prepared_backend(
+            def ready() -> WorkingDirectory:
+                work = ready_directory(
                     self._pass.scene, self._settings, self._place.closure, self._place.engine, self._folders, stack
                 )
-                return self._authority.lock_of(backend, self._settings.workspace, environment)
+                return replace(work, environment=self._authority.apply_environment_of(self._settings))
 
             return close_dead_attempts(
-                self._authority, self._settings, self._clock, self._pass.run_id, lock, self._place.fence
+                self._authority,
+                self._settings,
+                self._clock,
+                self._pass.run_id,
+                ready,
+                self._place.engine,
+                self._place.fence,
             )
 
     def _scan(self, baseline: Baseline | None, stack: ExitStack) -> Findings:

@@ -112,13 +112,15 @@ def close_dead_attempts(
     settings: EnvironmentSettings,
     clock: Clock,
     run_id: str,
-    lock: Callable[[], StateLock | None],
+    ready: Callable[[], WorkingDirectory],
+    engine: Engine,
     fence: Callable[[], None],
 ) -> tuple[str, ...]:
     """End what earlier reconcilers left unfinished; a sentence about each.
 
     Args:
-        lock: finds the environment's state lock; asked only if there is something to end.
+        ready: gives the initialised working directory, with an apply's credentials; asked only if there is something
+            to end.
 
     Raises:
         EnvironmentFault: something of it may still be running.
@@ -130,12 +132,15 @@ def close_dead_attempts(
             raise TransientFault(
                 ErrorKind.LOCKED, "Another reconciler is applying here right now; the next run looks again."
             )
+        work = ready()
+        lock = authority.lock_of(engine.backend(work), work.workspace, work.environment)
         return tuple(
             close_dead(
                 replace(attempt, run_id=run_id),
                 run_id=run_id,
                 attempts=authority.attempts,
-                lock=lock(),
+                lock=lock,
+                force_unlock=lambda lock_id: engine.force_unlock(work, lock_id),
                 alive_here=authority.alive_here,
                 now=clock.now(),
             )

@@ -27,7 +27,7 @@ from driftguard.model import (
 from driftguard.pipeline.checkout import working_directory
 from driftguard.pipeline.classify import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.plan import Plan, make_plan
-from driftguard.ports import Backend, Engine, Repository, StateIdentity, WorkingDirectory
+from driftguard.ports import Engine, Repository, StateIdentity, WorkingDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +132,18 @@ def scan(
     )
 
 
-def prepared_backend(
+def ready_directory(
     scene: Scene,
     settings: EnvironmentSettings,
     closure: Closure,
     engine: Engine,
     folders: Folders,
     stack: ExitStack,
-) -> Backend | None:
-    """The backend of one environment, after `init` where that is needed."""
+) -> WorkingDirectory:
+    """The working directory of one environment at head, after `init` where that is needed."""
     work = _work(scene, settings, closure, folders, scene.head, "head", stack)
     engine.prepare(work, closure.init_key)
-    return engine.backend(work)
+    return work
 
 
 def _work(
