@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -142,8 +143,9 @@ def test_the_embedded_terraform_finds_the_same(shop: Shop) -> None:
     assert labels(found) == BOTH
     assert resource(found, JOBS)["certain"] is True
     (listed,) = shop.world.run("environments", "--format", "json").report["environments"]
-    assert listed["tool"].startswith("terraform 1.")
-    assert listed["tool"] not in shop.world.terraform(DIRECTORY, "version").stdout.replace("Terraform v", "terraform ")
+    program = Path(sys.executable).parent / "driftguard-terraform"
+    asked = subprocess.run([program, "version", "-json"], capture_output=True, text=True, check=True)
+    assert listed["tool"] == f"terraform {json.loads(asked.stdout)['terraform_version']}"
 
 
 def test_opentofu_finds_the_same(world: World, toy: Toy) -> None:
