@@ -32,7 +32,7 @@ policy:
   backoff: {first: 1s, most: 2s}
 """
 _APPLY_SECONDS = 8.0
-_PASSES = 6
+_PASSES = 20
 
 
 def descendants(pid: int) -> list[int]:
@@ -87,7 +87,7 @@ def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]
 
 def until_quiet(estate: Estate) -> None:
     """Wait until no process works in this estate any more: an orphaned Terraform ends by itself."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     mark = str(estate.world.home).encode()
     while any(mark in environment for environment in _environments()):
         assert time.monotonic() < deadline, "something is still running"
@@ -128,7 +128,7 @@ def crash(estate: Estate, seed: int) -> None:
     with started(estate) as process:
         time.sleep(chance.uniform(0.5, _APPLY_SECONDS))
         kill(process.pid)
-        process.communicate(timeout=120)
+        process.communicate(timeout=240)
     until_quiet(estate)
     estate.toy.faults()
     dev = converge(estate)
@@ -170,12 +170,12 @@ def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Es
     )
     estate.merge("Add a chain", chain)
     with started(estate) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "create a" not in estate.toy.effects():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         assert process.returncode in (1, 2)  # what is left is unknown, unless a plan was done before it noticed
     assert "create d" not in estate.toy.effects()
     assert not estate.locked()
