@@ -79,6 +79,7 @@ def run(
     stop: Stop | None = None,
     on_line: Callable[[bytes], None] | None = None,
     stdout_file: IO[bytes] | None = None,
+    stderr_file: IO[bytes] | None = None,
     on_start: Callable[[int], None] | None = None,
     die_with_us: bool = False,
 ) -> Completed:
@@ -90,6 +91,7 @@ def run(
     Args:
         on_line: called with each line of standard output, without its line end.
         stdout_file: standard output goes there instead, unread.
+        stderr_file: the same for standard error, of which nothing is returned then.
         on_start: called with the process id, which is also that of its process group.
         die_with_us: interrupt the program if this process dies, however suddenly.
 
@@ -105,7 +107,7 @@ def run(
         env=dict(environment),
         stdin=subprocess.PIPE if die_with_us else subprocess.DEVNULL,
         stdout=stdout_file or subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr_file or subprocess.PIPE,
         start_new_session=True,
     )
     try:

@@ -27,6 +27,8 @@ from driftguard.sealed import looks_secret
 _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
 _APPLY_GRACE_SECONDS = 120.0
+_LOCKED_GRACE_SECONDS = 30.0
+_READ_GRACE_SECONDS = 5.0  # nothing to give back; a CI runner that cancels a job waits about 7 s before it kills
 _HOW = ("on_line", "stdout_file", "on_start", "grace_seconds")
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
@@ -153,7 +155,13 @@ class TerraformEngine:
                 diagnostics.feed(line)
 
         done = self._command.cmd(
-            "plan", work=work, stop=self._stop, extra=self._variables(work), on_line=read, **options
+            "plan",
+            work=work,
+            stop=self._stop,
+            extra=self._variables(work),
+            on_line=read,
+            grace_seconds=_READ_GRACE_SECONDS if lock_timeout_seconds is None else _LOCKED_GRACE_SECONDS,
+            **options,
         )
         if done.code not in (0, 2):
             raise fault_from(ErrorKind.PLAN, self._called("plan"), done, diagnostics, work.timeout_seconds)

@@ -39,7 +39,7 @@ def test_a_provider_that_hangs_is_ended_in_time_with_nothing_left_of_it(world: W
     )
     started = time.monotonic()
     ran = world.scan()
-    assert time.monotonic() - started < 3 + 30 + 60  # its time, the grace after the interrupt, a busy machine
+    assert time.monotonic() - started < 3 + 5 + 60  # its time, the grace after the interrupt, a busy machine
     assert ran.code == 1
     assert verdicts(ran.report) == {"blue": "in_sync", "stuck": "unknown"}
     stuck = ran.environment("stuck")
