@@ -88,7 +88,10 @@ class Cloud:
         self._stop()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this cloud; nothing of the user's own AWS settings is used but a CA bundle."""
+        """A boto3 client of this cloud; nothing of the user's own AWS settings is used but a CA bundle.
+
+        What its calls raise is in `client_errors`.
+        """
         import boto3
         import botocore.session
         from botocore.config import Config
@@ -153,6 +156,13 @@ class Cloud:
         finally:
             process.kill()
             process.wait()
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What a call of a `Cloud.client` raises."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return BotoCoreError, ClientError
 
 
 def provider_cli_config(folder: Path, mirror: Path | None = None) -> Path | None:

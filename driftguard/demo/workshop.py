@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -22,6 +24,9 @@ from driftguard.demo.cloud import FETCHED_PROVIDER, PACKAGED_PROVIDER, Cloud, pr
 _COMMAND_SECONDS = 600.0
 _PROGRAM = "from driftguard.cli import main; main()"
 _IDENTITY = ("AUTHOR", "COMMITTER")
+_TERMINAL = ("TERM", "COLORTERM", "NO_COLOR")
+_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(Exception):
@@ -47,6 +52,7 @@ class Workshop:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
+            **{name: surroundings[name] for name in _TERMINAL if name in surroundings},
             **{f"GIT_{role}_NAME": "Ada" for role in _IDENTITY},
             **{f"GIT_{role}_EMAIL": "ada@example.org" for role in _IDENTITY},
             **cloud.environment(),
@@ -54,6 +60,9 @@ class Workshop:
         provider = provider_cli_config(folder)
         if provider is not None:
             self.variables["TF_CLI_CONFIG_FILE"] = str(provider)
+        else:  # it comes from its registry
+            self.variables |= {name: surroundings[name] for name in _NETWORK if name in surroundings}
+            self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
         write_estate(
             self.repository, cloud, provider_version=PACKAGED_PROVIDER if provider is not None else FETCHED_PROVIDER
         )
@@ -103,19 +112,17 @@ class Workshop:
     def driftguard(
         self, *arguments: str, expect: int, show: bool = True, variables: Mapping[str, str] | None = None
     ) -> str:
-        """Run driftguard as its users do; its standard output, which is also shown.
+        """Run driftguard as its users do.
 
         Args:
             expect: the exit code that belongs to the story.
+            show: show what a user sees, on this process's own output; nothing is returned then.
             variables: environment variables that differ from the workshop's own.
         """
         if show:
             print(f"\n$ driftguard {' '.join(arguments)}", flush=True)
         command = [sys.executable, "-P", "-c", _PROGRAM, *arguments, "--repo", str(self.repository)]
-        output = self._run("driftguard", command, self.folder, variables or {}, expect=expect)
-        if show:
-            print(output, flush=True)
-        return output
+        return self._run(f"driftguard {arguments[0]}", command, self.folder, variables or {}, expect=expect, show=show)
 
     def labels(self, environment: str) -> set[str]:
         """The labels that the ledger has of an environment's last scan."""
@@ -123,8 +130,17 @@ class Workshop:
         return {label for resource in msgspec.json.decode(text)["resources"] for label in resource["labels"]}
 
     def _run(
-        self, what: str, command: list[str], folder: Path, variables: Mapping[str, str], *, expect: int = 0
+        self,
+        what: str,
+        command: list[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        *,
+        expect: int = 0,
+        show: bool = False,
     ) -> str:
+        if self._stop.requested:
+            raise DemoStopped
         lines: list[bytes] = []
         done = run(
             command,
@@ -133,13 +149,16 @@ class Workshop:
             timeout_seconds=_COMMAND_SECONDS,
             stop=self._stop,
             on_line=lines.append,
+            stdout_file=sys.stdout.buffer if show else None,
+            stderr_file=sys.stderr.buffer if show else None,
+            die_with_us=not show,  # whose output passes through a pipe
         )
         if self._stop.requested:
             raise DemoStopped
         output = b"\n".join(lines).decode(errors="replace")
         if done.code != expect:
             said = (done.stderr.strip() or output.strip())[-2000:]
-            raise DemoFailed(f"{what} ended with exit code {done.code} instead of {expect}:\n{said}")
+            raise DemoFailed(f"{what} ended with exit code {done.code} instead of {expect}.\n{said}".rstrip())
         return output
 
 
@@ -149,12 +168,17 @@ def workshop(keep: Path | None) -> Iterator[Workshop]:
     stop = Stop()
 
     def request(signum: int, frame: FrameType | None) -> None:
+        if not stop.requested:
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nStopping; what runs may finish what it is doing ...\n")
         stop.request()
 
     with ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, request)
-            stack.callback(signal.signal, number, before)
+        for number in _SIGNALS:
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN:  # as with nohup
+                signal.signal(number, request)
+                stack.callback(signal.signal, number, before)
         if keep is None:
             folder = Path(tempfile.mkdtemp(prefix="driftguard-demo-"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)

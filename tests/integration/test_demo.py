@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.process import group_alive
 from driftguard.model import Label
 
 pytestmark = pytest.mark.terraform
 
 COMMAND = [sys.executable, "-c", "from driftguard.cli import main; main()", "demo"]
+# What each environment is shown as, label by label.
+TOLD = {
+    "dev": ("drifted", {Label.DRIFT, Label.DERIVED, Label.NOISE}),
+    "staging": ("pending", {Label.PENDING, Label.REFACTOR, Label.INPUT, Label.NOISE}),
+    "prod": (
+        "diverged",
+        {Label.ABSORBED, Label.CONFLICT, Label.ADOPTED, Label.RESIDUE, Label.DERIVED, Label.PENDING},
+    ),
+}
 
 
 def surroundings(tmp_path: Path) -> dict[str, str]:
+    """A newcomer's variables; every process that the demo starts can be told by one of these folders."""
     (tmp_path / "home").mkdir()
     (tmp_path / "scratch").mkdir()
     root = str(Path(__file__).resolve().parents[2])
@@ -31,49 +42,95 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=surroundings(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def running(tmp_path: Path) -> list[str]:
+    """Command lines of the processes whose variables name a folder of this test."""
+    if not Path("/proc").is_dir():
+        pytest.skip("processes are told by /proc, which this system does not have")
+    return [" ".join(command) for command in _commands(str(tmp_path).encode())]
+
+
+def _commands(mark: bytes) -> Iterator[list[str]]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes():
+                yield (process / "cmdline").read_text().split("\0")
+        except OSError:
+            continue  # it has ended, or is somebody else's
+
+
 def left_behind(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "scratch").iterdir()) + [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
 
 
-def test_the_demo_shows_every_label_applies_and_rolls_back(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        COMMAND,
-        env=surroundings(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    stdout, stderr = process.communicate(timeout=500)
-    assert process.returncode == 0, stderr
-    scan = stdout.split("$ driftguard scan")[1].split("$ driftguard explain")[0]
-    assert {label for label in Label if f"1 {label}" in scan or f" {label}" in scan} == set(Label)
-    assert "pk-loopback" not in stdout + stderr
-    assert "That was the whole job" in stdout
-    assert left_behind(tmp_path) == []
-    assert not group_alive(process.pid)
-
-
-def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        COMMAND,
-        env=surroundings(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def interrupt_at_work(process: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Ctrl-C once Terraform's provider is creating the estate."""
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("Creating"):
             break
-    time.sleep(3)  # Terraform is at work now
+    end = time.monotonic() + 60
+    while not any("terraform-provider-aws" in command for command in running(tmp_path)):
+        assert time.monotonic() < end, "no provider was started"
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
+
+
+def test_the_demo_shows_every_label_applies_and_rolls_back(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    stdout, stderr = process.communicate(timeout=500)
+    assert process.returncode == 0, stderr
+    table = stdout.split("$ driftguard scan")[1].split("\n\n")[0]
+    shown = {}
+    for name in TOLD:
+        row = next(line for line in table.splitlines() if line.startswith(name))
+        shown[name] = (row.split()[1], {Label(word) for word in re.findall(r"\d+ ([a-z]+)", row)})
+    assert shown == TOLD
+    assert set.union(*(labels for _, labels in shown.values())) == set(Label)
+    assert "prod was diverged" in stdout
+    assert "an order is hidden for 45 seconds" in stderr
+    assert "an order is hidden for 30 seconds" in stderr
+    assert "[3/3]" in stderr
+    assert "driftguard init" in stdout.split("That was the whole job")[1]
+    assert "pk-loopback" not in stdout + stderr
+    assert left_behind(tmp_path) == []
+    assert running(tmp_path) == []
+
+
+def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    interrupt_at_work(process, tmp_path)
     _, stderr = process.communicate(timeout=180)
     assert process.returncode == 1
-    assert "everything the demo started is gone" in stderr
+    assert stderr.strip().splitlines()[-1] == (
+        "driftguard: stopped; all that the demo started has ended, its files are gone."
+    )
+    assert "Traceback" not in stderr
     assert left_behind(tmp_path) == []
-    assert not group_alive(process.pid)
+    assert running(tmp_path) == []
+
+
+def test_ctrl_c_lets_terraform_release_its_locks(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    process = start(tmp_path, "--keep", str(kept))
+    interrupt_at_work(process, tmp_path)
+    _, stderr = process.communicate(timeout=180)
+    assert f"its files are in {kept}" in stderr
+    requests = (kept / "cloud.log").read_text()
+    taken, released = (set(re.findall(rf"{verb} (/\S+\.tflock)", requests)) for verb in ("PUT", "DELETE"))
+    assert taken
+    assert released == taken
+    assert running(tmp_path) == []
 
 
 def test_a_folder_that_exists_is_not_written_into(tmp_path: Path) -> None:
@@ -82,3 +139,11 @@ def test_a_folder_that_exists_is_not_written_into(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "names a new folder" in done.stderr
+
+
+def test_without_git_there_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        COMMAND, env={**surroundings(tmp_path), "PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "driftguard: the demo needs git, and there is none on PATH. Install it and try again.\n"
