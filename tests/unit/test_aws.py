@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.adapters.aws import RoleSessions, session_name
+from driftguard.adapters.aws.roles import RoleSessions, session_name
 from driftguard.config import Aws
 from driftguard.demo.cloud import REGION, Cloud
 from driftguard.errors import EnvironmentFault, TransientFault
