@@ -1,0 +1,294 @@
+"""What an agent shows of itself: metrics for Prometheus, a health page on loopback, and a liveness file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any, Final
+
+from driftguard import __version__
+from driftguard.errors import OperatorError
+from driftguard.model import ErrorKind, Verdict
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+log = logging.getLogger(__name__)
+
+_STEPS: Final = ("init", "plan", "show", "total")
+_PASS_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+_STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
+# Reasons of decisions that say how an attempt to apply ended.
+_OUTCOMES: Final = frozenset({"applied", "apply_failed", "plan_changed", "lease_lost", "locked", "not_planned"})
+_REQUEST_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What the gauges show, replaced as a whole, so that no reader sees half of a pass."""
+
+    verdicts: dict[str, str] = field(default_factory=dict)
+    drift_age_seconds: dict[str, float] = field(default_factory=dict)
+    alerts_waiting: int = 0
+    last_pass: float | None = None
+
+
+class Metrics:
+    """What Prometheus can ask for. The number of series is bounded by the number of environments."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self._picture = _Picture()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Gauges(self))
+        self._pass_seconds = Histogram(
+            "driftguard_pass_seconds", "Duration of passes.", buckets=_PASS_BUCKETS, registry=self._registry
+        )
+        self._environment_seconds = Histogram(
+            "driftguard_environment_seconds",
+            "Duration of the steps of one environment.",
+            ["step"],
+            buckets=_STEP_BUCKETS,
+            registry=self._registry,
+        )
+        self._applies = Counter(
+            "driftguard_applies", "Attempts to apply, by how they ended.", ["outcome"], registry=self._registry
+        )
+        self._alerts = Counter(
+            "driftguard_alerts", "Alerts that were delivered, by their kind.", ["kind"], registry=self._registry
+        )
+        self._errors = Counter(
+            "driftguard_errors",
+            "Environments that could not be judged, and passes that failed, by kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+        # A counter that appears only with its first event hides that event from `rate()`.
+        for kind in ErrorKind:
+            self._errors.labels(kind.value)
+        for outcome in _OUTCOMES:
+            self._applies.labels(outcome)
+        build = Gauge("driftguard_build_info", "The version that runs.", ["version"], registry=self._registry)
+        build.labels(__version__).set(1)
+
+    def observe(
+        self,
+        report: Mapping[str, Any],
+        *,
+        drift_since: Mapping[str, datetime],
+        alerts_sent: Mapping[str, int],
+        alerts_waiting: int,
+        now: datetime,
+        environments: Collection[str] | None = None,
+    ) -> None:
+        """Take in one pass.
+
+        Args:
+            report: the JSON report of the contract.
+            drift_since: when the drift of each environment that has drifted now was first seen.
+            alerts_sent: how many alerts of each kind were delivered since the last call.
+            alerts_waiting: how many are not delivered yet.
+            environments: all that exist now, where the report is of some of them only; any other is forgotten.
+        """
+        seen: dict[str, str] = {each["name"]: each["verdict"] for each in report["environments"]}
+        existing = set(seen) | set(environments) if environments is not None else set(seen)
+        finished = datetime.fromisoformat(report["finished_at"])
+        self._picture = _Picture(
+            verdicts={name: verdict for name, verdict in (self._picture.verdicts | seen).items() if name in existing},
+            drift_age_seconds={
+                name: max(0.0, (now - since).total_seconds()) for name, since in drift_since.items() if name in existing
+            },
+            alerts_waiting=alerts_waiting,
+            last_pass=finished.timestamp(),
+        )
+        self._pass_seconds.observe((finished - datetime.fromisoformat(report["started_at"])).total_seconds())
+        for each in report["environments"]:
+            self._observe_environment(each)
+        for kind, count in alerts_sent.items():
+            self._alerts.labels(kind).inc(count)
+
+    def failed(self, kind: str) -> None:
+        """Count a failure of a pass as a whole; `kind` is one of a few fixed words, such as `ledger` or `config`."""
+        self._errors.labels(kind).inc()
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self._registry)
+
+    @property
+    def picture(self) -> _Picture:
+        """What the gauges show now."""
+        return self._picture
+
+    def _observe_environment(self, environment: Mapping[str, Any]) -> None:
+        for step in _STEPS:
+            seconds = environment["seconds"].get(step, 0.0)
+            # A step that was left out took no time; it would only pull the others down.
+            if seconds > 0:
+                self._environment_seconds.labels(step).observe(seconds)
+        if environment["error"]:
+            self.failed(environment["error"]["kind"])
+        for reason in environment["decision"]["reasons"]:
+            outcome = reason.partition(":")[0]
+            if outcome in _OUTCOMES:
+                self._applies.labels(outcome).inc()
+
+
+class _Gauges:
+    """Turns the picture into gauges at the time they are asked for, so that what is gone is gone."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        picture = self._metrics.picture
+        counts = GaugeMetricFamily("driftguard_environments", "Environments, by their verdict.", labels=["verdict"])
+        each = GaugeMetricFamily(
+            "driftguard_environment_verdict",
+            "1 for the verdict that an environment has, 0 for every other.",
+            labels=["environment", "verdict"],
+        )
+        for verdict in Verdict:
+            counts.add_metric([verdict.value], sum(v == verdict for v in picture.verdicts.values()))
+            for name in sorted(picture.verdicts):
+                each.add_metric([name, verdict.value], float(picture.verdicts[name] == verdict))
+        ages = GaugeMetricFamily(
+            "driftguard_drift_age_seconds", "How long ago the drift was first seen.", labels=["environment"]
+        )
+        for name, seconds in sorted(picture.drift_age_seconds.items()):
+            ages.add_metric([name], seconds)
+        yield from (counts, each, ages)
+        yield GaugeMetricFamily(
+            "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=picture.alerts_waiting
+        )
+        if picture.last_pass is not None:
+            yield GaugeMetricFamily(
+                "driftguard_last_pass_timestamp_seconds",
+                "When the last pass ended, in seconds since 1970.",
+                value=picture.last_pass,
+            )
+
+
+class HealthServer:
+    """`/healthz` and `/metrics` over HTTP, in a thread of its own.
+
+    Args:
+        port: 0 takes any free one; `port` says which.
+        healthy: whether all is well, and one sentence about it; called in the server's threads.
+
+    Raises:
+        OperatorError: the port is not to be had.
+    """
+
+    def __init__(
+        self, port: int, metrics: Metrics, healthy: Callable[[], tuple[bool, str]], address: str = "127.0.0.1"
+    ) -> None:
+        handler = type("Handler", (_Handler,), {"metrics": metrics, "healthy": staticmethod(healthy)})
+        try:
+            self._server = _Server((address, port), handler)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OperatorError(
+                f"The health page cannot be served on {address} port {port} ({reason}); choose another --health-port."
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and free the port; may be called twice."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # HTTPServer's own method asks the resolver for this machine's name, which can take long and is not needed.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Mostly a client that went away, which is nobody's concern."""
+        log.debug("a request for the health page was not answered", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    metrics: Metrics
+    healthy: Callable[[], tuple[bool, str]]
+    timeout = _REQUEST_TIMEOUT_SECONDS
+    server_version, sys_version = "driftguard", ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/healthz":
+            well, sentence = self.healthy()
+            body = json.dumps({"healthy": well, "message": sentence}).encode() + b"\n"
+            self._answer(200 if well else 503, "application/json", body)
+        elif path == "/metrics":
+            self._answer(200, "text/plain; version=0.0.4; charset=utf-8", self.metrics.text())
+        else:
+            self._answer(404, "text/plain; charset=utf-8", b"There are /healthz and /metrics.\n")
+
+    do_HEAD = do_GET
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        # The library answers a method that there is no `do_` for with 501.
+        self._answer(405 if code == 501 else code, "text/plain; charset=utf-8", b"Only GET and HEAD are answered.\n")
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not logged: Prometheus asks every few seconds."""
+
+
+class LivenessFile:
+    """A file that holds the time of the last sign of life, for probes that look at its age.
+
+    Raises:
+        OperatorError: its folder does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.parent.is_dir():
+            raise OperatorError(f"The liveness file {path} cannot be written: its folder does not exist; create it.")
+
+    def touch(self, now: datetime) -> None:
+        """Write the time; a reader sees the old one or the new one, never half of it.
+
+        Raises:
+            OperatorError: the file cannot be written.
+        """
+        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            partial.write_text(now.isoformat(timespec="seconds") + "\n")
+            partial.replace(self._path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OperatorError(
+                f"The liveness file {self._path} cannot be written ({error.strerror}); probes will take the agent for "
+                "dead."
+            ) from error

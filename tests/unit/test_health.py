@@ -1,0 +1,338 @@
+"""Metrics, the health page over real HTTP on loopback, and the liveness file."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from driftguard import __version__
+from driftguard.adapters.health import HealthServer, LivenessFile, Metrics
+from driftguard.errors import OperatorError
+from driftguard.model import Action, Decision, EnvironmentReport, Fault, RunReport, Seconds, Verdict
+from driftguard.model import ErrorKind as Kind
+from driftguard.report import run_json
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None = None) -> EnvironmentReport:
+    return EnvironmentReport(
+        name=name,
+        path=f"environments/{name}",
+        workspace="default",
+        verdict=verdict,
+        closure_hash="c",
+        baseline=None,
+        decision=Decision(Action.ALERT, reasons),
+        fault=Fault(fault, "No.") if fault else None,
+        seconds=Seconds(init=0.0, plan=3.0, show=0.2, total=3.5),
+    )
+
+
+def report(*environments: EnvironmentReport, seconds: int = 42) -> dict[str, Any]:
+    """A real report of a real shape."""
+    started = NOON - timedelta(seconds=seconds)
+    return run_json(RunReport("run", "repository", "main", "c" * 40, started, NOON, environments))
+
+
+def observe(metrics: Metrics, *environments: EnvironmentReport, **others: Any) -> None:
+    given: dict[str, Any] = {"drift_since": {}, "alerts_sent": {}, "alerts_waiting": 0, "now": NOON}
+    metrics.observe(report(*environments), **(given | others))
+
+
+def series(metrics: Metrics) -> dict[str, float]:
+    """Every sample, read back by Prometheus' own parser."""
+    return {
+        sample.name + "".join(f" {label}={value}" for label, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def test_before_the_first_pass_there_are_the_version_and_zeros(metrics: Metrics) -> None:
+    seen = series(metrics)
+    assert seen[f"driftguard_build_info version={__version__}"] == 1
+    assert {seen[f"driftguard_environments verdict={verdict}"] for verdict in Verdict} == {0}
+    assert {seen[f"driftguard_errors_total kind={kind}"] for kind in Kind} == {0}
+    assert seen["driftguard_applies_total outcome=applied"] == 0
+    assert "driftguard_last_pass_timestamp_seconds" not in seen
+
+
+def test_a_pass_shows_verdicts_times_ages_and_alerts(metrics: Metrics) -> None:
+    observe(
+        metrics,
+        environment("prod", Verdict.DRIFTED),
+        environment("lab", Verdict.IN_SYNC),
+        environment("stage", Verdict.IN_SYNC),
+        drift_since={"prod": NOON - timedelta(hours=2)},
+        alerts_sent={"drift": 2, "resolved": 1},
+        alerts_waiting=3,
+    )
+    seen = series(metrics)
+    assert [seen[f"driftguard_environments verdict={v}"] for v in Verdict] == [2, 1, 0, 0, 0]
+    verdicts = [seen[f"driftguard_environment_verdict environment=prod verdict={v}"] for v in Verdict]
+    assert verdicts == [0, 1, 0, 0, 0]
+    assert seen["driftguard_drift_age_seconds environment=prod"] == 7200
+    assert seen["driftguard_last_pass_timestamp_seconds"] == NOON.timestamp()
+    assert (seen["driftguard_pass_seconds_count"], seen["driftguard_pass_seconds_sum"]) == (1, 42)
+    assert seen["driftguard_environment_seconds_sum step=plan"] == 9
+    assert seen["driftguard_environment_seconds_count step=total"] == 3
+    assert (seen["driftguard_alerts_total kind=drift"], seen["driftguard_alerts_waiting"]) == (2, 3)
+
+
+def test_a_step_that_was_left_out_is_not_a_fast_one(metrics: Metrics) -> None:
+    observe(metrics, environment("prod", Verdict.IN_SYNC))
+    assert "driftguard_environment_seconds_count step=init" not in series(metrics)
+
+
+def test_counters_add_up_over_passes(metrics: Metrics) -> None:
+    for _ in range(2):
+        observe(
+            metrics,
+            environment("a", Verdict.IN_SYNC, "policy_apply", "applied"),
+            environment("b", Verdict.PENDING, "apply_failed: the provider said no"),
+            environment("c", Verdict.PENDING, "policy_alert", "windows: applied later"),
+            environment("d", Verdict.UNKNOWN, fault=Kind.TIMEOUT),
+            alerts_sent={"drift": 1},
+        )
+    metrics.failed("ledger")
+    seen = series(metrics)
+    assert seen["driftguard_applies_total outcome=applied"] == 2
+    assert seen["driftguard_applies_total outcome=apply_failed"] == 2
+    assert seen["driftguard_errors_total kind=timeout"] == 2
+    assert seen["driftguard_errors_total kind=ledger"] == 1
+    assert seen["driftguard_alerts_total kind=drift"] == 2
+
+
+def test_an_environment_that_is_gone_disappears(metrics: Metrics) -> None:
+    since = {"old": NOON}
+    observe(metrics, environment("old", Verdict.DRIFTED), environment("prod", Verdict.IN_SYNC), drift_since=since)
+    assert any("environment=old" in name for name in series(metrics))
+    observe(metrics, environment("prod", Verdict.IN_SYNC), drift_since=since)
+    seen = series(metrics)
+    assert not any("environment=old" in name for name in seen)
+    assert seen["driftguard_environments verdict=drifted"] == 0
+
+
+def test_a_pass_over_some_environments_keeps_the_others_and_forgets_only_what_is_gone(metrics: Metrics) -> None:
+    observe(metrics, *[environment(name, Verdict.IN_SYNC) for name in ("a", "b", "gone")])
+    observe(metrics, environment("a", Verdict.DIVERGED), environments={"a", "b"})
+    seen = series(metrics)
+    assert seen["driftguard_environment_verdict environment=a verdict=diverged"] == 1
+    assert seen["driftguard_environment_verdict environment=b verdict=in_sync"] == 1
+    assert not any("environment=gone" in name for name in seen)
+    assert (seen["driftguard_environments verdict=in_sync"], seen["driftguard_environments verdict=diverged"]) == (1, 1)
+
+
+def test_the_number_of_series_depends_only_on_the_environments_there_are(metrics: Metrics) -> None:
+    counts = set()
+    for number in range(50):
+        observe(
+            metrics,
+            *[environment(f"e{number}-{each}", Verdict.DRIFTED) for each in range(3)],
+            drift_since={f"e{number}-{each}": NOON for each in range(3)},
+        )
+        counts.add(len(series(metrics)))
+    assert len(counts) == 1
+
+
+def test_a_name_with_quotes_and_line_ends_stays_one_label(metrics: Metrics) -> None:
+    observe(metrics, environment('a"b\\c\nd', Verdict.IN_SYNC))
+    assert series(metrics)['driftguard_environment_verdict environment=a"b\\c\nd verdict=in_sync'] == 1
+
+
+class Page:
+    """A health page, and what it is to say."""
+
+    def __init__(self) -> None:
+        self.says: tuple[bool, str] | None = (True, "The next pass starts at noon.")
+        self.metrics = Metrics()
+        self.server = HealthServer(0, self.metrics, self._healthy)
+
+    def _healthy(self) -> tuple[bool, str]:
+        assert self.says is not None
+        return self.says
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.headers["Content-Type"], answer.read()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def shared_page() -> Iterator[Page]:
+    page = Page()
+    yield page
+    page.server.close()
+
+
+@pytest.fixture
+def page(shared_page: Page) -> Page:
+    shared_page.says = (True, "The next pass starts at noon.")
+    return shared_page
+
+
+@pytest.mark.parametrize(("well", "status"), [(True, 200), (False, 503)])
+def test_the_health_page_answers_with_a_status_and_one_line(page: Page, well: bool, status: int) -> None:
+    page.says = (well, 'No pass has ended since "noon".\nNone.')
+    got, kind, body = page.ask("/healthz")
+    assert (got, kind) == (status, "application/json")
+    assert body.count(b"\n") == 1
+    assert json.loads(body) == {"healthy": well, "message": 'No pass has ended since "noon".\nNone.'}
+
+
+def test_the_metrics_are_served_in_the_text_format(page: Page) -> None:
+    observe(page.metrics, environment("prod", Verdict.DRIFTED))
+    status, kind, body = page.ask("/metrics?x=1")
+    assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b'driftguard_environments{verdict="drifted"} 1.0' in body
+    assert list(text_string_to_metric_families(body.decode()))
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz/x", "/../etc/passwd"])
+def test_there_is_nothing_else(page: Page, path: str) -> None:
+    assert page.ask(path)[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_only_reading_is_answered(page: Page, method: str, path: str) -> None:
+    status, _, body = page.ask(path, method)
+    assert status == 405
+    assert b"healthy" not in body
+    assert b"driftguard_" not in body
+
+
+def test_head_answers_without_a_body(page: Page) -> None:
+    assert page.ask("/healthz", "HEAD")[0::2] == (200, b"")
+    page.says = (False, "x")
+    assert page.ask("/healthz", "HEAD")[0::2] == (503, b"")
+
+
+def test_a_client_that_says_nothing_does_not_keep_the_others_waiting(page: Page) -> None:
+    with socket.create_connection(("127.0.0.1", page.server.port)):
+        assert page.ask("/healthz")[0] == 200
+
+
+def test_a_check_that_breaks_is_not_taken_for_well_and_the_page_goes_on(page: Page) -> None:
+    page.says = None
+    with pytest.raises(http.client.RemoteDisconnected):
+        page.ask("/healthz")
+    assert page.ask("/metrics")[0] == 200
+
+
+def test_it_listens_on_loopback_only(page: Page) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", page.server.port), timeout=5)
+
+
+def test_a_reader_never_sees_half_of_a_pass(metrics: Metrics) -> None:
+    names = [f"e{number}" for number in range(20)]
+    observe(metrics, *[environment(name, Verdict.IN_SYNC) for name in names])
+    stop = threading.Event()
+
+    def work() -> None:
+        verdicts = [Verdict.DRIFTED, Verdict.IN_SYNC]
+        while not stop.is_set():
+            verdicts.reverse()
+            observe(metrics, *[environment(name, verdicts[0]) for name in names])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(50):
+            seen = series(metrics)
+            counts = {verdict: seen[f"driftguard_environments verdict={verdict}"] for verdict in Verdict}
+            assert set(counts.values()) == {0, 20}
+            for verdict, count in counts.items():
+                each = {seen[f"driftguard_environment_verdict environment={n} verdict={verdict}"] for n in names}
+                assert each == {count / 20}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_port_in_use_is_told_in_one_sentence(page: Page) -> None:
+    with pytest.raises(OperatorError) as raised:
+        HealthServer(page.server.port, page.metrics, lambda: (True, ""))
+    assert str(raised.value) == (
+        f"The health page cannot be served on 127.0.0.1 port {page.server.port} (Address already in use); "
+        "choose another --health-port."
+    )
+
+
+def test_a_port_that_cannot_be_is_told_too(metrics: Metrics) -> None:
+    with pytest.raises(OperatorError, match="port 70000"):
+        HealthServer(70000, metrics, lambda: (True, ""))
+
+
+def test_a_closed_page_frees_its_port_and_its_thread() -> None:
+    before = threading.active_count()
+    page = Page()
+    assert page.ask("/healthz")[0] == 200
+    page.server.close()
+    page.server.close()
+    assert threading.active_count() == before
+    again = HealthServer(page.server.port, page.metrics, lambda: (True, ""))
+    again.close()
+
+
+def test_the_liveness_file_holds_the_time_of_the_last_sign_of_life(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    file = LivenessFile(path)
+    assert not path.exists()
+    file.touch(NOON)
+    file.touch(NOON + timedelta(minutes=1))
+    assert path.read_text() == "2026-11-23T12:01:00+00:00\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_of_the_liveness_file_never_sees_half_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    file = LivenessFile(path)
+    file.touch(NOON)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            file.touch(NOON)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert {path.read_text() for _ in range(2000)} == {"2026-11-23T12:00:00+00:00\n"}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_liveness_file_in_no_folder_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="its folder does not exist"):
+        LivenessFile(tmp_path / "missing" / "alive")
+
+
+def test_a_liveness_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    file = LivenessFile(folder / "alive")
+    folder.rmdir()
+    with pytest.raises(OperatorError, match="probes will take the agent for dead"):
+        file.touch(NOON)
