@@ -1,0 +1,381 @@
+"""Asks CloudTrail which calls changed something, within its two requests a second; what it cannot tell, it says."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from driftguard.adapters.aws.trailrecord import own_session, parse, read
+from driftguard.model.traces import DriftedObject, TrailEvent
+
+__all__ = ["CloudTrail", "own_session", "parse"]
+
+_FEW: Final = 4
+_TRIES: Final = 4
+_PER_PAGE: Final = 50
+# CloudTrail delivers late: an answer as old as this tells no less than a new one.
+_FRESH: Final = timedelta(minutes=5)
+_KEPT: Final = timedelta(days=90) - timedelta(hours=1)
+_THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+# Services without a region of their own: their events are in one region of each partition.
+_GLOBAL: Final = frozenset({"iam", "sts", "cloudfront", "route53", "organizations", "waf", "shield", "budgets"})
+_NO_CREDENTIALS: Final = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
+    | {"TokenRetrievalError", "UnauthorizedSSOTokenError", "SSOTokenLoadError", "ConfigNotFound", "ConfigParseError"}
+)
+# Ways to credentials that botocore would find in our own process, and a variable that Terraform must see for each.
+_WAYS: Final = {
+    "env": "AWS_ACCESS_KEY_ID",
+    "assume-role-with-web-identity": "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "container-role": "AWS_CONTAINER_CREDENTIALS_",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """One event that writes, and hashes of what its request mentions; the request itself is not kept."""
+
+    event: TrailEvent
+    mentioned: frozenset[int]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What was read for one question: all events from `low` to `high`, unless pages ran out in between (`cut`)."""
+
+    low: datetime
+    high: datetime
+    recorded: dict[str, _Recorded] = field(default_factory=dict)
+    cut: bool = False
+
+
+@dataclass(slots=True)
+class _Area:
+    """One account and region: what was read there, and how often it may still be asked."""
+
+    pages_left: int
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    next_at: float = 0.0
+    answers: dict[str | None, _Answer] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def recorded(self) -> list[_Recorded]:
+        return [recorded for answer in self.answers.values() for recorded in answer.recorded.values()]
+
+
+class _Refused(Exception):
+    """CloudTrail gives no answer; the text says why. `everybody`: whoever asks. `denied`: for lack of permission."""
+
+    def __init__(self, reason: str, *, everybody: bool = False, denied: bool = False) -> None:
+        super().__init__(reason)
+        self.everybody, self.denied = everybody, denied
+
+
+class CloudTrail:
+    """CloudTrail's event history for one pass over many environments. Thread-safe. Make a new one for each pass.
+
+    One account and region is asked by one thread at a time; what one environment made it tell serves the others.
+
+    Args:
+        requests_per_second: for each account and region; AWS allows 2.
+        clock: seconds that only grow.
+        sleep: waits that many seconds.
+        connect: a CloudTrail client from an environment's variables and a region; boto3's by default.
+        pages: how many pages of 50 events are read for each account and region.
+    """
+
+    def __init__(
+        self,
+        requests_per_second: float = 2.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        connect: Callable[[Mapping[str, str], str], Any] | None = None,
+        pages: int = 10,
+    ) -> None:
+        self._interval_seconds, self._clock, self._sleep = 1.0 / requests_per_second, clock, sleep
+        self._connect, self._pages = connect or client_of, pages
+        self._areas: dict[tuple[str, str], _Area] = {}
+        self._guard = threading.Lock()
+
+    def events(
+        self,
+        objects: Sequence[DriftedObject],
+        since: datetime,
+        until: datetime,
+        variables: Mapping[str, str],
+        region: str | None,
+    ) -> tuple[tuple[TrailEvent, ...], str | None]:
+        """Calls that changed something between two moments, newest first, and what kept CloudTrail from telling all.
+
+        Never raises for what AWS or the network does. Few objects are asked for by name; for many, or where a name
+        gives nothing, all writing calls of the window are read.
+
+        Args:
+            since: aware; CloudTrail keeps 90 days.
+            variables: environment variables of the environment's Terraform: whose credentials are used.
+            region: where objects are that do not say it themselves; None takes `AWS_REGION` of the variables.
+        """
+        since = max(since, until - _KEPT)
+        if since >= until:
+            return (), None
+        home = region or variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
+        areas: dict[str | None, list[DriftedObject]] = {}
+        for item in objects:
+            areas.setdefault(_region_of(item, home), []).append(item)
+        found: dict[str, TrailEvent] = {}
+        notes: list[str] = []
+        for place, items in sorted(areas.items(), key=lambda pair: pair[0] or ""):
+            if place is None:
+                notes.append(f"CloudTrail could not be asked about {items[0].address}: no AWS region is known.")
+                continue
+            recorded, note = self._area_events(place, items, since, until, variables)
+            known = {hash(name): name for item in items for name in item.names}
+            found.update((r.event.id, _with_names(r, known)) for r in recorded if since <= r.event.at <= until)
+            notes += [note] if note else []
+        ordered = sorted(found.values(), key=lambda event: (event.at, event.id), reverse=True)
+        return tuple(ordered), " ".join(dict.fromkeys(notes)) or None
+
+    def probe(self, variables: Mapping[str, str], region: str | None) -> str:
+        """One line on whether CloudTrail can be asked with these variables; never raises."""
+        home = region or variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
+        if home is None:
+            return "cannot be asked: no AWS region is known; set AWS_REGION, or nothing: alerts then do not say who"
+        area, who = self._area(variables, home)
+        try:
+            with area.lock:
+                self._call(area, self._client(area, who, variables, home), {"MaxResults": 1})
+        except _Refused as refusal:
+            word = str(refusal).partition(",")[0]
+            allow = "; allow cloudtrail:LookupEvents to the plan role, or nothing" if refusal.denied else ""
+            return f"cannot be asked: {word}{allow}: alerts then do not say who"
+        return f"can be asked in {home}"
+
+    def _area_events(
+        self,
+        region: str,
+        items: Sequence[DriftedObject],
+        since: datetime,
+        until: datetime,
+        variables: Mapping[str, str],
+    ) -> tuple[list[_Recorded], str | None]:
+        """What is known of a region, and why it is not all. Holds the area's lock while it asks."""
+        area, who = self._area(variables, region)
+        with area.lock:
+            if who not in area.refusals and "*" not in area.refusals:
+                try:
+                    note = self._ask(area, self._client(area, who, variables, region), items, since, until)
+                    return area.recorded(), f"CloudTrail in {region} {note}" if note else None
+                except _Refused as refusal:
+                    area.refusals["*" if refusal.everybody else who] = str(refusal)
+            # What one identity may not ask, another one's answers do not tell it either.
+            known = [] if who in area.refusals else area.recorded()
+            reason = area.refusals.get(who) or area.refusals["*"]
+            return known, f"CloudTrail could not be asked in {region}: {reason}."
+
+    def _ask(
+        self, area: _Area, client: Any, items: Sequence[DriftedObject], since: datetime, until: datetime
+    ) -> str | None:
+        """Ask by name, then by window; gives what is left out for lack of pages."""
+        swept = area.answers.get(None)
+        missing = list(items)
+        if len(items) <= _FEW and (swept is None or swept.low > since):
+            for item in items:
+                if not item.names:
+                    continue
+                # Half of the pages are left to the window, which serves every environment of the account.
+                answer = self._read(area, client, item.names[0], since, until, self._pages // 2)
+                if any(_counts(recorded.event, since, until) for recorded in answer.recorded.values()):
+                    missing.remove(item)
+        if not missing:
+            return None
+        answer = self._read(area, client, None, since, until, 0)
+        if not answer.cut:
+            return None
+        return (
+            f"has more than the {self._pages} pages that one pass reads: "
+            f"what was done before {answer.low:%Y-%m-%d %H:%M} UTC may be missing."
+        )
+
+    def _read(
+        self, area: _Area, client: Any, name: str | None, since: datetime, until: datetime, leave_pages: int
+    ) -> _Answer:
+        """The answer for a resource's name, or for all writing calls (None), completed to cover the window."""
+        answer = area.answers.setdefault(name, _Answer(until, until))
+        if until - answer.high > _FRESH:
+            self._extend(area, client, name, answer, (answer.high, until), leave_pages)
+            answer.high = until
+        if since < answer.low and not answer.cut:
+            answer.low = self._extend(area, client, name, answer, (since, answer.low), leave_pages)
+        return answer
+
+    def _extend(
+        self,
+        area: _Area,
+        client: Any,
+        name: str | None,
+        answer: _Answer,
+        window: tuple[datetime, datetime],
+        leave_pages: int,
+    ) -> datetime:
+        """Read a window's pages into an answer, newest first; gives the moment down to which all was read."""
+        attribute = ("ReadOnly", "false") if name is None else ("ResourceName", name)
+        request: dict[str, Any] = {
+            "LookupAttributes": [{"AttributeKey": attribute[0], "AttributeValue": attribute[1]}],
+            "StartTime": window[0],
+            "EndTime": window[1],
+            "MaxResults": _PER_PAGE,
+        }
+        low = window[1]
+        while area.pages_left > leave_pages:
+            page = self._call(area, client, request)
+            area.pages_left -= 1
+            for raw in page.get("Events", ()):
+                recorded = _Recorded(*read(raw))
+                low = min(low, recorded.event.at)
+                if not recorded.event.read_only:
+                    answer.recorded[recorded.event.id] = recorded
+            if not page.get("NextToken"):
+                return window[0]
+            request["NextToken"] = page["NextToken"]
+        answer.cut = True
+        return low
+
+    def _call(self, area: _Area, client: Any, request: Mapping[str, Any]) -> Any:
+        """One page, at its turn. The area's lock is held by the caller."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for attempt in range(1, _TRIES + 1):
+            self._wait(area)
+            try:
+                return client.lookup_events(**request)
+            except ClientError as error:
+                word = _word(error)
+                if word in _THROTTLED and attempt < _TRIES:
+                    self._sleep(float(2**attempt))
+                    continue
+                raise _refused(error, word) from None
+            except (BotoCoreError, OSError, ValueError) as error:
+                raise _refused(error, type(error).__name__) from None
+        raise AssertionError("the last try returns or raises")
+
+    def _wait(self, area: _Area) -> None:
+        ahead = area.next_at - self._clock()
+        if ahead > 0:
+            self._sleep(ahead)
+        area.next_at = max(self._clock(), area.next_at) + self._interval_seconds
+
+    def _area(self, variables: Mapping[str, str], region: str) -> tuple[_Area, str]:
+        """The account's and region's area, and whose credentials ask there."""
+        profile = variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE") or "default"
+        who = variables.get("AWS_ACCESS_KEY_ID") or f"profile {profile} {variables.get('AWS_CONFIG_FILE', '')}"
+        place = f"{account_of(who)} {_endpoint(variables) or ''}"
+        with self._guard:
+            return self._areas.setdefault((place, region), _Area(self._pages)), who
+
+    def _client(self, area: _Area, who: str, variables: Mapping[str, str], region: str) -> Any:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            if who not in area.clients:
+                area.clients[who] = self._connect(variables, region)
+            return area.clients[who]
+        except (BotoCoreError, OSError, ValueError) as error:
+            raise _refused(error, type(error).__name__) from None
+
+
+def account_of(access_key_id: str) -> str:
+    """The account that an access key id belongs to, as the id itself tells; the id where it does not.
+
+    Roles of many environments in one account share its limit and its answers by this.
+    """
+    if not re.fullmatch(r"A[KS]IA[A-Z2-7]{16}", access_key_id):
+        return access_key_id
+    try:
+        number = int.from_bytes(base64.b32decode(access_key_id[4:])[:6], "big")
+    except (binascii.Error, ValueError):
+        return access_key_id
+    return f"account {(number & 0x7FFF_FFFF_FF80) >> 7:012}"
+
+
+def client_of(variables: Mapping[str, str], region: str) -> Any:
+    """A CloudTrail client with the credentials that Terraform finds with these variables, and with no others."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.Session()
+    session.set_config_variable("profile", variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE"))
+    for name in ("config_file", "ca_bundle"):
+        if value := variables.get(f"AWS_{name.upper()}"):
+            session.set_config_variable(name, value)
+    if value := variables.get("AWS_SHARED_CREDENTIALS_FILE"):
+        session.set_config_variable("credentials_file", value)
+    if key := variables.get("AWS_ACCESS_KEY_ID"):
+        session.set_credentials(key, variables.get("AWS_SECRET_ACCESS_KEY"), variables.get("AWS_SESSION_TOKEN"))
+    else:
+        chain = session.get_component("credential_provider")
+        for way, variable in _WAYS.items():
+            if not any(name.startswith(variable) for name in variables):
+                chain.remove(way)
+        if variables.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+            chain.remove("iam-role")
+    return boto3.session.Session(botocore_session=session).client(
+        "cloudtrail",
+        region_name=region,
+        endpoint_url=_endpoint(variables),
+        # Repeating is done here, at the account's pace; botocore would do it at its own.
+        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=15),
+    )
+
+
+def _endpoint(variables: Mapping[str, str]) -> str | None:
+    return variables.get("AWS_ENDPOINT_URL_CLOUDTRAIL") or variables.get("AWS_ENDPOINT_URL")
+
+
+def _region_of(item: DriftedObject, home: str | None) -> str | None:
+    if item.service not in _GLOBAL:
+        return item.region or home
+    if (home or "").startswith("us-gov-"):
+        return "us-gov-west-1"
+    return "cn-north-1" if (home or "").startswith("cn-") else "us-east-1"
+
+
+def _with_names(recorded: _Recorded, known: Mapping[int, str]) -> TrailEvent:
+    more = sorted(known[found] for found in recorded.mentioned & known.keys())
+    return replace(recorded.event, resources=tuple(dict.fromkeys((*recorded.event.resources, *more))))
+
+
+def _counts(event: TrailEvent, since: datetime, until: datetime) -> bool:
+    return event.error is None and not own_session(event) and since <= event.at <= until
+
+
+def _word(error: Exception) -> str:
+    """AWS's error code, or the class of what went wrong; never a text, which might hold a secret."""
+    response = getattr(error, "response", None)
+    code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+    return code if re.fullmatch(r"[\w.:-]{1,80}", code) else type(error).__name__
+
+
+def _refused(error: Exception, word: str) -> _Refused:
+    from botocore import exceptions as aws
+
+    if word.startswith("AccessDenied") or word == "UnauthorizedOperation":
+        return _Refused(f"{word}, cloudtrail:LookupEvents is not allowed", denied=True)
+    if word in _THROTTLED:
+        return _Refused(f"AWS asks to slow down ({word})", everybody=True)
+    if word in _NO_CREDENTIALS:
+        return _Refused(f"there are no AWS credentials to ask with ({word})")
+    response = getattr(error, "response", None)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(response, dict) else 0
+    if status >= 500 or isinstance(error, aws.ConnectionError | aws.HTTPClientError):
+        return _Refused(f"AWS did not answer ({word})", everybody=True)
+    return _Refused(f"AWS does not accept the request ({word})")
