@@ -6,6 +6,7 @@
     ├── EnvironmentFault      environment owner: one environment cannot be judged; the others go on
     │   ├── TransientFault    nobody: the same call is expected to work later; the next pass retries
     │   └── InitNeeded        nobody: the plan stage initialises again and repeats the call
+    ├── DeliveryFault         nobody, mostly: an alert could not be delivered; it stays in the outbox
     └── SafetyRefusal         refused by a safety rule: nothing is wrong, but acting would be
 
 A message says what happened, where, what happens next and what to do. It never holds a secret.
@@ -48,6 +49,28 @@ class TransientFault(EnvironmentFault):
 
 class InitNeeded(EnvironmentFault):
     """Terraform asks for another `init` of a directory that was thought to be ready."""
+
+
+class DeliveryFault(DriftGuardError):
+    """An alert could not be delivered now; it stays in the outbox.
+
+    Args:
+        retry_after_seconds: how long the service asked to be left alone.
+        perhaps_delivered: it may have arrived, because only the answer was lost.
+        whole_sink: nothing else can be delivered there now either.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        perhaps_delivered: bool = False,
+        whole_sink: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.perhaps_delivered, self.whole_sink = perhaps_delivered, whole_sink
 
 
 class SafetyRefusal(DriftGuardError):

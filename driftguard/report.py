@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from driftguard.model import (
     AttributeChange,
@@ -14,6 +16,8 @@ from driftguard.model import (
     RunReport,
 )
 from driftguard.sealed import reveal
+
+_LONGEST_VALUE: Final = 60
 
 
 def run_json(report: RunReport) -> dict[str, Any]:
@@ -29,6 +33,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
         "summary": {verdict.value: count for verdict, count in report.summary.items()},
         "environments": [environment_json(environment) for environment in report.environments],
         "warnings": list(report.warnings),
+        "alerts": {"sent": dict(report.alerts.sent), "waiting": report.alerts.waiting} if report.alerts else None,
     }
 
 
@@ -71,6 +76,13 @@ def environment_json(report: EnvironmentReport) -> dict[str, Any]:
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, with `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def shorten(value: Any) -> str:
+    """A value on one line, at most 60 characters."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
 def _baseline(baseline: Baseline | None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from driftguard.adapters import machine
+from driftguard.adapters.aws.statelock import S3StateLock
 from driftguard.adapters.git import GitRepository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.adapters.sql import SqlLedger
-from driftguard.adapters.statelock import S3StateLock
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
 from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals

@@ -82,6 +82,12 @@ def _entry_summary(entry: Entry) -> str:
             return ", ".join(f"{count} {name}" for name, count in data["summary"].items() if count)
         case EntryKind.ATTEMPT_OPENED | EntryKind.ATTEMPT_PROGRESS | EntryKind.ATTEMPT_FINISHED:
             return _attempt_summary(data)
+        case EntryKind.ALERT:
+            return f"{data['event']}: {data['about']}, {data['severity']}" + (
+                f"; {data['line']}" if data["line"] else ""
+            )
+        case EntryKind.ALERT_DELIVERED:
+            return f"{data['kind']} to {' '.join(part for part in (data['sink'], data['channel']) if part)}"
         case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
             return f"by {data['by'] or 'somebody'}"
 

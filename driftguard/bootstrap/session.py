@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from driftguard import config
-from driftguard.adapters.aws import RoleSessions
+from driftguard.adapters.aws.roles import RoleSessions
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.hcl import CachingReader
@@ -24,6 +24,7 @@ from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import records
+from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
@@ -36,13 +37,14 @@ from driftguard.model import (
     EnvironmentReport,
     RunReport,
     SourceFacts,
+    Told,
     ToolVersion,
 )
 from driftguard.pipeline import discover
-from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, run_pass
+from driftguard.pipeline.notify import Delivered
+from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, recorded, run_pass
 from driftguard.pipeline.reconcile.scan import closure_hash
-from driftguard.pipeline.record import record_scan
-from driftguard.report import environment_json, run_json
+from driftguard.report import run_json
 
 CONFIG_FILE = "driftguard.yaml"
 _PROCESSES_WITH_ONE_SESSION = 3  # init, plan and show; or plan, show and apply
@@ -246,12 +248,14 @@ class Session:
         baseline: str | None = None,
         noise: bool = False,
         on_done: Callable[[EnvironmentReport], None],
+        say: Callable[[str], None] = print,
     ) -> dict[str, Any]:
         """One pass over the environments, as the contract's JSON report.
 
         Args:
-            acts: apply what is approved; False changes nothing in the cloud or in git.
+            acts: apply what is approved and tell divergence; False changes nothing in the cloud or in git.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
+            say: prints alerts where no other place for them is configured.
         """
         started = self._clock.now()
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -260,10 +264,13 @@ class Session:
         places, unplaced = self._places(environments, folders)
         region = self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION")
         sessions = RoleSessions(run_id, self._clock.now, region)
+        plan_variables = self._environments_for("plan", sessions)
         one_pass = Pass(
             run_id=run_id,
-            scene=self._scene(noise, started, self._environments_for("plan", sessions)),
+            scene=self._scene(noise, started, plan_variables),
             ledger=self.ledger,
+            alerts=self.ledger.alerts if acts else None,
+            alert_settings=self._settings.alerts,
             authority=authority(
                 self.repository,
                 self.ledger,
@@ -286,9 +293,12 @@ class Session:
             on_done=on_done,
         )
         for unknown in unplaced:
-            record_scan(self.ledger, run_id, self.head, self._clock.now(), environment_json(unknown))
-            on_done(unknown)
+            on_done(recorded(one_pass, unknown))
         gone = self._removed_reports() if len(environments) == len(self.environments) else []
+        for removed_one in gone:
+            recorded(one_pass, removed_one, journal=False)
+        everything = (*reports, *unplaced, *gone)
+        told = self._tell(one_pass, everything, plan_variables, say) if acts else None
         report = RunReport(
             run_id=run_id,
             repository=self.repository.display,
@@ -296,12 +306,34 @@ class Session:
             commit=self.head,
             started_at=started,
             finished_at=self._clock.now(),
-            environments=tuple(sorted((*reports, *unplaced, *gone), key=lambda report: report.name)),
-            warnings=self.notices,
+            environments=tuple(sorted(everything, key=lambda report: report.name)),
+            warnings=(*self.notices, *(told.problems if told else ())),
+            alerts=Told(told.sent, told.waiting) if told else None,
         )
         summary = {verdict.value: count for verdict, count in report.summary.items()}
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
+
+    def _tell(
+        self,
+        one_pass: Pass,
+        reports: Sequence[EnvironmentReport],
+        variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
+        say: Callable[[str], None],
+    ) -> Delivered:
+        """Deliver what this pass and earlier ones have to tell."""
+        by_name = {settings.name: settings for settings in self.environments}
+        around = Surroundings(
+            run_id=one_pass.run_id,
+            repository=self.repository.display,
+            environ=self._environ,
+            clock=self._clock,
+            variables_of=lambda name: variables_of(by_name[name]),
+            written_by=lambda name, address: None,
+            say=say,
+        )
+        alerting = Alerting(self.ledger, self._settings.alerts, self._settings.slack, around)
+        return alerting.tell(reports, frozenset(by_name) | self._removed().keys())
 
     def _places(
         self, environments: Sequence[EnvironmentSettings], folders: RunFolders

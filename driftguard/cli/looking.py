@@ -27,9 +27,11 @@ from driftguard.cli.application import (
     set_verbosity,
     to_text,
 )
-from driftguard.cli.text import PLAIN_WORDS, markdown_table, shorten
+from driftguard.cli.text import markdown_table
 from driftguard.errors import UsageError
-from driftguard.pipeline.decide.reasons import sentence
+from driftguard.model.reasons import sentence
+from driftguard.model.words import PLAIN_WORDS
+from driftguard.report import shorten
 
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="TIME", help="What was known then (RFC 3339, e.g. 2026-11-01T12:00:00Z).")

@@ -11,7 +11,7 @@ import typer
 from typer.models import OptionInfo
 
 from driftguard.cli.application import app
-from driftguard.pipeline.decide.reasons import REASONS
+from driftguard.model.reasons import REASONS
 
 BAR = "\\|"  # a bar in a table's cell
 

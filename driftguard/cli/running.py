@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -84,7 +85,10 @@ def reconcile(
     or configuration.
     """
     set_verbosity(verbose)
-    report = _pass(env or [], repo, ref, config, acts=True, baseline=None, noise=noise, quiet=quiet)
+    aside = format is not Format.TABLE and output is None  # what a program reads stays free of alerts
+    report = _pass(
+        env or [], repo, ref, config, acts=True, baseline=None, noise=noise, quiet=quiet, say=_say_to(aside=aside)
+    )
     _print(report, format, output, noise)
     raise typer.Exit(exit_code(report))
 
@@ -99,6 +103,7 @@ def _pass(
     baseline: str | None,
     noise: bool,
     quiet: bool,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """One pass with progress; the JSON report."""
     from driftguard.bootstrap import Session, Target
@@ -119,7 +124,19 @@ def _pass(
                 baseline=baseline,
                 noise=noise,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
+                say=say or _say_to(aside=True),
             )
+
+
+def _say_to(*, aside: bool) -> Callable[[str], None]:
+    """What prints alerts where nothing else is configured for them: to standard output, or aside to standard error."""
+
+    def say(text: str) -> None:
+        stream = sys.stderr if aside else sys.stdout
+        stream.write(text)
+        stream.flush()
+
+    return say
 
 
 @app.command()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from driftguard.model.words import PLAIN_WORDS
+from driftguard.report import shorten
 
 _STYLES = {
     "in_sync": "green",
@@ -18,20 +20,7 @@ _STYLES = {
     "diverged": "magenta",
     "unknown": "bold red",
 }
-PLAIN_WORDS = {
-    "drift": "changed outside",
-    "absorbed": "changed outside, already in the state",
-    "pending": "merged, not applied",
-    "conflict": "changed outside and by a commit",
-    "adopted": "the configuration caught up with reality",
-    "input": "changed by neither a commit nor anybody outside",
-    "derived": "follows from another change",
-    "residue": "left behind by a failed apply",
-    "refactor": "address changed, object stays",
-    "noise": "no difference in meaning",
-}
 _QUIET = frozenset({"noise", "adopted"})
-_LONGEST_VALUE = 60
 _MOST_ATTRIBUTES = 12
 
 
@@ -131,13 +120,6 @@ def _attribute_text(attribute: Mapping[str, Any]) -> Text:
 def counted(number: int) -> str:
     """A number of environments in words."""
     return f"{number} environment{'' if number == 1 else 's'}"
-
-
-def shorten(value: Any) -> str:
-    """A value on one line, at most 60 characters."""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
 def _last_line(report: Mapping[str, Any]) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from driftguard.config.alerting import Agent, AlertSettings, Reminder, Route, Slack, Webhook
 from driftguard.config.models import (
     Approval,
     Aws,
@@ -21,6 +22,7 @@ from driftguard.config.surroundings import (
     Directories,
     directories,
     missing_variables,
+    run_url,
     surroundings,
     terraform_environment,
 )
@@ -28,6 +30,8 @@ from driftguard.config.template import template
 from driftguard.config.values import duration_text
 
 __all__ = [
+    "Agent",
+    "AlertSettings",
     "Approval",
     "Aws",
     "Backoff",
@@ -39,9 +43,13 @@ __all__ = [
     "LedgerSettings",
     "Limits",
     "Policy",
+    "Reminder",
+    "Route",
     "Settings",
+    "Slack",
     "Suspended",
     "Terraform",
+    "Webhook",
     "Window",
     "directories",
     "duration_text",
@@ -49,6 +57,7 @@ __all__ = [
     "load",
     "missing_variables",
     "reference",
+    "run_url",
     "surroundings",
     "template",
     "terraform_environment",

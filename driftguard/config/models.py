@@ -7,28 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from driftguard.config import values as v
+from driftguard.config.alerting import Agent, AlertSettings, Slack
+from driftguard.config.base import Model
 from driftguard.errors import UsageError
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
 _MODULES: Final = r'(?:module\.[\w-]+(?:\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?\.)*'
-
-
-class Model(BaseModel):
-    """Base of all sections: unknown keys are errors, nothing changes after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_keys_count_as_not_written(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        required = {name for name, field in cls.model_fields.items() if field.default is not None}
-        aliases = {field.validation_alias for name, field in cls.model_fields.items() if name in required}
-        return {key: item for key, item in data.items() if item is not None or key not in required | aliases}
 
 
 class Terraform(Model):
@@ -270,6 +257,7 @@ class EnvironmentEntry(Model):
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")
     policy: Policy = Field(default=Policy(), description="Overrides `policy`, key by key.")
     aws: Aws = Field(default=Aws(), description="Overrides `aws`, key by key.")
+    agent: Agent = Field(default=Agent(), description="Overrides `agent` for this environment.")
 
 
 class Document(Model):
@@ -291,6 +279,9 @@ class Document(Model):
     policy: Policy = Field(default=Policy(), description="What is done about a verdict.")
     aws: Aws = Field(default=Aws(), description="AWS roles of all environments.")
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="Where the durable record is kept.")
+    alerts: AlertSettings = Field(default=AlertSettings(), description="When divergence is told.")
+    slack: Slack | None = Field(default=None, description="Alerts in Slack; without it they go to standard output.")
+    agent: Agent = Field(default=Agent(), description="When `driftguard agent` looks.")
 
 
 _MERGED: Final = (Policy, Limits, Aws, Terraform)

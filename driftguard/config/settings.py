@@ -11,6 +11,7 @@ from posixpath import basename, join, normpath
 from pydantic import ValidationError
 
 from driftguard.config import reading
+from driftguard.config.alerting import Agent, AlertSettings, Slack
 from driftguard.config.models import (
     Aws,
     Document,
@@ -55,6 +56,7 @@ class EnvironmentSettings:
     policy: Policy
     aws: Aws
     terraform: Terraform
+    agent: Agent
     origin: str
 
 
@@ -88,6 +90,9 @@ class Settings:
     policy: Policy
     aws: Aws
     ledger: LedgerSettings
+    alerts: AlertSettings
+    slack: Slack | None
+    agent: Agent
     notices: tuple[str, ...]
     _repository: Document = field(repr=False)
     _operator: Document = field(repr=False)
@@ -148,6 +153,7 @@ class Settings:
                 policy=settings.policy,
                 aws=settings.aws,
                 terraform=settings.terraform,
+                agent=settings.agent,
                 origin=(named or own)[-1].origin,
             )
 
@@ -206,6 +212,9 @@ def load(
         policy=top.policy,
         aws=top.aws,
         ledger=top.ledger,
+        alerts=top.alerts,
+        slack=top.slack,
+        agent=top.agent,
         notices=tuple(notices),
         _repository=repository,
         _operator=operator,
@@ -220,7 +229,11 @@ def gives_aws(document: Document) -> bool:
 
 def _layered(document: Document, entries: Sequence[EnvironmentEntry], *, without_aws: bool = False) -> EnvironmentEntry:
     """One file's say about an environment: its top level, then its entries in order; only written keys are set."""
-    top = {key: getattr(document, key) for key in ("terraform", "policy", "aws") if key in document.model_fields_set}
+    top = {
+        key: getattr(document, key)
+        for key in ("terraform", "policy", "aws", "agent")
+        if key in document.model_fields_set
+    }
     layered = EnvironmentEntry(path=".", **top)
     for entry in entries:
         layered = overlay(layered, entry, leave=_IDENTITY)

@@ -112,6 +112,14 @@ def terraform_environment(
     return allowed
 
 
+def run_url(environ: Mapping[str, str]) -> str | None:
+    """The page of the CI job that this process is part of (GitHub Actions, GitLab CI); None elsewhere."""
+    if environ.get("CI_JOB_URL"):
+        return environ["CI_JOB_URL"]
+    parts = [environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
+    return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
+
+
 def missing_variables(env: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, ...]:
     """Names that an environment's `env` asks to pass on and that this process does not have, sorted."""
     return tuple(sorted(name for name, value in env.items() if value is None and name not in environ))

@@ -18,6 +18,7 @@ from driftguard import cron
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _CRON_ITEM: Final = re.compile(r"(?i:(?:\*|(\d{1,2}|[a-z]{3})(?:-(\d{1,2}|[a-z]{3}))?)(?:/\d{1,2})?)")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
@@ -201,6 +202,34 @@ def _role_arn(value: Any) -> str:
     return value
 
 
+def _channel(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"#[^\s#,@<>&]{1,80}|[CGD][A-Z0-9]{5,20}", value):
+        expected("a channel as `#name` (in quotes: YAML takes # for a comment) or its id")
+    return value
+
+
+def _web_url(value: Any) -> str:
+    words = "a URL that begins with https:// (http:// on this machine only)"
+    if not isinstance(value, str) or not value.isprintable():
+        expected(words)
+    try:
+        parts = urlsplit(value)
+        host, secret = parts.hostname, parts.password is not None or parts.username is not None
+    except ValueError:
+        expected(words)
+    if secret:
+        refused("holds credentials: tokens come from the environment variable that is named beside it")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)):
+        expected(words)
+    return value if value.endswith("/") else f"{value}/"
+
+
+def _time_of_day(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value):
+        expected('a time of day such as "02:00", in quotes')
+    return value
+
+
 def _ledger_url(value: Any) -> str:
     words = "sqlite:///PATH or postgresql://HOST/DATABASE"
     if not isinstance(value, str) or not value.isprintable():
@@ -279,6 +308,9 @@ Concurrency = Annotated[
     *_kind(_concurrency, title="auto or number", anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}]),
 ]
 RoleArn = Annotated[str, *_kind(_role_arn, type="string", pattern="^arn:aws", title="role ARN")]
+Channel = Annotated[str, *_kind(_channel, type="string", minLength=1, title="channel")]
+WebUrl = Annotated[str, *_kind(_web_url, type="string", pattern="^https?://", title="URL")]
+TimeOfDay = Annotated[str, *_kind(_time_of_day, type="string", pattern="^[0-9]{2}:[0-9]{2}$", title="time of day")]
 LedgerUrl = Annotated[str, *_kind(_ledger_url, type="string", pattern="^(sqlite|postgresql)", title="URL")]
 TextMap = Annotated[
     dict[str, Annotated[str, BeforeValidator(_text)]],

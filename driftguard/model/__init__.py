@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from driftguard.model.alerts import (
+    Alert,
+    AlertEvent,
+    AlertKind,
+    AlertState,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Notice,
+    Severity,
+)
 from driftguard.model.findings import (
     AttributeChange,
     Classification,
@@ -12,8 +23,10 @@ from driftguard.model.findings import (
     ResourceChange,
     RunReport,
     Seconds,
+    Told,
 )
 from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, EntryKind, Lease
+from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message
 from driftguard.model.sources import (
     Baseline,
     Closure,
@@ -25,35 +38,55 @@ from driftguard.model.sources import (
     ToolVersion,
     TreeEntry,
 )
+from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
     "Action",
+    "Alert",
+    "AlertEvent",
+    "AlertKind",
+    "AlertState",
     "Attempt",
     "AttemptState",
     "AttributeChange",
     "Baseline",
     "ChainFault",
+    "ChangeText",
     "Classification",
     "Closure",
     "Commit",
+    "CommitText",
+    "Confidence",
     "Decision",
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
+    "DriftedObject",
     "Entry",
     "EntryKind",
     "EnvironmentReport",
+    "EnvironmentText",
     "ErrorKind",
     "Fault",
     "Label",
     "Lease",
+    "Message",
     "ModuleSource",
+    "Notice",
     "OutputChange",
     "ResourceChange",
     "RunReport",
     "Seconds",
+    "Severity",
     "Signature",
     "SignedBy",
     "SourceFacts",
+    "Told",
     "ToolVersion",
+    "Trace",
+    "TraceFindings",
+    "TrailEvent",
     "TreeEntry",
     "Verdict",
 ]

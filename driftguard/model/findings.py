@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from driftguard.model.sources import Baseline, Commit
+from driftguard.model.traces import DriftedObject
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 from driftguard.sealed import Sealed
 
@@ -113,7 +115,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentReport:
-    """Everything one pass says of one environment."""
+    """Everything one pass says of one environment.
+
+    Attributes:
+        drifted: the AWS objects that were changed outside, as CloudTrail may know them.
+    """
 
     name: str
     path: str
@@ -127,6 +133,15 @@ class EnvironmentReport:
     fault: Fault | None = None
     seconds: Seconds = Seconds()
     warnings: tuple[str, ...] = ()
+    drifted: tuple[DriftedObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a pass told: how many messages, replies and events were sent, and how many still wait."""
+
+    sent: Mapping[str, int]
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,7 @@ class RunReport:
     finished_at: datetime
     environments: tuple[EnvironmentReport, ...]
     warnings: tuple[str, ...] = ()
+    alerts: Told | None = None
 
     @property
     def summary(self) -> dict[Verdict, int]:

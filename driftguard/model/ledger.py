@@ -21,6 +21,8 @@ class EntryKind(StrEnum):
     ATTEMPT_FINISHED = "attempt_finished"
     RETRY_REQUESTED = "retry_requested"
     ENVIRONMENT_FORGOTTEN = "environment_forgotten"
+    ALERT = "alert"
+    ALERT_DELIVERED = "alert_delivered"
 
 
 @dataclass(frozen=True, slots=True)

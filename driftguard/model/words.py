@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 
 class Label(StrEnum):
@@ -54,3 +56,18 @@ class ErrorKind(StrEnum):
     CONFIG = "config"
     INTERRUPTED = "interrupted"
     INTERNAL = "internal"
+
+
+# Each label as people read it.
+PLAIN_WORDS: Final[Mapping[str, str]] = {
+    "drift": "changed outside",
+    "absorbed": "changed outside, already in the state",
+    "pending": "merged, not applied",
+    "conflict": "changed outside and by a commit",
+    "adopted": "the configuration caught up with reality",
+    "input": "changed by neither a commit nor anybody outside",
+    "derived": "follows from another change",
+    "residue": "left behind by a failed apply",
+    "refactor": "address changed, object stays",
+    "noise": "no difference in meaning",
+}

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from driftguard.model import Baseline, Entry, EntryKind, Verdict
-from driftguard.ports import Ledger, StateIdentity
+from driftguard.ports import StateIdentity
 
 
-def record_scan(ledger: Ledger, run_id: str, commit: str, at: datetime, environment: Mapping[str, Any]) -> None:
-    """Journal one environment's report (the contract's JSON object)."""
-    ledger.append(Entry(EntryKind.SCANNED, at, run_id, environment["name"], {**environment, "commit": commit}))
+def scan_entry(run_id: str, commit: str, at: datetime, environment: Mapping[str, Any]) -> Entry:
+    """One environment's report (the contract's JSON object) as an entry of the journal."""
+    return Entry(EntryKind.SCANNED, at, run_id, environment["name"], {**environment, "commit": commit})
 
 
 def in_sync_baseline(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.world.harness import World
-from tests.world.toy_estate import ToyEstate, Wrapped, error, private_folders, processes_of, until, verdicts
-
-EstateOf = Callable[..., ToyEstate]
+from tests.world.toy_estate import EstateOf, Wrapped, error, private_folders, processes_of, until, verdicts
 
 
 def test_broken_code_in_one_environment_leaves_the_others_their_verdicts(world: World, estate_of: EstateOf) -> None:

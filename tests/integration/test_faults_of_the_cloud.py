@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ import pytest
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
 from tests.world.aws import DIRECTORY, Shop
 from tests.world.faulty import Faulty
-from tests.world.toy_estate import BODY, ToyEstate, Wrapped, error, s3_backend, state_with, verdicts
-
-EstateOf = Callable[..., ToyEstate]
+from tests.world.toy_estate import BODY, EstateOf, ToyEstate, Wrapped, error, s3_backend, state_with, verdicts
 
 _UNREACHABLE = "http://127.0.0.1:9"
 

@@ -6,15 +6,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.world.harness import Ran, World
-from tests.world.toy_estate import ToyEstate, Wrapped
-
-EstateOf = Callable[..., ToyEstate]
+from tests.world.toy_estate import EstateOf, Wrapped
 
 
 def refused(ran: Ran, code: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.world.harness import World
 from tests.world.toy_estate import (
-    ToyEstate,
+    EstateOf,
     Wrapped,
     end_all,
     error,
@@ -23,8 +22,6 @@ from tests.world.toy_estate import (
     until,
     verdicts,
 )
-
-EstateOf = Callable[..., ToyEstate]
 
 
 def test_terraform_runs_no_more_often_than_it_must(world: World, estate_of: EstateOf, tmp_path: Path) -> None:

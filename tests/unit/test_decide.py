@@ -23,10 +23,10 @@ from driftguard.model import (
     ResourceChange,
     Verdict,
 )
+from driftguard.model.reasons import REASONS, sentence
 from driftguard.pipeline.classify import verdict_of
 from driftguard.pipeline.decide import Facts, decide
 from driftguard.pipeline.decide.approvals import Approvals
-from driftguard.pipeline.decide.reasons import REASONS, sentence
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -66,6 +66,10 @@ class ToyEstate:
         return self.world.commit(message)
 
 
+# What the fixture `estate_of` gives: names in, their environments out.
+EstateOf = Callable[..., ToyEstate]
+
+
 def s3_backend(endpoint: str, key: str) -> str:
     """A state in S3 with a lock file, at a cloud on loopback."""
     return f"""\

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import func, insert, select
 
 from driftguard.adapters.sql import journal
+from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttempts
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
@@ -20,7 +21,7 @@ _KEY_BYTES = 32
 
 
 class SqlLedger:
-    """Implements `ports.Ledger`; `leases` and `attempts` implement their ports on the same database.
+    """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database.
 
     Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment
     without a time zone.
@@ -31,6 +32,7 @@ class SqlLedger:
         self._key: bytes | None = None
         self.leases = SqlLeases(database)
         self.attempts = SqlAttempts(database)
+        self.alerts = SqlAlerts(database)
 
     def close(self) -> None:
         """Close every connection to the database."""

@@ -93,6 +93,59 @@ ATTEMPTS: Final = Table(
 )
 
 
+_NOT_RESOLVED = text("state <> 'resolved'")
+# What people were told and what is still to be told. `sequence` orders by when a row was made.
+ALERTS: Final = Table(
+    "alerts",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("changed_at", String(32), nullable=False),
+    Column("data", Text, nullable=False),
+    Index(
+        "alerts_once",
+        "environment",
+        "kind",
+        unique=True,
+        sqlite_where=_NOT_RESOLVED,
+        postgresql_where=_NOT_RESOLVED,
+    ),
+    Index("alerts_by_environment", "environment", "sequence"),
+)
+
+OUTBOX: Final = Table(
+    "outbox",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+DELIVERIES: Final = Table(
+    "deliveries",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("parent", Text),
+    Column("data", Text, nullable=False),
+    Index("deliveries_by_state", "state", "sequence"),
+)
+
+# Which messages show an alert.
+SHOWN: Final = Table(
+    "shown",
+    METADATA,
+    Column("alert", Text, primary_key=True),
+    Column("delivery", Text, primary_key=True),
+)
+
+
 def stamp(at: datetime) -> str:
     """A moment as fixed-width RFC 3339 text in UTC, which sorts as time does.
 

@@ -8,22 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from driftguard.config import EnvironmentSettings
+from driftguard.config import AlertSettings, EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import (
     Action,
+    Alert,
     Baseline,
     Closure,
     Decision,
     EnvironmentReport,
     ErrorKind,
     Fault,
+    Notice,
     Seconds,
     Verdict,
 )
 from driftguard.pipeline.act import Outcome
 from driftguard.pipeline.decide import Facts, decide
 from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.notify import follow
 from driftguard.pipeline.reconcile.applying import (
     Authority,
     apply_decided,
@@ -34,12 +37,12 @@ from driftguard.pipeline.reconcile.applying import (
 from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, past
 from driftguard.pipeline.reconcile.pool import run_all
 from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
-from driftguard.pipeline.record import in_sync_baseline, record_scan
-from driftguard.ports import Clock, Engine, Ledger, WorkingDirectory
+from driftguard.pipeline.record import in_sync_baseline, scan_entry
+from driftguard.ports import Alerts, Clock, Engine, Ledger, WorkingDirectory
 from driftguard.report import environment_json
 from driftguard.sealed import mask
 
-__all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "run_pass"]
+__all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "recorded", "run_pass"]
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +70,15 @@ class Pass:
 
     Attributes:
         given_baselines: baselines by environment name that the caller knows better than the ledger.
+        alerts: where alerts are kept; None for a pass that tells nobody.
         stopping: whether a stop was requested.
     """
 
     run_id: str
     scene: Scene
     ledger: Ledger
+    alerts: Alerts | None
+    alert_settings: AlertSettings
     authority: Authority
     clock: Clock
     given_baselines: Mapping[str, Baseline]
@@ -115,7 +121,7 @@ def _judge(one_pass: Pass, place: Place) -> EnvironmentReport:
         log.debug("defect while judging %s", place.settings.name, exc_info=True)
         message = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
         report = _unknown(place, baseline, Fault(ErrorKind.INTERNAL, message), started)
-    return _recorded(one_pass, report)
+    return recorded(one_pass, report)
 
 
 class _Judging:
@@ -304,6 +310,7 @@ class _Judging:
             commits=findings.commits,
             seconds=_total(findings.seconds, self._started),
             warnings=(*notes, *findings.warnings),
+            drifted=findings.drifted,
         )
 
 
@@ -333,11 +340,25 @@ def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: flo
     )
 
 
-def _recorded(one_pass: Pass, report: EnvironmentReport) -> EnvironmentReport:
-    """Journal a report; an environment that cannot be recorded counts as unknown."""
+def recorded(one_pass: Pass, report: EnvironmentReport, *, journal: bool = True) -> EnvironmentReport:
+    """Journal a report, and what it means for alerts, at once; one that cannot be recorded counts as unknown.
+
+    Args:
+        journal: False for what no look at the environment said.
+    """
     now, head = one_pass.clock.now(), one_pass.scene.head
+    environment = environment_json(report)
+    entries = [scan_entry(one_pass.run_id, head, now, environment)] if journal else []
+
+    def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+        told = follow(environment, before, commit=head, run_id=one_pass.run_id, now=now, rules=one_pass.alert_settings)
+        return told.alerts, told.notices
+
     try:
-        record_scan(one_pass.ledger, one_pass.run_id, head, now, environment_json(report))
+        if one_pass.alerts is None:
+            one_pass.ledger.append(*entries)
+        else:
+            one_pass.alerts.record(report.name, entries, followed)
     except DriftGuardError as error:
         fault = Fault(ErrorKind.INTERNAL, f"The verdict could not be recorded: {mask(str(error))}")
         decision = Decision(Action.ALERT, (f"unknown: {fault.kind.value}",))

@@ -19,6 +19,7 @@ from driftguard.model import (
     Classification,
     Closure,
     Commit,
+    DriftedObject,
     ErrorKind,
     Seconds,
     ToolVersion,
@@ -27,6 +28,7 @@ from driftguard.model import (
 from driftguard.pipeline.checkout import working_directory
 from driftguard.pipeline.classify import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.plan import Plan, make_plan
+from driftguard.pipeline.trace import objects_of
 from driftguard.ports import Engine, Repository, StateIdentity, WorkingDirectory
 
 
@@ -73,6 +75,7 @@ class Findings:
     seconds: Seconds
     plan: Plan
     warnings: tuple[str, ...] = ()
+    drifted: tuple[DriftedObject, ...] = ()
 
 
 def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:
@@ -129,6 +132,7 @@ def scan(
         ),
         plan=plan,
         warnings=warnings,
+        drifted=objects_of(plan.document, classification) if plan.document is not None else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""The journal with its head, environments, the key, leases and attempts."""
+"""The journal with its head, environments, the key, leases, attempts, and alerts with what is to be told."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _POSTGRESQL_GUARD = (
 def upgrade() -> None:
     _journal()
     _projections()
+    _alerts()
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
             op.execute(_SQLITE_GUARD.format(verb=verb))
@@ -100,3 +101,48 @@ def _projections() -> None:
         postgresql_where=once,
     )
     op.create_index("attempts_by_environment", "attempts", ["environment", "sequence"])
+
+
+def _alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("environment", sa.Text, nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("changed_at", sa.String(32), nullable=False),
+        sa.Column("data", sa.Text, nullable=False),
+    )
+    standing = sa.text("state <> 'resolved'")
+    op.create_index(
+        "alerts_once",
+        "alerts",
+        ["environment", "kind"],
+        unique=True,
+        sqlite_where=standing,
+        postgresql_where=standing,
+    )
+    op.create_index("alerts_by_environment", "alerts", ["environment", "sequence"])
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("alert", sa.Text, nullable=False),
+        sa.Column("data", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("parent", sa.Text),
+        sa.Column("data", sa.Text, nullable=False),
+    )
+    op.create_index("deliveries_by_state", "deliveries", ["state", "sequence"])
+    op.create_table(
+        "shown",
+        sa.Column("alert", sa.Text, primary_key=True),
+        sa.Column("delivery", sa.Text, primary_key=True),
+    )

@@ -1,0 +1,57 @@
+"""Alerts as plain text: on standard output, and wherever a service shows no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from driftguard.errors import DeliveryFault
+from driftguard.model import Delivery, Message
+
+
+def as_text(message: Message) -> str:
+    """A message as lines of text, with a line end."""
+    return "\n".join(_lines(message)) + "\n"
+
+
+def _lines(message: Message) -> Iterator[str]:
+    yield f"[{'resolved' if message.resolution else message.severity.value}] {message.title}"
+    if message.resolution:
+        yield f"  {message.resolution}"
+    for environment in message.environments:
+        if len(message.environments) > 1 or environment.headline not in (message.resolution, ""):
+            yield f"  {environment.name}: {environment.headline}"
+        for change in environment.changes:
+            yield f"    {change.address} ({change.label})"
+            yield from (f"      {line}" for line in (*change.lines, *change.by))
+        if environment.omitted:
+            yield f"    and {environment.omitted} more resources"
+    yield from (f"  commit {commit.sha[:10]} {commit.author}: {commit.subject}" for commit in message.commits)
+    yield from (f"  {line}" for line in (*message.decision, *message.advice))
+    yield from (f"  {text}: {url}" for text, url in message.links)
+
+
+class TextSink:
+    """Prints events; implements `ports.Sink` for standard output."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """`say` writes text to where people read it, and raises OSError when it cannot."""
+        self._say = say
+
+    def post(self, delivery: Delivery, message: Message) -> str:
+        line = str(delivery.body.get("line", ""))
+        try:
+            self._say(f"[{delivery.body['event']}] {line}\n" if line else as_text(message))
+        except OSError as error:
+            raise DeliveryFault(f"Alerts could not be printed: {error.strerror}.", whole_sink=True) from None
+        return delivery.id
+
+    def update(self, delivery: Delivery, message: Message) -> None:
+        """Nothing: what is printed stays as it is."""
+
+    def reply(self, delivery: Delivery, parent: Delivery, file: str | None) -> str:
+        """Nothing: there are no threads."""
+        return delivery.id
+
+    def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
+        """Nothing can be found again: what a killed run may have printed is printed again."""
+        return None

@@ -1,0 +1,58 @@
+"""Slack's incoming webhook as a sink: one channel, no threads, nothing changed later (slack-sdk)."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Final
+
+from driftguard.adapters.slack.blocks import escape, mention_of, render
+from driftguard.adapters.slack.client import unreachable
+from driftguard.errors import DeliveryFault
+from driftguard.model import Delivery, Message
+
+_TIMEOUT_SECONDS: Final = 15
+
+
+class SlackWebhookSink:
+    """Implements `ports.Sink` with an incoming webhook's URL, which is a secret."""
+
+    def __init__(self, url: str) -> None:
+        from slack_sdk.webhook import WebhookClient
+
+        self._client = WebhookClient(url, timeout=_TIMEOUT_SECONDS, retry_handlers=[])
+
+    def post(self, delivery: Delivery, message: Message) -> str:
+        line = str(delivery.body.get("line", ""))
+        if line:
+            self._send(f"{escape(line, 2500)} {mention_of(delivery.body.get('mention'))}".strip(), None)
+        else:
+            self._send(*render(message))
+        return delivery.id
+
+    def update(self, delivery: Delivery, message: Message) -> None:
+        """Nothing: a webhook cannot change what it posted."""
+
+    def reply(self, delivery: Delivery, parent: Delivery, file: str | None) -> str:
+        """Nothing: a webhook has no threads."""
+        return delivery.id
+
+    def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
+        """Nothing can be found again: a message whose answer was lost is posted again, because a lost one is worse."""
+        return None
+
+    def _send(self, text: str, blocks: list[dict[str, object]] | None) -> None:
+        what = "post by the webhook"
+        try:
+            answer = self._client.send(text=text, blocks=blocks)
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(what, error) from None
+        if answer.status_code == 200:
+            return
+        if answer.status_code == 429:
+            wait = float(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or 30)
+            raise DeliveryFault(f"Slack asked to wait {wait:g} s; it is tried again then.", retry_after_seconds=wait)
+        raise DeliveryFault(
+            f"Slack refused to {what} (HTTP {answer.status_code}). Check the webhook's URL.",
+            perhaps_delivered=answer.status_code >= 500,
+            whole_sink=True,
+        )

@@ -1,0 +1,242 @@
+"""Alerts of one pass: who did it, where it is told, and the telling."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from driftguard.adapters.aws.trail import CloudTrail, own_session
+from driftguard.adapters.plain import TextSink
+from driftguard.adapters.slack import SlackSink, SlackWebhookSink
+from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.webhook import WebhookSink
+from driftguard.config import AlertSettings, Slack, run_url
+from driftguard.model import (
+    Alert,
+    AlertEvent,
+    AlertKind,
+    AlertState,
+    Delivery,
+    EntryKind,
+    EnvironmentReport,
+    Lease,
+    Message,
+    Notice,
+    Verdict,
+)
+from driftguard.pipeline import notify
+from driftguard.pipeline.trace import match
+from driftguard.ports import Clock, Sink
+
+# No environment can be called this.
+_LEASE: Final = "(alerts)"
+_LEASE_SECONDS: Final = 600.0
+_LEASE_SPARE: Final = timedelta(seconds=120)
+_LONGEST_TURN_SECONDS: Final = 60.0
+# CloudTrail tells late, so it is asked again for a while.
+_TRAIL_LAG: Final = timedelta(hours=1)
+_UNKNOWN_WINDOW: Final = timedelta(days=7)
+_MOST_SCANS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What alerting needs of the pass it belongs to.
+
+    Attributes:
+        repository: its location, for links.
+        variables_of: the environment variables of an environment's Terraform, for CloudTrail.
+        written_by: who wrote the block of an environment's resource; None where that is not known.
+        say: prints text for people.
+    """
+
+    run_id: str
+    repository: str
+    environ: Mapping[str, str]
+    clock: Clock
+    variables_of: Callable[[str], Mapping[str, str]]
+    written_by: Callable[[str, str], Mapping[str, Any] | None]
+    say: Callable[[str], None]
+
+
+class Alerting:
+    """The notify stage with its adapters."""
+
+    def __init__(self, ledger: SqlLedger, rules: AlertSettings, slack: Slack | None, around: Surroundings) -> None:
+        self._ledger, self._alerts = ledger, ledger.alerts
+        self._rules, self._around = rules, around
+        self._places = notify.Places(rules, slack)
+        self._trail = CloudTrail()
+
+    def tell(self, reports: Sequence[EnvironmentReport], known: frozenset[str]) -> notify.Delivered:
+        """Find out who did it, then plan and deliver everything that waits.
+
+        Args:
+            reports: of this pass.
+            known: every environment that is still looked at, in whatever pass.
+        """
+        self._forget(known)
+        notes = self._trace(reports)
+        with self._turn() as still_ours:
+            if still_ours is None:
+                note = "Another run is delivering alerts; what this one found is delivered by it or by the next run."
+                return notify.Delivered({}, len(self._alerts.unplanned()), (*notes, note))
+            self._plan()
+            sinks, missing = self._sinks()
+            means = notify.Means(
+                alerts=self._alerts,
+                outbox=self._alerts,
+                sinks=sinks,
+                word=self._word,
+                clock=self._around.clock,
+                run_id=self._around.run_id,
+                still_ours=still_ours,
+            )
+            done = notify.deliver(means)
+            return notify.Delivered(done.sent, done.waiting, (*notes, *missing, *done.problems))
+
+    # --- who did it -----------------------------------------------------------------------------
+
+    def _trace(self, reports: Sequence[EnvironmentReport]) -> tuple[str, ...]:
+        """Ask CloudTrail and git about drift that is new; the sentences on what could not be asked."""
+        drifted = {r.name: r for r in reports if r.verdict in (Verdict.DRIFTED, Verdict.DIVERGED)}
+        if not drifted:
+            return ()
+        notes: dict[str, None] = {}
+        for alert in self._alerts.standing():
+            report = drifted.get(alert.environment)
+            young = self._around.clock.now() - alert.changed_at < _TRAIL_LAG
+            if report is not None and alert.kind is AlertKind.DRIFT and alert.state is AlertState.OPEN and young:
+                traces, note = self._traces(alert, report)
+                if note is not None:
+                    notes.setdefault(note)
+                if traces:
+                    self._alerts.trace(alert.id, traces, self._refreshed(alert))
+        return tuple(notes)
+
+    def _traces(self, alert: Alert, report: EnvironmentReport) -> tuple[dict[str, Any], str | None]:
+        found: dict[str, Any] = {}
+        known = alert.traces
+        for resource in alert.report["resources"]:
+            address = resource["address"]
+            if address not in known:
+                written = self._around.written_by(alert.environment, address)
+                found[address] = {"written_by": written} if written else {}
+        objects = [item for item in report.drifted if not known.get(item.address, {}).get("changed_by")]
+        note = None
+        if objects and self._rules.trail:
+            now = self._around.clock.now()
+            variables = self._around.variables_of(alert.environment)
+            events, note = self._trail.events(objects, self._last_clean(alert), now, variables, None)
+            said = match(objects, events, own=own_session, now=now)
+            for item in objects:
+                trace = said.traces.get(item.address)
+                news = {"changed_by": msgspec.to_builtins(trace)} if trace else {"note": note or _not_yet(said.notes)}
+                before = {**known.get(item.address, {}), **found.get(item.address, {})}
+                if {**before, **news} != known.get(item.address):
+                    found[item.address] = {**before, **news}
+        return found, note
+
+    def _last_clean(self, alert: Alert) -> datetime:
+        """When the environment was last seen without drift, before the alert."""
+        scans = self._ledger.entries(
+            environment=alert.environment, kinds=[EntryKind.SCANNED], until=alert.changed_at, limit=_MOST_SCANS
+        )
+        clean = [entry.at for entry in scans if entry.data["verdict"] in ("in_sync", "pending")]
+        return clean[-1] if clean else alert.first_seen_at - _UNKNOWN_WINDOW
+
+    def _refreshed(self, alert: Alert) -> Notice:
+        now, run_id = self._around.clock.now(), self._around.run_id
+        return Notice(f"{run_id}/{alert.id}/traced", AlertEvent.REFRESHED, now, run_id, "", alert)
+
+    def _forget(self, known: frozenset[str]) -> None:
+        """End alerts about environments that nobody looks at any more."""
+        for alert in self._alerts.standing():
+            if alert.environment not in known:
+                self._alerts.record(alert.environment, [], partial(self._forgotten, alert))
+
+    def _forgotten(self, alert: Alert, _: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+        ended = notify.forgotten(alert, run_id=self._around.run_id, now=self._around.clock.now())
+        return ended.alerts, ended.notices
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        notices = self._alerts.unplanned()
+        if notices:
+            shown = self._alerts.messages([notice.alert.id for notice in notices])
+            self._alerts.plan(notices, notify.plan(notices, shown, self._places))
+
+    def _word(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
+        first_time = delivery.reference is None
+        return notify.word(
+            alerts,
+            now=self._around.clock.now(),
+            meant_for=delivery.meant_for if first_time else None,
+            repository=self._around.repository,
+            run_url=run_url(self._around.environ),
+            mention=str(delivery.body.get("mention") or "") or None,
+        )
+
+    def _sinks(self) -> tuple[dict[str, Sink], tuple[str, ...]]:
+        """The sinks in use, and a sentence for each that lacks its secret."""
+        sinks: dict[str, Sink] = {}
+        missing = []
+        for name in self._places.sinks:
+            try:
+                sinks[name] = self._sink(name)
+            except KeyError as error:
+                missing.append(
+                    f"Alerts wait in the ledger, because the environment variable {error.args[0]} is not set. Set it; "
+                    "the next run delivers them."
+                )
+        return sinks, tuple(missing)
+
+    def _sink(self, name: str) -> Sink:
+        environ, slack, webhook = self._around.environ, self._places.slack, self._rules.webhook
+        if name == notify.SLACK and slack is not None:
+            return SlackSink(environ[slack.token_env or ""], slack.api_url)
+        if name == notify.SLACK_WEBHOOK and slack is not None:
+            return SlackWebhookSink(environ[slack.webhook_env or ""])
+        if name == notify.WEBHOOK and webhook is not None:
+            return WebhookSink(environ[webhook.url_env], environ[webhook.secret_env], self._around.clock.now)
+        return TextSink(self._around.say)
+
+    @contextmanager
+    def _turn(self) -> Iterator[Callable[[], bool] | None]:
+        """Be the only one who delivers; yields whether that still holds, or None when another one goes on too long."""
+        leases, clock = self._ledger.leases, self._around.clock
+        holder = f"{socket.gethostname()}-{secrets.token_hex(8)}"
+        lease: Lease | None = leases.acquire(_LEASE, holder, clock.now(), _LEASE_SECONDS)
+        deadline = time.monotonic() + _LONGEST_TURN_SECONDS
+        while lease is None and time.monotonic() < deadline:
+            time.sleep(1.0)
+            lease = leases.acquire(_LEASE, holder, clock.now(), _LEASE_SECONDS)
+        if lease is None:
+            yield None
+            return
+
+        def still_ours() -> bool:
+            nonlocal lease
+            if lease is not None and lease.expires_at - clock.now() < _LEASE_SPARE:
+                lease = leases.renew(lease, clock.now(), _LEASE_SECONDS)
+            return lease is not None
+
+        try:
+            yield still_ours
+        finally:
+            if lease is not None:
+                leases.release(lease)
+
+
+def _not_yet(notes: Sequence[str]) -> str:
+    return notes[0] if notes else "CloudTrail shows nothing for it yet; delivery can lag 15 minutes."

@@ -1,0 +1,140 @@
+"""Alerts: what people are told about an environment, from first sight to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class AlertKind(StrEnum):
+    """What an alert is about. An environment has at most one of each at any time."""
+
+    DRIFT = "drift"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+class AlertState(StrEnum):
+    """How far an alert is. A watched one waits for an age or a number of passes and was not said yet."""
+
+    WATCHED = "watched"
+    OPEN = "open"
+    RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """How urgent an alert is; routes choose by it."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AlertEvent(StrEnum):
+    """A step in an alert's life that is told; `refreshed` changes what is shown and tells nobody."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    REFRESHED = "refreshed"
+    REMINDED = "reminded"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as it stands.
+
+    Attributes:
+        fingerprint: what it is about exactly: equal fingerprints say nothing new; None where it is watched.
+        cause: equal for alerts of different environments that have the same cause.
+        first_seen_at: when the cause was first seen, before it was said.
+        passes: passes in a row that saw it.
+        reminders: how many of the configured reminders were sent.
+        report: the environment's JSON report as last seen, shortened; redacted like every report.
+        traces: by resource address, who changed it (`changed_by`) and who wrote its block (`written_by`).
+        resolution: how it ended, in one sentence; None before.
+    """
+
+    id: str
+    environment: str
+    kind: AlertKind
+    state: AlertState
+    severity: Severity
+    fingerprint: str
+    cause: str
+    first_seen_at: datetime
+    changed_at: datetime
+    report: Mapping[str, Any] = field(repr=False)
+    opened_at: datetime | None = None
+    resolved_at: datetime | None = None
+    passes: int = 1
+    reminders: int = 0
+    traces: Mapping[str, Any] = field(default_factory=dict)
+    resolution: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One step of an alert that waits to be told: a row of the outbox.
+
+    Attributes:
+        at: when it was meant to be told.
+        line: what it says in a thread, in one sentence.
+        alert: the alert after this step.
+    """
+
+    id: str
+    event: AlertEvent
+    at: datetime
+    run_id: str
+    line: str
+    alert: Alert
+
+
+class DeliveryKind(StrEnum):
+    """A message of its own, a reply below one, or an event for a machine."""
+
+    MESSAGE = "message"
+    REPLY = "reply"
+    EVENT = "event"
+
+
+class DeliveryState(StrEnum):
+    """`sending` outlives only a crash or a lost answer: it may or may not have arrived."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One thing to be shown at one place.
+
+    Attributes:
+        sink: `slack`, `slack-webhook`, `webhook` or `stdout`.
+        channel: the place there; empty where the sink has only one.
+        alerts: ids of the alerts that it shows.
+        parent: the delivery of the message that a reply belongs to.
+        body: a reply's `line`, `mention` and `broadcast`; a message's `mention`; an event's JSON object.
+        meant_for: when it was meant to be shown.
+        reference: the sink's own name for it once it is there (Slack: channel id and `ts`).
+        next_try_at: not before then; None at once.
+    """
+
+    id: str
+    kind: DeliveryKind
+    sink: str
+    channel: str
+    alerts: tuple[str, ...]
+    meant_for: datetime
+    parent: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    state: DeliveryState = DeliveryState.WAITING
+    reference: str | None = None
+    attempts: int = 0
+    next_try_at: datetime | None = None

@@ -1,0 +1,77 @@
+"""What an alert says, before a sink gives it a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from driftguard.model.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeText:
+    """One changed resource.
+
+    Attributes:
+        label: the cause in plain words.
+        lines: what changed, one line for each attribute.
+        by: who did it and when; who wrote what reality departed from.
+    """
+
+    address: str
+    label: str
+    lines: tuple[str, ...]
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentText:
+    """One environment of a message; `omitted` counts resources that are not listed."""
+
+    name: str
+    headline: str
+    changes: tuple[ChangeText, ...] = ()
+    omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommitText:
+    """One commit that waits; `url` where the repository's address tells it."""
+
+    sha: str
+    author: str
+    subject: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One alert, or several with one cause, in words. Plain text: a sink escapes it.
+
+    Attributes:
+        title: one line that says all, for a phone's lock screen.
+        resolution: how it ended; None while it stands.
+        decision: what DriftGuard does about it, and why.
+        advice: what the reader can do.
+        meant_for: when it was meant to be shown, where that is long ago; None otherwise.
+        seen_at: when this was last true.
+        links: text and URL.
+        mention: the sink's own markup for whom to mention.
+        details: everything as text, for a file, where the message does not hold all of it.
+    """
+
+    title: str
+    severity: Severity
+    environments: tuple[EnvironmentText, ...]
+    decision: tuple[str, ...]
+    advice: tuple[str, ...]
+    commits: tuple[CommitText, ...]
+    since: datetime
+    seen_at: datetime
+    resolution: str | None = None
+    meant_for: datetime | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    mention: str | None = None
+    details: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict, repr=False)

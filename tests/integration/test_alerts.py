@@ -1,0 +1,90 @@
+"""Alerts from first sight to their end: real Terraform, real git, and a Slack that is as strict as Slack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.world.harness import Ran, World
+from tests.world.slack_double import Message, SlackDouble
+from tests.world.toy_estate import EstateOf
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackDouble]:
+    with SlackDouble(channels=("drift", "prod-drift", "leads")) as double:
+        yield double
+
+
+def settings(slack: SlackDouble, more: str = "") -> str:
+    return (
+        "slack:\n"
+        "  token_env: SLACK_BOT_TOKEN\n"
+        f"  api_url: {slack.api_url}\n"
+        "  routes:\n"
+        '    - {environments: "prod*", channel: "#prod-drift", mention: "<!subteam^S123>"}\n'
+        '    - {channel: "#drift"}\n'
+        f"{more}"
+    )
+
+
+class Told:
+    """Reconciles, with Slack as the place where alerts go."""
+
+    def __init__(self, world: World, slack: SlackDouble, more: str = "") -> None:
+        self.world, self.slack = world, slack
+        world.commit("alerts", {"driftguard.yaml": settings(slack, more)})
+
+    def reconcile(self, *arguments: str) -> Ran:
+        return self.world.run("reconcile", *arguments, "--format", "json", SLACK_BOT_TOKEN=self.slack.token)
+
+    def message(self, channel: str = "drift") -> Message:
+        """The only message of a channel."""
+        (message,) = [m for m in self.slack.messages(channel) if not m.thread_ts]
+        return message
+
+    def lines(self, channel: str = "drift") -> list[str]:
+        """The replies below the only message of a channel."""
+        return [reply.text for reply in self.slack.replies(channel, self.message(channel).ts)]
+
+
+def test_the_life_of_one_alert(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    estate = estate_of("blue", "prod-eu")
+    told = Told(world, slack)
+    assert told.reconcile().code == 0
+    assert slack.calls == []  # a quiet pass says nothing
+
+    cloud = estate.clouds["blue"]
+    cloud.change("web", value="outside")
+    ran = told.reconcile()
+    assert (ran.code, ran.report["alerts"]) == (2, {"sent": {"message": 1}, "waiting": 0})
+    text = slack.plain("drift")
+    assert "blue has drifted: 1 resource changed outside" in text
+    assert "value: one → outside, git wants one" in text
+    assert slack.messages("prod-drift") == []
+
+    assert told.reconcile().code == 2
+    assert told.lines() == []
+    assert told.message().edits == 0  # the same again says nothing
+
+    cloud.change("web", tags={"team": "eve"})
+    assert told.reconcile().code == 2
+    assert told.lines() == ["New: toy_thing.web tags.team."]
+    assert "tags.team: core → eve, git wants core" in slack.plain("drift")
+
+    cloud.change("web", value="one")
+    assert told.reconcile().code == 2
+    assert told.lines()[1:] == ["Gone: toy_thing.web value."]
+    assert "value: one" not in slack.plain("drift")
+
+    cloud.change("web", tags={"team": "core"})
+    assert told.reconcile().code == 0
+    assert told.lines()[2:] == ["Put back by hand: reality is what git says again."]
+    assert "blue: the drift is gone" in slack.plain("drift")
+
+    cloud.change("web", tags={"team": "eve"})
+    assert told.reconcile().code == 2
+    assert told.lines()[3:] == ["It is back."]
+    assert "blue has drifted" in slack.plain("drift")
+    assert len(slack.calls_of("chat.postMessage")) == 5  # one message, four lines in its thread
