@@ -9,9 +9,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from driftguard import config
 from driftguard.adapters.aws.roles import RoleSessions
@@ -26,6 +25,7 @@ from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
+from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
@@ -50,14 +50,6 @@ CONFIG_FILE = "driftguard.yaml"
 _PROCESSES_WITH_ONE_SESSION = 3  # init, plan and show; or plan, show and apply
 
 
-class Target(NamedTuple):
-    """Where to look, as the command line says it: path or URL, tracked branch, the operator's configuration."""
-
-    repo: str = "."
-    ref: str | None = None
-    config: Path | None = None
-
-
 class SystemClock:
     """The machine's clock."""
 
@@ -76,13 +68,13 @@ class Session:
         self._closing = ExitStack()
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
         self.head = self.repository.head
-        self._settings: Settings = config.load(
+        self.settings: Settings = config.load(
             self.repository.file(self.head, CONFIG_FILE),
             source=CONFIG_FILE,
-            operator_text=_operator_text(target.config),
+            operator_text=target.operator_text(),
             operator_source=str(target.config) if target.config else None,
         )
-        self.notices = self._settings.notices
+        self.notices = self.settings.notices
         self._tools: dict[str, ToolVersion] = {}
         self._reader = CachingReader(
             self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
@@ -97,6 +89,10 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what the session holds."""
         self._closing.close()
 
     # --- environments ---------------------------------------------------------------------------
@@ -104,7 +100,7 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        return self._settings.resolve(partial(discover.find, self.repository.tree(self.head)))
+        return self.settings.resolve(partial(discover.find, self.repository.tree(self.head)))
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
         """The environments that match one of the names or globs; all without any.
@@ -180,7 +176,7 @@ class Session:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The ledger that the settings name, by default one for this repository in the user's state folder."""
-        url = self._settings.ledger.resolve(self._environ)
+        url = self.settings.ledger.resolve(self._environ)
         if url is None:
             folder = self._directories.state / folder_name(self.repository.display)
             url = f"sqlite:///{folder / 'ledger.db'}"
@@ -270,7 +266,7 @@ class Session:
             scene=self._scene(noise, started, plan_variables),
             ledger=self.ledger,
             alerts=self.ledger.alerts if acts else None,
-            alert_settings=self._settings.alerts,
+            alert_settings=self.settings.alerts,
             authority=authority(
                 self.repository,
                 self.ledger,
@@ -289,7 +285,7 @@ class Session:
         reports = run_pass(
             one_pass,
             places,
-            at_a_time=self._settings.concurrency or environments_at_a_time(),
+            at_a_time=self.settings.concurrency or environments_at_a_time(),
             on_done=on_done,
         )
         for unknown in unplaced:
@@ -332,7 +328,7 @@ class Session:
             written_by=lambda name, address: None,
             say=say,
         )
-        alerting = Alerting(self.ledger, self._settings.alerts, self._settings.slack, around)
+        alerting = Alerting(self.ledger, self.settings.alerts, self.settings.slack, around)
         return alerting.tell(reports, frozenset(by_name) | self._removed().keys())
 
     def _places(
@@ -368,7 +364,7 @@ class Session:
             head=self.head,
             user_root=self.repository.local_root,
             key=self.ledger.key(),
-            ignore=tuple(rule for rule in self._settings.ignore if not rule.expired(now)),
+            ignore=tuple(rule for rule in self.settings.ignore if not rule.expired(now)),
             environ=self._environ,
             closure_at=self.closure_at,
             environment_of=environment_of,
@@ -408,12 +404,3 @@ class Session:
                 found = closure_hash(closure, settings, tool)
                 given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, self._clock.now())
         return given
-
-
-def _operator_text(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"--config {path} cannot be read: {error.strerror}.") from None

@@ -123,4 +123,4 @@ def _root(
 
 
 # The commands register themselves on the application.
-from driftguard.cli import keeping, looking, running, setting_up  # noqa: E402, F401
+from driftguard.cli import agent, keeping, looking, running, setting_up  # noqa: E402, F401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -34,6 +35,10 @@ from driftguard.cli.application import (
 from driftguard.cli.progress import Reporter
 from driftguard.cli.text import counted, markdown, print_run
 from driftguard.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_SUMMARY = 500_000  # GitHub refuses more than a mebibyte
 
 BaselineOption = Annotated[
     str | None,
@@ -176,6 +181,7 @@ def _read_plan(plan: str) -> bytes:
 
 
 def _print(report: dict[str, Any], format: Format, output: Path | None, noise: bool) -> None:
+    _summarise(report)
     match format:
         case Format.JSON:
             emit_json(report, output)
@@ -187,6 +193,20 @@ def _print(report: dict[str, Any], format: Format, output: Path | None, noise: b
                 print_run(console, report, noise=noise)
 
             to_text(render, output)
+
+
+def _summarise(report: dict[str, Any]) -> None:
+    """Add the run to the page of its CI job, where there is one."""
+    from driftguard.config import summary_page
+
+    page = summary_page()
+    if page is None:
+        return
+    try:
+        with page.open("a") as stream:
+            stream.write(markdown(report)[:_LONGEST_SUMMARY])
+    except OSError as error:
+        log.warning("The job's summary %s could not be written: %s.", page, error.strerror)
 
 
 def _stop_on_signals(stop: Stop) -> None:

@@ -123,9 +123,14 @@ def counted(number: int) -> str:
 
 
 def _last_line(report: Mapping[str, Any]) -> Text:
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report["summary"].items() if count)
     line = Text(f"\n{counted(len(report['environments']))} at {report['commit'][:10]} ({report['ref']}): ")
-    return line.append(counts or "none")
+    return line.append(outcome(report))
+
+
+def outcome(report: Mapping[str, Any]) -> str:
+    """How many environments got which verdict."""
+    counts = (f"{count} {name.replace('_', ' ')}" for name, count in report["summary"].items() if count)
+    return ", ".join(counts) or "none"
 
 
 def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -157,7 +162,7 @@ def _headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
     if set(summary) and all(not count for name, count in summary.items() if name != "in_sync"):
         return "every environment is in sync"
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary.items() if count)
+    return outcome(report)
 
 
 def _markdown_details(environment: Mapping[str, Any]) -> Iterator[str]:

@@ -23,11 +23,12 @@ from driftguard.config.surroundings import (
     directories,
     missing_variables,
     run_url,
+    summary_page,
     surroundings,
     terraform_environment,
 )
 from driftguard.config.template import template
-from driftguard.config.values import duration_text
+from driftguard.config.values import duration, duration_text
 
 __all__ = [
     "Agent",
@@ -52,12 +53,14 @@ __all__ = [
     "Webhook",
     "Window",
     "directories",
+    "duration",
     "duration_text",
     "json_schema",
     "load",
     "missing_variables",
     "reference",
     "run_url",
+    "summary_page",
     "surroundings",
     "template",
     "terraform_environment",

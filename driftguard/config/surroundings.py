@@ -112,6 +112,12 @@ def terraform_environment(
     return allowed
 
 
+def summary_page() -> Path | None:
+    """The file whose Markdown GitHub Actions shows on the page of a job (`GITHUB_STEP_SUMMARY`); None elsewhere."""
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(name) if name else None
+
+
 def run_url(environ: Mapping[str, str]) -> str | None:
     """The page of the CI job that this process is part of (GitHub Actions, GitLab CI); None elsewhere."""
     if environ.get("CI_JOB_URL"):

@@ -58,13 +58,19 @@ def is_glob(path: str) -> bool:
 DURATION: Final = "a duration such as 90s, 15m, 6h or 2d"
 
 
+def duration(text: str) -> timedelta | None:
+    """A duration such as `90s`, `15m`, `6h` or `2d`; None for anything else."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match is not None and int(match[1]) else None
+
+
 def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", value) if isinstance(value, str) else None
-    if match is None or int(match[1]) == 0:
+    found = duration(value) if isinstance(value, str) else None
+    if found is None:
         expected(DURATION)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return found
 
 
 def duration_text(duration: timedelta) -> str:

@@ -15,14 +15,15 @@ from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
 from driftguard.adapters.git.locations import check_branch, locate
-from driftguard.adapters.git.mirror import fetch, open_mirror
+from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
 from driftguard.adapters.git.worktrees import WorkTrees
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Commit, TreeEntry
 
-__all__ = ["GitRepository", "open_repository"]
+__all__ = ["GitRepository", "head_of", "open_repository"]
 
 _NETWORK_SECONDS = 600.0
+_LISTING_SECONDS = 60.0
 _LAST_MOMENT = 253402300799  # of the year 9999; a commit may claim any
 
 Touching = tuple[Commit, frozenset[str]]
@@ -122,6 +123,17 @@ class GitRepository:
             if key not in self._spans:
                 self._spans[key] = tuple(_touching(self._git, span, *options))
             return self._spans[key]
+
+
+def head_of(location: str, ref: str | None) -> str | None:
+    """The commit at the tracked branch's head, by one `ls-remote`; None where there is no such branch.
+
+    Raises:
+        UsageError: the location cannot be read.
+        OperatorError: the repository cannot be reached.
+    """
+    forget_surrounding_git()
+    return remote_head(locate(location), ref, _LISTING_SECONDS)
 
 
 def open_repository(

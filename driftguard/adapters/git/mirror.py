@@ -69,6 +69,26 @@ def fetch(mirror: git.Git, folder: Path, location: Location, ref: str | None, se
     return branch, run(mirror, "rev-parse", "--verify", f"{kept}^{{commit}}").strip()
 
 
+def remote_head(location: Location, ref: str | None, seconds: float) -> str | None:
+    """The commit at the tracked branch's head as the remote says it now; None where there is no such branch.
+
+    Raises:
+        OperatorError: the repository cannot be reached or read.
+    """
+    wanted = f"refs/heads/{ref}" if ref and ref != "HEAD" else "HEAD"
+    listed = run(
+        commands(Path("/")),
+        "ls-remote",
+        "--",
+        location.source,
+        wanted,
+        about=location.display,
+        seconds=seconds,
+        variables=location.credentials,
+    )
+    return next((value for value, name in _pairs(listed) if name == wanted), None)
+
+
 def _advertised(listed: str) -> tuple[str | None, set[str], bool]:
     """The default branch, all branches, and whether there is a head that is no branch."""
     default, branches, detached = None, set(), False

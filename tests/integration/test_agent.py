@@ -1,0 +1,137 @@
+"""The agent as a real process: passes, a commit that wakes it, signals, outages, and a restart after `kill -9`."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.world.harness import World
+from tests.world.slack_double import SlackDouble
+from tests.world.toy_estate import EstateOf, processes_of, until
+
+
+class Running:
+    """An agent at work; every line that it says is kept."""
+
+    def __init__(self, world: World, *arguments: str, **variables: str) -> None:
+        self.process = world.start("agent", "--poll", "1s", *arguments, **variables)
+        self.said: list[str] = []
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        self.said.extend(iter(self.process.stderr.readline, ""))
+
+    def passes(self) -> list[tuple[str, str]]:
+        """Each pass that ended: why it was made, and what it found."""
+        return re.findall(r"^\S+Z (\w+): (.*)$", "".join(self.said), re.MULTILINE)
+
+    def wait_for(self, passes: int) -> tuple[str, str]:
+        until(lambda: len(self.passes()) >= passes or self.process.poll() is not None, f"pass {passes}: {self.said}")
+        return self.passes()[passes - 1]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=60)
+        self._listener.join(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
+    world: World, estate_of: EstateOf, tmp_path: Path
+) -> None:
+    estate = estate_of("blue", "green")
+    world.commit("on a schedule", {"driftguard.yaml": "agent: {every: 1h}\n"})
+    alive = tmp_path / "alive"
+    agent = Running(world, "--health-port", "0", "--liveness-file", str(alive))
+    try:
+        assert agent.wait_for(1) == ("start", "2 environments, 2 in sync")
+        port = int(re.search(r"served on 127\.0\.0\.1 port (\d+)", "".join(agent.said))[1])  # type: ignore[index]
+        status, text = page(port, "/healthz")
+        assert (status, json.loads(text)["healthy"]) == (200, True)
+        assert 'driftguard_environments{verdict="in_sync"} 2.0' in page(port, "/metrics")[1]
+        assert page(port, "/")[0] == 404
+        until(alive.exists, "a sign of life")
+
+        estate.rewrite("green", '"one"', '"two"', "another value")
+        assert agent.wait_for(2) == ("commit", "1 environment, 1 pending")  # blue's closure did not change
+        world.write("notes.txt", "nothing that an environment is made of\n")
+        world.commit("a note")
+
+        estate.clouds["blue"].change("web", value="outside")
+        agent.process.send_signal(signal.SIGHUP)
+        assert agent.wait_for(3) == ("reload", "2 environments, 1 drifted, 1 pending")
+        metrics = page(port, "/metrics")[1]
+        assert 'driftguard_environments{verdict="drifted"} 1.0' in metrics
+        assert 'driftguard_environment_verdict{environment="green",verdict="pending"} 1.0' in metrics
+        assert re.search(r'driftguard_drift_age_seconds\{environment="blue"\} [0-9.]+', metrics)
+    finally:
+        assert agent.end() == 0
+    assert processes_of(world) == {}
+
+
+def test_an_agent_that_is_killed_goes_on_where_it_was_and_tells_nothing_twice(
+    world: World, estate_of: EstateOf
+) -> None:
+    estate = estate_of("blue")
+    with SlackDouble(channels=("drift",)) as slack:
+        route = f'slack: {{token_env: SLACK_BOT_TOKEN, api_url: "{slack.api_url}", routes: [{{channel: "#drift"}}]}}\n'
+        world.commit("alerts", {"driftguard.yaml": route})
+        estate.clouds["blue"].change("web", value="outside")
+        first = Running(world, SLACK_BOT_TOKEN=slack.token)
+        until(lambda: slack.messages("drift"), "an alert")
+        assert first.end(signal.SIGKILL) == -signal.SIGKILL
+        second = Running(world, SLACK_BOT_TOKEN=slack.token)
+        assert second.wait_for(1) == ("start", "1 environment, 1 drifted")
+        assert second.end(signal.SIGINT) == 0
+        assert len(slack.messages("drift")) == 1
+
+
+def test_an_agent_survives_that_its_repository_is_away(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+    estate_of("blue")
+    bare = tmp_path / "origin.git"
+    world.git("clone", "--quiet", "--bare", ".", str(bare))
+    world.git("remote", "add", "origin", str(bare))
+    away = tmp_path / "away.git"
+    bare.rename(away)
+    agent = Running(world, "--repo", f"file://{bare}")
+    try:
+        until(lambda: "The pass failed" in "".join(agent.said), "a pass that fails")
+        assert "Traceback" not in "".join(agent.said)
+        away.rename(bare)
+        agent.process.send_signal(signal.SIGHUP)  # sooner than its own next try
+        # A state in a file of somebody's work tree cannot be seen from a URL.
+        assert agent.wait_for(1) == ("start", "1 environment, 1 unknown")
+    finally:
+        assert agent.end() == 0
+
+
+def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(world: World, estate_of: EstateOf) -> None:
+    estate_of("blue")
+
+    def refused(*arguments: str) -> Any:
+        ran = world.run("agent", *arguments)
+        assert (ran.code, ran.stdout) == (64, "")
+        return ran.stderr
+
+    assert "--every 'soon' is not a duration; write it as 90s, 15m, 6h or 2d." in refused("--every", "soon")
+    assert "does not exist" in refused("--repo", "/nowhere")
+    world.commit("two cadences", {"driftguard.yaml": 'agent: {every: 1h, cron: "0 * * * *"}\n'})
+    assert "has more than one of `every`, `cron` and `at`" in refused()
