@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from driftguard import config
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import Session, Target
+from driftguard.bootstrap.alerting import channels, places_in_words, send_test
+from driftguard.bootstrap.credentials import Credentials
+from driftguard.bootstrap.session import SystemClock
 from driftguard.errors import DriftGuardError
 
 
@@ -23,8 +27,12 @@ class Finding:
     detail: str
 
 
-def examine(repo: str, ref: str | None, operator_file: Path | None) -> Iterator[Finding]:
-    """Run every check that is still possible after the ones before it."""
+def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bool = False) -> Iterator[Finding]:
+    """Run every check that is still possible after the ones before it.
+
+    Args:
+        slack: send a test message to every channel that alerts may go to.
+    """
     environ = config.surroundings()
     yield _check("git", lambda: shutil.which("git", path=environ.get("PATH")) or _missing("install git 2.30 or newer"))
     yield _check("terraform", lambda: _tool(environ))
@@ -38,17 +46,28 @@ def examine(repo: str, ref: str | None, operator_file: Path | None) -> Iterator[
 
     yield _check("repository", open_session)
     for session in sessions:
-        yield from _examine_session(session)
+        yield from _examine_session(session, slack=slack)
     yield Finding("at a time", True, f"{environments_at_a_time()} environments, by this machine's cores and memory")
 
 
-def _examine_session(session: Session) -> Iterator[Finding]:
+def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
     with session:
         yield _check("environments", lambda: ", ".join(e.name for e in session.environments))
         yield _check("closures", lambda: _closures(session))
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
             yield Finding("configuration", True, notice)
+        yield from _alerts(session, slack=slack)
+
+
+def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
+    """Where alerts go, and whether CloudTrail can say who did it; without it alerts only say less."""
+    yield Finding("alerts", True, places_in_words(session.settings))
+    for channel in channels(session.settings) if slack else ():
+        yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
+    if session.settings.alerts.trail:
+        for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(session.environments):
+            yield Finding(f"CloudTrail {region}", True, found)
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:

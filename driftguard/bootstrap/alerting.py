@@ -19,7 +19,8 @@ from driftguard.adapters.plain import TextSink
 from driftguard.adapters.slack import SlackSink, SlackWebhookSink
 from driftguard.adapters.sql import SqlLedger
 from driftguard.adapters.webhook import WebhookSink
-from driftguard.config import AlertSettings, Slack, run_url
+from driftguard.config import AlertSettings, Settings, Slack, run_url
+from driftguard.errors import OperatorError
 from driftguard.model import (
     Alert,
     AlertEvent,
@@ -46,6 +47,7 @@ _LONGEST_TURN_SECONDS: Final = 60.0
 _TRAIL_LAG: Final = timedelta(hours=1)
 _UNKNOWN_WINDOW: Final = timedelta(days=7)
 _MOST_SCANS: Final = 50
+_TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,45 @@ class Alerting:
         finally:
             if lease is not None:
                 leases.release(lease)
+
+
+def channels(settings: Settings) -> tuple[str, ...]:
+    """Every Slack channel that alerts may go to, in the order of the configuration."""
+    slack = settings.slack
+    if slack is None:
+        return ()
+    if slack.webhook_env:
+        return ("webhook",)
+    named = [route.channel for route in slack.routes]
+    named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
+    return tuple(dict.fromkeys(named))
+
+
+def places_in_words(settings: Settings) -> str:
+    """Where alerts go, in a few words."""
+    words = {
+        notify.SLACK: f"Slack: {', '.join(channels(settings))}",
+        notify.SLACK_WEBHOOK: "Slack, by an incoming webhook",
+        notify.WEBHOOK: "a JSON webhook",
+        notify.STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
+    }
+    return "; ".join(words[sink] for sink in notify.Places(settings.alerts, settings.slack).sinks)
+
+
+def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> str:
+    """Send a test message; one line about how it went.
+
+    Raises:
+        DriftGuardError: it could not be sent.
+    """
+    slack = settings.slack
+    assert slack is not None  # there is a channel
+    name = slack.token_env or slack.webhook_env or ""
+    if not environ.get(name):
+        raise OperatorError(f"the environment variable {name} is not set")
+    if slack.webhook_env:
+        return SlackWebhookSink(environ[name]).test(_TEST)
+    return SlackSink(environ[name], slack.api_url).test(channel, _TEST)
 
 
 def _not_yet(notes: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 from driftguard import config
-from driftguard.adapters.aws.roles import RoleSessions
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.hcl import CachingReader
@@ -25,6 +24,7 @@ from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
+from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
@@ -47,7 +47,6 @@ from driftguard.pipeline.reconcile.scan import closure_hash
 from driftguard.report import run_json
 
 CONFIG_FILE = "driftguard.yaml"
-_PROCESSES_WITH_ONE_SESSION = 3  # init, plan and show; or plan, show and apply
 
 
 class SystemClock:
@@ -63,7 +62,7 @@ class Session:
     def __init__(self, target: Target, stop: Stop | None = None) -> None:
         self._stop = stop or Stop()
         self._clock = SystemClock()
-        self._environ = config.surroundings()
+        self.environ = config.surroundings()
         self._directories = config.directories()
         self._closing = ExitStack()
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
@@ -168,7 +167,7 @@ class Session:
     def _tool(self, settings: EnvironmentSettings) -> ToolVersion:
         binary = settings.terraform.binary
         if binary not in self._tools:
-            self._tools[binary] = find_tool(binary, self._environ.get("PATH", ""))
+            self._tools[binary] = find_tool(binary, self.environ.get("PATH", ""))
         return self._tools[binary]
 
     # --- the ledger -----------------------------------------------------------------------------
@@ -176,7 +175,7 @@ class Session:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The ledger that the settings name, by default one for this repository in the user's state folder."""
-        url = self.settings.ledger.resolve(self._environ)
+        url = self.settings.ledger.resolve(self.environ)
         if url is None:
             folder = self._directories.state / folder_name(self.repository.display)
             url = f"sqlite:///{folder / 'ledger.db'}"
@@ -217,7 +216,7 @@ class Session:
         return names
 
     def _journal(self, kind: EntryKind, names: Sequence[str]) -> None:
-        now, who = self._clock.now(), self._environ.get("USER", "")
+        now, who = self._clock.now(), self.environ.get("USER", "")
         self.ledger.append(*(Entry(kind, now, "by-hand", name, {"by": who}) for name in names))
 
     def _removed(self) -> dict[str, Entry]:
@@ -258,9 +257,8 @@ class Session:
         folders = RunFolders(self._directories.cache, run_id, self._stop)
         self._closing.callback(folders.close)
         places, unplaced = self._places(environments, folders)
-        region = self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION")
-        sessions = RoleSessions(run_id, self._clock.now, region)
-        plan_variables = self._environments_for("plan", sessions)
+        credentials = Credentials(run_id, self._clock, self.environ)
+        plan_variables = credentials.variables_for("plan")
         one_pass = Pass(
             run_id=run_id,
             scene=self._scene(noise, started, plan_variables),
@@ -270,9 +268,9 @@ class Session:
             authority=authority(
                 self.repository,
                 self.ledger,
-                self._environ,
+                self.environ,
                 closure_at=self.closure_at,
-                apply_environment_of=self._environments_for("apply", sessions),
+                apply_environment_of=credentials.variables_for("apply"),
                 acts=acts,
             ),
             clock=self._clock,
@@ -322,7 +320,7 @@ class Session:
         around = Surroundings(
             run_id=one_pass.run_id,
             repository=self.repository.display,
-            environ=self._environ,
+            environ=self.environ,
             clock=self._clock,
             variables_of=lambda name: variables_of(by_name[name]),
             written_by=lambda name, address: None,
@@ -365,7 +363,7 @@ class Session:
             user_root=self.repository.local_root,
             key=self.ledger.key(),
             ignore=tuple(rule for rule in self.settings.ignore if not rule.expired(now)),
-            environ=self._environ,
+            environ=self.environ,
             closure_at=self.closure_at,
             environment_of=environment_of,
             noise=noise,
@@ -380,19 +378,6 @@ class Session:
         stop = Stop(self._stop)
         engine = TerraformEngine(self._tool(settings), self._directories.cache / "plugins", stop)
         return Place(settings, self._closure_at_head(settings), engine, occupy, stop.request)
-
-    def _environments_for(
-        self, purpose: str, sessions: RoleSessions
-    ) -> Callable[[EnvironmentSettings], dict[str, str]]:
-        """What gives an environment's Terraform its variables: those allowed, and an assumed role's credentials."""
-
-        def variables(settings: EnvironmentSettings) -> dict[str, str]:
-            needed_seconds = _PROCESSES_WITH_ONE_SESSION * settings.timeout.total_seconds()
-            role = sessions.variables(settings.aws, settings.name, purpose, needed_seconds)
-            allowed = config.terraform_environment(settings.env, self._environ, own_aws_identity=role is None)
-            return {**allowed, **(role or {})}
-
-        return variables
 
     def _given(self, environments: Sequence[EnvironmentSettings], commit: str) -> Mapping[str, Baseline]:
         sha = self.repository.resolve(commit)

@@ -47,6 +47,9 @@ def doctor(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
+    slack: Annotated[
+        bool, typer.Option("--slack", help="Send a test message to every channel that alerts may go to.")
+    ] = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
@@ -56,7 +59,7 @@ def doctor(
     from driftguard.doctor import examine
 
     set_verbosity(verbose)
-    findings = list(examine(repo, ref, config))
+    findings = list(examine(repo, ref, config, slack=slack))
     rows = [("ok" if finding.good else "FAIL", finding.what, finding.detail) for finding in findings]
     checks = [{"check": f.what, "good": f.good, "detail": f.detail} for f in findings]
     if not quiet or format is not Format.TABLE:

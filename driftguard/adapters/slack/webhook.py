@@ -40,6 +40,11 @@ class SlackWebhookSink:
         """Nothing can be found again: a message whose answer was lost is posted again, because a lost one is worse."""
         return None
 
+    def test(self, text: str) -> str:
+        """Send a test message; one line about it."""
+        self._send(escape(text), None)
+        return "posted by the webhook"
+
     def _send(self, text: str, blocks: list[dict[str, object]] | None) -> None:
         what = "post by the webhook"
         try:
