@@ -26,6 +26,12 @@ environments:
   - path: environments/staging
     env: [TF_VAR_payment_api_key]
     policy: {pending: apply, input: apply}
+alerts: {trail: false}   # this cloud keeps no CloudTrail that could say who did it
+"""
+_SLACK = """\
+slack:
+  token_env: SLACK_BOT_TOKEN
+  routes: [{{channel: "{channel}"}}]
 """
 
 
@@ -48,6 +54,7 @@ def tell(keep: Path | None) -> int:
             _merge_what_is_not_applied(place)
             _look(place)
             _reconcile(place)
+            _tell(place)
     except DemoStopped:
         print(f"driftguard: stopped; all that the demo started has ended, its files {files}.", file=sys.stderr)
         return 1
@@ -89,7 +96,8 @@ def _set_the_scene(place: Workshop) -> None:
         for name in place.side_by_side(_ENVIRONMENTS):
             place.say(f"  {name} is there")
     place.git("init", "--quiet", "--initial-branch=main")
-    (place.repository / "driftguard.yaml").write_text(_CONFIGURATION)
+    told = _SLACK.format(channel=place.channel) if place.channel else ""
+    (place.repository / "driftguard.yaml").write_text(_CONFIGURATION + told)
     (place.repository / ".gitignore").write_text(".terraform/\n")
     place.commit("Our infrastructure")
     with _step(place, "A first scan: what is in sync now is the baseline"):
@@ -162,6 +170,12 @@ def _reconcile(place: Workshop) -> None:
     place.driftguard("reconcile", "staging", expect=0, variables=_ROTATED)
     _orders_stay_hidden(place, seconds=30)
     place.driftguard("history", "staging", expect=0)
+
+
+def _tell(place: Workshop) -> None:
+    where = f"to {place.channel} in Slack" if place.channel else "here; in your Slack with `slack` in driftguard.yaml"
+    place.say(f"\nWhat happened to dev is told once, {where}:")
+    place.driftguard("reconcile", "dev", "--quiet", expect=2)
 
 
 def _orders_stay_hidden(place: Workshop, *, seconds: int) -> None:

@@ -38,7 +38,11 @@ class DemoStopped(Exception):
 
 
 class Workshop:
-    """Everything that the demo touches; made by `workshop`."""
+    """Everything that the demo touches; made by `workshop`.
+
+    Attributes:
+        channel: the Slack channel that alerts go to (`DRIFTGUARD_DEMO_CHANNEL`, with `SLACK_BOT_TOKEN`); None for none.
+    """
 
     def __init__(self, folder: Path, cloud: Cloud, stop: Stop) -> None:
         self.folder, self.cloud, self._stop = folder, cloud, stop
@@ -57,6 +61,11 @@ class Workshop:
             **{f"GIT_{role}_EMAIL": "ada@example.org" for role in _IDENTITY},
             **cloud.environment(),
         }
+        self.channel = surroundings.get("DRIFTGUARD_DEMO_CHANNEL") if surroundings.get("SLACK_BOT_TOKEN") else None
+        if self.channel:
+            self.variables["SLACK_BOT_TOKEN"] = surroundings["SLACK_BOT_TOKEN"]
+            self.variables |= {name: surroundings[name] for name in _NETWORK if name in surroundings}
+            self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
         provider = provider_cli_config(folder)
         if provider is not None:
             self.variables["TF_CLI_CONFIG_FILE"] = str(provider)
