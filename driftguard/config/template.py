@@ -74,5 +74,18 @@ _REST = """\
 #   windows: [{allow: "0 9 * * mon-fri", for: 8h, zone: Europe/Berlin}]
 #   suspended: {reason: "migration", until: 2026-12-01}
 
-# ledger: {url_env: DRIFTGUARD_LEDGER} # a variable that holds postgresql://…; without it a file of this user
+# ledger: {url_env: DRIFTGUARD_LEDGER} # a variable that holds postgresql://… or s3://bucket/key; without it a file
+
+# Who is told. Without `slack` and `alerts.webhook` alerts go to standard output.
+# slack:
+#   token_env: SLACK_BOT_TOKEN         # the variable that holds the bot's token
+#   routes:                            # the first that matches counts
+#     - {environments: "prod*", channel: "#prod-drift", mention: "<!subteam^S123>"}
+#     - {channel: "#drift"}
+# alerts:
+#   unknown_after: 2                   # passes in a row
+#   pending_after: 1d
+#   reminders: [{after: 1d}, {after: 3d, channel: "#platform-leads"}]
+
+# agent: {every: 15m}                  # when `driftguard agent` looks; or `cron: "*/15 * * * *"`, or `at: ["02:00"]`
 """
