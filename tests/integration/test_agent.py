@@ -6,10 +6,13 @@ import json
 import re
 import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.world.harness import World
 from tests.world.slack_double import SlackDouble
@@ -135,3 +138,26 @@ def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(world: World
     assert "does not exist" in refused("--repo", "/nowhere")
     world.commit("two cadences", {"driftguard.yaml": 'agent: {every: 1h, cron: "0 * * * *"}\n'})
     assert "has more than one of `every`, `cron` and `at`" in refused()
+
+
+def resident_kib(process: int) -> int:
+    """The memory that a process has in use."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)[1])  # type: ignore[index]
+
+
+@pytest.mark.soak
+def test_the_memory_of_an_agent_is_flat_over_500_passes(world: World, estate_of: EstateOf) -> None:
+    estate = estate_of("blue")
+    agent = Running(world, "--every", "1s")
+    try:
+        sizes = {}
+        for number in (50, 500):
+            # Drift that comes and goes, so that alerts, messages and plans are part of it.
+            while len(agent.passes()) < number and agent.process.poll() is None:
+                estate.clouds["blue"].change("web", value="one" if len(agent.passes()) % 4 < 2 else "outside")
+                time.sleep(0.5)
+            sizes[number] = resident_kib(agent.process.pid)
+        assert sizes[500] < 1.15 * sizes[50], sizes
+    finally:
+        assert agent.end() == 0

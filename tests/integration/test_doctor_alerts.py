@@ -1,0 +1,47 @@
+"""What `driftguard doctor` says of where alerts go."""
+
+from __future__ import annotations
+
+from tests.world.harness import World
+from tests.world.slack_double import SlackDouble
+from tests.world.toy_estate import EstateOf
+
+
+def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(world: World, estate_of: EstateOf) -> None:
+    estate_of("blue")
+    ran = world.run("doctor", "--slack")
+    assert ran.code == 0
+    assert "standard output, as neither `slack` nor `alerts.webhook` is" in " ".join(ran.stdout.split())
+
+    with SlackDouble(channels=("drift", "leads")) as slack:
+        world.commit(
+            "alerts",
+            {
+                "driftguard.yaml": "slack:\n"
+                f"  {{token_env: TOKEN, api_url: '{slack.api_url}', routes: [{{channel: '#drift'}}]}}\n"
+                "alerts: {reminders: [{after: 1d, channel: '#leads'}, {after: 2d}]}\n"
+            },
+        )
+        ran = world.run("doctor", TOKEN=slack.token)
+        assert ran.code == 0
+        assert "Slack: #drift, #leads" in ran.stdout
+        assert slack.calls == []  # nothing is sent unasked
+
+        ran = world.run("doctor", "--slack", TOKEN=slack.token)
+        assert (ran.code, [len(slack.messages(name)) for name in ("drift", "leads")]) == (0, [1, 1])
+        assert "posted to #leads" in ran.stdout
+
+        slack.channel("leads").archived = True
+        ran = world.run("doctor", "--slack", TOKEN=slack.token)
+        assert ran.code == 1
+        assert "is_archived" in ran.stdout
+        assert "Name another channel" in " ".join(ran.stdout.split())
+
+        ran = world.run("doctor", "--slack", TOKEN="xoxb-not-the-one")
+        assert ran.code == 1
+        assert "invalid_auth" in ran.stdout
+        assert "xoxb-not-the-one" not in ran.stdout + ran.stderr
+
+        ran = world.run("doctor", "--slack")
+        assert ran.code == 1
+        assert "the environment variable TOKEN is not set" in " ".join(ran.stdout.split())
