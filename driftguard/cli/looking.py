@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from driftguard.cli.application import (
@@ -205,8 +207,11 @@ def _print_explanation(
     console.print(f"Decision: {scan['decision']['action']}, because of", markup=False)
     for reason in scan["decision"]["reasons"]:
         console.print(f"  {sentence(reason)}", markup=False)
+    for resource, found in groupby(rows, key=lambda row: row[0]):
+        console.print(f"\n{escape(resource)}", style="cyan")
+        console.print(Padding(_table(headings[1:], [row[1:] for row in found]), (0, 0, 0, 2)))
     if rows:
-        console.print(_table(headings, rows))
+        console.print()
     for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):
         console.print(f"{label}: {PLAIN_WORDS[label]}.")
 

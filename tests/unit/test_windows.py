@@ -114,3 +114,12 @@ def test_a_daily_hour_is_open_for_an_hour_a_day(moment: datetime, zone: str, hou
     quarters = [moment + timedelta(minutes=15 * n) for n in range(4 * 72)]
     hours_open = sum(window_state(daily, quarter).open for quarter in quarters) / 4
     assert 2 <= hours_open <= 4  # three days; a change of the clocks moves one start into or out of them
+
+
+def test_a_closed_window_says_when_the_next_opens() -> None:
+    friday = at("2026-11-27T18:00:00")
+    assert (
+        window_state([OFFICE], friday).because == "outside of every allow window; the next opens 2026-11-30 08:00 UTC"
+    )
+    saturdays = window("allow", "30 6 * * sat", 1, "UTC")
+    assert window_state([OFFICE, saturdays], friday).because.endswith("the next opens 2026-11-28 06:30 UTC")

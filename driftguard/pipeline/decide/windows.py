@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from driftguard.config import Window
-from driftguard.cron import previous
+from driftguard.cron import moment_of, next_after, previous
 
 # Wall clocks differ from elapsed time by at most this when a zone changes its offset.
 _SLACK = timedelta(hours=3)
@@ -38,7 +38,10 @@ def window_state(windows: Sequence[Window], now: datetime) -> WindowState:
         if window.allow is not None and _inside(window.allow, window, now):
             return WindowState(True, f"allowed by {window.allow} in {window.zone}")
     if allowing:
-        return WindowState(False, "outside of every allow window")
+        openings = [next_after(str(window.allow), window.zone, now) for window in allowing]
+        opens = min((opening for opening in openings if opening is not None), default=None)
+        when = f"; the next opens {opens.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if opens is not None else ""
+        return WindowState(False, f"outside of every allow window{when}")
     return WindowState(True, "no window forbids it")
 
 
@@ -48,25 +51,8 @@ def _inside(expression: str, window: Window, now: datetime) -> bool:
     # Look from a little later than now, because an opening that the wall clock shows as later may already be over.
     start = previous(expression, wall + _SLACK)
     while start is not None and wall - start <= window.for_ + 2 * _SLACK:
-        opened = _moment(start, zone)
+        opened = moment_of(start, zone)
         if opened <= now < opened + window.for_:
             return True
         start = previous(expression, start)
     return False
-
-
-def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The moment at which a wall clock shows a time, or jumps over it."""
-    moment = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) == wall:
-        return moment
-    # The time does not exist: read with the offset before and with the one after the jump, it lies on both sides of it.
-    early, late = sorted((moment, wall.replace(tzinfo=zone, fold=1).astimezone(UTC)))
-    offset = early.astimezone(zone).utcoffset()
-    while late - early > timedelta(seconds=1):
-        middle = early + (late - early) / 2
-        if middle.astimezone(zone).utcoffset() == offset:
-            early = middle
-        else:
-            late = middle
-    return late.replace(microsecond=0)
