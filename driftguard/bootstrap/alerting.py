@@ -27,6 +27,7 @@ from driftguard.model import (
     AlertKind,
     AlertState,
     Delivery,
+    DriftedObject,
     EntryKind,
     EnvironmentReport,
     Lease,
@@ -133,7 +134,7 @@ class Alerting:
             if address not in known:
                 written = self._around.written_by(alert.environment, address)
                 found[address] = {"written_by": written} if written else {}
-        objects = [item for item in report.drifted if not known.get(item.address, {}).get("changed_by")]
+        objects = [item for item in report.drifted if not _traced(known.get(item.address, {}), item)]
         note = None
         if objects and self._rules.trail:
             now = self._around.clock.now()
@@ -142,7 +143,9 @@ class Alerting:
             said = match(objects, events, own=own_session, now=now)
             for item in objects:
                 trace = said.traces.get(item.address)
-                news = {"changed_by": msgspec.to_builtins(trace)} if trace else {"note": note or _not_yet(said.notes)}
+                news: dict[str, Any] = {"note": note or _not_yet(said.notes)}
+                if trace is not None:
+                    news = {"changed_by": msgspec.to_builtins(trace), "changed_paths": list(item.paths), "note": None}
                 before = {**known.get(item.address, {}), **found.get(item.address, {})}
                 if {**before, **news} != known.get(item.address):
                     found[item.address] = {**before, **news}
@@ -277,6 +280,11 @@ def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> s
     if slack.webhook_env:
         return SlackWebhookSink(environ[name]).test(_TEST)
     return SlackSink(environ[name], slack.api_url).test(channel, _TEST)
+
+
+def _traced(trace: Mapping[str, Any], item: DriftedObject) -> bool:
+    """Whether it is known who changed an object, and nothing else of it has changed since."""
+    return bool(trace.get("changed_by")) and set(item.paths) <= set(trace.get("changed_paths", ()))
 
 
 def _not_yet(notes: Sequence[str]) -> str:

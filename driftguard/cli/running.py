@@ -123,7 +123,7 @@ def _pass(
                 progress.say(f"note: {notice}")
             progress.say(f"Planning {counted(len(chosen))} at {session.head[:10]} ({session.repository.ref}) ...")
             progress.begin(len(chosen))
-            return session.run(
+            report = session.run(
                 chosen,
                 acts=acts,
                 baseline=baseline,
@@ -131,6 +131,9 @@ def _pass(
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
                 say=say or _say_to(aside=True),
             )
+            for warning in report["warnings"][len(session.notices) :]:
+                progress.say(f"note: {warning}")
+            return report
 
 
 def _say_to(*, aside: bool) -> Callable[[str], None]:

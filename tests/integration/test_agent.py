@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -25,12 +25,11 @@ class Running:
     def __init__(self, world: World, *arguments: str, **variables: str) -> None:
         self.process = world.start("agent", "--poll", "1s", *arguments, **variables)
         self.said: list[str] = []
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def _listen(self) -> None:
-        assert self.process.stderr is not None
-        self.said.extend(iter(self.process.stderr.readline, ""))
+        self.printed: list[str] = []
+        streams = ((self.process.stderr, self.said), (self.process.stdout, self.printed))
+        self._listeners = [threading.Thread(target=_keep, args=each, daemon=True) for each in streams]
+        for listener in self._listeners:
+            listener.start()
 
     def passes(self) -> list[tuple[str, str]]:
         """Each pass that ended: why it was made, and what it found."""
@@ -43,10 +42,14 @@ class Running:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         code = self.process.wait(timeout=60)
-        self._listener.join(timeout=10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for listener in self._listeners:
+            listener.join(timeout=10)
         return code
+
+
+def _keep(stream: IO[str], lines: list[str]) -> None:
+    with stream:
+        lines.extend(iter(stream.readline, ""))
 
 
 def page(port: int, path: str) -> tuple[int, str]:
