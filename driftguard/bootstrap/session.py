@@ -24,6 +24,7 @@ from driftguard.adapters.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
+from driftguard.bootstrap.authorship import Authorship
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
@@ -317,13 +318,14 @@ class Session:
     ) -> Delivered:
         """Deliver what this pass and earlier ones have to tell."""
         by_name = {settings.name: settings for settings in self.environments}
+        authorship = Authorship(self.repository, self.head)
         around = Surroundings(
             run_id=one_pass.run_id,
             repository=self.repository.display,
             environ=self.environ,
             clock=self._clock,
             variables_of=lambda name: variables_of(by_name[name]),
-            written_by=lambda name, address: None,
+            written_by=lambda name, address: authorship.as_json(by_name[name].path, address),
             say=say,
         )
         alerting = Alerting(self.ledger, self.settings.alerts, self.settings.slack, around)

@@ -29,6 +29,7 @@ from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, En
 from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message
 from driftguard.model.sources import (
     Baseline,
+    Block,
     Closure,
     Commit,
     ModuleSource,
@@ -37,6 +38,7 @@ from driftguard.model.sources import (
     SourceFacts,
     ToolVersion,
     TreeEntry,
+    Written,
 )
 from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
@@ -51,6 +53,7 @@ __all__ = [
     "AttemptState",
     "AttributeChange",
     "Baseline",
+    "Block",
     "ChainFault",
     "ChangeText",
     "Classification",
@@ -89,4 +92,5 @@ __all__ = [
     "TrailEvent",
     "TreeEntry",
     "Verdict",
+    "Written",
 ]

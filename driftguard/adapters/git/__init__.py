@@ -13,6 +13,7 @@ import git
 
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
+from driftguard.adapters.git.blame import newest_change
 from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
 from driftguard.adapters.git.locations import check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
@@ -104,6 +105,14 @@ class GitRepository:
             return ()
         wanted = set(paths)
         return tuple(commit for commit, touched in self._span(f"{base}..{head}") if not wanted.isdisjoint(touched))
+
+    def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
+        """The newest commit that wrote one of some lines of a file (counted from 1); None for lines not there.
+
+        Raises:
+            OperatorError: git failed.
+        """
+        return newest_change(self._git, commit, path, first, last)
 
     def first_parents(self, base: str | None, head: str) -> tuple[Touching, ...]:
         """First-parent commits after `base` (all without one) with the paths each touched, newest first."""
