@@ -89,6 +89,8 @@ class Alerting:
         """
         self._forget(known)
         notes = self._trace(reports)
+        if not self._alerts.unplanned() and not self._alerts.undelivered():
+            return notify.Delivered({}, 0, notes)
         with self._turn() as still_ours:
             if still_ours is None:
                 note = "Another run is delivering alerts; what this one found is delivered by it or by the next run."

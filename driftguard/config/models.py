@@ -204,7 +204,7 @@ class LedgerSettings(Model):
     """Where the durable record is kept; without it, SQLite in the state folder."""
 
     url: v.LedgerUrl | None = Field(
-        default=None, description="`sqlite:///PATH` or `postgresql://HOST/DATABASE`, no password."
+        default=None, description="`sqlite:///PATH`, `postgresql://HOST/DATABASE` (no password) or `s3://BUCKET/KEY`."
     )
     url_env: v.VariableName | None = Field(
         default=None, description="The environment variable that holds the URL instead."

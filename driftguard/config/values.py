@@ -237,7 +237,7 @@ def _time_of_day(value: Any) -> str:
 
 
 def _ledger_url(value: Any) -> str:
-    words = "sqlite:///PATH or postgresql://HOST/DATABASE"
+    words = "sqlite:///PATH, postgresql://HOST/DATABASE or s3://BUCKET/KEY"
     if not isinstance(value, str) or not value.isprintable():
         expected(words)
     try:
@@ -247,7 +247,9 @@ def _ledger_url(value: Any) -> str:
         expected(words)
     if secret:
         refused("holds a password: put the URL into an environment variable and name that in ledger.url_env")
-    if parts.scheme.split("+")[0] not in ("sqlite", "postgresql"):
+    if parts.scheme.split("+")[0] not in ("sqlite", "postgresql", "s3"):
+        expected(words)
+    if parts.scheme == "s3" and not (parts.netloc and parts.path.strip("/")):
         expected(words)
     return value
 
@@ -317,7 +319,7 @@ RoleArn = Annotated[str, *_kind(_role_arn, type="string", pattern="^arn:aws", ti
 Channel = Annotated[str, *_kind(_channel, type="string", minLength=1, title="channel")]
 WebUrl = Annotated[str, *_kind(_web_url, type="string", pattern="^https?://", title="URL")]
 TimeOfDay = Annotated[str, *_kind(_time_of_day, type="string", pattern="^[0-9]{2}:[0-9]{2}$", title="time of day")]
-LedgerUrl = Annotated[str, *_kind(_ledger_url, type="string", pattern="^(sqlite|postgresql)", title="URL")]
+LedgerUrl = Annotated[str, *_kind(_ledger_url, type="string", pattern="^(sqlite|postgresql|s3)", title="URL")]
 TextMap = Annotated[
     dict[str, Annotated[str, BeforeValidator(_text)]],
     WithJsonSchema({"type": "object", "additionalProperties": _TEXT_SCHEMA, "title": "mapping of text"}),

@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.errors import OperatorError
@@ -30,6 +31,9 @@ print(ledger.key().hex())
 """
 
 
+Opened = Callable[[], AbstractContextManager[Engine]]
+
+
 class SharedLedgerContract(LedgerContract):
     """A subclass gives the fixtures `url` and `disarm`.
 
@@ -44,13 +48,25 @@ class SharedLedgerContract(LedgerContract):
         ledger.close()
 
     @pytest.fixture
-    def attack(self, ledger: SqlLedger, url: str, disarm: list[str]) -> Callable[..., None]:
+    def opened(self, url: str) -> Callable[[], AbstractContextManager[Engine]]:
+        """Opens the database beside the ledger, without its code."""
+
+        @contextmanager
+        def engine() -> Iterator[Engine]:
+            found = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+            try:
+                yield found
+            finally:
+                found.dispose()
+
+        return engine
+
+    @pytest.fixture
+    def attack(self, ledger: SqlLedger, opened: Opened, disarm: list[str]) -> Callable[..., None]:
         def run(*statements: str) -> None:
-            engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-            with engine.begin() as connection:
+            with opened() as engine, engine.begin() as connection:
                 for statement in [*disarm, *statements]:
                     connection.execute(text(statement))
-            engine.dispose()
 
         return run
 
@@ -107,13 +123,11 @@ class SharedLedgerContract(LedgerContract):
         "statement", ["UPDATE entries SET run_id = 'x' WHERE sequence = 1", "DELETE FROM entries WHERE sequence = 2"]
     )
     def test_the_database_itself_refuses_to_change_the_journal(
-        self, ledger: SqlLedger, url: str, statement: str
+        self, ledger: SqlLedger, opened: Opened, statement: str
     ) -> None:
         ledger.append(scanned(), scanned())
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
+        with opened() as engine, pytest.raises(Exception, match="append-only"), engine.begin() as connection:
             connection.execute(text(statement))
-        engine.dispose()
         assert ledger.verify() == ()
 
     @pytest.mark.parametrize("changed", ["at", "kind", "environment", "run_id", "data", "previous_hash", "hash"])
@@ -181,12 +195,10 @@ class SharedLedgerContract(LedgerContract):
         with pytest.raises(OperatorError, match="Entry 2 of the ledger cannot be read"):
             ledger.entries()
 
-    def test_anyone_can_recompute_an_entrys_hash_from_its_columns(self, ledger: SqlLedger, url: str) -> None:
+    def test_anyone_can_recompute_an_entrys_hash_from_its_columns(self, ledger: SqlLedger, opened: Opened) -> None:
         ledger.append(scanned(note="ü"), scanned("prod"))
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.connect() as connection:
+        with opened() as engine, engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(text("SELECT * FROM entries ORDER BY sequence")).mappings()]
-        engine.dispose()
         assert rows[0]["previous_hash"] == "0" * 64
         assert rows[1]["previous_hash"] == rows[0]["hash"]
         for row in rows:
@@ -204,19 +216,17 @@ class SharedLedgerContract(LedgerContract):
             open_ledger(url)
         assert len(ledger.entries()) == 1
 
-    def test_migrations_make_exactly_the_tables_the_code_uses(self, ledger: SqlLedger, url: str) -> None:
+    def test_migrations_make_exactly_the_tables_the_code_uses(self, ledger: SqlLedger, opened: Opened) -> None:
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
         from driftguard.adapters.sql.schema import METADATA, VERSION_TABLE
 
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.connect() as connection:
+        with opened() as engine, engine.connect() as connection:
             context = MigrationContext.configure(
                 connection, opts={"version_table": VERSION_TABLE, "compare_server_default": True}
             )
             assert compare_metadata(context, METADATA) == []
-        engine.dispose()
 
     def test_a_current_ledger_opens_without_importing_alembic(self, ledger: SqlLedger, url: str) -> None:
         program = (

@@ -159,7 +159,7 @@ def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
         "mysql://u:pw-canary@h/d",
         "u:pw-canary",
         "",
-        "s3://b/k",
+        "s3://only-a-bucket",
     ],
 )
 def test_a_url_of_another_kind_is_wrong_usage_and_not_repeated(wrong: str) -> None:

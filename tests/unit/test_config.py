@@ -223,9 +223,9 @@ BAD = [
     ("policy: {suspended: {until: 2026-12-01}}", "in `policy.suspended`: the key `reason` is missing"),
     ("policy: {backoff: {first: 1d}}", "`policy.backoff` waits 1d first, which is longer than 6h"),
     ("policy: {flapping: {reverts: 0}}", "`policy.flapping.reverts` is 0, expected a whole number of at least 1"),
-    ("ledger: {url: mysql://db/x}", '`ledger.url` is "mysql://db/x", expected sqlite:///PATH or postgresql://HOST'),
+    ("ledger: {url: mysql://db/x}", '`ledger.url` is "mysql://db/x", expected sqlite:///PATH, postgresql://HOST'),
     ("ledger: {url: 'sqlite:///x', url_env: X}", "`ledger` has both `url` and `url_env`; keep one"),
-    ("ledger: {url: 'postgresql://[x/y'}", "expected sqlite:///PATH or postgresql://HOST"),
+    ("ledger: {url: 'postgresql://[x/y'}", "expected sqlite:///PATH, postgresql://HOST"),
     (
         "environments: [{path: stacks/*}]",
         "driftguard.yaml:1: `path: stacks/*` matches no directory that holds Terraform",

@@ -1,4 +1,4 @@
-"""The ledger in a SQL database (SQLAlchemy): SQLite by default, PostgreSQL where many share it."""
+"""The ledger in a SQL database (SQLAlchemy): SQLite by default, PostgreSQL where many share it, or a file in S3."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def open_ledger(url: str, *, wait_seconds: float = 30.0) -> SqlLedger:
     The result serves any number of threads, and other processes may have the same ledger open.
 
     Args:
-        url: `sqlite:///path` (relative to the working directory), `sqlite:////absolute/path` or
-            `postgresql://[user[:password]@]host[:port]/database[?option=value]`.
+        url: `sqlite:///path` (relative to the working directory), `sqlite:////absolute/path`,
+            `postgresql://[user[:password]@]host[:port]/database[?option=value]`, or `s3://bucket/key`.
         wait_seconds: how long any call waits for other writers before it raises OperatorError.
 
     Raises:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column
 
+from driftguard.adapters.aws.objects import SharedObject
 from driftguard.adapters.sql.faults import operator_error
+from driftguard.adapters.sql.remote import RemoteFile
 from driftguard.adapters.sql.schema import REVISIONS, VERSION_TABLE
 from driftguard.errors import OperatorError, UsageError
 
@@ -27,7 +29,7 @@ class Database:
     """An open database with the current schema.
 
     Args:
-        url: `sqlite:///path` or `postgresql://…`.
+        url: `sqlite:///path`, `postgresql://…` or `s3://bucket/key`.
         wait_seconds: how long to wait for another writer before giving up.
 
     Raises:
@@ -36,31 +38,35 @@ class Database:
     """
 
     def __init__(self, url: str, *, wait_seconds: float) -> None:
-        self._url = _parse(url)
+        self._remote = _remote(url)
+        self._url = URL.create("sqlite", database=str(self._remote.path)) if self._remote else _parse(url)
         self._wait_seconds = wait_seconds
         self._writer = threading.Lock()
-        self.name = _name(self._url)
+        self.name = self._remote.name if self._remote else _name(self._url)
         self.sqlite = self._url.get_backend_name() == "sqlite"
         if self.sqlite:
             _create_private_file(Path(self._url.database or ""), self.name)
         self._engine = self._connectable()
         try:
             with self._translated():
-                if self.sqlite:
+                if self.sqlite and self._remote is None:  # a remote ledger has to be one file after each transaction
                     self._enter_wal_mode()
             self._bring_up_to_date()
         except BaseException:
-            self._engine.dispose()
+            self.close()
             raise
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
         self._engine.dispose()
+        if self._remote is not None:
+            self._remote.close()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment of the database throughout."""
-        with self._translated(), self._engine.connect() as connection:
+        unreplaced = self._remote.reading() if self._remote else nullcontext()
+        with unreplaced, self._translated(), self._engine.connect() as connection:
             if not self.sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -74,8 +80,9 @@ class Database:
                 f"The ledger {self.name} was not free for {self._wait_seconds:g} s, so nothing was recorded. "
                 "Run again when the other work is done."
             )
+        turn = self._remote.writing(self._wait_seconds, self._engine.dispose) if self._remote else nullcontext()
         try:
-            with self._translated(), self._engine.connect() as connection:
+            with turn, self._translated(), self._engine.connect() as connection:
                 connection.execution_options(driftguard_writes=True)
                 with connection.begin():
                     if not self.sqlite:
@@ -166,8 +173,18 @@ class Database:
         return None if found is None else str(found)
 
 
+def _remote(url: str) -> RemoteFile | None:
+    """The file behind `s3://bucket/key`; None for any other URL."""
+    if not url.startswith("s3://"):
+        return None
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise UsageError("The ledger's URL names no object; nothing was run. Set ledger.url to s3://BUCKET/KEY.")
+    return RemoteFile(SharedObject(bucket, key))
+
+
 def _parse(url: str) -> URL:
-    expected = "Set ledger.url to sqlite:///PATH or postgresql://HOST/DATABASE."
+    expected = "Set ledger.url to sqlite:///PATH, postgresql://HOST/DATABASE or s3://BUCKET/KEY."
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
