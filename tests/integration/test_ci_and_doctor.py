@@ -1,6 +1,8 @@
-"""What `driftguard doctor` says of where alerts go."""
+"""What a CI job shows on its page, and what `driftguard doctor` says of where alerts go."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from tests.world.harness import World
 from tests.world.slack_double import SlackDouble
@@ -45,3 +47,30 @@ def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(world: 
         ran = world.run("doctor", "--slack")
         assert ran.code == 1
         assert "the environment variable TOKEN is not set" in " ".join(ran.stdout.split())
+
+
+def test_a_ci_job_shows_the_run_on_its_page_and_alerts_link_to_it(
+    world: World, estate_of: EstateOf, tmp_path: Path
+) -> None:
+    estate = estate_of("blue")
+    page = tmp_path / "summary.md"
+    page.write_text("from an earlier step\n")
+    job = {
+        "GITHUB_STEP_SUMMARY": str(page),
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "acme/infra",
+        "GITHUB_RUN_ID": "42",
+    }
+    estate.clouds["blue"].change("web", value="outside")
+    ran = world.run("reconcile", **job)
+    assert ran.code == 2
+    text = page.read_text()
+    assert text.startswith("from an earlier step\n### DriftGuard: 1 drifted\n")
+    assert "| toy_thing.web | value | drift | one | outside | one |" in text
+    assert "https://github.com/acme/infra/actions/runs/42" in ran.stdout
+
+    page.unlink()
+    page.mkdir()  # cannot be written
+    ran = world.run("scan", **job)
+    assert ran.code == 2
+    assert "could not be written" in ran.stderr
