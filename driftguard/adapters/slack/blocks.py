@@ -10,27 +10,28 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from driftguard.model import ChangeText, CommitText, EnvironmentText, Message, Severity
+from driftguard.model import ChangeText, CommitText, Message, Severity
 
 Block = dict[str, Any]
 _HEADER: Final = 150
 _SECTION: Final = 2900
 _LINE: Final = 600
+_BLOCK: Final = 2200
+_MOST_LINES: Final = 8
+_MOST_LINKS: Final = 2
+_SOON: Final = timedelta(minutes=1)
 _FALLBACK: Final = 600
 _MOST_BLOCKS: Final = 45
 _MOST_CHARACTERS: Final = 12_000  # of the blocks' JSON text
 # Kept free for what follows the list of changes: commits, what happens next, what the reader can do.
 _RESERVED_BLOCKS: Final = 5
 _RESERVED_CHARACTERS: Final = 5_000
-_AROUND: Final = 60  # what a section's JSON adds to its text
-_LOOKS: Final = {
-    Severity.INFO: ":large_blue_circle:",
-    Severity.WARNING: ":large_orange_circle:",
-    Severity.CRITICAL: ":red_circle:",
-}
+_AROUND: Final = 80  # what a section's JSON adds to its text
+_LOOKS: Final = {Severity.INFO: "🔵", Severity.WARNING: "🟠", Severity.CRITICAL: "🔴"}
+_RESOLVED: Final = "✅"
 _MENTION: Final = re.compile(r"<(?:@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>")
 
 
@@ -49,11 +50,11 @@ class _Page:
         text, left = "", len(wanted)
         for line in wanted:
             longer = f"{text}\n{line}" if text else line
-            if len(longer) > _SECTION or _written(longer) > room or blocks < 1:
+            if _length(longer) > _SECTION or _written(longer) > room or blocks < 1:
                 break
             text, left = longer, left - 1
         if text:
-            self.add({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+            self.add({"type": "section", "text": _markup(text)})
         return left == 0
 
     def add(self, block: Block) -> None:
@@ -63,18 +64,18 @@ class _Page:
 
 def render(message: Message) -> tuple[str, list[Block]]:
     """A message as the text of its notification and its blocks."""
-    look = ":white_check_mark:" if message.resolution else _LOOKS[message.severity]
+    look = _RESOLVED if message.resolution else _LOOKS[message.severity]
     page = _Page()
-    title = f"{look} {_cut(_clean(message.title), _HEADER - len(look) - 1)}"
-    page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": True}})
+    title = f"{look} {_cut(_clean(message.title), _HEADER - _length(look) - 1)}"
+    page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
     page.section(_opening(message))
-    _changes(page, message.environments, resolved=message.resolution is not None)
+    _changes(page, message)
     page.section(_commits(message.commits))
     page.section(_titled("What happens next", message.decision))
     page.section(_titled("What you can do", message.advice))
-    page.section(f"<{_url(url)}|{escape(text, 80)}>" for text, url in message.links if _url(url))
-    page.add({"type": "context", "elements": [{"type": "mrkdwn", "text": _foot(message)}]})
-    return f"{escape(message.title, _FALLBACK)} {mention_of(message.mention)}".strip(), page.blocks
+    page.add({"type": "context", "elements": [_markup(_foot(message))]})
+    mention = "" if message.resolution else mention_of(message.mention)
+    return f"{look} {escape(message.title, _FALLBACK)} {mention}".strip(), page.blocks
 
 
 def escape(text: str, room: int = _LINE) -> str:
@@ -93,50 +94,59 @@ def mention_of(text: str | None) -> str:
 def _opening(message: Message) -> Iterator[str]:
     yield mention_of(message.mention) if not message.resolution else ""
     if message.meant_for is not None:
-        yield f"_Delayed: this was to be said at {_moment(message.meant_for)}._"
+        yield f"_Delayed: meant for {_moment(message.meant_for)}._"
     if message.resolution:
         yield f"*{escape(message.resolution)}*"
 
 
-def _changes(page: _Page, environments: Sequence[EnvironmentText], *, resolved: bool) -> None:
-    left_out = 0
+def _changes(page: _Page, message: Message) -> None:
+    environments, left_out = message.environments, 0
+    if message.resolution and any(environment.changes for environment in environments):
+        page.section(["*What it was*"])
     for environment in environments:
         left_out += environment.omitted
-        if environment.changes or len(environments) == 1:
-            headline = "" if resolved and len(environments) == 1 else f": {escape(environment.headline)}"
-            page.section([f"*{escape(environment.name, 200)}*{headline}"], spare=True)
+        if environment.changes and len(environments) > 1:
+            page.section([f"*{escape(environment.name, 200)}*"], spare=True)
+        if environment.headline and not environment.changes and environment is environments[0]:
+            page.section([_block(environment.headline.splitlines()[:_MOST_LINES])], spare=True)
         for change in environment.changes:
             if not page.section(_change(change), spare=True):
                 left_out += 1
-    others = [e for e in environments if not e.changes] if len(environments) > 1 else []
-    if others:
-        _others(page, others, same=bool(environments[0].changes))
+    _others(page, message)
     if left_out:
         more = f"{left_out} more resource{'' if left_out == 1 else 's'}"
-        page.section([f"… and {more}, not all of it shown here; `driftguard explain` has everything."])
+        page.section([f"… and {more}; `driftguard explain` lists everything."])
 
 
-def _others(page: _Page, environments: Sequence[EnvironmentText], *, same: bool) -> None:
+def _others(page: _Page, message: Message) -> None:
     """Further environments of one cause: their names, by how they are now."""
     by_headline: dict[str, list[str]] = {}
-    for environment in environments:
-        by_headline.setdefault(environment.headline, []).append(environment.name)
-    lines = []
-    for headline, names in list(by_headline.items())[:10]:
+    for environment in message.environments[1:]:
+        same = environment.headline == message.resolution
+        by_headline.setdefault("the same" if same else environment.headline, []).append(environment.name)
+    for headline, names in sorted(by_headline.items(), key=lambda item: item[0] != "the same")[:10]:
         listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-        lines.append(f"*{escape(headline, 200)}*: {escape(listed, 1500)}")
-    page.section(["The same in:" if same else "In:", *lines])
+        said = escape(headline[:1].upper() + headline[1:], 200).removesuffix(".")
+        page.section([f"*{said} ({len(names)}):* {escape(listed, 1500)}"])
 
 
 def _change(change: ChangeText) -> Iterator[str]:
-    yield f"• {_code(change.address)}  _{escape(change.label, 200)}_"
-    yield from (f"      {escape(line)}" for line in change.lines[:8])
-    if len(change.lines) > 8:
-        yield f"      and {len(change.lines) - 8} more"
-    yield from (f"      :bust_in_silhouette: {escape(line)}" for line in change.by)
+    yield f"{_code(change.address)}  {escape(change.label, 200)}"
+    more = len(change.lines) - _MOST_LINES
+    yield _block([*change.lines[:_MOST_LINES], *([f"and {more} more"] if more > 0 else [])])
+    yield from (escape(line) for line in change.by)
+
+
+def _block(lines: Sequence[str]) -> str:
+    """Lines in which nothing is markup, neither `*` nor `:100:`."""
+    room = min(_LINE, _BLOCK // max(1, len(lines)))
+    inside = "\n".join(escape(line.replace("`", "'"), room) for line in lines)
+    return f"```{inside}```" if inside else ""
 
 
 def _commits(commits: Sequence[CommitText]) -> Iterator[str]:
+    if commits:
+        yield "*Commits*"
     for commit in commits:
         sha = commit.sha[:10]
         name = f"<{_url(commit.url)}|{sha}>" if commit.url and _url(commit.url) else _code(sha)
@@ -144,11 +154,22 @@ def _commits(commits: Sequence[CommitText]) -> Iterator[str]:
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
+    if len(lines) == 1:
+        return [f"*{title}:* {escape(lines[0])}"]
     return [f"*{title}*", *(f"• {escape(line)}" for line in lines)] if lines else []
 
 
 def _foot(message: Message) -> str:
-    return f"Since {_moment(message.since)}, seen {_moment(message.seen_at)}. DriftGuard"
+    parts = [f"Since {_moment(message.since)}"]
+    if message.seen_at - message.since >= _SOON:
+        parts.append(f"as of {_moment(message.seen_at)}")
+    parts += [f"<{_url(url)}|{escape(text, 80)}>" for text, url in message.links[:_MOST_LINKS] if _url(url)]
+    return " · ".join(parts)
+
+
+def _markup(text: str) -> Block:
+    """A text object in which only what is written as markup is markup: no URL or name becomes a link by itself."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _moment(moment: datetime) -> str:
@@ -162,8 +183,9 @@ def _code(text: str) -> str:
 
 
 def _url(url: str) -> str:
-    """A URL that cannot end the markup around it; empty for anything else."""
-    return url if re.fullmatch(r"https?://[!-~]{1,1000}", url) and not set(url) & set("<>|") else ""
+    """A URL, escaped, that cannot end the markup around it; empty for anything else."""
+    fits = re.fullmatch(r"https?://[!-~]{1,300}", url) and not set(url) & set("<>|")
+    return url.replace("&", "&amp;") if fits else ""
 
 
 def _written(value: object) -> int:
@@ -175,5 +197,15 @@ def _clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def _length(text: str) -> int:
+    """In the units that Slack's own software counts in: most emoji are two."""
+    return len(text.encode("utf-16-le")) // 2
+
+
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+    if _length(text) <= room:
+        return text
+    text = text[: room - 1]
+    while _length(text) > room - 1:
+        text = text[:-1]
+    return text + "…"

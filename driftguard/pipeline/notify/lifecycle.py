@@ -38,9 +38,10 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look at one environment."""
+    """One look at one environment: its report as alerts keep it, and the whole of it."""
 
     environment: Mapping[str, Any]
+    whole: Mapping[str, Any]
     commit: str
     run_id: str
     now: datetime
@@ -65,7 +66,7 @@ def follow(
     """
     if (environment["error"] or {}).get("kind") == "interrupted":
         return Followed()  # nothing was seen
-    look = _Look({**excerpt(environment), "commit": commit}, commit, run_id, now, rules)
+    look = _Look({**excerpt(environment), "commit": commit}, environment, commit, run_id, now, rules)
     kept: list[Alert] = []
     notices: list[Notice] = []
     present, absent = _KINDS[environment["verdict"]]
@@ -115,7 +116,8 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
         returned = before is not None and before.fingerprint == fingerprint and before.opened_at is not None
         fresh = _first(before if returned else None, kind, fingerprint, severity, look)
         if not _to_be_said(fresh, look):
-            yield fresh, None, ""
+            # Under an id of its own: a message that shows the one that ended goes on showing that.
+            yield _first(None, kind, fingerprint, severity, look), None, ""
         elif returned:
             yield _opened(fresh, look), AlertEvent.REOPENED, "It is back."
         else:
@@ -176,7 +178,8 @@ def _opened(alert: Alert, look: _Look) -> Alert:
 
 def _gone(before: Alert, look: _Look) -> Iterator[_Step]:
     """The end of an alert whose cause is gone."""
-    resolution = how_it_ended(before, look.environment)
+    gone_places = {place[:2] for place in drifted_places(before.report)}
+    resolution = how_it_ended(before, look.whole, gone_places, look.commit)
     report = before.report if before.state is AlertState.OPEN else look.environment
     after = replace(
         before,
@@ -294,11 +297,13 @@ def _shown(report: Mapping[str, Any]) -> Any:
 
 
 def excerpt(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """A report without what has no meaning, shortened to what an alert can show."""
+    """A report without what has no meaning, shortened to what an alert can show: first what was changed outside."""
     told = [r for r in environment["resources"] if not set(r["labels"]) <= _QUIET]
+    told.sort(key=lambda r: _DRIFT.isdisjoint(r["labels"]))
     resources = []
     for resource in told[:_MOST_RESOURCES]:
         attributes = [a for a in resource["attributes"] if a["label"] not in _QUIET]
+        attributes.sort(key=lambda a: a["label"] not in _DRIFT)
         resources.append(
             {
                 **resource,

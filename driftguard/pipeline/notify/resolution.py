@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from driftguard.model import Alert, AlertKind
 
 
-def how_it_ended(alert: Alert, environment: Mapping[str, Any]) -> str:
+def how_it_ended(
+    alert: Alert, environment: Mapping[str, Any], places: AbstractSet[tuple[str, str]], commit: str
+) -> str:
     """What resolved an alert, in one sentence.
 
     Args:
-        environment: the report in which its cause is gone.
+        environment: the whole report in which its cause is gone.
+        places: what the alert was about: addresses and attribute paths.
+        commit: the commit that was looked at.
     """
-    decision, commit = environment["decision"], environment["commit"][:10]
+    decision, commit = environment["decision"], commit[:10]
     applied = decision["action"] == "apply" and any(reason.startswith("applied") for reason in decision["reasons"])
     match alert.kind:
         case AlertKind.UNKNOWN:
@@ -28,18 +33,23 @@ def how_it_ended(alert: Alert, environment: Mapping[str, Any]) -> str:
         case AlertKind.DRIFT:
             if applied:
                 return f"Put back by DriftGuard's apply at {commit}."
-            return _drift_ended(alert, environment, commit)
+            return _drift_ended(alert, environment, places, commit)
 
 
-def _drift_ended(alert: Alert, environment: Mapping[str, Any], commit: str) -> str:
-    rules = {
-        attribute["ignored_by"]
+def _drift_ended(
+    alert: Alert, environment: Mapping[str, Any], places: AbstractSet[tuple[str, str]], commit: str
+) -> str:
+    there = [
+        attribute
         for resource in environment["resources"]
         for attribute in resource["attributes"]
-        if attribute["ignored_by"]
-    }
+        if (resource["address"], attribute["path"]) in places
+    ]
+    rules = {attribute["ignored_by"] for attribute in there if attribute["ignored_by"]}
     if rules:
         return f"An ignore rule covers it now: {', '.join(sorted(rules))}."
-    if environment["closure_hash"] != alert.report["closure_hash"]:
+    if any(attribute["label"] == "adopted" for attribute in there):
         return f"Adopted: git at {commit} says what reality is."
+    if environment["closure_hash"] != alert.report["closure_hash"]:
+        return f"Git at {commit} and reality agree again: it was adopted, or put back while git went on."
     return "Put back by hand: reality is what git says again."

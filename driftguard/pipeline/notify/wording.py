@@ -5,6 +5,7 @@ Takes alerts as the ledger keeps them, which are redacted; gives a `Message` of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,18 +15,33 @@ from driftguard.model import (
     Alert,
     AlertKind,
     AlertState,
-    ChangeText,
     CommitText,
     EnvironmentText,
     Message,
     Severity,
 )
-from driftguard.model.reasons import sentence
-from driftguard.model.words import PLAIN_WORDS
+from driftguard.model.reasons import REASONS
+from driftguard.pipeline.notify.changes import OUTSIDE, change_text, deleted_outside
 from driftguard.report import shorten
 
 _LATE: Final = timedelta(minutes=10)
 _MOST_COMMITS: Final = 10
+# The longest address in a title, whose end counts.
+_TITLE_ADDRESS: Final = 64
+_ERRORS: Final = {
+    "init": "terraform init failed",
+    "plan": "the plan failed",
+    "timeout": "the plan took too long",
+    "locked": "the state is locked",
+    "denied": "a permission is missing",
+    "throttled": "the cloud answers too slowly",
+    "partial": "the plan is not complete",
+    "state_moved": "the state changes all the time",
+    "config": "its configuration is wrong",
+    "internal": "DriftGuard itself failed",
+}
+# Reasons that only say why something was allowed.
+_SILENT: Final = frozenset({"merged", "signed"})
 # Resources that a message lists; what is more is counted, and listed in a file in the thread.
 MOST_SHOWN: Final = 8
 
@@ -97,34 +113,74 @@ def rfc3339(moment: datetime) -> str:
 
 def _title(alerts: Sequence[Alert], standing: Sequence[Alert]) -> str:
     first = (standing or alerts)[0]
-    if len(alerts) == 1:
-        return f"{first.environment} {_did(first, one=True)}" if standing else f"{first.environment}: {_ended(first)}"
-    if not standing:
-        return f"{len(alerts)} environments: {_ended(first)}"
-    count = f"{len(standing)} environments" if len(standing) == len(alerts) else f"{len(standing)} of {len(alerts)}"
-    return f"{count} {_did(first, one=len(standing) == 1 and len(alerts) == 1)}, all for the same cause"
+    who = first.environment
+    if len(alerts) > 1:
+        who = f"{len(alerts)} environments"
+        if 0 < len(standing) < len(alerts):
+            who = f"{len(standing)} of {who}"
+    return f"{who} {_did(first, many=len(alerts) > 1)}" if standing else f"{who}: {_ended(first)}"
 
 
-def _did(alert: Alert, *, one: bool) -> str:
+def _did(alert: Alert, *, many: bool) -> str:
     report = alert.report
     match alert.kind:
         case AlertKind.UNKNOWN:
             if "environment_removed" in report["decision"]["reasons"]:
-                return (
-                    f"{'was' if one else 'were'} removed from git, and what {'it' if one else 'they'} made still runs"
-                )
-            return f"cannot be judged: {(report['error'] or {}).get('kind', 'unknown')}"
+                return "were removed from git; what they made still runs" if many else _REMOVED
+            kind = (report["error"] or {}).get("kind", "")
+            return f"cannot be judged: {_ERRORS.get(kind, 'the plan failed')}"
         case AlertKind.PENDING:
-            count = len(report["commits"])
-            what = "a merged commit" if count == 1 else f"{count} merged commits" if count else "changes"
-            return f"{'waits' if one else 'wait'} for {what} to be applied"
+            what = _waiting(report["commits"])
+            if report["decision"]["action"] == "hold":
+                one = what.startswith("“")
+                return f"{'need' if many else 'needs'} a decision: {what} {'is' if one else 'are'} held"
+            return f"{'wait' if many else 'waits'} for {what} to be applied"
         case AlertKind.DRIFT:
-            if any("conflict" in resource["labels"] for resource in report["resources"]):
-                return f"{'was' if one else 'were'} changed outside and by a commit, to different values"
-            count = sum(bool({"drift", "absorbed", "residue"} & set(r["labels"])) for r in report["resources"])
-            count += report.get("resources_omitted", 0)
-            resources = f"{count} resource{'' if count == 1 else 's'}"
-            return f"{'has' if one else 'have'} drifted: {resources} changed outside"
+            return _drift(report, many=many)
+
+
+_REMOVED: Final = "was removed from git; what it made still runs"
+
+
+def _drift(report: Mapping[str, Any], *, many: bool) -> str:
+    has = "have" if many else "has"
+    conflicts = [r for r in report["resources"] if "conflict" in r["labels"]]
+    changed = [r for r in report["resources"] if OUTSIDE & set(r["labels"])]
+    omitted = report.get("resources_omitted", 0)
+    if conflicts:
+        return f"{has} a conflict: {_named(conflicts)} changed outside and by a commit"
+    left = all(set(r["labels"]) & OUTSIDE == {"residue"} for r in changed)
+    deleted = sum(map(deleted_outside, changed))
+    if changed and left and not omitted:
+        how = "left behind by a failed apply"
+    elif deleted and deleted == len(changed) + omitted:
+        how = "deleted outside"
+    else:
+        how = "changed outside" + (f", {deleted} of them deleted" if deleted else "")
+    also = ""
+    if report["verdict"] == "diverged" and report["commits"]:
+        count = len(report["commits"])
+        also = f"; {_count(count, 'commit')} wait{'s' if count == 1 else ''} too"
+    return f"{has} drifted{' the same way' if many else ''}: {_named(changed, omitted)} {how}{also}"
+
+
+def _named(resources: Sequence[Mapping[str, Any]], omitted: int = 0) -> str:
+    """A resource by its address, or how many there are."""
+    if len(resources) != 1 or omitted:
+        return _count(len(resources) + omitted, "resource")
+    address = str(resources[0]["address"])
+    return address if len(address) <= _TITLE_ADDRESS else f"…{address[1 - _TITLE_ADDRESS :]}"
+
+
+def _waiting(commits: Sequence[Mapping[str, Any]]) -> str:
+    """What waits: the only commit by its subject, or how many there are."""
+    if len(commits) == 1:
+        return f"“{shorten(commits[0]['subject']) or commits[0]['sha'][:10]}”"
+    return _count(len(commits), "merged commit") if commits else "changes"
+
+
+def _count(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _ended(alert: Alert) -> str:
@@ -147,16 +203,19 @@ def _resolution(alerts: Sequence[Alert]) -> str:
 
 def _environments(alerts: Sequence[Alert], first: Alert) -> Iterator[EnvironmentText]:
     for alert in sorted(alerts, key=lambda a: (a is not first, a.environment)):
-        headline = alert.resolution if alert.state is AlertState.RESOLVED else alert.report["verdict"].replace("_", " ")
+        over = alert.state is AlertState.RESOLVED
         if alert is not first:
-            yield EnvironmentText(alert.environment, headline or "")
+            yield EnvironmentText(alert.environment, (alert.resolution or "") if over else "the same")
             continue
-        if alert.kind is AlertKind.UNKNOWN and alert.report["error"] and alert.state is not AlertState.RESOLVED:
-            headline = alert.report["error"]["message"]
+        headline = ""
+        if len(alerts) > 1:
+            headline = (alert.resolution or "") if over else alert.report["verdict"].replace("_", " ")
+        if alert.kind is AlertKind.UNKNOWN and alert.report["error"] and not over:
+            headline = str(alert.report["error"]["message"])
         told = _told(alert)
-        changes = tuple(_change(r, alert.traces.get(r["address"], {})) for r in told[:MOST_SHOWN])
+        changes = tuple(change_text(r, alert.traces.get(r["address"], {})) for r in told[:MOST_SHOWN])
         omitted = len(told) - len(changes) + alert.report.get("resources_omitted", 0)
-        yield EnvironmentText(alert.environment, headline or "", changes, omitted)
+        yield EnvironmentText(alert.environment, headline, changes, omitted)
 
 
 def folds(report: Mapping[str, Any]) -> bool:
@@ -167,48 +226,13 @@ def folds(report: Mapping[str, Any]) -> bool:
 def _told(alert: Alert) -> list[Mapping[str, Any]]:
     """The alert's resources, those changed outside first."""
     weight = {"conflict": 0, "drift": 1, "absorbed": 1, "residue": 2}
-    return sorted(
-        alert.report["resources"], key=lambda r: (min((weight.get(x, 9) for x in r["labels"]), default=9), r["address"])
-    )
 
+    def order(resource: Mapping[str, Any]) -> tuple[int, list[tuple[str, int]]]:
+        # `web[2]` before `web[10]`.
+        parts = [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d{0,9})", resource["address"])]
+        return min((weight.get(label, 9) for label in resource["labels"]), default=9), parts
 
-def _change(resource: Mapping[str, Any], trace: Mapping[str, Any]) -> ChangeText:
-    labels = "; ".join(PLAIN_WORDS[label] for label in resource["labels"])
-    lines = [_attribute(attribute) for attribute in resource["attributes"]]
-    if resource.get("attributes_omitted"):
-        lines.append(f"and {resource['attributes_omitted']} more attributes")
-    return ChangeText(resource["address"], labels, tuple(lines), tuple(_by(trace)))
-
-
-def _attribute(attribute: Mapping[str, Any]) -> str:
-    if attribute["label"] in ("residue", "refactor"):
-        return str(attribute["rule"])
-    sure = "" if attribute["certain"] else " (not certain)"
-    wanted = "something known after apply" if attribute["unknown"] else shorten(attribute["desired"])
-    if not attribute["path"]:
-        if attribute["reality"] == "absent" and attribute["state"] == "absent":
-            return f"is to be made{sure}"
-        return f"deleted outside{sure}" if attribute["reality"] == "absent" else f"git wants it {wanted}{sure}"
-    values = shorten(attribute["reality"])
-    if attribute["state"] != attribute["reality"] or attribute["sensitive"]:
-        values = f"{shorten(attribute['state'])} → {values}"
-    return f"{attribute['path']}: {values}, git wants {wanted}{sure}"
-
-
-def _by(trace: Mapping[str, Any]) -> Iterator[str]:
-    changed, written = trace.get("changed_by"), trace.get("written_by")
-    if changed:
-        how = f"{changed['event']}, {changed['via']}" + (
-            f", from {changed['source_ip']}" if changed["source_ip"] else ""
-        )
-        yield f"{changed['principal']} at {changed['at']} ({how}; match: {changed['confidence']})"
-    elif trace.get("note"):
-        yield str(trace["note"])
-    if written:
-        yield (
-            f"git: {written['author']} in {written['commit'][:10]} “{written['subject']}”, {written['date'][:10]} "
-            f"({written['path']}:{written['line']})"
-        )
+    return sorted(alert.report["resources"], key=order)
 
 
 def _details(standing: Sequence[Alert]) -> str | None:
@@ -217,7 +241,7 @@ def _details(standing: Sequence[Alert]) -> str | None:
     for alert in standing:
         lines.append(f"{alert.environment}: {alert.report['verdict'].replace('_', ' ')}")
         for resource in _told(alert):
-            change = _change(resource, alert.traces.get(resource["address"], {}))
+            change = change_text(resource, alert.traces.get(resource["address"], {}))
             lines.append(f"  {change.address} ({change.label})")
             lines += [f"    {line}" for line in (*change.lines, *change.by)]
         if alert.report.get("resources_omitted"):
@@ -229,30 +253,57 @@ def _details(standing: Sequence[Alert]) -> str | None:
 
 
 def _decision(alert: Alert) -> Iterator[str]:
-    decision = alert.report["decision"]
-    words = {
-        "none": "DriftGuard does nothing",
-        "alert": "DriftGuard tells, and changes nothing",
-        "propose": "DriftGuard proposes a pull request",
-        "apply": "DriftGuard applied it",
-        "hold": "DriftGuard holds it for a person",
-    }
-    yield f"{words[decision['action']]}."
-    if alert.kind is not AlertKind.UNKNOWN or "environment_removed" in decision["reasons"]:
-        yield from (sentence(reason) for reason in decision["reasons"])
+    action, reasons = alert.report["decision"]["action"], alert.report["decision"]["reasons"]
+    told_only = [reason.partition(": ")[2] for reason in reasons if reason.startswith("policy_alert: ")]
+    rest = [reason for reason in reasons if reason.partition(":")[0] not in ("policy_alert", *_SILENT)]
+    if alert.kind is AlertKind.UNKNOWN and alert.report["error"]:
+        yield "Nothing is changed there until it can be planned again."
+        return
+    if action == "apply" and "apply_failed" in {reason.partition(":")[0] for reason in reasons}:
+        yield "DriftGuard tried to apply it."
+    elif told_only and not rest:
+        policies = " and ".join(f"`policy.{group}: alert`" for group in told_only)
+        yield f"DriftGuard changes nothing by itself, because of {policies}."
+    else:
+        yield _ACTIONS[action]
+    yield from map(_reason, rest)
+
+
+_ACTIONS: Final = {
+    "none": "DriftGuard does nothing.",
+    "alert": "DriftGuard changes nothing by itself.",
+    "propose": "DriftGuard proposes a pull request.",
+    "apply": "DriftGuard applied it.",
+    "hold": "DriftGuard waits for a person.",
+}
+
+
+def _reason(reason: str) -> str:
+    """What a reason means, with its detail behind the first sentence."""
+    name, _, detail = reason.partition(": ")
+    first, dot, rest = REASONS[name].partition(". ")
+    return f"{first.removesuffix('.')} ({detail}).{' ' + rest if dot else ''}" if detail else REASONS[name]
 
 
 def _advice(alert: Alert, count: int) -> Iterator[str]:
+    path = alert.report["path"] if count == 1 else "each environment"
     match alert.kind:
         case AlertKind.DRIFT:
-            yield "To put reality back: undo the change where it was made. The next pass sees it."
-            yield f"To keep it: write it into {alert.report['path']} and merge that."
+            drifted = [r for r in alert.report["resources"] if OUTSIDE & set(r["labels"])]
+            if drifted and all(map(deleted_outside, drifted)):
+                yield f"Have it again: apply {path}."
+                yield f"Do without it: remove it from {path} and merge that."
+            else:
+                # An apply does what commits want, too.
+                apply = f", or apply {path}" if alert.report["verdict"] == "drifted" else ""
+                yield f"Put it back: undo the change where it was made{apply}."
+                yield f"Keep it: write it into {path} and merge that."
         case AlertKind.PENDING:
-            yield "To go on: settle what the reasons above name, or take the commits back with `git revert`."
-        case AlertKind.UNKNOWN:
+            yield f"Go on: settle what is said above, or apply {path} by hand."
+            yield "Go back: `git revert` the commits."
+        case AlertKind.UNKNOWN if alert.report["error"]:
             yield "Mend what the error names; the next pass looks again."
-    names = "ENV" if count > 1 else alert.environment
-    yield f"More: `driftguard explain {names}`"
+    yield f"More: `driftguard explain {'ENV' if count > 1 else alert.environment}`"
 
 
 def _commits(alert: Alert, repository: str) -> Iterator[CommitText]:

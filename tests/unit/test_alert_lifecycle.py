@@ -1,0 +1,419 @@
+"""The life of alerts, over any sequence of passes: told once, ended once, and never lost on the way to a message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from driftguard.config import AlertSettings, Slack
+from driftguard.model import (
+    Action,
+    AlertEvent,
+    AlertKind,
+    AlertState,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    ErrorKind,
+    Label,
+    Notice,
+    Verdict,
+)
+from driftguard.pipeline.notify import Places, forgotten, plan
+from tests.world.sample_alerts import (
+    HEAD,
+    NOON,
+    RESIZE,
+    Passes,
+    change,
+    drifted,
+    in_sync,
+    outside,
+    report,
+    resource,
+    unknown,
+)
+
+NAMES = ("blue", "green", "red")
+SLACK = Slack.model_validate({"token_env": "SLACK_BOT_TOKEN", "routes": [{"channel": "#drift"}]})
+UNGROUPED = AlertSettings(group=10**6)
+REMINDING = AlertSettings.model_validate({"reminders": [{"after": "1h"}, {"after": "6h"}]})
+QUARTER = timedelta(minutes=15)
+
+
+def changed(name: str, value: str = "outside") -> dict[str, Any]:
+    """An environment that drifted to a value, which is what its drift is told apart by."""
+    return drifted(name, resource("toy_thing.web", outside("value", "one", value)), fingerprint=f"drift-{value}")
+
+
+def waiting(name: str, *subjects: str, held: bool = True) -> dict[str, Any]:
+    """An environment for which commits wait; for a person's decision when `held`."""
+    commits = [replace(RESIZE, sha=f"{subject:0>40}", subject=subject) for subject in subjects]
+    web = resource("toy_thing.web", change("value", Label.PENDING, "one", "one", "two"))
+    action, reason = (Action.HOLD, "not_signed: 1") if held else (Action.ALERT, "policy_alert: pending")
+    return report(name, Verdict.PENDING, web, action=action, reasons=[reason], commits=commits)
+
+
+def both(name: str, value: str) -> dict[str, Any]:
+    """An environment that drifted and for which a commit waits."""
+    web = resource("toy_thing.web", outside("value", "one", value))
+    return report(name, Verdict.DIVERGED, web, reasons=["policy_alert: drift"], commits=[RESIZE], fingerprint=value)
+
+
+def seen(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """What one pass may say of an environment."""
+    values = st.sampled_from(["x", "y"])
+    kinds = st.sampled_from([ErrorKind.PLAN, ErrorKind.DENIED, ErrorKind.INTERRUPTED])
+    return st.one_of(
+        st.just(in_sync(name)),
+        values.map(lambda value: changed(name, value)),
+        values.map(lambda value: both(name, f"drift-{value}")),
+        values.map(lambda value: waiting(name, value)),
+        values.map(lambda value: waiting(name, value, held=False)),
+        kinds.map(lambda kind: unknown(name, kind, "it went wrong")),
+    )
+
+
+# Every pass sees some of the environments.
+HISTORIES = st.lists(
+    st.fixed_dictionaries({}, optional={name: seen(name) for name in NAMES}).map(lambda of: tuple(of.values())),
+    min_size=1,
+    max_size=12,
+)
+ANY_HISTORY = given(history=HISTORIES)
+
+
+class Model:
+    """How many chains of one kind an environment has had, said another way than the code says it.
+
+    A chain begins when its cause is told, and goes on when the same cause is back after its end.
+    """
+
+    def __init__(self) -> None:
+        self.chains, self.told, self._last, self._row = 0, False, "", 0
+
+    def present(self, fingerprint: str, *, at_once: bool, after: int) -> None:
+        self._row += 1
+        if not self.told and (at_once or self._row >= after):
+            back = self._last == fingerprint and self._row == 1
+            self.chains += not back
+            self.told = True
+        self._last = fingerprint if self.told else self._last
+
+    def absent(self) -> None:
+        if not self.told and self._row:
+            self._last = ""  # something else was there since, though nobody was told
+        self.told, self._row = False, 0
+
+
+def chains(history: Sequence[Sequence[Mapping[str, Any]]], rules: AlertSettings) -> int:
+    """How many messages a history needs."""
+    models = {(name, kind): Model() for name in NAMES for kind in AlertKind}
+    for environment in (environment for look in history for environment in look):
+        verdict = environment["verdict"]
+        drift, pending, broken = (models[environment["name"], kind] for kind in AlertKind)
+        if verdict == "unknown":
+            if environment["error"]["kind"] != "interrupted":
+                broken.present(environment["error"]["kind"], at_once=False, after=rules.unknown_after)
+            continue
+        broken.absent()
+        if verdict in ("drifted", "diverged"):
+            drift.present(environment["drift_fingerprint"], at_once=True, after=1)
+        else:
+            drift.absent()
+        if verdict == "pending":
+            sha = "".join(commit["sha"] for commit in environment["commits"])
+            pending.present(sha, at_once=environment["decision"]["action"] == "hold", after=10**6)
+        elif verdict != "diverged":
+            pending.absent()
+    return sum(model.chains for model in models.values())
+
+
+def passes(history: Sequence[Sequence[Mapping[str, Any]]], rules: AlertSettings = UNGROUPED) -> Passes:
+    """A history, looked at."""
+    seen_so_far = Passes(rules)
+    for environments in history:
+        seen_so_far.look(*environments, after=QUARTER)
+    return seen_so_far
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+@ANY_HISTORY
+def test_an_alert_of_each_kind_stands_at_most_once(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    over_time = Passes(UNGROUPED)
+    for environments in history:
+        over_time.look(*environments)
+        standing = Counter(
+            (alert.environment, alert.kind)
+            for alert in over_time.alerts.values()
+            if alert.state is not AlertState.RESOLVED
+        )
+        assert set(standing.values()) <= {1}
+
+
+@ANY_HISTORY
+def test_the_same_again_is_not_told(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    over_time = Passes(UNGROUPED)
+    for environments in history:
+        over_time.look(*environments)
+        before = dict(over_time.alerts)
+        told = [notice for notice in over_time.look(*environments) if notice.event is not AlertEvent.REFRESHED]
+        # Only what was watched until now may be told, when it is seen a second time.
+        assert all(before[notice.alert.id].state is AlertState.WATCHED for notice in told)
+        assert not [n for n in over_time.look(*environments) if n.event is not AlertEvent.REFRESHED]
+
+
+@ANY_HISTORY
+def test_every_alert_that_was_told_ends_once_before_it_begins_again(
+    history: Sequence[Sequence[Mapping[str, Any]]],
+) -> None:
+    beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
+    is_open: set[tuple[str, AlertKind]] = set()
+    for notice in passes([*history, [in_sync(name) for name in NAMES]]).notices:
+        what = (notice.alert.environment, notice.alert.kind)
+        if notice.event in beginnings:
+            assert what not in is_open
+            is_open.add(what)
+        else:
+            assert what in is_open
+        if notice.event is AlertEvent.RESOLVED:
+            is_open.remove(what)
+            assert notice.alert.resolution == notice.line != ""
+    assert not is_open
+
+
+@ANY_HISTORY
+def test_what_cannot_be_judged_ends_nothing(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    over_time = passes(history)
+    before = {alert.id for alert in over_time.standing()}
+    for _ in range(3):
+        over_time.look(*(unknown(name, ErrorKind.PLAN, "no") for name in NAMES))
+    assert before <= {alert.id for alert in over_time.standing()}
+
+
+@ANY_HISTORY
+def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    over_time = passes(history)
+    before = dict(over_time.alerts)
+    assert over_time.look(*(unknown(name, ErrorKind.INTERRUPTED, "stopped") for name in NAMES)) == []
+    assert over_time.alerts == before
+
+
+@ANY_HISTORY
+def test_the_same_passes_tell_the_same_under_the_same_ids(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    once, again = passes(history), passes(history)
+    assert once.notices == again.notices
+    assert once.alerts == again.alerts
+    assert len({notice.id for notice in once.notices}) == len(once.notices)
+
+
+@given(hours=st.lists(st.sampled_from([0.25, 1, 3, 7]), min_size=1, max_size=12))
+def test_each_reminder_is_sent_once_in_an_episode(hours: Sequence[float]) -> None:
+    over_time = Passes(REMINDING)
+    over_time.look(changed("blue"))
+    reached = 0
+    for hour in hours:
+        told = over_time.look(changed("blue"), after=timedelta(hours=hour))
+        age = over_time.now - NOON
+        due = (age >= timedelta(hours=1)) + (age >= timedelta(hours=6))
+        assert [notice.event for notice in told] == [AlertEvent.REMINDED] * (due > reached)
+        reached = due
+    over_time.look(in_sync("blue"))
+    assert [notice.event for notice in over_time.look(changed("blue"))] == [AlertEvent.REOPENED]
+    assert [notice.event for notice in over_time.look(changed("blue"), after=timedelta(hours=2))] == [
+        AlertEvent.REMINDED
+    ]
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def planned(
+    notices: Sequence[Notice], rules: AlertSettings, cuts: Sequence[tuple[int, bool]]
+) -> tuple[dict[str, Delivery], int]:
+    """All deliveries by id, and how many were messages, when notices are planned in batches.
+
+    Args:
+        cuts: how many notices each batch takes, and whether what was planned before is there by then.
+    """
+    kept: dict[str, Delivery] = {}
+    rest = list(notices)
+    for size, arrived in [*cuts, (len(rest), True)]:
+        batch, rest = rest[:size], rest[size:]
+        if arrived:
+            kept = {
+                id_: replace(delivery, state=DeliveryState.SENT, reference=f"C1/{id_}")
+                for id_, delivery in kept.items()
+            }
+        about = {notice.alert.id for notice in batch}
+        shown = [d for d in kept.values() if d.kind is DeliveryKind.MESSAGE and about & set(d.alerts)]
+        kept |= {delivery.id: delivery for delivery in plan(batch, shown, Places(rules, SLACK))}
+    return kept, sum(delivery.kind is DeliveryKind.MESSAGE for delivery in kept.values())
+
+
+CUTS = st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=15)
+
+
+@given(history=HISTORIES, cuts=CUTS)
+@example(history=[[unknown("blue", ErrorKind.PLAN, "no")]] * 2 + [[in_sync("blue")]], cuts=[])
+@example(
+    history=[[unknown("blue", ErrorKind.PLAN, "no")]] * 2
+    + [[in_sync("blue")]]
+    + [[unknown("blue", ErrorKind.PLAN, "no")]] * 2,
+    cuts=[(1, True), (1, True)],
+)
+def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
+    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+) -> None:
+    notices = passes(history).notices
+    deliveries, messages = planned(notices, UNGROUPED, cuts)
+    assert messages == chains(history, UNGROUPED)
+    showing = Counter(
+        alert for delivery in deliveries.values() if delivery.kind is DeliveryKind.MESSAGE for alert in delivery.alerts
+    )
+    assert showing == dict.fromkeys({notice.alert.id for notice in notices}, 1)
+
+
+def test_an_alert_that_no_message_shows_yet_gets_one_when_it_changes() -> None:
+    over_time = Passes()
+    over_time.look(changed("blue", "x"))  # told elsewhere, before Slack was configured
+    (message,) = plan(over_time.look(changed("blue", "y")), [], Places(UNGROUPED, SLACK))
+    assert (message.kind, message.channel) == (DeliveryKind.MESSAGE, "#drift")
+    assert plan(over_time.look(in_sync("blue")), [], Places(UNGROUPED, SLACK)) == ()
+
+
+@given(history=HISTORIES, cuts=CUTS)
+def test_every_alert_is_shown_by_one_message_also_where_environments_share_it(
+    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+) -> None:
+    rules = AlertSettings(group=2)
+    notices = passes(history, rules).notices
+    deliveries, _ = planned(notices, rules, cuts)
+    showing = Counter(
+        alert for delivery in deliveries.values() if delivery.kind is DeliveryKind.MESSAGE for alert in delivery.alerts
+    )
+    assert showing == dict.fromkeys({notice.alert.id for notice in notices}, 1)
+
+
+@given(history=HISTORIES, cuts=CUTS)
+def test_every_reply_belongs_to_a_message_and_says_something(
+    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+) -> None:
+    deliveries, _ = planned(passes(history).notices, AlertSettings(group=2), cuts)
+    for delivery in deliveries.values():
+        if delivery.kind is DeliveryKind.REPLY:
+            assert delivery.body["line"]
+            assert deliveries[delivery.parent or ""].kind is DeliveryKind.MESSAGE
+
+
+@ANY_HISTORY
+def test_a_notice_that_is_planned_at_once_gives_a_message_or_a_line(
+    history: Sequence[Sequence[Mapping[str, Any]]],
+) -> None:
+    notices = passes(history).notices
+    deliveries, messages = planned(notices, UNGROUPED, [(1, True)] * len(notices))
+    silent = (AlertEvent.OPENED, AlertEvent.REFRESHED)
+    lines = sum(notice.event not in silent for notice in notices)
+    assert len(deliveries) - messages == lines
+
+
+# --- single steps --------------------------------------------------------------------------------
+
+
+def told_lines(over_time: Passes) -> list[tuple[AlertEvent, str]]:
+    return [(notice.event, notice.line) for notice in over_time.notices]
+
+
+def test_a_changed_set_of_drifts_is_told_in_one_line() -> None:
+    two = resource("toy_thing.web", outside("value", "one", "x"), outside("tags.team", "core", "eve"))
+    over_time = Passes()
+    over_time.look(changed("blue", "x"))
+    over_time.look(drifted("blue", two, fingerprint="two"))
+    over_time.look(drifted("blue", resource("toy_thing.web", outside("tags.team", "core", "bob")), fingerprint="three"))
+    assert told_lines(over_time)[1:] == [
+        (AlertEvent.CHANGED, "New: toy_thing.web tags.team."),
+        (AlertEvent.CHANGED, "Gone: toy_thing.web value; Changed again: toy_thing.web tags.team."),
+    ]
+
+
+def test_a_pending_change_is_told_once_it_is_old() -> None:
+    over_time = Passes()
+    assert over_time.look(waiting("blue", "a", held=False)) == []
+    assert over_time.look(waiting("blue", "a", held=False), after=timedelta(hours=23)) == []
+    (notice,) = over_time.look(waiting("blue", "a", held=False), after=timedelta(hours=2))
+    assert (notice.event, notice.alert.first_seen_at) == (AlertEvent.OPENED, NOON)
+
+
+def test_what_returns_after_it_was_told_to_be_over_is_told_again_although_it_is_watched_first() -> None:
+    over_time = Passes()
+    broken = unknown("blue", ErrorKind.PLAN, "no")
+    for environment in (broken, broken, in_sync("blue"), broken, broken):
+        over_time.look(environment)
+    assert [event for event, _ in told_lines(over_time)] == [
+        AlertEvent.OPENED,
+        AlertEvent.RESOLVED,
+        AlertEvent.OPENED,
+    ]
+    assert len({notice.alert.id for notice in over_time.notices}) == 2
+
+
+def resolution(after: Mapping[str, Any]) -> str | None:
+    """How drift of `toy_thing.web` ended, given the report in which it is gone."""
+    over_time = Passes()
+    over_time.look(changed("blue"))
+    (notice,) = over_time.look(after)
+    assert notice.event is AlertEvent.RESOLVED
+    return notice.alert.resolution
+
+
+def test_an_end_says_what_ended_it() -> None:
+    adopted = resource("toy_thing.web", change("value", Label.ADOPTED, "one", "outside", "outside"))
+    ruled = replace(change("value", Label.NOISE, "one", "outside", "one"), ignored_by="toy_thing.*: value")
+    other_rule = replace(change("size", Label.NOISE, 1, 2, 1), ignored_by="toy_thing.*: size")
+    commit = HEAD[:10]
+    assert resolution(in_sync("blue")) == "Put back by hand: reality is what git says again."
+    assert resolution(report("blue", Verdict.IN_SYNC, adopted, action=Action.NONE, closure_hash="c2")) == (
+        f"Adopted: git at {commit} says what reality is."
+    )
+    assert resolution(in_sync("blue", closure_hash="c2")) == (
+        f"Git at {commit} and reality agree again: it was adopted, or put back while git went on."
+    )
+    assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", ruled), action=Action.NONE)) == (
+        "An ignore rule covers it now: toy_thing.*: value."
+    )
+    assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", other_rule), action=Action.NONE)) == (
+        "Put back by hand: reality is what git says again."
+    )
+    applied = report("blue", Verdict.IN_SYNC, action=Action.APPLY, reasons=["policy_revert: drift", "applied: 1"])
+    assert resolution(applied) == f"Put back by DriftGuard's apply at {commit}."
+
+
+def test_what_was_changed_outside_is_kept_however_much_else_there_is() -> None:
+    pending = [change(f"a{n}", Label.PENDING, 1, 1, 2) for n in range(50)]
+    others = [resource(f"toy_thing.a[{n}]", *pending) for n in range(300)]
+    web = resource("toy_thing.web", *pending, outside("value", "one", "two"))
+    over_time = Passes()
+    over_time.look(report("blue", Verdict.DIVERGED, *others, web, reasons=["policy_alert: drift"]))
+    (alert,) = over_time.standing()
+    first = alert.report["resources"][0]
+    assert (first["address"], first["attributes"][0]["path"]) == ("toy_thing.web", "value")
+    assert (first["attributes_omitted"], alert.report["resources_omitted"]) == (21, 101)
+
+
+def test_an_environment_that_is_no_longer_looked_at_ends_its_alert_once() -> None:
+    over_time = Passes()
+    over_time.look(changed("blue"), unknown("green", ErrorKind.PLAN, "no"))
+    ended = {
+        alert.environment: forgotten(alert, run_id="last", now=over_time.now) for alert in over_time.alerts.values()
+    }
+    assert [notice.event for notice in ended["blue"].notices] == [AlertEvent.RESOLVED]
+    assert ended["green"].notices == ()  # nobody was told that it cannot be judged
+    assert {alert.state for end in ended.values() for alert in end.alerts} == {AlertState.RESOLVED}

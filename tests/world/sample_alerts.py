@@ -1,0 +1,334 @@
+"""Alerts as one pass after the other makes them of reports, for golden texts and the picture in the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from driftguard.config import AlertSettings
+from driftguard.model import (
+    Action,
+    Alert,
+    AlertState,
+    AttributeChange,
+    Classification,
+    Commit,
+    Decision,
+    EnvironmentReport,
+    ErrorKind,
+    Fault,
+    Label,
+    Message,
+    Notice,
+    ResourceChange,
+    Verdict,
+)
+from driftguard.pipeline.notify import follow, word
+from driftguard.report import environment_json
+from driftguard.sealed import ABSENT, PRESENT, Sealed
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+REPOSITORY = "git@github.com:acme/infra.git"
+HEAD = "9c41f0d2a7b3e5c86d1f0a2b4c6d8e0f12345678"
+RESIZE = Commit("4be1c90a57f24d0c8a6b3e1f9d7c5a2b0e8f6d41", "Grace Hopper", NOON, "web: larger machines for the sale")
+_RULES = {Label.RESIDUE: "tainted object", Label.REFACTOR: "moved from aws_sqs_queue.old"}
+
+
+def change(
+    path: str,
+    label: Label,
+    state: Any,
+    reality: Any,
+    desired: Any,
+    *,
+    secret: bool = False,
+    forces_replacement: bool = False,
+    certain: bool = True,
+) -> AttributeChange:
+    """One changed attribute."""
+    return AttributeChange(
+        path=path,
+        label=label,
+        state=Sealed(state, secret=secret),
+        reality=Sealed(reality, secret=secret),
+        desired=Sealed(desired, secret=secret),
+        baseline=None,
+        rule=_RULES.get(label, ""),
+        certain=certain,
+        forces_replacement=forces_replacement,
+    )
+
+
+def outside(path: str, before: Any, after: Any) -> AttributeChange:
+    """An attribute that was changed outside from what git wants."""
+    return change(path, Label.DRIFT, before, after, before)
+
+
+DELETED = change("", Label.DRIFT, PRESENT, ABSENT, PRESENT)
+
+
+def resource(address: str, *attributes: AttributeChange) -> ResourceChange:
+    """One changed resource."""
+    labels = frozenset(attribute.label for attribute in attributes)
+    kind = address.split("[")[0].split(".")[-2]
+    return ResourceChange(address, kind, "registry.terraform.io/hashicorp/aws", ("update",), labels, True, attributes)
+
+
+def report(
+    name: str,
+    verdict: Verdict,
+    *resources: ResourceChange,
+    action: Action = Action.ALERT,
+    reasons: Sequence[str] = (),
+    commits: Sequence[Commit] = (),
+    fault: Fault | None = None,
+    fingerprint: str | None = None,
+    closure_hash: str = "c1",
+) -> dict[str, Any]:
+    """One environment of a JSON report."""
+    drifted = any({Label.DRIFT, Label.ABSORBED, Label.CONFLICT} & changed.labels for changed in resources)
+    return environment_json(
+        EnvironmentReport(
+            name=name,
+            path=f"environments/{name}",
+            workspace="default",
+            verdict=verdict,
+            closure_hash=closure_hash,
+            baseline=None,
+            decision=Decision(action, tuple(reasons)),
+            classification=None
+            if verdict is Verdict.UNKNOWN
+            else Classification(verdict, resources, (), (fingerprint or "f1") if drifted else None, "p1"),
+            commits=tuple(commits),
+            fault=fault,
+        )
+    )
+
+
+@dataclass
+class Passes:
+    """One environment after another look, with the alerts and notices that follow.
+
+    Attributes:
+        alerts: as the ledger keeps them, by id, in the order in which they began.
+        notices: every one, oldest first.
+    """
+
+    rules: AlertSettings = field(default_factory=AlertSettings)
+    now: datetime = NOON
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+    passes: int = 0
+
+    def look(self, *environments: Mapping[str, Any], after: timedelta = timedelta(minutes=15)) -> list[Notice]:
+        """One pass over environments; what it gave to tell."""
+        if self.passes:
+            self.now += after
+        self.passes += 1
+        told: list[Notice] = []
+        for environment in environments:
+            before = [alert for alert in self.alerts.values() if alert.environment == environment["name"]]
+            followed = follow(
+                environment, before, commit=HEAD, run_id=f"run-{self.passes}", now=self.now, rules=self.rules
+            )
+            self.alerts |= {alert.id: alert for alert in followed.alerts}
+            told += followed.notices
+        self.notices += told
+        return told
+
+    def standing(self) -> list[Alert]:
+        """The alerts that people were told of and that are not over."""
+        return [alert for alert in self.alerts.values() if alert.state is AlertState.OPEN]
+
+
+def in_sync(name: str, **more: Any) -> dict[str, Any]:
+    """A report in which nothing is to be done."""
+    return report(name, Verdict.IN_SYNC, action=Action.NONE, reasons=["in_sync"], **more)
+
+
+def drifted(name: str, *resources: ResourceChange, **more: Any) -> dict[str, Any]:
+    """A report of drift that is only told."""
+    return report(name, Verdict.DRIFTED, *resources, reasons=["policy_alert: drift"], **more)
+
+
+def unknown(name: str, kind: ErrorKind, message: str) -> dict[str, Any]:
+    """A report of an environment that could not be planned."""
+    return report(name, Verdict.UNKNOWN, reasons=[f"unknown: {kind.value}"], fault=Fault(kind, message))
+
+
+def changed_by(principal: str, event: str, *, confidence: str = "resource and changed field") -> dict[str, Any]:
+    """What CloudTrail tells of a change, as an alert keeps it."""
+    return {
+        "event": event,
+        "at": "2026-11-23T11:41:08Z",
+        "principal": principal,
+        "source_ip": "203.0.113.7",
+        "via": "console",
+        "confidence": confidence,
+    }
+
+
+WRITTEN_BY = {
+    "commit": "7d2e91c4b08a4f6e9d3c5b7a1e0f2d4c6b8a9071",
+    "author": "Ada Lovelace",
+    "date": "2026-03-02T10:15:00Z",
+    "subject": "assets: keep old versions for the auditors",
+    "path": "environments/prod-eu/storage.tf",
+    "line": 12,
+}
+
+
+# --- the messages that documentation and golden texts show -----------------------------------------
+
+ASSETS = "aws_s3_bucket.assets"
+ONCALL = "<!subteam^S0PLATFORM>"
+RUN = "https://ci.example.org/acme/infra/runs/4711"
+_HELD = "limit_destroys: 2 of at most 0"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Alerts that one message shows, with what else it is made of."""
+
+    alerts: Sequence[Alert]
+    notices: Sequence[Notice]
+    now: datetime
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def message(self) -> Message:
+        """It in words."""
+        return word(self.alerts, now=self.now, repository=REPOSITORY, **self.more)
+
+
+def drift_of_one_attribute() -> Sample:
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource(ASSETS, outside("versioning[0].enabled", True, False))))
+    (alert,) = over_time.standing()
+    trace = {"changed_by": changed_by("eve (SSO AdministratorAccess)", "PutBucketVersioning"), "written_by": WRITTEN_BY}
+    return Sample(
+        [replace(alert, traces={ASSETS: trace})], over_time.notices, NOON, {"mention": ONCALL, "run_url": RUN}
+    )
+
+
+def deleted_outside() -> Sample:
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource("module.orders.aws_sqs_queue.dead_letters", DELETED)))
+    (alert,) = over_time.standing()
+    who = changed_by("deploy/ci-cleanup", "DeleteQueue", confidence="resource")
+    trace = {"changed_by": {**who, "via": "sdk", "source_ip": ""}}
+    return Sample(
+        [replace(alert, traces={"module.orders.aws_sqs_queue.dead_letters": trace})],
+        over_time.notices,
+        NOON,
+        {"mention": ONCALL},
+    )
+
+
+def diverged_with_conflict() -> Sample:
+    ssh = {"cidr_blocks": ["0.0.0.0/0"], "description": "", "from_port": 22, "protocol": "tcp", "to_port": 22}
+    resize = change("instance_type", Label.CONFLICT, "m5.large", "m5.2xlarge", "m5.xlarge")
+    key = change("key_name", Label.PENDING, "2024", "2024", "2026", forces_replacement=True)
+    password = change("user_data", Label.DRIFT, "old", "new", "old", secret=True)
+    over_time = Passes()
+    over_time.look(
+        report(
+            "prod-eu",
+            Verdict.DIVERGED,
+            resource("aws_instance.web", resize, key, password),
+            resource("aws_security_group.web", outside("ingress[]", "absent", ssh)),
+            resource("aws_s3_bucket.sale", change("", Label.PENDING, ABSENT, ABSENT, PRESENT)),
+            action=Action.HOLD,
+            reasons=["conflict: aws_instance.web instance_type", "mixed_with_drift: aws_security_group.web"],
+            commits=[
+                RESIZE,
+                Commit(
+                    "7d2e91c4b08a4f6e9d3c5b7a1e0f2d4c6b8a9071",
+                    "Ada Lovelace",
+                    NOON,
+                    "sale: a bucket for <campaigns> & friends",
+                ),
+            ],
+        )
+    )
+    note = "CloudTrail shows nothing for it yet; delivery can lag 15 minutes."
+    (alert,) = over_time.standing()
+    return Sample([replace(alert, traces={"aws_security_group.web": {"note": note}})], over_time.notices, NOON)
+
+
+def forty_of_one_cause() -> Sample:
+    over_time = Passes()
+    tags = resource("aws_s3_bucket.logs", outside("tags.owner", "core", "absent"))
+    over_time.look(*(drifted(f"edge-{number:02}", tags) for number in range(1, 41)))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def some_of_forty_resolved() -> Sample:
+    over_time = Passes()
+    tags = resource("aws_s3_bucket.logs", outside("tags.owner", "core", "absent"))
+    over_time.look(*(drifted(f"edge-{number:02}", tags) for number in range(1, 41)))
+    over_time.look(*(in_sync(f"edge-{number:02}") for number in range(1, 38)))
+    return Sample(tuple(over_time.alerts.values()), over_time.notices[-37:], over_time.now)
+
+
+def resolved() -> Sample:
+    before = drift_of_one_attribute()
+    over_time = Passes(alerts={alert.id: alert for alert in before.alerts}, passes=1)
+    over_time.look(in_sync("prod-eu"), after=timedelta(hours=2))
+    return Sample(tuple(over_time.alerts.values()), over_time.notices, over_time.now, before.more)
+
+
+def cannot_be_judged() -> Sample:
+    denied = (
+        "AccessDenied: not authorized to perform s3:GetBucketTagging\n  with aws_s3_bucket.assets, storage.tf line 12"
+    )
+    over_time = Passes()
+    for _ in range(2):
+        over_time.look(unknown("staging", ErrorKind.DENIED, denied))
+    return Sample(over_time.standing(), over_time.notices, over_time.now)
+
+
+def held_for_a_person() -> Sample:
+    smaller = resource("aws_db_instance.orders", change("", Label.PENDING, PRESENT, PRESENT, ABSENT))
+    larger = resource(
+        "module.web.aws_launch_template.web",
+        change("instance_type", Label.PENDING, "m5.large", "m5.large", "m5.xlarge"),
+    )
+    over_time = Passes()
+    over_time.look(
+        report(
+            "prod-eu",
+            Verdict.PENDING,
+            smaller,
+            larger,
+            action=Action.HOLD,
+            reasons=[_HELD, "protected: aws_db_instance.orders"],
+            commits=[RESIZE],
+        )
+    )
+    return Sample(over_time.standing(), over_time.notices, NOON, {"meant_for": NOON - timedelta(hours=20)})
+
+
+def long_drift() -> Sample:
+    many = [
+        resource(f'module.shop["{place}"].aws_instance.web[{index}]', outside("ebs_optimized", True, False))
+        for place in ("berlin", "paris", "vienna")
+        for index in range(11)
+    ]
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", *many))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+SAMPLES = (
+    drift_of_one_attribute,
+    deleted_outside,
+    diverged_with_conflict,
+    forty_of_one_cause,
+    some_of_forty_resolved,
+    resolved,
+    cannot_be_judged,
+    held_for_a_person,
+    long_drift,
+)
