@@ -37,9 +37,7 @@ def commit(
 def test_the_newest_change_of_a_block_counts_and_other_blocks_do_not(tmp_path: Path) -> None:
     world = World(tmp_path / "home", {})
     first = commit(world, MAIN, "Ada", "queues", "2026-01-01T10:00:00Z")
-    second = commit(
-        world, MAIN.replace("30", "60"), "Eve\t&co", "slower; token=abcdef1234", "2026-02-01T10:00:00Z"
-    )
+    second = commit(world, MAIN.replace("30", "60"), "Eve\t&co", "slower; token=abcdef1234", "2026-02-01T10:00:00Z")
     world.git("mv", "environments/prod/main.tf", "environments/prod/queues of ours.tf")
     commit(
         world,
