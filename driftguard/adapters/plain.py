@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
@@ -15,9 +16,11 @@ def as_text(message: Message) -> str:
 
 def _lines(message: Message) -> Iterator[str]:
     yield f"[{'resolved' if message.resolution else message.severity.value}] {message.title}"
+    if message.meant_for is not None:
+        yield f"  Delayed: meant for {message.meant_for.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     if message.resolution:
         yield f"  {message.resolution}"
-    for environment in message.environments:
+    for environment in message.environments[:1]:
         if len(message.environments) > 1 or environment.headline not in (message.resolution, ""):
             yield f"  {environment.name}: {environment.headline}"
         for change in environment.changes:
@@ -25,6 +28,8 @@ def _lines(message: Message) -> Iterator[str]:
             yield from (f"      {line}" for line in (*change.lines, *change.by))
         if environment.omitted:
             yield f"    and {environment.omitted} more resources"
+    for headline, names in message.others:
+        yield f"  {headline[:1].upper()}{headline[1:].removesuffix('.')} ({len(names)}): {', '.join(names)}"
     yield from (f"  commit {commit.sha[:10]} {commit.author}: {commit.subject}" for commit in message.commits)
     yield from (f"  {line}" for line in (*message.decision, *message.advice))
     yield from (f"  {text}: {url}" for text, url in message.links)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from driftguard.model.alerts import Severity
@@ -74,4 +73,12 @@ class Message:
     links: tuple[tuple[str, str], ...] = ()
     mention: str | None = None
     details: str | None = None
-    facts: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def others(self) -> list[tuple[str, list[str]]]:
+        """Environments after the first, by how they are now; those that are as the first come first."""
+        by_headline: dict[str, list[str]] = {}
+        for environment in self.environments[1:]:
+            same = environment.headline == self.resolution
+            by_headline.setdefault("the same" if same else environment.headline, []).append(environment.name)
+        return sorted(by_headline.items(), key=lambda item: item[0] != "the same")

@@ -120,11 +120,7 @@ def _changes(page: _Page, message: Message) -> None:
 
 def _others(page: _Page, message: Message) -> None:
     """Further environments of one cause: their names, by how they are now."""
-    by_headline: dict[str, list[str]] = {}
-    for environment in message.environments[1:]:
-        same = environment.headline == message.resolution
-        by_headline.setdefault("the same" if same else environment.headline, []).append(environment.name)
-    for headline, names in sorted(by_headline.items(), key=lambda item: item[0] != "the same")[:10]:
+    for headline, names in message.others[:10]:
         listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
         said = escape(headline[:1].upper() + headline[1:], 200).removesuffix(".")
         page.section([f"*{said} ({len(names)}):* {escape(listed, 1500)}"])
