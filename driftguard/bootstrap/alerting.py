@@ -30,19 +30,18 @@ from driftguard.model import (
     DriftedObject,
     EntryKind,
     EnvironmentReport,
-    Lease,
     Message,
     Notice,
     Verdict,
 )
 from driftguard.pipeline import notify
+from driftguard.pipeline.leasing import hold
 from driftguard.pipeline.trace import match
 from driftguard.ports import Clock, Sink
 
 # No environment can be called this.
 _LEASE: Final = "(alerts)"
-_LEASE_SECONDS: Final = 600.0
-_LEASE_SPARE: Final = timedelta(seconds=120)
+_LEASE_SECONDS: Final = 30.0
 _LONGEST_TURN_SECONDS: Final = 60.0
 # CloudTrail tells late, so it is asked again for a while.
 _TRAIL_LAG: Final = timedelta(hours=1)
@@ -194,14 +193,15 @@ class Alerting:
             mention=str(delivery.body.get("mention") or "") or None,
         )
 
-    def _sinks(self) -> tuple[dict[str, Sink], tuple[str, ...]]:
+    def _sinks(self) -> tuple[dict[str, Sink | None], tuple[str, ...]]:
         """The sinks in use, and a sentence for each that lacks its secret."""
-        sinks: dict[str, Sink] = {}
+        sinks: dict[str, Sink | None] = {}
         missing = []
         for name in self._places.sinks:
             try:
                 sinks[name] = self._sink(name)
             except KeyError as error:
+                sinks[name] = None
                 missing.append(
                     f"Alerts wait in the ledger, because the environment variable {error.args[0]} is not set. Set it; "
                     "the next run delivers them."
@@ -223,26 +223,13 @@ class Alerting:
         """Be the only one who delivers; yields whether that still holds, or None when another one goes on too long."""
         leases, clock = self._ledger.leases, self._around.clock
         holder = f"{socket.gethostname()}-{secrets.token_hex(8)}"
-        lease: Lease | None = leases.acquire(_LEASE, holder, clock.now(), _LEASE_SECONDS)
         deadline = time.monotonic() + _LONGEST_TURN_SECONDS
-        while lease is None and time.monotonic() < deadline:
+        while True:
+            with hold(leases, _LEASE, holder, _LEASE_SECONDS, clock, lambda: None) as still_ours:
+                if still_ours is not None or time.monotonic() >= deadline:
+                    yield still_ours
+                    return
             time.sleep(1.0)
-            lease = leases.acquire(_LEASE, holder, clock.now(), _LEASE_SECONDS)
-        if lease is None:
-            yield None
-            return
-
-        def still_ours() -> bool:
-            nonlocal lease
-            if lease is not None and lease.expires_at - clock.now() < _LEASE_SPARE:
-                lease = leases.renew(lease, clock.now(), _LEASE_SECONDS)
-            return lease is not None
-
-        try:
-            yield still_ours
-        finally:
-            if lease is not None:
-                leases.release(lease)
 
 
 def channels(settings: Settings) -> tuple[str, ...]:

@@ -40,13 +40,14 @@ class Means:
     """What delivering needs.
 
     Attributes:
+        sinks: those in use; None for one that lacks its secret now.
         word: alerts and the delivery that shows them, in words.
         still_ours: whether nobody else delivers meanwhile; nothing more is sent once that is not certain.
     """
 
     alerts: Alerts
     outbox: Outbox
-    sinks: Mapping[str, Sink]
+    sinks: Mapping[str, Sink | None]
     word: Callable[[Delivery, tuple[Alert, ...]], Message]
     clock: Clock
     run_id: str
@@ -60,10 +61,10 @@ def deliver(means: Means) -> Delivered:
     problems: dict[str, None] = {}
     down: set[str] = set()
     for delivery in means.outbox.undelivered():
-        sink = means.sinks.get(delivery.sink)
-        if sink is None:
+        if delivery.sink not in means.sinks:
             continue  # no longer configured
-        if delivery.sink in down or not _due(delivery, means.clock.now()) or not means.still_ours():
+        sink = means.sinks[delivery.sink]
+        if sink is None or delivery.sink in down or not _due(delivery, means.clock.now()) or not means.still_ours():
             waiting += 1
             continue
         try:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import DriftGuardError, TransientFault
-from driftguard.model import Attempt, AttemptState, Baseline, Classification, Closure, ErrorKind, Lease
+from driftguard.errors import TransientFault
+from driftguard.model import Attempt, AttemptState, Baseline, Classification, Closure, ErrorKind
 from driftguard.pipeline.act import Means, Outcome, act, close_dead
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
 from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.leasing import hold
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.ports import ApplyRun, Attempts, Backend, Clock, Engine, Leases, StateLock, WorkingDirectory
 
@@ -47,64 +47,17 @@ class Authority:
     acts: bool
 
 
-@contextmanager
 def leased(
     authority: Authority, settings: EnvironmentSettings, clock: Clock, fence: Callable[[], None]
-) -> Iterator[Callable[[], bool] | None]:
-    """Hold an environment's lease with a heartbeat; yields whether it is still held, or None if another has it.
+) -> AbstractContextManager[Callable[[], bool] | None]:
+    """Hold an environment's lease; see `hold`.
 
     Args:
         fence: called when the lease is lost: whatever runs for this environment must end, because another
             reconciler may take over.
     """
     ttl_seconds = settings.policy.lease.total_seconds()
-    lease = authority.leases.acquire(settings.name, authority.holder, clock.now(), ttl_seconds)
-    if lease is None:
-        yield None
-        return
-    heart = _Heart(authority.leases, lease, clock, ttl_seconds, fence)
-    heart.start()
-    try:
-        yield heart.beating
-    finally:
-        heart.stop()
-
-
-class _Heart:
-    """Renews a lease from a thread of its own until told to stop."""
-
-    def __init__(
-        self, leases: Leases, lease: Lease, clock: Clock, ttl_seconds: float, fence: Callable[[], None]
-    ) -> None:
-        self._leases, self._lease, self._clock = leases, lease, clock
-        self._ttl_seconds, self._fence = ttl_seconds, fence
-        self._ended = threading.Event()
-        self._lost = False
-        self._thread = threading.Thread(target=self._beat, name=f"lease of {lease.environment}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def beating(self) -> bool:
-        return not self._lost
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._leases.release(self._lease)
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._ttl_seconds / 3):
-            try:
-                renewed = self._leases.renew(self._lease, self._clock.now(), self._ttl_seconds)
-            except DriftGuardError:
-                # The ledger is away; it may be back before the lease runs out.
-                renewed = self._lease if self._clock.now() < self._lease.expires_at else None
-            if renewed is None:
-                self._lost = True
-                self._fence()
-                return
-            self._lease = renewed
+    return hold(authority.leases, settings.name, authority.holder, ttl_seconds, clock, fence)
 
 
 def close_dead_attempts(

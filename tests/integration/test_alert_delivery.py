@@ -1,0 +1,211 @@
+"""Alerts that are neither lost nor doubled: Slack away, answers lost, runs killed, runs at the same time."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.integration.test_alerts import Told, slack
+from tests.world.harness import World, kill
+from tests.world.slack_double import ApiError, HtmlPage, LostAnswer, RateLimited, Reset, ServerError, SlackDouble
+from tests.world.toy_estate import EstateOf
+
+__all__ = ["slack"]
+
+
+def let_pass(world: World, time_passed: timedelta) -> None:
+    """Make what waits to be delivered older, and a dead run's turn, as if so much time had passed since."""
+    (file,) = world.home.rglob("ledger.db")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for id_, text in connection.execute("SELECT id, data FROM deliveries").fetchall():
+            data = json.loads(text)
+            for name in ("meant_for", "next_try_at"):
+                if data[name]:
+                    data[name] = (datetime.fromisoformat(data[name]) - time_passed).isoformat()
+            connection.execute("DELETE FROM leases WHERE environment = '(alerts)'")
+            connection.execute("UPDATE deliveries SET data = ? WHERE id = ?", (json.dumps(data), id_))
+
+
+def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_then(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    told = Told(world, slack)
+    with slack.down():
+        for number in range(5):
+            cloud.change("web", value=f"outside-{number}")
+            ran = told.reconcile()
+            assert (ran.code, ran.report["alerts"]["waiting"]) == (2, 1)
+            let_pass(world, timedelta(hours=2))
+    assert "Slack could not be reached" in ran.report["warnings"][0]
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    text = slack.plain("drift")
+    assert "one → outside-4" in text
+    assert "Delayed: meant for" in text
+    assert told.lines() == []
+    assert len(slack.calls_of("chat.postMessage")) == 1
+
+
+def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolved(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    told = Told(world, slack)
+    with slack.down():
+        cloud.change("web", value="outside")
+        assert told.reconcile().code == 2
+        cloud.change("web", value="one")
+        assert told.reconcile().code == 0
+    let_pass(world, timedelta(hours=2))
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert "Put back by hand" in slack.plain("drift")
+
+
+@pytest.mark.parametrize(
+    ("fault", "arrived"),
+    [
+        (ServerError(500), False),
+        (Reset(), False),
+        (LostAnswer(), True),
+        (HtmlPage(), False),
+        (RateLimited(3600), False),
+    ],
+    ids=["500", "reset", "lost answer", "page of a proxy", "too many requests"],
+)
+def test_an_answer_that_says_nothing_neither_loses_nor_doubles_an_alert(
+    world: World, estate_of: EstateOf, slack: SlackDouble, fault: object, arrived: bool
+) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    told = Told(world, slack)
+    cloud.change("web", value="outside")
+    slack.fail("chat.postMessage", fault)
+    ran = told.reconcile()
+    assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
+    assert len(slack.messages("drift")) == arrived
+    assert told.reconcile().report["alerts"]["waiting"] == 1  # not sooner than it was put off to
+    let_pass(world, timedelta(hours=2))
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert len(slack.messages("drift")) == 1
+
+
+def test_a_short_wait_that_slack_asks_for_is_waited_for(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    told = Told(world, slack)
+    slack.fail("chat.postMessage", RateLimited(1))
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+
+
+def test_a_channel_that_is_not_there_keeps_nothing_from_the_others(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    estate = estate_of("blue", "prod-eu")
+    told = Told(world, slack)
+    for name in ("blue", "prod-eu"):
+        estate.clouds[name].change("web", value=f"outside {name}")
+    slack.fail("chat.postMessage", ApiError("channel_not_found"))
+    ran = told.reconcile()
+    assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 1}
+    assert "channel_not_found). Check the channel's name in slack.routes" in ran.report["warnings"][0]
+    let_pass(world, timedelta(hours=2))
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert (len(slack.messages("drift")), len(slack.messages("prod-drift"))) == (1, 1)
+
+
+def test_without_its_token_nothing_is_lost(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    told = Told(world, slack)
+    ran = world.run("reconcile", "--format", "json")
+    assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
+    assert "SLACK_BOT_TOKEN is not set" in ran.report["warnings"][0]
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+
+
+def test_two_runs_at_the_same_time_tell_one_thing_once(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    told = Told(world, slack)
+    runs = [
+        world.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token, XDG_CACHE_HOME=str(world.home / name))
+        for name in ("one", "two")
+    ]
+    for run in runs:
+        out, said = run.communicate(timeout=120)
+        assert run.returncode == 2, out + said
+    assert told.reconcile().report["alerts"]["waiting"] == 0
+    assert len(slack.messages("drift")) == 1
+
+
+_STEPS = {
+    "before the post": ("block_before", "chat.postMessage"),
+    "after the post": ("block_after", "chat.postMessage"),
+    "before the update": ("block_before", "chat.update"),
+    "after the update": ("block_after", "chat.update"),
+}
+
+
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.soak) for n in range(4, 20))])
+def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
+    world: World, estate_of: EstateOf, slack: SlackDouble, seed: int
+) -> None:
+    dice = random.Random(seed)
+    step, method = list(_STEPS.values())[seed % 4]
+    cloud = estate_of("blue").clouds["blue"]
+    told = Told(world, slack)
+    if method == "chat.update":
+        cloud.change("web", tags={"team": "eve"})
+        assert told.reconcile().code == 2
+    cloud.change("web", value="outside")
+    for _ in range(dice.choice((1, 1, 2))):
+        _kill_at(world, slack, step, method, dice.random())
+        let_pass(world, timedelta(hours=2))
+    assert told.reconcile().code == 2
+    let_pass(world, timedelta(hours=2))
+    assert told.reconcile().report["alerts"]["waiting"] == 0
+    text = slack.plain("drift")
+    assert text.count("one → outside") == 1, text
+    assert told.lines() == (["New: toy_thing.web value."] if method == "chat.update" else [])
+
+    cloud.change("web", value="one", tags={"team": "core"})
+    assert told.reconcile().code == 0
+    assert "Put back by hand" in slack.plain("drift")
+    assert len([m for m in slack.messages("drift") if not m.thread_ts]) == 1
+
+
+def _kill_at(world: World, slack: SlackDouble, step: str, method: str, delay_seconds: float) -> None:
+    """Start a run and kill it while Slack works on a call, or a moment after it answered."""
+    held = getattr(slack, step)(method)
+    run = world.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token)
+    try:
+        if held.wait(8) and delay_seconds < 0.8:
+            kill(run)
+            held.release()
+        else:
+            held.release()
+            time.sleep(delay_seconds / 10)
+            kill(run)
+    finally:
+        held.release()
+        with closing(run.stdout), closing(run.stderr):  # type: ignore[type-var]
+            run.wait(timeout=60)
+
+
+def test_a_run_that_is_killed_before_it_tells_leaves_the_telling_to_the_next(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    told = Told(world, slack)
+    run: subprocess.Popen[str]
+    with slack.down():
+        run = world.start("reconcile", "--format", "json", SLACK_BOT_TOKEN=slack.token)
+        run.communicate(timeout=60)
+    (file,) = world.home.rglob("ledger.db")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
+    let_pass(world, timedelta(hours=2))
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
