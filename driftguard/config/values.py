@@ -249,7 +249,7 @@ def _ledger_url(value: Any) -> str:
         refused("holds a password: put the URL into an environment variable and name that in ledger.url_env")
     if parts.scheme.split("+")[0] not in ("sqlite", "postgresql", "s3"):
         expected(words)
-    if parts.scheme == "s3" and not (parts.netloc and parts.path.strip("/")):
+    if parts.scheme.startswith("s3") and not (parts.scheme == "s3" and parts.netloc and parts.path.strip("/")):
         expected(words)
     return value
 

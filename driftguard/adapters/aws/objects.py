@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,12 +16,21 @@ from typing import Any, Final
 
 from driftguard.errors import OperatorError
 
-_POLL_SECONDS: Final = 0.5
+log = logging.getLogger(__name__)
+
+_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.1, 1.0
+_SILENT_SECONDS: Final = 5.0
+# S3 asks to repeat what met another request on the same object: its own one with a lost answer, for example.
+_REPEAT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
+_DOWNLOADS: Final = 3
 _MARK: Final = "driftguard-write"
-_CONFLICT: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_MET_ANOTHER: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _MISSING: Final = ("NoSuchKey", "404", "NotFound")
 _DENIED: Final = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden")
-_PERMISSIONS: Final = "s3:GetObject, s3:PutObject and s3:DeleteObject on it and on its .lock"
+# Without s3:ListBucket, S3 says "denied" instead of "not there" about an object that does not exist yet.
+_PERMISSIONS: Final = (
+    "s3:GetObject, s3:PutObject and s3:DeleteObject on it and on its .lock, s3:ListBucket on the bucket"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,8 @@ class SharedObject:
     """An object at `s3://bucket/key`; credentials, region and endpoint come from boto3's own chain.
 
     Args:
-        lock_seconds: a lock that is older counts as left behind by a process that died.
+        lock_seconds: a lock that was not renewed for so long counts as left behind by a process that died; its
+            holder renews it in a third of that.
 
     Every method raises OperatorError, in one sentence, when S3 refuses or cannot be reached.
     """
@@ -71,8 +83,16 @@ class SharedObject:
         return Version(*answer)
 
     def _get(self, wanted: dict[str, str]) -> tuple[bytes, str]:
-        answer = self._client.get_object(Bucket=self._bucket, Key=self._key, **wanted)
-        return answer["Body"].read(), answer["ETag"]
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+        for left in reversed(range(_DOWNLOADS)):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, **wanted)
+            try:
+                return answer["Body"].read(), answer["ETag"]
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):  # boto3 repeats only the request
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
 
     def write(self, body: bytes, before: str) -> str:
         """Replace the content whose tag is `before` (empty: none yet); the new tag.
@@ -80,7 +100,7 @@ class SharedObject:
         Raises:
             OperatorError: it was written by somebody else in the meantime; nothing was replaced.
         """
-        tag = self._put(self._key, body, before)
+        tag = self.put(self._key, body, before)
         if tag is None:
             raise OperatorError(
                 f"The ledger {self.name} was written by another job that took this one for dead, so nothing more is "
@@ -90,47 +110,56 @@ class SharedObject:
 
     @contextmanager
     def turn(self, wait_seconds: float) -> Iterator[None]:
-        """Be the only writer.
+        """Be the only writer, while this process is alive.
+
+        It keeps others waiting, no more: what is written is safe by its tag, whoever holds the lock.
 
         Raises:
             OperatorError: another one did not end its turn in time.
         """
-        holder = secrets.token_hex(16)
-        deadline = time.monotonic() + wait_seconds
-        while not self._take(holder):
-            if time.monotonic() >= deadline:
+        lock = self._wait_for_lock(wait_seconds)
+        over = threading.Event()
+        heart = threading.Thread(target=lock.keep, args=(over,), name="driftguard-ledger-lock", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+            lock.release()
+
+    def _wait_for_lock(self, wait_seconds: float) -> _Lock:
+        lock = _Lock(self, self._key)
+        started, poll_seconds, said = time.monotonic(), _FIRST_POLL_SECONDS, False
+        while not lock.take():
+            waited = time.monotonic() - started
+            if waited >= wait_seconds:
                 raise OperatorError(
                     f"The ledger {self.name} was not free for {wait_seconds:g} s, so nothing was recorded. "
                     "Run again when the other job is done."
                 )
-            time.sleep(_POLL_SECONDS)
-        taken = time.monotonic()
-        try:
-            yield
-        finally:
-            if time.monotonic() - taken < self.lock_seconds / 2:  # later it may be another one's
-                with suppress(OperatorError):  # it is recorded all the same, and the lock grows old by itself
-                    self._call(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._lock))
+            if waited >= _SILENT_SECONDS and not said:
+                log.warning("Another job writes the ledger %s; waiting for it up to %g s.", self.name, wait_seconds)
+                said = True
+            time.sleep(min(poll_seconds, wait_seconds - waited))
+            poll_seconds = min(poll_seconds * 1.5, _LAST_POLL_SECONDS)
+        return lock
 
-    @property
-    def _lock(self) -> str:
-        return f"{self._key}.lock"
-
-    def _take(self, holder: str) -> bool:
-        body = json.dumps({"holder": holder, "taken": datetime.now(UTC).isoformat()}).encode()
-        if self._put(self._lock, body, "") is not None:
-            return True
-        found = self._call(lambda: self._client.head_object(Bucket=self._bucket, Key=self._lock))
+    def age(self, key: str) -> tuple[float, str] | None:
+        """How many seconds ago an object was written, by S3's own clock on both sides, and its tag."""
+        found = self._call(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
         if found is None:
-            return False
-        # By S3's own clock on both sides, because the clocks of two jobs may differ.
+            return None
         now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-        if (now - found["LastModified"]).total_seconds() < self.lock_seconds:
-            return False
-        return self._put(self._lock, body, found["ETag"]) is not None
+        return (now - found["LastModified"]).total_seconds(), str(found["ETag"])
 
-    def _put(self, key: str, body: bytes, before: str) -> str | None:
-        """Write if the tag is still that one; the new tag, or None if it is not.
+    def delete(self, key: str, tag: str) -> None:
+        """Delete an object if its tag is still that one."""
+        with suppress(_Conflict):
+            self._call(lambda: self._client.delete_object(Bucket=self._bucket, Key=key, IfMatch=tag))
+
+    def put(self, key: str, body: bytes, before: str) -> str | None:
+        """Write an object if its tag is still that one (empty: there is none yet); the new tag, or None if it is not.
 
         A request whose answer was lost may have been done: its mark in the object tells.
         """
@@ -153,20 +182,38 @@ class SharedObject:
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """S3's answer; None for what is not there."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        for pause_seconds in _REPEAT_SECONDS:
+            try:
+                return self._once(call)
+            except _MetAnother:
+                time.sleep(pause_seconds)
+        try:
+            return self._once(call)
+        except _MetAnother:
+            raise _Conflict from None
+
+    def _once(self, call: Callable[[], Any]) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
         try:
             return call()
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if code in _CONFLICT or status == 412:
+            if status == 412:
                 raise _Conflict from None
+            if code in _MET_ANOTHER:
+                raise _MetAnother from None
             if status == 304:
                 raise _NotModified from None
             if code in _MISSING:
                 return None
             raise OperatorError(self._refused(code)) from None
+        except (NoCredentialsError, PartialCredentialsError):
+            raise OperatorError(
+                f"The ledger {self.name} cannot be used without AWS credentials, so nothing more is recorded or "
+                "applied. Give this process a role or keys in one of the ways that the AWS command line knows."
+            ) from None
         except BotoCoreError as error:
             raise OperatorError(
                 f"The ledger {self.name} cannot be reached ({type(error).__name__}), so nothing more is recorded or "
@@ -183,8 +230,51 @@ class SharedObject:
         return f"The ledger {self.name} was refused by S3 ({code}), so nothing more is recorded or applied. {advice}"
 
 
+class _Lock:
+    """The object beside a shared one that tells whose turn it is."""
+
+    def __init__(self, shared: SharedObject, key: str) -> None:
+        self._shared, self._key = shared, f"{key}.lock"
+        self._holder = secrets.token_hex(16)
+        self._tag: str | None = None
+        self._written = 0.0
+
+    def take(self) -> bool:
+        """Whether it is this one's turn now; a lock that grew old is taken over."""
+        if self._write(""):
+            return True
+        found = self._shared.age(self._key)
+        return found is not None and found[0] >= self._shared.lock_seconds and self._write(found[1])
+
+    def keep(self, over: threading.Event) -> None:
+        """Renew the lock until `over`, or until somebody else has it."""
+        while not over.wait(self._shared.lock_seconds / 3):
+            with suppress(OperatorError):  # the next time may do; until then the lock grows old
+                if not self._write(self._tag or ""):
+                    return
+
+    def release(self) -> None:
+        """Let the next one in; nothing where somebody else has the lock."""
+        # Not every store that is like S3 honours the condition; the age of the lock says the same, less exactly.
+        if self._tag is not None and time.monotonic() - self._written < self._shared.lock_seconds / 2:
+            with suppress(OperatorError):  # all is recorded, and the lock grows old by itself
+                self._shared.delete(self._key, self._tag)
+
+    def _write(self, before: str) -> bool:
+        started = time.monotonic()
+        # The time makes each content, and so each tag, a new one.
+        body = json.dumps({"holder": self._holder, "at": datetime.now(UTC).isoformat()}).encode()
+        self._tag = self._shared.put(self._key, body, before)
+        self._written = started
+        return self._tag is not None
+
+
 class _Conflict(Exception):
     """The object is not the one that the request was meant for."""
+
+
+class _MetAnother(Exception):
+    """S3 was busy with another request on the same object; nothing was done."""
 
 
 class _NotModified(Exception):

@@ -13,7 +13,7 @@ import git
 
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
-from driftguard.adapters.git.blame import newest_change
+from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
 from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
 from driftguard.adapters.git.locations import check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
@@ -25,7 +25,6 @@ __all__ = ["GitRepository", "head_of", "open_repository"]
 
 _NETWORK_SECONDS = 600.0
 _LISTING_SECONDS = 60.0
-_LAST_MOMENT = 253402300799  # of the year 9999; a commit may claim any
 
 Touching = tuple[Commit, frozenset[str]]
 """A commit and the paths that it changed against its first parent."""
@@ -107,12 +106,18 @@ class GitRepository:
         return tuple(commit for commit, touched in self._span(f"{base}..{head}") if not wanted.isdisjoint(touched))
 
     def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
-        """The newest commit that wrote one of some lines of a file (counted from 1); None for lines not there.
+        """The newest commit that wrote one of some lines of a file (counted from 1).
 
-        Raises:
-            OperatorError: git failed.
+        None where that cannot be told: no such commit or lines, a history that is damaged or not there.
         """
-        return newest_change(self._git, commit, path, first, last)
+        if not _is_id(commit):
+            return None
+        shallow = self.mirror / "shallow"
+        try:
+            cut = frozenset(shallow.read_text(errors="replace").split())
+        except OSError:  # the history is whole
+            cut = frozenset()
+        return newest_change(self._git, commit, path, first, last, cut)
 
     def first_parents(self, base: str | None, head: str) -> tuple[Touching, ...]:
         """First-parent commits after `base` (all without one) with the paths each touched, newest first."""
@@ -198,7 +203,7 @@ def _touching(mirror: git.Git, span: str, *options: str) -> Iterator[Touching]:
     commits, asked = [], []
     for line in listed.split("\n")[1::2]:  # each is preceded by a line `commit ID`
         sha, parents, author, at, subject = line.split("\0", 4)
-        moment = datetime.fromtimestamp(min(int(at or 0), _LAST_MOMENT), UTC)
+        moment = datetime.fromtimestamp(min(int(at or 0), LAST_MOMENT), UTC)
         commits.append(Commit(sha, author, moment, subject))
         asked.append(f"{sha} {parents.split(' ')[0]}".rstrip())
     pairs = "".join(f"{pair}\n" for pair in asked)

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Final
 
 import git
 
 from driftguard.adapters.git.commands import run
+from driftguard.errors import OperatorError
 from driftguard.model import Commit
 
-_SECONDS = 60.0
+LAST_MOMENT: Final = 253402300799  # of the year 9999; a commit may claim any
+_SECONDS: Final = 20.0
+# A user's `blame.ignoreRevsFile`, which is not in our mirror, would make every blame fail.
+_WITHOUT_SETTINGS: Final = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
-def newest_change(mirror: git.Git, commit: str, path: str, first: int, last: int) -> Commit | None:
-    """The newest commit among those that wrote lines of a file (counted from 1); None for lines that are not there.
+def newest_change(
+    mirror: git.Git, commit: str, path: str, first: int, last: int, cut: Collection[str]
+) -> Commit | None:
+    """The newest commit, by when it was committed, among those that wrote lines of a file (counted from 1).
 
-    Raises:
-        OperatorError: git failed.
+    Args:
+        commit: an id, never a name.
+        cut: commits whose parents the mirror lacks; they seem to have written all that is older than they are.
+
+    Returns:
+        None where git cannot tell: the lines or the commit are not there, their history is not, it took too long.
     """
-    listed = run(
-        mirror, "blame", "--line-porcelain", "-L", f"{first},{last}", commit, "--", path, seconds=_SECONDS, about=path
-    )
+    asked = ("--line-porcelain", "--encoding=UTF-8", "--no-textconv", "-L", f"{first},{last}", commit, "--", path)
+    try:
+        listed = run(mirror, "blame", *asked, seconds=_SECONDS, about=path, variables=_WITHOUT_SETTINGS)
+    except OperatorError:
+        return None
     found: list[Commit] = []
     fields: dict[str, str] = {}
     for line in listed.split("\n"):
@@ -30,10 +45,11 @@ def newest_change(mirror: git.Git, commit: str, path: str, first: int, last: int
             continue
         name, _, value = line.partition(" ")
         fields.setdefault(name if fields else "sha", name if not fields else value)
-    return max(found, key=lambda each: each.date, default=None)
+    newest = max(found, key=lambda each: each.date, default=None)
+    return None if newest is None or newest.sha in cut else newest
 
 
 def _commit(fields: dict[str, str]) -> Commit:
     # The committer's time says when it came into the history; the author's may be of any age.
-    seconds = int(fields["committer-time"])
+    seconds = min(max(int(fields["committer-time"]), 0), LAST_MOMENT)
     return Commit(fields["sha"], fields["author"], datetime.fromtimestamp(seconds, UTC), fields["summary"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ from driftguard.errors import OperatorError, UsageError
 
 # The advisory lock all writers of one PostgreSQL database share; the value is "driftgua" in ASCII.
 _WRITER_LOCK: Final = 0x6472696674677561
+_WAIT_SECONDS: Final = 30.0
+# Several jobs take short turns there, and the turn of one that died lasts until its lock is old.
+_REMOTE_WAIT_SECONDS: Final = 300.0
 
 
 class Database:
@@ -30,17 +34,19 @@ class Database:
 
     Args:
         url: `sqlite:///path`, `postgresql://…` or `s3://bucket/key`.
-        wait_seconds: how long to wait for another writer before giving up.
+        wait_seconds: how long to wait for another writer before giving up; None is 30 s, and 300 s for S3.
+        lock_seconds: S3 only: a lock that was not renewed for so long was left by a process that died.
 
     Raises:
         UsageError: the URL is not one of those.
         OperatorError: the database cannot be opened, or is newer than this code.
     """
 
-    def __init__(self, url: str, *, wait_seconds: float) -> None:
-        self._remote = _remote(url)
+    def __init__(self, url: str, *, wait_seconds: float | None = None, lock_seconds: float = 60.0) -> None:
+        self._remote = _remote(url, lock_seconds, lambda: self._engine.dispose())
         self._url = URL.create("sqlite", database=str(self._remote.path)) if self._remote else _parse(url)
-        self._wait_seconds = wait_seconds
+        usual = _REMOTE_WAIT_SECONDS if self._remote else _WAIT_SECONDS
+        self._wait_seconds = usual if wait_seconds is None else wait_seconds
         self._writer = threading.Lock()
         self.name = self._remote.name if self._remote else _name(self._url)
         self.sqlite = self._url.get_backend_name() == "sqlite"
@@ -75,32 +81,46 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """The only writing transaction of all threads and processes; durable when the block ends, undone on error."""
+        turn: AbstractContextManager[None] = self._turn()
+        if self._remote is not None:
+            turn = self._remote.writing(self._wait_seconds)
+        with turn, self._translated(), self._transaction() as connection:
+            if self._remote is not None:
+                self._migrate(connection)  # what is newest now may be older than what was opened
+            elif not self.sqlite:
+                connection.execute(
+                    text("SELECT set_config('lock_timeout', :wait, true)"),
+                    {"wait": f"{max(1, round(self._wait_seconds * 1000))}ms"},
+                )
+                # An attempt that a server forgets in a crash would be applied twice.
+                connection.execute(
+                    text(
+                        "SELECT set_config('synchronous_commit', 'on', true)"
+                        " WHERE current_setting('synchronous_commit') = 'off'"
+                    )
+                )
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK})
+            yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only writer of all threads."""
         if not self._writer.acquire(timeout=self._wait_seconds):
             raise OperatorError(
                 f"The ledger {self.name} was not free for {self._wait_seconds:g} s, so nothing was recorded. "
                 "Run again when the other work is done."
             )
-        turn = self._remote.writing(self._wait_seconds, self._engine.dispose) if self._remote else nullcontext()
         try:
-            with turn, self._translated(), self._engine.connect() as connection:
-                connection.execution_options(driftguard_writes=True)
-                with connection.begin():
-                    if not self.sqlite:
-                        connection.execute(
-                            text("SELECT set_config('lock_timeout', :wait, true)"),
-                            {"wait": f"{max(1, round(self._wait_seconds * 1000))}ms"},
-                        )
-                        # An attempt that a server forgets in a crash would be applied twice.
-                        connection.execute(
-                            text(
-                                "SELECT set_config('synchronous_commit', 'on', true)"
-                                " WHERE current_setting('synchronous_commit') = 'off'"
-                            )
-                        )
-                        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK})
-                    yield connection
+            yield
         finally:
             self._writer.release()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            connection.execution_options(driftguard_writes=True)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -152,19 +172,26 @@ class Database:
             found = self._revision(connection)
         if found == REVISIONS[-1]:
             return
-        with self.writing() as connection:
-            found = self._revision(connection)
-            if found == REVISIONS[-1]:
-                return
-            if found is not None and found not in REVISIONS:
-                raise OperatorError(
-                    f"The ledger {self.name} has schema {found}, written by a newer DriftGuard than this one, which "
-                    f"knows schemas up to {REVISIONS[-1]}; it was left as it is. Upgrade driftguard on this machine."
-                )
-            # Alembic takes long to import, and most runs find a current schema.
-            from driftguard.adapters.sql.migrate import upgrade
+        if self._remote is None:
+            with self.writing() as connection:
+                self._migrate(connection)
+            return
+        with self._translated(), self._transaction() as connection:  # the copy only: opening changes nothing in S3
+            self._migrate(connection)
 
-            upgrade(connection)
+    def _migrate(self, connection: Connection) -> None:
+        found = self._revision(connection)
+        if found == REVISIONS[-1]:
+            return
+        if found is not None and found not in REVISIONS:
+            raise OperatorError(
+                f"The ledger {self.name} has schema {found}, written by a newer DriftGuard than this one, which "
+                f"knows schemas up to {REVISIONS[-1]}; it was left as it is. Upgrade driftguard on this machine."
+            )
+        # Alembic takes long to import, and most runs find a current schema.
+        from driftguard.adapters.sql.migrate import upgrade
+
+        upgrade(connection)
 
     def _revision(self, connection: Connection) -> str | None:
         if not inspect(connection).has_table(VERSION_TABLE):
@@ -173,14 +200,15 @@ class Database:
         return None if found is None else str(found)
 
 
-def _remote(url: str) -> RemoteFile | None:
+def _remote(url: str, lock_seconds: float, close_connections: Callable[[], None]) -> RemoteFile | None:
     """The file behind `s3://bucket/key`; None for any other URL."""
     if not url.startswith("s3://"):
         return None
     bucket, _, key = url.removeprefix("s3://").partition("/")
-    if not bucket or not key:
+    # The text is not shown: what is no bucket's name may hold a password.
+    if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket) or not key:
         raise UsageError("The ledger's URL names no object; nothing was run. Set ledger.url to s3://BUCKET/KEY.")
-    return RemoteFile(SharedObject(bucket, key))
+    return RemoteFile(SharedObject(bucket, key, lock_seconds=lock_seconds), close_connections)
 
 
 def _parse(url: str) -> URL:

@@ -2,6 +2,7 @@
 
 The object is the file, compressed. A transaction is recorded when it is in S3, not before: it is put with the tag of
 the content it was made from, so a process that was taken for dead can never overwrite what was written since.
+Threads that come to write while another one's content is on its way share the next request.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,61 +23,155 @@ from driftguard.errors import OperatorError
 _LEVEL: Final = 1
 
 
+class _Batch:
+    """Transactions that one request records, all or none.
+
+    Attributes:
+        turn: ends the turn of this process when closed.
+        filled: whether any transaction was committed.
+        over: whether S3 has answered for all of them.
+        error: why none of them is recorded.
+    """
+
+    def __init__(self, turn: ExitStack) -> None:
+        self.turn = turn
+        self.filled = self.over = False
+        self.error: BaseException | None = None
+
+
 class RemoteFile:
     """A private local copy of the object, and who may replace it.
+
+    Opening and reading change nothing in S3.
+
+    Args:
+        close_connections: called before the copy is replaced.
 
     Attributes:
         path: the copy, in a folder that is gone after `close`.
     """
 
-    def __init__(self, shared: SharedObject) -> None:
+    def __init__(self, shared: SharedObject, close_connections: Callable[[], None]) -> None:
         self._shared = shared
+        self._close_connections: Callable[[], None] = lambda: None  # there is none before the first copy
         self.name = shared.name
-        self._folder = Path(tempfile.mkdtemp(prefix="driftguard-ledger-"))
-        self.path = self._folder / "ledger.db"
+        with self._on_disk():
+            self._folder = Path(tempfile.mkdtemp(prefix="driftguard-ledger-"))
+        self.path, self._before = self._folder / "ledger.db", self._folder / "before.db"
         self._tag: str | None = None
+        self._changed = threading.Condition()
         self._readers = 0
-        self._idle = threading.Condition()
+        self._coming = 0  # threads that wait to write
+        self._busy = False  # one thread changes the copy, or puts it into S3
+        self._batch: _Batch | None = None
         try:
-            self._fetch(lambda: None)
+            self._fetch()
         except BaseException:
             self.close()
             raise
+        self._close_connections = close_connections
 
     def close(self) -> None:
         """Remove the copy."""
+        if self._batch is not None:  # its thread was interrupted
+            self._batch.turn.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep the copy from being replaced."""
-        with self._idle:
+        with self._changed:
             self._readers += 1
         try:
             yield
         finally:
-            with self._idle:
+            with self._changed:
                 self._readers -= 1
-                self._idle.notify_all()
+                self._changed.notify_all()
 
     @contextmanager
-    def writing(self, wait_seconds: float, close_connections: Callable[[], None]) -> Iterator[None]:
-        """Be the only writer of all processes, on the newest content; what the block leaves is put into S3.
+    def writing(self, wait_seconds: float) -> Iterator[None]:
+        """Be the only writer of all threads and processes, on the newest content; recorded in S3 when this returns.
 
-        Args:
-            close_connections: called before the copy is replaced.
+        The block has to leave the copy committed, or as it was.
+
+        Raises:
+            OperatorError: it is not recorded; the copy is what it was before.
         """
-        with self._shared.turn(wait_seconds + self._shared.lock_seconds):  # a dead one's turn is over by then
-            self._fetch(close_connections)
-            try:
-                yield
-                body = zlib.compress(self.path.read_bytes(), _LEVEL)
-                self._tag = self._shared.write(body, self._tag or "")
-            except BaseException:
-                self._tag = None  # what the copy holds is not what S3 holds
-                raise
+        batch = self._begin(wait_seconds)
+        try:
+            yield
+            batch.filled = True
+        finally:
+            self._end(batch)
+        if isinstance(batch.error, OperatorError):
+            raise OperatorError(str(batch.error))
+        if batch.error is not None:
+            raise OperatorError(f"The ledger {self.name} was not written ({type(batch.error).__name__}). Run again.")
 
-    def _fetch(self, close_connections: Callable[[], None]) -> None:
+    def _begin(self, wait_seconds: float) -> _Batch:
+        with self._changed:
+            self._coming += 1
+            try:
+                free = self._changed.wait_for(lambda: not self._busy, wait_seconds)
+                self._busy = self._busy or free
+            finally:
+                self._coming -= 1
+                self._changed.notify_all()
+        if not free:
+            raise OperatorError(
+                f"The ledger {self.name} was not free for {wait_seconds:g} s, so nothing was recorded. "
+                "Run again when the other work is done."
+            )
+        if self._batch is None:
+            turn = ExitStack()
+            try:
+                turn.enter_context(self._shared.turn(wait_seconds))
+                self._fetch()
+                with self._on_disk():
+                    _write_private(self._before, self.path.read_bytes())
+            except BaseException:
+                turn.close()
+                self._let_go()
+                raise
+            self._batch = _Batch(turn)
+        return self._batch
+
+    def _end(self, batch: _Batch) -> None:
+        """Wait until the batch is in S3; the last thread that has nobody behind it puts it there."""
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: batch.over or not (self._busy or self._coming))
+            if batch.over:
+                return
+            self._busy = True
+        try:
+            if batch.filled:
+                with self._on_disk():
+                    content = self.path.read_bytes()
+                self._tag = self._shared.write(zlib.compress(content, _LEVEL), self._tag or "")
+        except BaseException as error:
+            batch.error = error
+            self._undo()
+            if not isinstance(error, OperatorError):  # which each thread of the batch raises
+                raise
+        finally:
+            batch.turn.close()
+            batch.over, self._batch = True, None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+
+    def _undo(self) -> None:
+        """Take back what S3 did not accept, so that nobody reads what is not recorded; the tag still fits."""
+        with self._replacing():
+            self._before.replace(self.path)
+
+    def _fetch(self) -> None:
         found = self._shared.read(self._tag)
         if found is None:
             return
@@ -87,13 +182,33 @@ class RemoteFile:
                 f"The object {self.name} is damaged or not a ledger; nothing was run. Restore an earlier version of "
                 "it, or set ledger.url to another one."
             ) from None
-        with self._idle:
-            self._idle.wait_for(lambda: self._readers == 0)
-            close_connections()
-            scratch = self.path.with_suffix(".part")
-            with open(os.open(scratch, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
-                stream.write(content)
-            scratch.replace(self.path)
+        scratch = self.path.with_suffix(".part")
+        with self._on_disk():
+            _write_private(scratch, content)
+            with self._replacing():
+                scratch.replace(self.path)
+        self._tag = found.tag
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._readers == 0)
+            self._close_connections()
+            yield
             for rest in self._folder.glob("ledger.db-*"):
                 rest.unlink()
-        self._tag = found.tag
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OperatorError(
+                f"The local copy of the ledger {self.name} cannot be kept ({error.strerror}), so nothing more is "
+                "recorded or applied. Free some space in the folder for temporary files and run again."
+            ) from None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(content)
