@@ -1,0 +1,177 @@
+"""Who is told what: shared causes, missing verdicts, waiting commits, reminders, and other places than Slack."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.integration.test_alert_delivery import let_pass
+from tests.integration.test_alerts import Told, slack
+from tests.world.harness import World
+from tests.world.slack_double import SlackDouble
+from tests.world.toy_estate import EstateOf
+
+__all__ = ["slack"]
+
+
+def test_many_environments_with_one_cause_share_a_message(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    names = [f"edge-{number:02}" for number in range(40)]
+    estate = estate_of(*names)
+    told = Told(world, slack)
+    for cloud in estate.clouds.values():
+        cloud.change("web", tags={"team": "eve"})
+    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert "40 environments have drifted the same way: toy_thing.web changed outside" in slack.plain("drift")
+    for name in names[:10]:
+        estate.clouds[name].change("web", tags={"team": "core"})
+    assert told.reconcile(*names[:10]).report["alerts"]["waiting"] == 0
+    assert len(told.lines()) == 1  # not ten
+    assert "edge-00, edge-01" in told.lines()[0]
+    assert "30 of 40" in slack.plain("drift")
+
+
+def test_what_cannot_be_judged_is_told_after_two_passes_and_once_more_when_it_can(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    told = Told(world, slack)
+    cloud.faults(fail_read="api error AccessDenied: not authorized")
+    assert told.reconcile().code == 1
+    assert slack.messages("drift") == []
+    assert told.reconcile().code == 1
+    assert "blue cannot be" in slack.plain("drift")
+    assert told.reconcile().code == 1
+    assert told.lines() == []
+    cloud.faults()
+    assert told.reconcile().code == 0
+    assert told.lines() == [f"It can be planned again: in sync at {world.git('rev-parse', 'HEAD')[:10]}."]
+
+
+def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_decide_and_else_when_they_are_old(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    estate = estate_of("blue", "green")
+    green = "environments: [{path: environments/*}, {path: environments/green, policy: {pending: apply}}]\n"
+    told = Told(world, slack, "alerts: {pending_after: 2s}\n" + green)
+    config = (world.repository / "driftguard.yaml").read_text()
+    route = '    - {channel: "#drift"}\n'
+    authors = config.replace(route, '    - {authors: ["Ada*"], channel: "#leads"}\n' + route)
+    world.commit("authors have their own channel", {"driftguard.yaml": authors})
+    assert told.reconcile().code == 0
+    estate.rewrite("blue", '"one"', '"two"', "blue: two")
+    estate.rewrite("green", '"one"', '"two"', "green: two")
+    assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
+    assert "green needs a decision: “green: two” is held" in slack.plain("leads")  # its state is somebody's file
+    time.sleep(2.1)
+    assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
+    assert "blue waits for “blue: two” to be applied" in slack.plain("leads")
+    assert told.reconcile().report["alerts"]["sent"] == {}
+    assert slack.messages("drift") == []
+    for name in ("blue", "green"):
+        estate.rewrite(name, '"two"', '"one"', f"{name}: back")
+    assert told.reconcile().code == 0
+    for message in slack.messages("leads"):
+        assert "a commit up to" in slack.replies("leads", message.ts)[-1].text
+
+
+def test_reminders_come_once_each_and_escalate_to_another_channel(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    cloud = estate_of("prod-eu").clouds["prod-eu"]
+    reminders = '[{after: 1s}, {after: 2s, channel: "#leads", mention: "<!here>"}]'
+    told = Told(world, slack, f"alerts: {{reminders: {reminders}}}\n")
+    cloud.change("web", value="outside")
+    assert told.reconcile().code == 2
+    time.sleep(2.1)
+    for _ in range(2):
+        assert told.reconcile().code == 2
+    assert told.lines("prod-drift") == []  # the second was due as well, and is told in its own channel
+    assert len(slack.messages("leads")) == 1
+    assert "<!here>" in slack.messages("leads")[0].text
+    cloud.change("web", value="one")
+    assert told.reconcile().code == 0
+    assert "the drift is gone" in slack.plain("prod-drift")
+    assert "the drift is gone" in slack.plain("leads")
+
+
+def test_drift_that_git_caught_up_with_says_so(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    estate = estate_of("blue")
+    told = Told(world, slack)
+    assert told.reconcile().code == 0
+    estate.clouds["blue"].change("web", value="outside")
+    assert told.reconcile().code == 2
+    head = estate.rewrite("blue", '"one"', '"outside"', "write it down")
+    assert told.reconcile().code == 0
+    assert told.lines()[-1].startswith(f"Git at {head[:10]} and reality agree again")
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """A machine that takes signed events; it answers the first with 503."""
+    got: list[tuple[dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(
+                ({k.lower(): v for k, v in self.headers.items()}, self.rfile.read(int(self.headers["Content-Length"])))
+            )
+            self.send_response(503 if len(got) == 1 else 204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Requests are kept, not printed."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/alerts", got
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_machine_gets_signed_events_and_knows_a_repetition(world: World, estate_of: EstateOf) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    world.commit("a webhook", {"driftguard.yaml": "alerts: {webhook: {url_env: HOOK, secret_env: HOOK_KEY}}\n"})
+    with receiver() as (url, got):
+        secrets = {"HOOK": url, "HOOK_KEY": "k3y"}
+        ran = world.run("reconcile", "--format", "json", **secrets)
+        assert ran.report["alerts"] == {"sent": {}, "waiting": 1}
+        let_pass(world, timedelta(hours=2))
+        ran = world.run("reconcile", "--format", "json", **secrets)
+        assert ran.report["alerts"] == {"sent": {"event": 1}, "waiting": 0}
+        assert len(got) == 2
+        assert got[0][0]["x-driftguard-delivery"] == got[1][0]["x-driftguard-delivery"]
+        headers, body = got[1]
+        signed = hmac.new(b"k3y", headers["x-driftguard-timestamp"].encode() + b"." + body, hashlib.sha256)
+        assert headers["x-driftguard-signature"] == f"sha256={signed.hexdigest()}"
+        event = json.loads(body)
+        assert (event["event"], event["alert"]["about"], event["environment"]["name"]) == ("opened", "drift", "blue")
+
+
+def test_an_incoming_webhook_gets_messages_and_standard_output_stays_for_programs(
+    world: World, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    cloud.change("web", value="outside")
+    ran = world.run("reconcile", "--format", "json")
+    assert ran.report["alerts"]["sent"] == {"event": 1}  # the output is JSON and nothing else
+    assert "[warning] blue has drifted" in ran.stderr
+    cloud.change("web", value="one")
+    ran = world.run("reconcile")
+    assert "[resolved] blue: Put back by hand" in ran.stdout
+
+    world.commit("a webhook", {"driftguard.yaml": "slack: {webhook_env: HOOK}\n"})
+    cloud.change("web", value="outside again")
+    ran = world.run("reconcile", "--format", "json", HOOK=slack.webhook_url("drift"))
+    assert ran.report["alerts"] == {"sent": {"event": 1}, "waiting": 0}
+    assert "blue has drifted" in slack.plain("drift")
+    assert slack.webhook_url("drift") not in ran.stdout + ran.stderr
