@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,10 +14,21 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, stamp
-from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Notice
+from driftguard.errors import OperatorError
+from driftguard.model import (
+    Alert,
+    AlertKind,
+    AlertState,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Entry,
+    EntryKind,
+    Notice,
+)
 
-# Enough to hold the newest of each kind.
-_MOST_REMEMBERED: Final = 20
+# How many ids one statement takes: SQLite before 3.32 knows 999 variables. https://www.sqlite.org/limits.html
+_MOST_IDS: Final = 900
 _Row = TypeVar("_Row", Alert, Notice, Delivery)
 
 
@@ -35,9 +48,10 @@ class SqlAlerts:
 
     def named(self, ids: Sequence[str]) -> tuple[Alert, ...]:
         """The alerts with these ids, sorted by environment."""
-        query = select(ALERTS.c.data).where(ALERTS.c.id.in_(list(ids))).order_by(ALERTS.c.environment)
+        query = select(ALERTS.c.data)
         with self._database.reading() as connection:
-            return tuple(_decode(text, Alert) for text in connection.scalars(query))
+            texts = [t for some in _batches(ids) for t in connection.scalars(query.where(ALERTS.c.id.in_(some)))]
+        return tuple(sorted((_decode(text, Alert) for text in texts), key=lambda alert: (alert.environment, alert.id)))
 
     def record(
         self,
@@ -48,29 +62,34 @@ class SqlAlerts:
         """Journal entries, and what follows from them for the environment's alerts, in one transaction.
 
         Args:
-            follow: gets the environment's alerts, oldest first; gives the alerts to keep and the notices to tell.
-                Two passes at the same time take turns here, so neither tells what the other told already.
+            follow: gets the environment's alerts that are not resolved and the newest resolved one of each kind,
+                oldest first; gives the alerts to keep and the notices to tell. Two passes at the same time take
+                turns here, so neither tells what the other told already. It must not use the ledger itself.
+
+        Raises:
+            OperatorError: another alert of the same kind stands already. Nothing is kept then.
         """
-        remembered = select(ALERTS.c.data).where(ALERTS.c.environment == environment)
-        remembered = remembered.order_by(ALERTS.c.sequence.desc()).limit(_MOST_REMEMBERED)
         with self._database.writing() as connection:
             journal.append(connection, *entries)
-            before = [_decode(text, Alert) for text in connection.scalars(remembered)]
-            alerts, notices = follow(before[::-1])
+            alerts, notices = follow(_remembered(connection, environment))
             for alert in alerts:
                 _keep(connection, alert)
             _tell(connection, notices)
 
     def trace(self, alert_id: str, traces: Mapping[str, Any], notice: Notice | None) -> None:
-        """Add who did it to an alert, and a notice where what is shown already has to change."""
+        """Add who did it to an alert, also to a resolved one, and a notice where what is shown already has to change.
+
+        An alert that is not there is left out, with its notice.
+        """
         with self._database.writing() as connection:
             text = connection.scalar(select(ALERTS.c.data).where(ALERTS.c.id == alert_id))
             if text is None:
                 return
             alert = _decode(text, Alert)
-            _keep(connection, replace(alert, traces={**alert.traces, **traces}))
+            alert = replace(alert, traces={**alert.traces, **traces})
+            _keep(connection, alert)
             if notice is not None:
-                _tell(connection, [notice])
+                _tell(connection, [replace(notice, alert=alert)])
 
     # --- the outbox -----------------------------------------------------------------------------
 
@@ -82,21 +101,26 @@ class SqlAlerts:
 
     def messages(self, alert_ids: Sequence[str]) -> tuple[Delivery, ...]:
         """The messages that show any of the alerts, oldest first."""
-        showing = select(SHOWN.c.delivery).where(SHOWN.c.alert.in_(list(alert_ids)))
-        query = select(DELIVERIES.c.data).where(DELIVERIES.c.id.in_(showing)).order_by(DELIVERIES.c.sequence)
+        found: dict[int, str] = {}
         with self._database.reading() as connection:
-            return tuple(_decode(text, Delivery) for text in connection.scalars(query))
+            for some in _batches(alert_ids):
+                showing = select(SHOWN.c.delivery).where(SHOWN.c.alert.in_(some))
+                query = select(DELIVERIES.c.sequence, DELIVERIES.c.data).where(DELIVERIES.c.id.in_(showing))
+                found |= {row.sequence: row.data for row in connection.execute(query)}
+        return tuple(_decode(found[sequence], Delivery) for sequence in sorted(found))
 
     def plan(self, notices: Sequence[Notice], deliveries: Sequence[Delivery]) -> bool:
         """Put deliveries in the place of notices, in one transaction.
 
         False, with nothing changed, when one of the notices was planned by somebody else in the meantime.
         """
-        ids = [notice.id for notice in notices]
+        ids = list(dict.fromkeys(notice.id for notice in notices))
+        count = select(func.count()).select_from(OUTBOX)
         with self._database.writing() as connection:
-            if connection.scalar(select(func.count()).where(OUTBOX.c.id.in_(ids))) != len(ids):
+            if sum(connection.scalar(count.where(OUTBOX.c.id.in_(some))) or 0 for some in _batches(ids)) < len(ids):
                 return False
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(ids)))
+            for some in _batches(ids):
+                connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(some)))
             for delivery in deliveries:
                 _save(connection, delivery)
         return True
@@ -119,6 +143,21 @@ class SqlAlerts:
                 _save(connection, delivery)
 
 
+def _remembered(connection: Connection, environment: str) -> list[Alert]:
+    """An environment's alerts that are not resolved and the newest resolved one of each kind, oldest first.
+
+    Sought one by one: a standing alert may be older than hundreds that came and went beside it.
+    """
+    query = select(ALERTS.c.sequence, ALERTS.c.data).where(ALERTS.c.environment == environment)
+    # With the kinds named, SQLite takes the index of standing alerts instead of all of the environment's.
+    standing = query.where(ALERTS.c.state != AlertState.RESOLVED.value)
+    rows = list(connection.execute(standing.where(ALERTS.c.kind.in_([kind.value for kind in AlertKind]))))
+    resolved = query.where(ALERTS.c.state == AlertState.RESOLVED.value).order_by(ALERTS.c.sequence.desc()).limit(1)
+    for kind in AlertKind:
+        rows += connection.execute(resolved.where(ALERTS.c.kind == kind.value))
+    return [_decode(row.data, Alert) for row in sorted(rows, key=lambda row: row.sequence)]
+
+
 def _keep(connection: Connection, alert: Alert) -> None:
     columns = {
         "environment": alert.environment,
@@ -131,9 +170,14 @@ def _keep(connection: Connection, alert: Alert) -> None:
 
 
 def _tell(connection: Connection, notices: Sequence[Notice]) -> None:
+    """Put notices into the outbox and the journal; one that waits there already, and says the same, is told once."""
+    entries = []
     for notice in notices:
-        _upsert(connection, OUTBOX, notice.id, {"alert": notice.alert.id, "data": _encode(notice)})
-    journal.append(connection, *(_entry(notice) for notice in notices))
+        columns = {"alert": notice.alert.id, "data": _encode(notice)}
+        if connection.scalar(select(OUTBOX.c.data).where(OUTBOX.c.id == notice.id)) != columns["data"]:
+            _upsert(connection, OUTBOX, notice.id, columns)
+            entries.append(_entry(notice))
+    journal.append(connection, *entries)
 
 
 def _save(connection: Connection, delivery: Delivery) -> None:
@@ -144,7 +188,9 @@ def _save(connection: Connection, delivery: Delivery) -> None:
         "data": _encode(delivery),
     }
     if _upsert(connection, DELIVERIES, delivery.id, columns) and delivery.kind is DeliveryKind.MESSAGE:
-        connection.execute(insert(SHOWN), [{"alert": alert, "delivery": delivery.id} for alert in delivery.alerts])
+        shown = [{"alert": alert, "delivery": delivery.id} for alert in dict.fromkeys(delivery.alerts)]
+        if shown:
+            connection.execute(insert(SHOWN), shown)
 
 
 def _upsert(connection: Connection, table: Table, id_: str, columns: Mapping[str, Any]) -> bool:
@@ -169,9 +215,30 @@ def _entry(notice: Notice) -> Entry:
     return Entry(EntryKind.ALERT, notice.at, notice.run_id, alert.environment, data)
 
 
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids without repetitions, as many at a time as one statement takes."""
+    distinct = list(dict.fromkeys(ids))
+    return (distinct[start : start + _MOST_IDS] for start in range(0, len(distinct), _MOST_IDS))
+
+
 def _encode(value: Alert | Notice | Delivery) -> str:
-    return msgspec.json.encode(value).decode()
+    """JSON text in ASCII, so that whatever the journal takes can be told: half a surrogate pair, for one.
+
+    Raises:
+        ValueError, TypeError: a moment without a time zone, or a value that is not JSON (a sealed one and NaN are not).
+    """
+    for part in (value, value.alert) if isinstance(value, Notice) else (value,):
+        for found in (getattr(part, item.name) for item in fields(part)):
+            if isinstance(found, datetime):
+                stamp(found)
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False)
 
 
 def _decode(text: str, kind: type[_Row]) -> _Row:
-    return msgspec.json.decode(text, type=kind)
+    try:
+        return msgspec.convert(json.loads(text), kind)
+    except ValueError:
+        raise OperatorError(
+            f"What the ledger keeps of {kind.__name__.lower()}s cannot be read: it was damaged, or written by a newer "
+            "DriftGuard. Nothing more is told. Upgrade driftguard on this machine, or restore the ledger from a backup."
+        ) from None
