@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/driftguard demo $(DEMO)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not soak" $(TESTS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not soak" $(TESTS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -170,8 +170,11 @@ class Alerting:
             if alert.environment not in known:
                 self._alerts.record(alert.environment, [], partial(self._forgotten, alert))
 
-    def _forgotten(self, alert: Alert, _: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
-        ended = notify.forgotten(alert, run_id=self._around.run_id, now=self._around.clock.now())
+    def _forgotten(self, alert: Alert, before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+        standing = [each for each in before if each.id == alert.id and each.state is not AlertState.RESOLVED]
+        if not standing:
+            return (), ()  # another run ended it meanwhile
+        ended = notify.forgotten(standing[0], run_id=self._around.run_id, now=self._around.clock.now())
         return ended.alerts, ended.notices
 
     # --- telling --------------------------------------------------------------------------------

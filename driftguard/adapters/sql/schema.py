@@ -113,7 +113,7 @@ ALERTS: Final = Table(
         sqlite_where=_NOT_RESOLVED,
         postgresql_where=_NOT_RESOLVED,
     ),
-    Index("alerts_by_environment", "environment", "sequence"),
+    Index("alerts_by_environment", "environment", "kind", "sequence"),
 )
 
 OUTBOX: Final = Table(

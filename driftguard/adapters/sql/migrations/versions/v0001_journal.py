@@ -123,7 +123,7 @@ def _alerts() -> None:
         sqlite_where=standing,
         postgresql_where=standing,
     )
-    op.create_index("alerts_by_environment", "alerts", ["environment", "sequence"])
+    op.create_index("alerts_by_environment", "alerts", ["environment", "kind", "sequence"])
     op.create_table(
         "outbox",
         sa.Column("id", sa.Text, primary_key=True),
