@@ -10,11 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driftguard.adapters.sql import open_ledger
+from driftguard.model import Attempt, AttemptState
 from tests.contract.postgres_server import postgres_server, server_programs
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
@@ -200,6 +203,25 @@ def test_a_lock_of_somebody_else_is_never_broken(estate: Estate) -> None:
     held = estate.storage.get_object(Bucket=estate.bucket, Key=estate.lock_key())["Body"].read()
     assert held == body
     assert estate.toy.thing("a")["value"] is None
+
+
+def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(estate: Estate) -> None:
+    estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
+    estate.merge("Add a", thing("a"))
+    assert estate.reconcile().code == 0
+    (file,) = estate.world.home.rglob("ledger.db")
+    ledger = open_ledger(f"sqlite:///{file}")
+    now = datetime.now(UTC)
+    late = Attempt("late", "dev", "c0", "p0", None, "run", AttemptState.OPEN, now, data={"lock_id": "came-late"})
+    assert ledger.attempts.open(late)
+    ledger.attempts.advance(late, AttemptState.VOID, now, {"reason": "died"})
+    ledger.close()
+    body = b'{"ID":"came-late","Operation":"OperationTypeApply","Who":"root@here","Created":"2026-01-01T00:00:00Z"}'
+    estate.storage.put_object(Bucket=estate.bucket, Key=estate.lock_key(), Body=body)
+    estate.merge("Change a", thing("a", value="2"))
+    assert estate.reconcile().code == 0
+    assert estate.toy.thing("a")["value"] == "2"
+    assert not estate.locked()
 
 
 def race(estate: Estate, **variables: str) -> None:

@@ -240,6 +240,7 @@ class _Judging:
                 key=self._pass.scene.key,
                 clock=self._clock,
                 still_ours=still_ours,
+                earlier=attempts,
             )
 
     def _after(

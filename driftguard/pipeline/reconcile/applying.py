@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import TransientFault
+from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import Attempt, AttemptState, Baseline, Classification, Closure, ErrorKind
 from driftguard.pipeline.act import Means, Outcome, act, close_dead
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
@@ -152,17 +152,21 @@ def apply_decided(
     key: bytes,
     clock: Clock,
     still_ours: Callable[[], bool],
+    earlier: Sequence[Attempt],
 ) -> Outcome:
     """Apply what was decided, if the plan is still that one.
 
     Args:
+        earlier: the environment's earlier attempts.
         plan: the plan that was decided on; its working directory is used again, with the apply's credentials.
     """
     work = replace(plan.work, environment=authority.apply_environment_of(settings))
     planner = _Planner(engine, work, closure_key, key)
+    lock = authority.lock_of(engine.backend(work), work.workspace, work.environment)
+    _release_what_came_late(lock, earlier, lambda lock_id: engine.force_unlock(work, lock_id))
     means = Means(
         attempts=authority.attempts,
-        lock=authority.lock_of(engine.backend(work), work.workspace, work.environment),
+        lock=lock,
         lock_timeout_seconds=settings.policy.lock_timeout.total_seconds(),
         plan_again=planner.plan_again,
         apply=planner.apply,
@@ -170,6 +174,22 @@ def apply_decided(
         now=clock.now,
     )
     return act(attempt, means)
+
+
+def _release_what_came_late(
+    lock: StateLock | None, earlier: Sequence[Attempt], force_unlock: Callable[[str], None]
+) -> None:
+    """Release a lock whose request outlived the attempt that sent it: it appeared after that attempt was ended as dead.
+
+    Call it only while holding the environment's lease.
+    """
+    dead = {attempt.data.get("lock_id") for attempt in earlier if attempt.data.get("reason") == "died"}
+    if lock is None or not dead:
+        return
+    with suppress(EnvironmentFault):  # what keeps the lock from being seen or released keeps it from being taken, too
+        holder = lock.holder()
+        if holder is not None and holder.id in dead:
+            force_unlock(holder.id)
 
 
 class _Planner:
