@@ -7,6 +7,7 @@
     │   ├── TransientFault    nobody: the same call is expected to work later; the next pass retries
     │   └── InitNeeded        nobody: the plan stage initialises again and repeats the call
     ├── DeliveryFault         nobody, mostly: an alert could not be delivered; it stays in the outbox
+    ├── ForgeFault            nobody, mostly: the forge did not do what was asked; the next pass tries again
     └── SafetyRefusal         refused by a safety rule: nothing is wrong, but acting would be
 
 A message says what happened, where, what happens next and what to do. It never holds a secret.
@@ -71,6 +72,30 @@ class DeliveryFault(DriftGuardError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.perhaps_delivered, self.whole_sink = perhaps_delivered, whole_sink
+
+
+class ForgeFault(DriftGuardError):
+    """The forge (GitHub, GitLab, a git server) did not do what was asked; the next pass tries again.
+
+    Args:
+        missing: there is no such repository, branch or pull request, or our credentials may not see it.
+        denied: our credentials may not do this.
+        retry_after_seconds: how long the forge asked to be left alone.
+        perhaps_done: it may have happened, because only the answer was lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: bool = False,
+        denied: bool = False,
+        retry_after_seconds: float | None = None,
+        perhaps_done: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.missing, self.denied, self.perhaps_done = missing, denied, perhaps_done
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SafetyRefusal(DriftGuardError):

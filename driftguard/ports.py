@@ -21,8 +21,10 @@ from driftguard.model import (
     EntryKind,
     Fault,
     Lease,
+    MergedRequest,
     Message,
     Notice,
+    PullRequest,
     ToolVersion,
     TreeEntry,
 )
@@ -205,6 +207,53 @@ class Sink(Protocol):
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
         """The reference of a delivery that was begun and whose end is not known; None when it never arrived."""
+        ...
+
+
+class Forge(Protocol):
+    """Pull requests of one repository. Every method raises `ForgeFault` when it cannot tell that it worked.
+
+    Attributes:
+        longest_title, longest_body: the most characters of each that the forge takes.
+    """
+
+    longest_title: int
+    longest_body: int
+
+    def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """Every pull request from one branch of the repository itself, in whatever state, newest first."""
+        ...
+
+    def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        """Open pull requests from branches of the repository itself that begin with a prefix, oldest first."""
+        ...
+
+    def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        """Open a pull request; the one that is open from this branch already, as it is, where there is one."""
+        ...
+
+    def update(self, number: int, title: str, body: str) -> None:
+        """Give an open pull request another title and text."""
+        ...
+
+    def comment(self, number: int, text: str, mark: str) -> None:
+        """Comment on a pull request, unless one of our comments there holds the mark (an HTML comment) already."""
+        ...
+
+    def close(self, number: int) -> None:
+        """Close a pull request without merging it; nothing if it is closed or merged."""
+        ...
+
+    def compare_url(self, base: str, branch: str) -> str | None:
+        """The page where one click opens a pull request from a branch; None where the forge has none."""
+        ...
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        """The merged pull requests into `base` that the forge says a commit came with.
+
+        Args:
+            owners: find out about code owners, too.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftguard.config.alerting import Agent, AlertSettings, Reminder, Route, Slack, Webhook
+from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.models import (
     Approval,
     Aws,
@@ -33,6 +34,7 @@ from driftguard.config.values import duration, duration_text
 __all__ = [
     "Agent",
     "AlertSettings",
+    "App",
     "Approval",
     "Aws",
     "Backoff",
@@ -40,6 +42,7 @@ __all__ = [
     "EnvironmentSettings",
     "Find",
     "Flapping",
+    "Forge",
     "IgnoreRule",
     "LedgerSettings",
     "Limits",
@@ -47,6 +50,7 @@ __all__ = [
     "Reminder",
     "Route",
     "Settings",
+    "Signing",
     "Slack",
     "Suspended",
     "Terraform",

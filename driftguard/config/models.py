@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from driftguard.config import values as v
 from driftguard.config.alerting import Agent, AlertSettings, Slack
 from driftguard.config.base import Model
+from driftguard.config.forge import Forge
 from driftguard.errors import UsageError
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
@@ -88,6 +89,9 @@ class Approval(Model):
         "operator's file also relative to that file.",
     )
     approvals: v.AtLeastOne = Field(default=1, description="Reviews needed with `reviewed`.")
+    code_owners: bool = Field(
+        default=False, description="With `reviewed`: each rule of CODEOWNERS that is touched needs one of its owners."
+    )
 
     @field_validator("signers")
     @classmethod
@@ -282,6 +286,7 @@ class Document(Model):
     alerts: AlertSettings = Field(default=AlertSettings(), description="When divergence is told.")
     slack: Slack | None = Field(default=None, description="Alerts in Slack; without it they go to standard output.")
     agent: Agent = Field(default=Agent(), description="When `driftguard agent` looks.")
+    forge: Forge | None = Field(default=None, description="Where pull requests are opened; without it, nowhere.")
 
 
 _MERGED: Final = (Policy, Limits, Aws, Terraform)

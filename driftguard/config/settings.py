@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from driftguard.config import reading
 from driftguard.config.alerting import Agent, AlertSettings, Slack
+from driftguard.config.forge import Forge
 from driftguard.config.models import (
     Aws,
     Document,
@@ -93,6 +94,7 @@ class Settings:
     alerts: AlertSettings
     slack: Slack | None
     agent: Agent
+    forge: Forge | None
     notices: tuple[str, ...]
     _repository: Document = field(repr=False)
     _operator: Document = field(repr=False)
@@ -215,6 +217,7 @@ def load(
         alerts=top.alerts,
         slack=top.slack,
         agent=top.agent,
+        forge=top.forge,
         notices=tuple(notices),
         _repository=repository,
         _operator=operator,

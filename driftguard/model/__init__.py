@@ -27,6 +27,15 @@ from driftguard.model.findings import (
 )
 from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, EntryKind, Lease
 from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message
+from driftguard.model.proposals import (
+    Adoption,
+    Departure,
+    MergedRequest,
+    PullRequest,
+    Refusal,
+    RequestState,
+    Review,
+)
 from driftguard.model.sources import (
     Baseline,
     Block,
@@ -45,6 +54,7 @@ from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
     "Action",
+    "Adoption",
     "Alert",
     "AlertEvent",
     "AlertKind",
@@ -65,6 +75,7 @@ __all__ = [
     "Delivery",
     "DeliveryKind",
     "DeliveryState",
+    "Departure",
     "DriftedObject",
     "Entry",
     "EntryKind",
@@ -74,11 +85,16 @@ __all__ = [
     "Fault",
     "Label",
     "Lease",
+    "MergedRequest",
     "Message",
     "ModuleSource",
     "Notice",
     "OutputChange",
+    "PullRequest",
+    "Refusal",
+    "RequestState",
     "ResourceChange",
+    "Review",
     "RunReport",
     "Seconds",
     "Severity",
