@@ -59,6 +59,7 @@ class DeliveryFault(DriftGuardError):
         retry_after_seconds: how long the service asked to be left alone.
         perhaps_delivered: it may have arrived, because only the answer was lost.
         whole_sink: nothing else can be delivered there now either.
+        gone: what should be changed is not there any more.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class DeliveryFault(DriftGuardError):
         retry_after_seconds: float | None = None,
         perhaps_delivered: bool = False,
         whole_sink: bool = False,
+        gone: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        self.perhaps_delivered, self.whole_sink = perhaps_delivered, whole_sink
+        self.perhaps_delivered, self.whole_sink, self.gone = perhaps_delivered, whole_sink, gone
 
 
 class ForgeFault(DriftGuardError):
