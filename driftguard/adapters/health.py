@@ -29,6 +29,9 @@ _STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
 # Reasons of decisions that say how an attempt to apply ended.
 _OUTCOMES: Final = frozenset({"applied", "apply_failed", "plan_changed", "lease_lost", "locked", "not_planned"})
 _REQUEST_TIMEOUT_SECONDS: Final = 10.0
+_HEARTBEAT_SECONDS: Final = 5.0
+# Why a pass as a whole failed: the configuration, an outage, a defect.
+_PASS_FAILURES: Final = ("usage", "run", "defect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,8 @@ class Metrics:
             registry=self._registry,
         )
         # A counter that appears only with its first event hides that event from `rate()`.
-        for kind in ErrorKind:
-            self._errors.labels(kind.value)
+        for kind in (*(kind.value for kind in ErrorKind), *_PASS_FAILURES):
+            self._errors.labels(kind)
         for outcome in _OUTCOMES:
             self._applies.labels(outcome)
         build = Gauge("driftguard_build_info", "The version that runs.", ["version"], registry=self._registry)
@@ -117,7 +120,7 @@ class Metrics:
             self._alerts.labels(kind).inc(count)
 
     def failed(self, kind: str) -> None:
-        """Count a failure of a pass as a whole; `kind` is one of a few fixed words, such as `ledger` or `config`."""
+        """Count a failure of a pass as a whole; `kind` is one of a few fixed words: `usage`, `run`, `defect`."""
         self._errors.labels(kind).inc()
 
     def text(self) -> bytes:
@@ -273,22 +276,66 @@ class LivenessFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turn = threading.Lock()
         if not path.parent.is_dir():
             raise OperatorError(f"The liveness file {path} cannot be written: its folder does not exist; create it.")
 
     def touch(self, now: datetime) -> None:
-        """Write the time; a reader sees the old one or the new one, never half of it.
+        """Write the time; a reader sees the old one or the new one, never half of it. Any thread may call it.
 
         Raises:
             OperatorError: the file cannot be written.
         """
         partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            partial.write_text(now.isoformat(timespec="seconds") + "\n")
-            partial.replace(self._path)
+            with self._turn:
+                partial.write_text(now.isoformat(timespec="seconds") + "\n")
+                partial.replace(self._path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise OperatorError(
                 f"The liveness file {self._path} cannot be written ({error.strerror}); probes will take the agent for "
                 "dead."
             ) from error
+
+
+class Heartbeat:
+    """Touches a liveness file at once and every few seconds while all is well, in its own thread: a pass may take long.
+
+    Args:
+        healthy: whether all is well; called in that thread.
+    """
+
+    def __init__(
+        self,
+        file: LivenessFile,
+        healthy: Callable[[], bool],
+        now: Callable[[], datetime],
+        every_seconds: float = _HEARTBEAT_SECONDS,
+    ) -> None:
+        self._file, self._healthy, self._now, self._every_seconds = file, healthy, now, every_seconds
+        self._over = threading.Event()
+        self._complained = False
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Touch the file no more; may be called twice."""
+        self._over.set()
+        self._thread.join(_HEARTBEAT_SECONDS)  # no longer for a disk that hangs
+
+    def _beat(self) -> None:
+        while True:
+            if self._healthy():
+                self._touch()
+            if self._over.wait(self._every_seconds):
+                return
+
+    def _touch(self) -> None:
+        try:
+            self._file.touch(self._now())
+            self._complained = False
+        except OperatorError as error:
+            if not self._complained:  # once for each time that it goes wrong, not every few seconds
+                log.warning("%s", error)
+            self._complained = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +13,14 @@ from types import FrameType
 from typing import Any, Final
 
 from driftguard import config
-from driftguard.adapters.git import head_of
-from driftguard.adapters.health import HealthServer, LivenessFile, Metrics
+from driftguard.adapters.git import head_of, open_repository
+from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
+from driftguard.approvalfile import folder_of
 from driftguard.bootstrap.session import CONFIG_FILE, Session
 from driftguard.bootstrap.target import Target
-from driftguard.errors import DriftGuardError, OperatorError, UsageError
-from driftguard.model import AlertKind, EntryKind
+from driftguard.errors import DriftGuardError, UsageError
+from driftguard.model import AlertKind, Entry, EntryKind
 from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ class AgentOptions:
         every: wins over the configuration's `agent`; None leaves it to that.
         poll_seconds: between two looks for a new commit.
         health_port: where `/healthz` and `/metrics` are served; None for nowhere.
-        liveness_file: written at least once a minute while the loop lives; None for none.
+        liveness_file: written every few seconds, also during a pass, while the health page would say that all is
+            well; None for none.
     """
 
     every: timedelta | None = None
@@ -58,7 +61,8 @@ def run_agent(
         on_pass: is told of each pass, with its JSON report.
 
     Raises:
-        UsageError: the command line or the configuration is wrong at the start.
+        UsageError: the command line or the operator's file is wrong at the start. What is wrong in the tracked commit
+            never ends the agent: a commit mends it.
         OperatorError: the health page cannot be served.
     """
     stop, bell, metrics = Stop(), Bell(), Metrics()
@@ -115,26 +119,32 @@ class _Work:
         self._opened: Session | None = None
 
     def check(self) -> None:
-        """Raises UsageError for what a retry would not mend; an outage is for the loop to live with."""
+        """Raises UsageError for what neither a commit nor time mends; all else is for the loop to live with."""
+        own = config.load(
+            None,
+            source=CONFIG_FILE,
+            operator_text=self._target.operator_text(),
+            operator_source=str(self._target.config) if self._target.config else None,
+        )
+        own.ledger.resolve(config.surroundings())
         try:
-            self.cadences()
+            open_repository(self._target.repo, config.directories().cache, self._target.ref)
         except UsageError:
             raise
         except DriftGuardError as error:
             log.warning("%s It is tried again.", error)
-        finally:
-            self.close()
 
     def cadences(self) -> Mapping[str, Cadence]:
         """The cadences of the environments that have one; the session that is opened for it serves the next pass."""
         self.close()
-        self._opened = session = Session(self._target, self._stop)
-        top = session.settings.agent
-        return {
-            environment.name: _cadence(environment.agent)
-            for environment in session.environments
-            if _says_when(environment.agent) and (environment.agent != top or self._options.every is None)
-        }
+        with self._counted():
+            self._opened = session = Session(self._target, self._stop)
+            top = session.settings.agent
+            return {
+                environment.name: _cadence(environment.agent)
+                for environment in session.environments
+                if _says_when(environment.agent) and (environment.agent != top or self._options.every is None)
+            }
 
     def close(self) -> None:
         """Close a session that no pass took."""
@@ -144,7 +154,7 @@ class _Work:
 
     def run(self, due: Due) -> None:
         """One pass."""
-        try:
+        with self._counted():
             with self._take() or Session(self._target, self._stop) as session:
                 for notice in session.notices:
                     log.info("%s", notice)
@@ -154,12 +164,19 @@ class _Work:
                 report = session.run(chosen, acts=True, on_done=lambda done: None, say=self._say)
                 self._observe(session, report)
             self._on_pass(due, report)
-        except DriftGuardError as error:
-            self._metrics.failed("usage" if isinstance(error, UsageError) else "run")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count whatever makes a pass fail."""
+        try:
+            yield
+        except Exception as error:
+            usual = "usage" if isinstance(error, UsageError) else "run"
+            self._metrics.failed(usual if isinstance(error, DriftGuardError) else "defect")
             raise
 
     def changed(self, head: str) -> frozenset[str]:
-        """The environments whose closure at head is not the one that was looked at last."""
+        """The environments whose closure or approval files at head are not those that were looked at last."""
         with Session(self._target, self._stop) as session:
             last = session.ledger.latest(EntryKind.SCANNED)
             names = frozenset(environment.name for environment in session.environments)
@@ -168,7 +185,8 @@ class _Work:
             if config_then != {session.repository.file(session.head, CONFIG_FILE)}:
                 return names
             hashes = {item["name"]: item["closure_hash"] for item in session.describe(session.environments)}
-        return frozenset(n for n in names if n not in last or last[n].data["closure_hash"] != hashes[n])
+            approved = {name for name in names & last.keys() if _approval_moved(session, name, last[name])}
+        return frozenset(n for n in names if n not in last or last[n].data["closure_hash"] != hashes[n]) | approved
 
     def _take(self) -> Session | None:
         session, self._opened = self._opened, None
@@ -191,28 +209,38 @@ class _Watch:
 
     def __init__(self, options: AgentOptions, metrics: Metrics) -> None:
         self._state: AgentState | None = None
-        self._file = LivenessFile(options.liveness_file) if options.liveness_file else None
+        self._heart: Heartbeat | None = None
         self._server: HealthServer | None = None
+        file = LivenessFile(options.liveness_file) if options.liveness_file else None
         if options.health_port is not None:
             self._server = HealthServer(options.health_port, metrics, self.healthy, options.health_address)
             log.warning("The health page is served on %s port %d.", options.health_address, self._server.port)
+        if file is not None:
+            self._heart = Heartbeat(file, lambda: self.healthy()[0], _now)
 
     def take(self, state: AgentState) -> None:
         """Keep the newest state."""
         self._state = state
-        if self._file is not None and healthy(state, _now(), state.longest_interval)[0]:
-            try:
-                self._file.touch(_now())
-            except OperatorError as error:
-                log.warning("%s", error)
 
     def healthy(self) -> tuple[bool, str]:
         state = self._state
         return healthy(state, _now(), state.longest_interval) if state else (True, "The agent starts.")
 
     def close(self) -> None:
+        if self._heart is not None:
+            self._heart.close()
         if self._server is not None:
             self._server.close()
+
+
+def _approval_moved(session: Session, name: str, last: Entry) -> bool:
+    """Whether an environment's approval files at head are others than at the commit that was looked at last."""
+    folder = folder_of(name)
+    then, now = (
+        {path: entry.object_id for path, entry in session.repository.tree(commit).items() if path.startswith(folder)}
+        for commit in (last.data["commit"], session.head)
+    )
+    return then != now
 
 
 def _says_when(settings: config.Agent) -> bool:

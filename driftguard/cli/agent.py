@@ -56,8 +56,9 @@ def agent(
     """Run reconcile on a schedule until told to stop (pull strategy).
 
     A pass at once, then by the clock; a new commit wakes it early, for the environments that it changes. SIGTERM and
-    Ctrl-C end it in order; SIGHUP reads everything anew and runs a pass. Exit codes: 0 told to stop; 1 it could not
-    start; 64 wrong usage or configuration.
+    Ctrl-C end it in order; SIGHUP reads everything anew and runs a pass. A wrong driftguard.yaml in the tracked commit
+    does not end it: it says so and looks again at each new commit. Exit codes: 0 told to stop; 1 it could not start;
+    64 wrong usage or operator's file.
     """
     from driftguard.bootstrap import Target
     from driftguard.bootstrap.agent import AgentOptions, run_agent

@@ -7,12 +7,12 @@ import queue
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final, TypeVar
 
-from driftguard.errors import DriftGuardError
+from driftguard.errors import DriftGuardError, UsageError
 from driftguard.scheduler.cadence import Cadence, Due, joined
 from driftguard.scheduler.state import AgentState
 from driftguard.scheduler.timetable import Timetable
@@ -46,6 +46,17 @@ class Bell:
                 self._rings.get_nowait()
 
 
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What went wrong, in one masked sentence, and whether the configuration is to blame, which a commit may mend.
+
+    Only the text is kept: an exception would keep everything that its call held.
+    """
+
+    text: str
+    misconfigured: bool
+
+
 class _Backoff:
     """When to try again: 30 seconds after the first failure, twice as long after each other, at most 15 minutes."""
 
@@ -68,7 +79,8 @@ class Agent:
     """Runs passes until it is told to stop; one after the other, never two at once.
 
     Args:
-        run_pass: one pass; what it gives is not looked at. An exception means that it failed.
+        run_pass: one pass; what it gives is not looked at. An exception means that it failed; after a UsageError it is
+            tried again at once when there is a new commit, like any other later and later.
         head: the commit at the head of the tracked branch, cheaply; None or an exception when it cannot be told.
         changed: the environments whose closure at that commit is not the one that was looked at last.
         cadences: the cadence of each environment that has its own; read again before each pass.
@@ -104,6 +116,7 @@ class Agent:
         self._timetable = Timetable(default, self._dice)
         self._stop_requested = self._reload_requested = False
         self._pass_failures, self._head_failures = _Backoff(), _Backoff()
+        self._misconfigured = False  # the pass that is owed failed because of that
 
     def request_stop(self) -> None:
         """Finish the pass that runs, start no other. May be called from a signal handler, any number of times."""
@@ -147,25 +160,35 @@ class Agent:
         return found
 
     def _poll(self, found: Due | None) -> Due | None:
-        """Look for a new commit; gives the environments that it changes."""
+        """Look for a new commit; gives what it makes due."""
         head, problem = self._attempt(self._look)
-        names: frozenset[str] | None = None
+        due: Due | None = None
         # A pass over everything covers whatever the commit changes.
         if head is not None and head != self._state.head and (found is None or not found.is_everything):
-            names, problem = self._attempt(lambda: self._changed(head))
+            due, problem = self._due_at(head)
         delay = self._poll_interval
         if head is None or problem is not None:
             delay = max(delay, self._head_failures.failed())
             log.warning(
                 "A new commit could not be looked for: %s It is tried again in %d s; passes go on by their cadence.",
-                problem or "The tracked branch cannot be reached.",
+                problem.text if problem else "The tracked branch cannot be reached.",
                 delay.total_seconds(),
             )
         else:
             self._head_failures.succeeded()
             self._publish(head=head)
         self._poll_at = self._read_clock() + delay
-        return Due(names, "commit") if names else None
+        return due
+
+    def _due_at(self, head: str) -> tuple[Due | None, _Problem | None]:
+        """What a commit that is new makes due, or why that cannot be told."""
+        names, problem = self._attempt(lambda: self._changed(head))
+        if problem is not None and problem.misconfigured:
+            # The pass says what is wrong, and is owed from then on: as one over everything, once that is mended.
+            return Due(None, "commit"), None
+        if names or (names is not None and self._misconfigured):
+            return Due(names, "commit"), None
+        return None, problem
 
     def _pass(self, due: Due) -> None:
         started = self._read_clock()
@@ -173,19 +196,21 @@ class Agent:
         self._publish(last_tick=started, running_since=started, last_pass_started=started)
         _, problem = self._attempt(lambda: self._run_owed(due, started))
         ended = self._read_clock()
+        self._misconfigured = problem is not None and problem.misconfigured
         if problem is None:
             self._owed = None
             self._pass_failures.succeeded()
         else:
             delay = self._pass_failures.failed()
             self._owed_at = min(ended + delay, self._timetable.next_due)
-            again = f" It is tried again in {max(0, round((self._owed_at - ended).total_seconds()))} s."
-            log.warning("The pass failed: %s%s", problem, "" if self._stop_requested else again)
+            again = f" It is tried again in {max(0, round((self._owed_at - ended).total_seconds()))} s"
+            again += ", and at once when there is a new commit." if self._misconfigured else "."
+            log.warning("The pass failed: %s%s", problem.text, "" if self._stop_requested else again)
         self._publish(
             last_tick=ended,
             running_since=None,
             last_pass_ended=ended,
-            last_error=problem,
+            last_error=problem.text if problem else None,
             failures_in_a_row=self._pass_failures.failures,
             next_due=self._next_start(),
         )
@@ -211,21 +236,20 @@ class Agent:
         self._last_reading = now
         return now
 
-    def _attempt(self, call: Callable[[], T]) -> tuple[T | None, str | None]:
-        """Call something from outside; gives its answer, or one masked sentence about what went wrong.
-
-        Only the text is kept: an exception would keep everything that its call held.
-        """
+    def _attempt(self, call: Callable[[], T]) -> tuple[T | None, _Problem | None]:
+        """Call something from outside; gives its answer, or what went wrong."""
         try:
             return call(), None
         except Exception as error:  # noqa: BLE001 - the boundary of the loop: no failure may end it
             log.debug("%s", mask("".join(traceback.format_exception(error))).rstrip())
             if isinstance(error, DriftGuardError):
-                return None, mask(" ".join(str(error).split())).rstrip(".") + "."
-            return None, f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
+                text = mask(" ".join(str(error).split())).rstrip(".") + "."
+            else:
+                text = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
+            return None, _Problem(text, isinstance(error, UsageError))
 
     def _publish(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
         _, problem = self._attempt(lambda: self._on_state(self._state))
         if problem is not None:
-            log.warning("The state of the agent could not be told: %s", problem)
+            log.warning("The state of the agent could not be told: %s", problem.text)

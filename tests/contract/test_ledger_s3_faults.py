@@ -83,6 +83,10 @@ class Line:
         """Harm every request of this sort."""
         self.harm = lambda m, k: harm if (m, k) == (method, kind) else None
 
+    def in_turn(self, harms: dict[tuple[str, str], list[Harm | None]]) -> None:
+        """Harm the next requests of some sorts, each with the first of its list that is left."""
+        self.harm = lambda m, k: harms[m, k].pop(0) if harms.get((m, k)) else None
+
     def count(self, method: str, kind: str) -> int:
         """How many requests of this sort S3 has done."""
         return sum(1 for m, k, status in self.seen if (m, k) == (method, kind) and status < 300)
@@ -420,6 +424,39 @@ def test_a_thread_whose_own_transaction_fails_takes_nobody_with_it(url: str, s3:
     assert objects(s3, url) == [""]
 
 
+def test_a_reader_that_does_not_end_keeps_a_writer_waiting_for_a_while_only(
+    url: str, s3: Any, opening: Opening
+) -> None:
+    ledger, other = opening(url, wait_seconds=1), opening(url)
+    ledger.append(scanned("first"))
+    with ledger._database.reading():
+        other.append(scanned("second"))
+        with pytest.raises(
+            OperatorError, match=r"was still being read after 1 s, so .* nothing was recorded\. Run again"
+        ):
+            ledger.append(scanned("refused"))
+    assert objects(s3, url) == [""]
+    ledger.append(scanned("third"))
+    assert names_in(ledger) == names_in(opening(url)) == ["first", "second", "third"]
+
+
+def test_what_s3_did_not_accept_is_taken_back_when_the_last_reader_of_the_time_before_has_ended(
+    url: str, line: Line, opening: Opening
+) -> None:
+    ledger = opening(url, wait_seconds=1)
+    ledger.append(scanned("first"))
+    line.always(Harm.FAILS, "PUT", "ledger")
+    with ledger._database.reading():
+        with pytest.raises(OperatorError, match=r"refused by S3 \(InternalError\)"):
+            ledger.append(scanned("refused"))
+        with pytest.raises(OperatorError, match=r"was still being read after 1 s"):
+            ledger.entries()
+    assert names_in(ledger) == ["first"]
+    line.harm = lambda method, kind: None
+    ledger.append(scanned("second"))
+    assert names_in(ledger) == names_in(opening(url)) == ["first", "second"]
+
+
 # --- requests that fail -----------------------------------------------------------------------------
 
 
@@ -446,6 +483,62 @@ def test_a_lock_whose_release_was_not_answered_is_released(url: str, line: Line,
     assert names_in(opening(url)) == ["first", "second"]
 
 
+def test_a_write_is_looked_for_until_s3_says_whether_it_arrived(url: str, line: Line, opening: Opening) -> None:
+    ledger = opening(url)
+    ledger.append(scanned("first"))
+    # boto3 repeats the write, which is refused as the first one arrived, and asks four times what is there.
+    line.in_turn({("PUT", "ledger"): [Harm.LOSE_ANSWER], ("HEAD", "ledger"): [Harm.LOSE_ANSWER] * 5})
+    ledger.append(scanned("second"))
+    assert line.count("PUT", "ledger") == 2
+    assert names_in(ledger) == names_in(opening(url)) == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (Harm.LOSE_ANSWER, r"cannot be reached \(ConnectionClosedError\)"),
+        (Harm.DENIED, r"was refused by S3 \(403\)"),
+    ],
+)
+def test_a_write_of_which_nobody_can_tell_whether_it_arrived_is_not_called_lost(
+    url: str, line: Line, opening: Opening, harm: Harm, words: str
+) -> None:
+    ledger = opening(url)
+    ledger.append(scanned("first"))
+    line.in_turn({("PUT", "ledger"): [Harm.LOSE_ANSWER], ("HEAD", "ledger"): [harm] * 100})
+    sentence = (
+        rf"{words}, so nothing more is recorded or applied; what was written last may not have been recorded\. \S"
+    )
+    with pytest.raises(OperatorError, match=sentence):
+        ledger.append(scanned("second"))
+    line.harm = lambda method, kind: None
+    assert names_in(ledger) == ["first"]  # as far as this one knows
+    ledger.append(scanned("third"))
+    assert names_in(ledger) == names_in(opening(url)) == ["first", "second", "third"]
+
+
+def test_a_renewal_that_arrived_unnoticed_does_not_cost_the_lock(
+    url: str, line: Line, s3: Any, opening: Opening
+) -> None:
+    ledger = opening(url, lock_seconds=3)
+    line.in_turn(
+        {
+            ("PUT", "ledger"): [Harm.HOLD_REQUEST],
+            ("PUT", "lock"): [None, Harm.LOSE_ANSWER],
+            ("HEAD", "lock"): [Harm.DENIED],
+        }
+    )
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(ledger.append, scanned("first"))
+        deadline = time.monotonic() + 20
+        while line.count("PUT", "lock") < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        line.go.set()
+        writing.result()
+    assert line.count("PUT", "lock") >= 3
+    assert objects(s3, url) == [""]
+
+
 def test_a_download_that_broke_off_is_begun_again(url: str, line: Line, opening: Opening) -> None:
     opening(url).append(scanned("dev"))
     line.once(Harm.CUT_ANSWER, "GET")
@@ -457,7 +550,8 @@ def test_what_s3_did_not_accept_is_not_read_either(url: str, line: Line, opening
     ledger = opening(url)
     ledger.append(scanned("first"))
     line.always(Harm.FAILS, "PUT")
-    with pytest.raises(OperatorError, match=r"refused by S3 \(InternalError\).*Run again"):
+    said = r"refused by S3 \(InternalError\), .* what was written last may not have been recorded\. Run again"
+    with pytest.raises(OperatorError, match=said):
         ledger.append(scanned("second"))
     assert names_in(ledger) == ["first"]
     line.harm = lambda method, kind: None
@@ -471,8 +565,9 @@ def test_a_job_without_the_rights_is_told_which_ones(url: str, line: Line, openi
     rights = (
         r"Allow s3:GetObject, s3:PutObject and s3:DeleteObject on it and on its \.lock, s3:ListBucket on the bucket"
     )
-    with pytest.raises(OperatorError, match=rf"refused by S3 \(AccessDenied\).*{rights} to the identity"):
+    with pytest.raises(OperatorError, match=rf"refused by S3 \(AccessDenied\).*{rights} to the identity") as found:
         opening(url).append(scanned())
+    assert "may not have been recorded" not in str(found.value)
 
 
 def test_a_job_without_credentials_is_told_so(url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:

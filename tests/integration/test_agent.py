@@ -117,9 +117,11 @@ def test_an_agent_survives_that_its_repository_is_away(world: World, estate_of: 
     world.git("remote", "add", "origin", str(bare))
     away = tmp_path / "away.git"
     bare.rename(away)
-    agent = Running(world, "--repo", f"file://{bare}")
+    agent = Running(world, "--repo", f"file://{bare}", "--health-port", "0")
     try:
         until(lambda: "The pass failed" in "".join(agent.said), "a pass that fails")
+        port = int(re.search(r"served on 127\.0\.0\.1 port (\d+)", "".join(agent.said))[1])  # type: ignore[index]
+        assert 'driftguard_errors_total{kind="run"} 1.0' in page(port, "/metrics")[1]
         assert "Traceback" not in "".join(agent.said)
         away.rename(bare)
         agent.process.send_signal(signal.SIGHUP)  # sooner than its own next try
@@ -139,8 +141,13 @@ def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(world: World
 
     assert "--every 'soon' is not a duration; write it as 90s, 15m, 6h or 2d." in refused("--every", "soon")
     assert "does not exist" in refused("--repo", "/nowhere")
-    world.commit("two cadences", {"driftguard.yaml": 'agent: {every: 1h, cron: "0 * * * *"}\n'})
-    assert "has more than one of `every`, `cron` and `at`" in refused()
+    operator = world.home / "operator.yaml"
+    assert "operator.yaml cannot be read" in refused("--config", str(operator))
+    operator.write_text('agent: {every: 1h, cron: "0 * * * *"}\n')
+    assert "has more than one of `every`, `cron` and `at`" in refused("--config", str(operator))
+    operator.write_text("ledger: {url_env: NOWHERE}\n")
+    assert "variable NOWHERE (ledger.url_env), which is not set" in refused("--config", str(operator))
+    assert "there is no branch 'gone'" in refused("--ref", "gone")
 
 
 def resident_kib(process: int) -> int:

@@ -6,7 +6,8 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from driftguard import __version__
-from driftguard.adapters.health import HealthServer, LivenessFile, Metrics
+from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.errors import OperatorError
 from driftguard.model import Action, Decision, EnvironmentReport, Fault, RunReport, Seconds, Verdict
 from driftguard.model import ErrorKind as Kind
 from driftguard.report import run_json
+from driftguard.scheduler import AgentState, healthy
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -67,7 +69,7 @@ def test_before_the_first_pass_there_are_the_version_and_zeros(metrics: Metrics)
     seen = series(metrics)
     assert seen[f"driftguard_build_info version={__version__}"] == 1
     assert {seen[f"driftguard_environments verdict={verdict}"] for verdict in Verdict} == {0}
-    assert {seen[f"driftguard_errors_total kind={kind}"] for kind in Kind} == {0}
+    assert {seen[f"driftguard_errors_total kind={kind}"] for kind in (*Kind, "usage", "run", "defect")} == {0}
     assert seen["driftguard_applies_total outcome=applied"] == 0
     assert "driftguard_last_pass_timestamp_seconds" not in seen
 
@@ -336,3 +338,71 @@ def test_a_liveness_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     folder.rmdir()
     with pytest.raises(OperatorError, match="probes will take the agent for dead"):
         file.touch(NOON)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_heart_beats_during_a_long_pass_but_not_when_the_pass_hangs_or_the_loop_does(tmp_path: Path) -> None:
+    path, now = tmp_path / "alive", NOON
+    quarter = timedelta(minutes=15)
+    state = AgentState(NOON, NOON, NOON + quarter, quarter, running_since=NOON)
+    asked = 0
+
+    def well() -> bool:
+        nonlocal asked
+        asked += 1
+        return healthy(state, now, quarter)[0]
+
+    def beats() -> bool:
+        """Whether the file is written when the heart has had time enough for that."""
+        path.unlink()
+        seen = asked
+        until(lambda: path.exists() or asked > seen + 3)
+        return path.exists()
+
+    heart = Heartbeat(LivenessFile(path), well, lambda: now, every_seconds=0.02)
+    try:
+        until(path.exists)
+        for minutes, alive in ((1, True), (100, True), (105, True), (106, False), (600, False)):
+            now = NOON + timedelta(minutes=minutes)
+            path.touch()
+            assert beats() is alive, minutes
+            assert not alive or path.read_text() in ("", now.isoformat() + "\n")
+        now = NOON + timedelta(minutes=6)
+        state = AgentState(NOON, NOON, NOON + quarter, quarter)  # no pass runs, and the loop does not look around
+        path.touch()
+        assert beats() is False
+    finally:
+        heart.close()
+    heart.close()
+
+
+def test_a_heart_goes_on_when_the_file_cannot_be_written_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    asked = 0
+
+    def well() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    file = LivenessFile(folder / "alive")
+    folder.rmdir()
+    heart = Heartbeat(file, well, lambda: NOON, every_seconds=0.01)
+    try:
+        until(lambda: asked > 5)
+        assert len(caplog.messages) == 1
+        assert "probes will take the agent for dead" in caplog.text
+        folder.mkdir()
+        until((folder / "alive").exists)
+    finally:
+        heart.close()
+    assert threading.active_count() == 1 or "heartbeat" not in {thread.name for thread in threading.enumerate()}

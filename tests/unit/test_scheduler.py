@@ -23,7 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftguard.cron import next_after
-from driftguard.errors import OperatorError
+from driftguard.errors import OperatorError, UsageError
 from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -96,6 +96,12 @@ class Life:
     @property
     def starts(self) -> list[datetime]:
         return [start for start, _ in self.passes]
+
+    @property
+    def tries(self) -> list[float]:
+        """When each pass began, also one that did not get as far as reading the cadences, in minutes since noon."""
+        begun = dict.fromkeys(state.last_pass_started for state in self.states if state.last_pass_started)
+        return [(start - NOON) / MINUTE for start in begun]
 
     @property
     def minutes(self) -> list[float]:
@@ -445,6 +451,65 @@ def test_a_commit_that_could_not_be_compared_is_compared_later(clock: time_machi
     life.live(20 * MINUTE)
     assert life.minutes == [0, 12]
     assert life.asked == ["b2", "b2", "b2"]
+
+
+WRONG = UsageError("driftguard.yaml:3: `every: soon` is no duration\ndriftguard.yaml:4: `evry` is no key")
+
+
+def test_a_wrong_configuration_at_the_start_is_tried_again_with_patience_and_at_once_for_each_new_commit(
+    clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Life(clock, every(600))
+    for what in ("cadences", "changed"):
+        life.out(what, timedelta(), 42 * MINUTE, WRONG)
+    life.sets(10 * MINUTE - SECOND, head="b2")  # another wrong one
+    life.sets(42 * MINUTE, head="c3")  # mended
+    life.live(HOUR)
+    assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 10, 25, 40, 42]
+    assert life.passes == [(NOON + 42 * MINUTE, Due(None, "start"))]
+    # The branch is looked at as often as ever.
+    assert [(look - NOON) / MINUTE for look in life.looks] == [float(minute) for minute in range(60)]
+    assert caplog.messages[0] == (
+        "The pass failed: driftguard.yaml:3: `every: soon` is no duration driftguard.yaml:4: `evry` is no key. "
+        "It is tried again in 30 s, and at once when there is a new commit."
+    )
+
+
+def test_a_commit_that_makes_the_configuration_wrong_is_told_by_a_pass_and_costs_nothing_once_it_is_mended(
+    clock: time_machine.Traveller,
+) -> None:
+    life = Life(clock, every(600), changes={"b2": frozenset({"prod"})})
+    for what in ("cadences", "changed"):
+        life.out(what, 20 * MINUTE, 50 * MINUTE, WRONG)
+    life.sets(20 * MINUTE, head="b2")
+    life.sets(50 * MINUTE, head="c3")  # back to what it was: no environment differs from what was looked at last
+    life.live(2 * HOUR)
+    assert life.tries == [0, 20, 20.5, 21.5, 23.5, 27.5, 35.5, 50]
+    assert life.passes == [(NOON, Due(None, "start")), (NOON + 50 * MINUTE, Due(None, "commit"))]
+    wrong = [state for state in life.states if state.last_error]
+    assert {state.last_error for state in wrong} == {" ".join(str(WRONG).split()) + "."}
+    unwell = [state.last_tick for state in life.states if not healthy(state, state.last_tick, HOUR)[0]]
+    assert (min(unwell), max(unwell)) == (NOON + 27.5 * MINUTE, NOON + 50 * MINUTE)
+    assert healthy(life.states[-1], life.now(), HOUR)[0]
+
+
+def test_a_mended_commit_is_found_also_when_an_outage_came_between(clock: time_machine.Traveller) -> None:
+    life = Life(clock, every(600))
+    for what in ("cadences", "changed"):
+        life.out(what, timedelta(), 20 * MINUTE, WRONG)
+    life.out("head", 15 * MINUTE, 22 * MINUTE, OperatorError("no route"))
+    life.sets(20 * MINUTE, head="b2")
+    life.live(HOUR)
+    # Whichever comes first: the pass that is tried again, or the look that goes through again.
+    assert life.minutes == [23]
+
+
+def test_an_outage_waits_also_when_there_is_a_new_commit_that_changes_nothing(clock: time_machine.Traveller) -> None:
+    life = Life(clock, every(600))
+    life.out("pass", timedelta(), 10 * MINUTE, OperatorError("the ledger is away"))
+    life.sets(5 * MINUTE, head="b2")
+    life.live(HOUR)
+    assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 15.5]
 
 
 def test_a_stop_finishes_the_pass_and_starts_no_other(clock: time_machine.Traveller) -> None:

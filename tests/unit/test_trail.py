@@ -75,8 +75,8 @@ class Stubbed:
         self.regions.append(region)
         return self.client
 
-    def trail(self, pages: int = 10) -> CloudTrail:
-        return CloudTrail(clock=self.time.clock, sleep=self.time.sleep, connect=self.connect, pages=pages)
+    def trail(self, pages: int = 10, **limits: Any) -> CloudTrail:
+        return CloudTrail(clock=self.time.clock, sleep=self.time.sleep, connect=self.connect, pages=pages, **limits)
 
     def expect(
         self,
@@ -405,7 +405,7 @@ def test_a_throttled_question_is_repeated_and_given_up_in_the_end_for_everybody(
     stubbed.refuse("ThrottlingException", times=2)
     stubbed.expect(WRITES, page("shop"))
     assert len(stubbed.trail().events(SHOP, SINCE, UNTIL, KEYS, None)[0]) == 7
-    assert stubbed.time.slept == [2.0, 4.0]
+    assert stubbed.time.slept == [0.5] * 4 + [0.5] * 8  # 2 and 4 seconds, in steps that a stop can end
     stubbed.refuse("ThrottlingException", times=4)
     trail = stubbed.trail()
     for _ in range(2):
@@ -420,6 +420,48 @@ def test_a_throttled_later_page_keeps_the_pages_before_it(stubbed: Stubbed) -> N
     events, note = stubbed.trail().events(SHOP, SINCE, UNTIL, KEYS, None)
     assert len(events) == 3
     assert "slow down" in (note or "")
+
+
+OUT_OF_TIME = "CloudTrail was not asked to the end: one pass asks it for 5 s at most; the next pass goes on."
+
+
+def test_a_wait_that_goes_beyond_the_time_of_a_pass_is_not_begun_and_the_rest_is_one_note(stubbed: Stubbed) -> None:
+    trail = stubbed.trail(budget_seconds=5)
+    stubbed.expect(WRITES, page("shop")[:4], next_token="a")
+    stubbed.refuse("ThrottlingException", times=2)
+    events, note = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
+    assert (len(events), note) == (3, OUT_OF_TIME)  # what was told before counts
+    assert sum(stubbed.time.slept) == pytest.approx(0.5 + 2)
+    # Other regions and accounts are not asked either, and say the same, so that it is one note for all of them.
+    for variables in ({**KEYS, "AWS_REGION": "eu-west-1"}, {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER"}):
+        assert trail.events([replace(QUEUE, region=None)], SINCE, UNTIL, variables, None)[1] == OUT_OF_TIME
+    stubbed.stub.assert_no_pending_responses()
+    # The next pass asks again.
+    stubbed.expect(WRITES, page("shop"))
+    assert stubbed.trail(budget_seconds=5).events(SHOP, SINCE, UNTIL, KEYS, None)[1] is None
+
+
+def test_pages_at_their_pace_end_with_the_time_of_a_pass(stubbed: Stubbed) -> None:
+    tokens = [f"t{number}" for number in range(11)]
+    for number in range(10):  # two a second
+        token = tokens[number - 1] if number else None
+        stubbed.expect(WRITES, page("shop")[:1], token=token, next_token=tokens[number])
+    _, note = stubbed.trail(pages=500, budget_seconds=5).events(SHOP, SINCE, UNTIL, KEYS, None)
+    assert note == OUT_OF_TIME
+    assert stubbed.time.seconds == pytest.approx(1004.5)
+
+
+@pytest.mark.parametrize(("throttled", "answers"), [(True, 0), (False, 1)])
+def test_a_stop_ends_a_wait_within_half_a_second(stubbed: Stubbed, throttled: bool, answers: int) -> None:
+    if throttled:
+        stubbed.refuse("ThrottlingException")
+    for _ in range(answers):
+        stubbed.expect(WRITES, page("shop")[:4], next_token="a")
+    trail = stubbed.trail(stopping=lambda: stubbed.time.seconds > 1000.0)
+    events, note = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
+    assert note == "CloudTrail was not asked to the end: DriftGuard was told to stop; the next pass goes on."
+    assert (len(events), stubbed.time.slept) == (3 * answers, [0.5])
+    assert trail.events(SHOP, SINCE, UNTIL, {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER"}, None) == ((), note)
 
 
 def test_the_probe_says_whether_it_can_be_asked_and_what_to_allow(stubbed: Stubbed) -> None:
@@ -559,6 +601,26 @@ def test_forty_environments_at_once_ask_one_account_once_and_one_at_a_time(wire:
     assert wire.most_under_way == 1
     assert len(wire.asked) == 3  # one question for each name
     assert sum(time.slept) == pytest.approx(0.5 * (len(wire.asked) - 1))
+
+
+@pytest.mark.usefixtures("machine")
+def test_slow_answers_of_many_accounts_end_with_the_time_of_a_pass(wire: Wire) -> None:
+    time = FakeTime()
+    wire.gate = lambda: time.sleep(25)
+    trail = CloudTrail(clock=time.clock, sleep=time.sleep)
+    notes = [trail.events(SHOP, SINCE, UNTIL, wire.variables(f"AKID{n}"), None)[1] for n in range(6)]
+    rest = "CloudTrail was not asked to the end: one pass asks it for 60 s at most; the next pass goes on."
+    assert notes == [None] * 3 + [rest] * 3
+    assert len(wire.asked) == 3
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_else_a_pass_does_between_two_questions_takes_nothing_from_their_time(wire: Wire) -> None:
+    time = FakeTime()
+    trail = CloudTrail(clock=time.clock, sleep=time.sleep)
+    for key in ("AKIDONE", "AKIDTWO"):
+        assert trail.events(SHOP, SINCE, UNTIL, wire.variables(key), None)[1] is None
+        time.sleep(300)
 
 
 @pytest.mark.usefixtures("machine")

@@ -22,6 +22,8 @@ _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.1, 1.0
 _SILENT_SECONDS: Final = 5.0
 # S3 asks to repeat what met another request on the same object: its own one with a lost answer, for example.
 _REPEAT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
+# Before each look at what became of a write that was not answered.
+_LOOKS_AFTER_SECONDS: Final = (0.0, 1.0, 3.0)
 _DOWNLOADS: Final = 3
 _MARK: Final = "driftguard-write"
 _MET_ANOTHER: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
@@ -98,13 +100,20 @@ class SharedObject:
         """Replace the content whose tag is `before` (empty: none yet); the new tag.
 
         Raises:
-            OperatorError: it was written by somebody else in the meantime; nothing was replaced.
+            OperatorError: it was refused, or written by somebody else in the meantime, so nothing was replaced; or it
+                was not answered, and what became of it cannot be told, which the sentence says.
         """
-        tag = self.put(self._key, body, before)
+        try:
+            tag = self.put(self._key, body, before)
+        except _Unanswered as error:
+            raise OperatorError(
+                f"The ledger {self.name} {error.what}, so nothing more is recorded or applied; what was written last "
+                f"may not have been recorded. {error.advice}"
+            ) from None
         if tag is None:
             raise OperatorError(
                 f"The ledger {self.name} was written by another job that took this one for dead, so nothing more is "
-                "recorded or applied. Run again."
+                "recorded or applied; what this one wrote last may not have been recorded. Run again."
             )
         return tag
 
@@ -158,12 +167,20 @@ class SharedObject:
         with suppress(_Conflict):
             self._call(lambda: self._client.delete_object(Bucket=self._bucket, Key=key, IfMatch=tag))
 
-    def put(self, key: str, body: bytes, before: str) -> str | None:
+    def put(self, key: str, body: bytes, before: str, mark: str | None = None) -> str | None:
         """Write an object if its tag is still that one (empty: there is none yet); the new tag, or None if it is not.
 
-        A request whose answer was lost may have been done: its mark in the object tells.
+        A request whose answer was lost may have been done, and its repetition is then refused for not meeting what it
+        was made from: the mark in the object tells.
+
+        Args:
+            mark: whoever finds it in the object has written that; a new one by default.
+
+        Raises:
+            OperatorError: it was not written.
+            _Unanswered: it was not answered, and is not there as far as can be seen; it may have been written.
         """
-        mark = secrets.token_hex(16)
+        mark = mark or secrets.token_hex(16)
         wanted = {"IfMatch": before} if before else {"IfNoneMatch": "*"}
         try:
             answer = self._call(
@@ -172,13 +189,33 @@ class SharedObject:
                 )
             )
             return None if answer is None else str(answer["ETag"])
-        except (_Conflict, OperatorError) as error:
-            found = self._call(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        except (_Conflict, _Unanswered) as error:
+            lost = isinstance(error, _Unanswered)
+            tag = self._written_after_all(key, mark, patiently=lost)
+            if tag is None and lost:
+                raise
+            return tag
+
+    def _written_after_all(self, key: str, mark: str, *, patiently: bool) -> str | None:
+        """The tag of what bears the mark; None where it is not there, `patiently` also not a while later."""
+        unanswered: _Unanswered | None = None
+        for pause_seconds in _LOOKS_AFTER_SECONDS:
+            time.sleep(pause_seconds)
+            try:
+                found = self._call(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+            except _Unanswered as error:
+                unanswered = error
+                continue
+            except _Refused as error:  # which tells nothing of the write
+                raise _Unanswered(self.name, error.what, error.advice) from None
+            unanswered = None
             if found is not None and found.get("Metadata", {}).get(_MARK) == mark:
                 return str(found["ETag"])
-            if isinstance(error, OperatorError):
-                raise
-            return None
+            if not patiently:
+                break
+        if unanswered is not None:
+            raise unanswered
+        return None
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """S3's answer; None for what is not there."""
@@ -199,7 +236,8 @@ class SharedObject:
             return call()
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            said = error.response.get("ResponseMetadata", {})
+            status = said.get("HTTPStatusCode", 500)
             if status == 412:
                 raise _Conflict from None
             if code in _MET_ANOTHER:
@@ -208,26 +246,24 @@ class SharedObject:
                 raise _NotModified from None
             if code in _MISSING:
                 return None
-            raise OperatorError(self._refused(code)) from None
+            # boto3 repeats requests itself: the one that was refused may not be the only one that arrived.
+            kind = _Unanswered if status >= 500 or said.get("RetryAttempts") else _Refused
+            raise kind(self.name, f"was refused by S3 ({code})", _advice(code)) from None
         except (NoCredentialsError, PartialCredentialsError):
-            raise OperatorError(
-                f"The ledger {self.name} cannot be used without AWS credentials, so nothing more is recorded or "
-                "applied. Give this process a role or keys in one of the ways that the AWS command line knows."
-            ) from None
+            advice = "Give this process a role or keys in one of the ways that the AWS command line knows."
+            raise _Refused(self.name, "cannot be used without AWS credentials", advice) from None
         except BotoCoreError as error:
-            raise OperatorError(
-                f"The ledger {self.name} cannot be reached ({type(error).__name__}), so nothing more is recorded or "
-                "applied. Check the network, the region and this process's AWS credentials, and run again."
-            ) from None
+            advice = "Check the network, the region and this process's AWS credentials, and run again."
+            raise _Unanswered(self.name, f"cannot be reached ({type(error).__name__})", advice) from None
 
-    def _refused(self, code: str) -> str:
-        if code in _DENIED:
-            advice = f"Allow {_PERMISSIONS} to the identity of this process."
-        elif code == "NoSuchBucket":
-            advice = "Create the bucket, or set ledger.url to another one."
-        else:
-            advice = "Run again; if it stays, look at the bucket."
-        return f"The ledger {self.name} was refused by S3 ({code}), so nothing more is recorded or applied. {advice}"
+
+def _advice(code: str) -> str:
+    """What to do about an error code of S3."""
+    if code in _DENIED:
+        return f"Allow {_PERMISSIONS} to the identity of this process."
+    if code == "NoSuchBucket":
+        return "Create the bucket, or set ledger.url to another one."
+    return "Run again; if it stays, look at the bucket."
 
 
 class _Lock:
@@ -264,9 +300,26 @@ class _Lock:
         started = time.monotonic()
         # The time makes each content, and so each tag, a new one.
         body = json.dumps({"holder": self._holder, "at": datetime.now(UTC).isoformat()}).encode()
-        self._tag = self._shared.put(self._key, body, before)
+        # What bears this holder's name is ours, also when an earlier answer was lost and never looked for.
+        self._tag = self._shared.put(self._key, body, before, self._holder)
         self._written = started
         return self._tag is not None
+
+
+class _Refused(OperatorError):
+    """S3 did not do what was asked.
+
+    Attributes:
+        what: the part of the sentence that says why; `advice` is the next sentence.
+    """
+
+    def __init__(self, name: str, what: str, advice: str) -> None:
+        super().__init__(f"The ledger {name} {what}, so nothing more is recorded or applied. {advice}")
+        self.what, self.advice = what, advice
+
+
+class _Unanswered(_Refused):
+    """S3 did not say whether it has done what was asked."""
 
 
 class _Conflict(Exception):

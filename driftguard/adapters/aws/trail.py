@@ -1,27 +1,31 @@
-"""Asks CloudTrail which calls changed something, within its two requests a second; what it cannot tell, it says."""
+"""Asks CloudTrail which calls changed something, at its pace and for a while only; what it cannot tell, it says."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from driftguard.adapters.aws.trailclient import account_of, client_of, endpoint_of
 from driftguard.adapters.aws.trailrecord import own_session, parse, read
 from driftguard.model.traces import DriftedObject, TrailEvent
 
-__all__ = ["CloudTrail", "own_session", "parse"]
+__all__ = ["CloudTrail", "account_of", "client_of", "own_session", "parse"]
 
+# How a note begins that the next pass adds to.
+NOT_TO_THE_END: Final = "CloudTrail was not asked to the end"
 _FEW: Final = 4
 _TRIES: Final = 4
 _PER_PAGE: Final = 50
 # CloudTrail delivers late: an answer as old as this tells no less than a new one.
 _FRESH: Final = timedelta(minutes=5)
+# A stop is heeded that fast while something is waited for.
+_SLICE_SECONDS: Final = 0.5
 _KEPT: Final = timedelta(days=90) - timedelta(hours=1)
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 # Services without a region of their own: their events are in one region of each partition.
@@ -30,12 +34,6 @@ _NO_CREDENTIALS: Final = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
     | {"TokenRetrievalError", "UnauthorizedSSOTokenError", "SSOTokenLoadError", "ConfigNotFound", "ConfigParseError"}
 )
-# Ways to credentials that botocore would find in our own process, and a variable that Terraform must see for each.
-_WAYS: Final = {
-    "env": "AWS_ACCESS_KEY_ID",
-    "assume-role-with-web-identity": "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "container-role": "AWS_CONTAINER_CREDENTIALS_",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,54 @@ class _Refused(Exception):
         self.everybody, self.denied = everybody, denied
 
 
+class _OutOfTime(_Refused):
+    """Nothing more is asked in this pass, wherever."""
+
+
+class _Allowance:
+    """How long may still be asked: the time in which at least one thread asks counts."""
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._seconds, self._clock, self._sleep, self._stopping = seconds, clock, sleep, stopping
+        self._guard = threading.Lock()
+        self._asking, self._since, self._used, self._over = 0, 0.0, 0.0, False
+
+    @contextmanager
+    def spent(self) -> Iterator[None]:
+        """Count the time of the block."""
+        with self._guard:
+            if not self._asking:
+                self._since = self._clock()
+            self._asking += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._asking -= 1
+                if not self._asking:
+                    self._used += self._clock() - self._since
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises _OutOfTime, if possible before, where the time or the whole job ends."""
+        with self._guard:
+            used = self._used + (self._clock() - self._since if self._asking else 0.0)
+            self._over = self._over or used + seconds >= self._seconds
+        if self._over:
+            raise _OutOfTime(f"one pass asks it for {self._seconds:g} s at most; the next pass goes on")
+        while not self._stopping():
+            if seconds <= 0:
+                return
+            self._sleep(min(seconds, _SLICE_SECONDS))
+            seconds -= _SLICE_SECONDS
+        raise _OutOfTime("DriftGuard was told to stop; the next pass goes on")
+
+
 class CloudTrail:
     """CloudTrail's event history for one pass over many environments. Thread-safe. Make a new one for each pass.
 
@@ -90,6 +136,9 @@ class CloudTrail:
         sleep: waits that many seconds.
         connect: a CloudTrail client from an environment's variables and a region; boto3's by default.
         pages: how many pages of 50 events are read for each account and region.
+        budget_seconds: how long it is asked in all, waits included; the request that is under way then is finished,
+            which takes 20 s at most. What is not asked by then is said in a note.
+        stopping: whether to ask nothing more, because everything ends; heeded within half a second of a wait.
     """
 
     def __init__(
@@ -100,8 +149,11 @@ class CloudTrail:
         sleep: Callable[[float], None] = time.sleep,
         connect: Callable[[Mapping[str, str], str], Any] | None = None,
         pages: int = 10,
+        budget_seconds: float = 60.0,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._interval_seconds, self._clock, self._sleep = 1.0 / requests_per_second, clock, sleep
+        self._interval_seconds, self._clock = 1.0 / requests_per_second, clock
+        self._allowance = _Allowance(budget_seconds, clock, sleep, stopping)
         self._connect, self._pages = connect or client_of, pages
         self._areas: dict[tuple[str, str], _Area] = {}
         self._guard = threading.Lock()
@@ -151,7 +203,7 @@ class CloudTrail:
             return "cannot be asked: no AWS region is known; set AWS_REGION, or nothing: alerts then do not say who"
         area, who = self._area(variables, home)
         try:
-            with area.lock:
+            with self._allowance.spent(), area.lock:
                 self._call(area, self._client(area, who, variables, home), {"MaxResults": 1})
         except _Refused as refusal:
             word = str(refusal).partition(",")[0]
@@ -169,11 +221,13 @@ class CloudTrail:
     ) -> tuple[list[_Recorded], str | None]:
         """What is known of a region, and why it is not all. Holds the area's lock while it asks."""
         area, who = self._area(variables, region)
-        with area.lock:
+        with self._allowance.spent(), area.lock:
             if who not in area.refusals and "*" not in area.refusals:
                 try:
                     note = self._ask(area, self._client(area, who, variables, region), items, since, until)
                     return area.recorded(), f"CloudTrail in {region} {note}" if note else None
+                except _OutOfTime as end:  # the same for every region, so that it is said once
+                    return area.recorded(), f"{NOT_TO_THE_END}: {end}."
                 except _Refused as refusal:
                     area.refusals["*" if refusal.everybody else who] = str(refusal)
             # What one identity may not ask, another one's answers do not tell it either.
@@ -260,7 +314,7 @@ class CloudTrail:
             except ClientError as error:
                 word = _word(error)
                 if word in _THROTTLED and attempt < _TRIES:
-                    self._sleep(float(2**attempt))
+                    self._allowance.wait(float(2**attempt))
                     continue
                 raise _refused(error, word) from None
             except (BotoCoreError, OSError, ValueError) as error:
@@ -268,16 +322,14 @@ class CloudTrail:
         raise AssertionError("the last try returns or raises")
 
     def _wait(self, area: _Area) -> None:
-        ahead = area.next_at - self._clock()
-        if ahead > 0:
-            self._sleep(ahead)
+        self._allowance.wait(max(0.0, area.next_at - self._clock()))
         area.next_at = max(self._clock(), area.next_at) + self._interval_seconds
 
     def _area(self, variables: Mapping[str, str], region: str) -> tuple[_Area, str]:
         """The account's and region's area, and whose credentials ask there."""
         profile = variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE") or "default"
         who = variables.get("AWS_ACCESS_KEY_ID") or f"profile {profile} {variables.get('AWS_CONFIG_FILE', '')}"
-        place = f"{account_of(who)} {_endpoint(variables) or ''}"
+        place = f"{account_of(who)} {endpoint_of(variables) or ''}"
         with self._guard:
             return self._areas.setdefault((place, region), _Area(self._pages)), who
 
@@ -290,55 +342,6 @@ class CloudTrail:
             return area.clients[who]
         except (BotoCoreError, OSError, ValueError) as error:
             raise _refused(error, type(error).__name__) from None
-
-
-def account_of(access_key_id: str) -> str:
-    """The account that an access key id belongs to, as the id itself tells; the id where it does not.
-
-    Roles of many environments in one account share its limit and its answers by this.
-    """
-    if not re.fullmatch(r"A[KS]IA[A-Z2-7]{16}", access_key_id):
-        return access_key_id
-    try:
-        number = int.from_bytes(base64.b32decode(access_key_id[4:])[:6], "big")
-    except (binascii.Error, ValueError):
-        return access_key_id
-    return f"account {(number & 0x7FFF_FFFF_FF80) >> 7:012}"
-
-
-def client_of(variables: Mapping[str, str], region: str) -> Any:
-    """A CloudTrail client with the credentials that Terraform finds with these variables, and with no others."""
-    import boto3
-    import botocore.session
-    from botocore.config import Config
-
-    session = botocore.session.Session()
-    session.set_config_variable("profile", variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE"))
-    for name in ("config_file", "ca_bundle"):
-        if value := variables.get(f"AWS_{name.upper()}"):
-            session.set_config_variable(name, value)
-    if value := variables.get("AWS_SHARED_CREDENTIALS_FILE"):
-        session.set_config_variable("credentials_file", value)
-    if key := variables.get("AWS_ACCESS_KEY_ID"):
-        session.set_credentials(key, variables.get("AWS_SECRET_ACCESS_KEY"), variables.get("AWS_SESSION_TOKEN"))
-    else:
-        chain = session.get_component("credential_provider")
-        for way, variable in _WAYS.items():
-            if not any(name.startswith(variable) for name in variables):
-                chain.remove(way)
-        if variables.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-            chain.remove("iam-role")
-    return boto3.session.Session(botocore_session=session).client(
-        "cloudtrail",
-        region_name=region,
-        endpoint_url=_endpoint(variables),
-        # Repeating is done here, at the account's pace; botocore would do it at its own.
-        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=15),
-    )
-
-
-def _endpoint(variables: Mapping[str, str]) -> str | None:
-    return variables.get("AWS_ENDPOINT_URL_CLOUDTRAIL") or variables.get("AWS_ENDPOINT_URL")
 
 
 def _region_of(item: DriftedObject, home: str | None) -> str | None:

@@ -28,13 +28,14 @@ class _Batch:
 
     Attributes:
         turn: ends the turn of this process when closed.
+        wait_seconds: how long anything is waited for.
         filled: whether any transaction was committed.
         over: whether S3 has answered for all of them.
         error: why none of them is recorded.
     """
 
-    def __init__(self, turn: ExitStack) -> None:
-        self.turn = turn
+    def __init__(self, turn: ExitStack, wait_seconds: float) -> None:
+        self.turn, self.wait_seconds = turn, wait_seconds
         self.filled = self.over = False
         self.error: BaseException | None = None
 
@@ -64,8 +65,10 @@ class RemoteFile:
         self._coming = 0  # threads that wait to write
         self._busy = False  # one thread changes the copy, or puts it into S3
         self._batch: _Batch | None = None
+        # Set while the copy holds what S3 did not accept: how long to wait for those who still read it.
+        self._owed_undo_seconds: float | None = None
         try:
-            self._fetch()
+            self._fetch(0.0)
         except BaseException:
             self.close()
             raise
@@ -79,8 +82,13 @@ class RemoteFile:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep the copy from being replaced."""
+        """Keep the copy from being replaced.
+
+        Raises:
+            OperatorError: the copy holds what is not recorded, and somebody who reads it does not end.
+        """
         with self._changed:
+            self._undo()
             self._readers += 1
         try:
             yield
@@ -127,14 +135,15 @@ class RemoteFile:
             turn = ExitStack()
             try:
                 turn.enter_context(self._shared.turn(wait_seconds))
-                self._fetch()
+                self._undo()
+                self._fetch(wait_seconds)
                 with self._on_disk():
                     _write_private(self._before, self.path.read_bytes())
             except BaseException:
                 turn.close()
                 self._let_go()
                 raise
-            self._batch = _Batch(turn)
+            self._batch = _Batch(turn, wait_seconds)
         return self._batch
 
     def _end(self, batch: _Batch) -> None:
@@ -153,7 +162,10 @@ class RemoteFile:
                 self._tag = self._shared.write(zlib.compress(content, _LEVEL), self._tag or "")
         except BaseException as error:
             batch.error = error
-            self._undo()
+            self._owed_undo_seconds = batch.wait_seconds
+            with self._changed:
+                if not self._readers:  # otherwise whoever is next to begin does it
+                    self._undo()
             if not isinstance(error, OperatorError):  # which each thread of the batch raises
                 raise
         finally:
@@ -167,11 +179,14 @@ class RemoteFile:
             self._changed.notify_all()
 
     def _undo(self) -> None:
-        """Take back what S3 did not accept, so that nobody reads what is not recorded; the tag still fits."""
-        with self._replacing():
-            self._before.replace(self.path)
+        """Take back what S3 did not accept, if anything, so that nobody reads it; the tag still fits."""
+        with self._changed:
+            if self._owed_undo_seconds is not None:
+                with self._on_disk(), self._replacing(self._owed_undo_seconds):
+                    self._before.replace(self.path)
+                    self._owed_undo_seconds = None
 
-    def _fetch(self) -> None:
+    def _fetch(self, wait_seconds: float) -> None:
         found = self._shared.read(self._tag)
         if found is None:
             return
@@ -185,14 +200,18 @@ class RemoteFile:
         scratch = self.path.with_suffix(".part")
         with self._on_disk():
             _write_private(scratch, content)
-            with self._replacing():
+            with self._replacing(wait_seconds):
                 scratch.replace(self.path)
         self._tag = found.tag
 
     @contextmanager
-    def _replacing(self) -> Iterator[None]:
+    def _replacing(self, wait_seconds: float) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._readers == 0)
+            if not self._changed.wait_for(lambda: self._readers == 0, wait_seconds):
+                raise OperatorError(
+                    f"The local copy of the ledger {self.name} was still being read after {wait_seconds:g} s, so it "
+                    "was not brought up to date, and nothing was recorded. Run again when the other work is done."
+                )
             self._close_connections()
             yield
             for rest in self._folder.glob("ledger.db-*"):

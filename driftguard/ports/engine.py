@@ -1,0 +1,181 @@
+"""Terraform: a working directory, what its commands give, and the lock of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from driftguard.model import Fault, ToolVersion
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingDirectory:
+    """Where and how Terraform runs for one environment.
+
+    Attributes:
+        directory: the root module, in a work tree of ours.
+        data_dir: `TF_DATA_DIR`, kept between runs.
+        private: a folder (0700) for plan files and other secrets; it is gone when the environment is done.
+        environment: the whole process environment, built from an allow-list.
+        state_file: a private copy of a local state; None for a remote backend.
+        backend_config: values or files (relative to the root module) for `init`.
+        lock_committed: whether the provider lock file is part of the commit.
+    """
+
+    directory: Path
+    data_dir: Path
+    private: Path
+    environment: Mapping[str, str] = field(repr=False)
+    workspace: str = "default"
+    var_files: tuple[str, ...] = ()
+    backend_config: Mapping[str, str] | tuple[str, ...] = field(default=(), repr=False)
+    timeout_seconds: float = 1200.0
+    state_file: Path | None = None
+    lock_committed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateIdentity:
+    """Which state it is (`lineage`) and how often it was written (`serial`); None and None before the first write."""
+
+    lineage: str | None
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where an initialised directory keeps its state: the backend's type and its plain settings."""
+
+    type: str
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDrift:
+    """One resource that the plan's event stream reported as changed outside."""
+
+    address: str
+    type: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRun:
+    """What one `terraform plan` gave: whether it would change anything, and the state it started from."""
+
+    changes: bool
+    drifted: tuple[StreamDrift, ...]
+    state: StateIdentity
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRun:
+    """How an apply ended.
+
+    Attributes:
+        outcomes: each resource's last word: `started` (and never heard of again), `done` or `failed`.
+        fault: why it did not end well; None when it did.
+    """
+
+    outcomes: Mapping[str, str]
+    fault: Fault | None
+    seconds: float
+
+
+class Engine(Protocol):
+    """A Terraform-compatible program. Every method raises `EnvironmentFault` with the contract's kind on failure."""
+
+    def version(self) -> ToolVersion:
+        """What is run; asked once."""
+        ...
+
+    def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
+        """Run `init` if the data directory was not made ready for just this; gives the seconds it took.
+
+        Args:
+            closure_key: the closure's `init_key`.
+            force: run it in any case.
+        """
+        ...
+
+    def forget_secrets(self, work: WorkingDirectory) -> None:
+        """Delete what `init` recorded of the backend if it holds a credential; the next `prepare` inits again."""
+        ...
+
+    def backend(self, work: WorkingDirectory) -> Backend | None:
+        """The backend that `init` recorded; None where the configuration names none (local state)."""
+        ...
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        """Plan into a file, without a state lock unless a lock timeout is given."""
+        ...
+
+    def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
+        """A plan file as JSON text, and the seconds it took."""
+        ...
+
+    def state_identity(self, work: WorkingDirectory) -> StateIdentity:
+        """The state's identity now."""
+        ...
+
+    def apply(
+        self,
+        work: WorkingDirectory,
+        plan_file: Path,
+        *,
+        lock_timeout_seconds: float | None,
+        on_start: Callable[[int], None],
+        on_outcome: Callable[[str, str], None],
+    ) -> ApplyRun:
+        """Apply a saved plan. Failure of single resources is an answer, not an exception.
+
+        Args:
+            lock_timeout_seconds: how long to wait for the state lock; None when the caller holds it.
+            on_start: called with the process group of what runs.
+            on_outcome: called with a resource's address and what became of it: `started`, `done` or `failed`.
+        """
+        ...
+
+    def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
+        """Release a state lock with the tool's own command."""
+        ...
+
+    def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
+        """A Terraform file's text as the tool's own formatter would have it; as it is where it cannot be formatted."""
+        ...
+
+    def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """Provider addresses and versions that `init` selected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """Who holds a state lock."""
+
+    id: str
+    who: str
+    operation: str
+    created: str
+
+    def __str__(self) -> str:
+        return f"{self.id}, held by {self.who or 'somebody'} since {self.created} ({self.operation})"
+
+
+class StateLock(Protocol):
+    """The lock of one state, taken under an id that is known before it is taken."""
+
+    def take(self, lock_id: str, timeout_seconds: float) -> None:
+        """Take it, waiting for another holder as long as told; `TransientFault` (`locked`) after that."""
+        ...
+
+    def release(self, lock_id: str) -> bool:
+        """Release it if its id is this one; whether it was."""
+        ...
+
+    def holder(self) -> LockInfo | None:
+        """Who holds it now."""
+        ...

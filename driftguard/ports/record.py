@@ -1,0 +1,96 @@
+"""The ledger: the journal, leases, attempts and the clock they go by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from driftguard.model import Attempt, AttemptState, Baseline, ChainFault, Entry, EntryKind, Lease
+
+
+class Clock(Protocol):
+    """The time. The only source of `now` in a pass."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+
+class Ledger(Protocol):
+    """The durable record: an append-only journal, and what follows from it."""
+
+    def key(self) -> bytes:
+        """The secret for keyed digests; created once and kept with the ledger."""
+        ...
+
+    def append(self, *entries: Entry) -> None:
+        """Append entries in one transaction, chained to what is there. Durable on return."""
+        ...
+
+    def entries(
+        self,
+        *,
+        environment: str | None = None,
+        kinds: Sequence[EntryKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Entries that match all that is given, oldest first; `limit` keeps the newest ones."""
+        ...
+
+    def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest entry of a kind for each environment."""
+        ...
+
+    def verify(self) -> tuple[ChainFault, ...]:
+        """Every place where the chain does not hold; empty for a sound ledger."""
+        ...
+
+    def baseline(self, environment: str) -> Baseline | None:
+        """The environment's baseline, or None before the first."""
+        ...
+
+    def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
+        """Replace the baseline and journal the move, in one transaction."""
+        ...
+
+
+class Leases(Protocol):
+    """Who may act on an environment; at most one holder at any time."""
+
+    def acquire(self, environment: str, holder: str, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Take or keep the lease; None while another holder's has not expired."""
+        ...
+
+    def renew(self, lease: Lease, now: datetime, ttl_seconds: float) -> Lease | None:
+        """Extend a lease still held; None when it was lost."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back if it is still held; otherwise nothing."""
+        ...
+
+
+class Attempts(Protocol):
+    """Applies, recorded before their effect."""
+
+    def open(self, attempt: Attempt) -> bool:
+        """Record an attempt durably.
+
+        False when one with the same environment, commit, plan fingerprint and retry exists that is not void.
+        """
+        ...
+
+    def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
+        """Move an attempt to another state, merging `data`; journalled in the same transaction."""
+        ...
+
+    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts that were opened and never ended, oldest first."""
+        ...
+
+    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
+        """Attempts opened at or after `since`, oldest first."""
+        ...
