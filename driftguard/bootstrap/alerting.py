@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.adapters.aws.trail import CloudTrail, own_session
+from driftguard.adapters.aws.trail import NOT_TO_THE_END, CloudTrail, own_session
 from driftguard.adapters.plain import TextSink
 from driftguard.adapters.slack import SlackSink, SlackWebhookSink
 from driftguard.adapters.sql import SqlLedger
-from driftguard.adapters.webhook import WebhookSink
+from driftguard.adapters.webhook import WebhookSink, check_url
 from driftguard.config import AlertSettings, Settings, Slack, run_url
-from driftguard.errors import OperatorError
+from driftguard.errors import DriftGuardError, OperatorError
 from driftguard.model import (
     Alert,
     AlertEvent,
@@ -32,6 +32,7 @@ from driftguard.model import (
     EnvironmentReport,
     Message,
     Notice,
+    TrailEvent,
     Verdict,
 )
 from driftguard.pipeline import notify
@@ -46,7 +47,8 @@ _LONGEST_TURN_SECONDS: Final = 60.0
 # CloudTrail tells late, so it is asked again for a while.
 _TRAIL_LAG: Final = timedelta(hours=1)
 _UNKNOWN_WINDOW: Final = timedelta(days=7)
-_MOST_SCANS: Final = 50
+_SOME_SCANS: Final = 50
+_TRIES: Final = 3
 _TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
 
 
@@ -58,6 +60,8 @@ class Surroundings:
         repository: its location, for links.
         variables_of: the environment variables of an environment's Terraform, for CloudTrail.
         written_by: who wrote the block of an environment's resource; None where that is not known.
+        renamed: environments that are under another name now, by the old one.
+        stopping: whether a stop was requested.
         say: prints text for people.
     """
 
@@ -67,6 +71,8 @@ class Surroundings:
     clock: Clock
     variables_of: Callable[[str], Mapping[str, str]]
     written_by: Callable[[str, str], Mapping[str, Any] | None]
+    renamed: Mapping[str, str]
+    stopping: Callable[[], bool]
     say: Callable[[str], None]
 
 
@@ -77,7 +83,7 @@ class Alerting:
         self._ledger, self._alerts = ledger, ledger.alerts
         self._rules, self._around = rules, around
         self._places = notify.Places(rules, slack)
-        self._trail = CloudTrail()
+        self._trail = CloudTrail(stopping=around.stopping)
 
     def tell(self, reports: Sequence[EnvironmentReport], known: frozenset[str]) -> notify.Delivered:
         """Find out who did it, then plan and deliver everything that waits.
@@ -88,25 +94,27 @@ class Alerting:
         """
         self._forget(known)
         notes = self._trace(reports)
-        if not self._alerts.unplanned() and not self._alerts.undelivered():
+        if not self._alerts.unplanned() and not self._alerts.undelivered() and not self._untold():
             return notify.Delivered({}, 0, notes)
         with self._turn() as still_ours:
             if still_ours is None:
                 note = "Another run is delivering alerts; what this one found is delivered by it or by the next run."
                 return notify.Delivered({}, len(self._alerts.unplanned()), (*notes, note))
+            moved = self._give_up_old_places()
             self._plan()
             sinks, missing = self._sinks()
             means = notify.Means(
                 alerts=self._alerts,
                 outbox=self._alerts,
                 sinks=sinks,
+                place=self._place,
                 word=self._word,
                 clock=self._around.clock,
                 run_id=self._around.run_id,
                 still_ours=still_ours,
             )
             done = notify.deliver(means)
-            return notify.Delivered(done.sent, done.waiting, (*notes, *missing, *done.problems))
+            return notify.Delivered(done.sent, done.waiting, (*notes, *moved, *missing, *done.problems))
 
     # --- who did it -----------------------------------------------------------------------------
 
@@ -118,7 +126,7 @@ class Alerting:
         notes: dict[str, None] = {}
         for alert in self._alerts.standing():
             report = drifted.get(alert.environment)
-            young = self._around.clock.now() - alert.changed_at < _TRAIL_LAG
+            young = self._around.clock.now() - alert.changed_at < _TRAIL_LAG or _incomplete(alert)
             if report is not None and alert.kind is AlertKind.DRIFT and alert.state is AlertState.OPEN and young:
                 traces, note = self._traces(alert, report)
                 if note is not None:
@@ -139,8 +147,12 @@ class Alerting:
         note = None
         if objects and self._rules.trail:
             now = self._around.clock.now()
-            variables = self._around.variables_of(alert.environment)
-            events, note = self._trail.events(objects, self._last_clean(alert), now, variables, None)
+            events: tuple[TrailEvent, ...] = ()
+            try:
+                variables = self._around.variables_of(alert.environment)
+                events, note = self._trail.events(objects, self._last_clean(alert), now, variables, None)
+            except DriftGuardError as error:  # not knowing who did it never fails a pass
+                note = f"CloudTrail could not be asked who changed it: {error}"
             said = match(objects, events, own=own_session, now=now)
             for item in objects:
                 trace = said.traces.get(item.address)
@@ -154,11 +166,17 @@ class Alerting:
 
     def _last_clean(self, alert: Alert) -> datetime:
         """When the environment was last seen without drift, before the alert."""
-        scans = self._ledger.entries(
-            environment=alert.environment, kinds=[EntryKind.SCANNED], until=alert.changed_at, limit=_MOST_SCANS
-        )
-        clean = [entry.at for entry in scans if entry.data["verdict"] in ("in_sync", "pending")]
-        return clean[-1] if clean else alert.first_seen_at - _UNKNOWN_WINDOW
+        until = alert.first_seen_at
+        oldest = until - _UNKNOWN_WINDOW
+        while until > oldest:
+            scans = self._ledger.entries(
+                environment=alert.environment, kinds=[EntryKind.SCANNED], since=oldest, until=until, limit=_SOME_SCANS
+            )
+            clean = [entry.at for entry in scans if entry.data["verdict"] in ("in_sync", "pending")]
+            if clean or len(scans) < _SOME_SCANS:
+                return clean[-1] if clean else oldest
+            until = scans[0].at - timedelta(microseconds=1)
+        return oldest
 
     def _refreshed(self, alert: Alert) -> Notice:
         now, run_id = self._around.clock.now(), self._around.run_id
@@ -174,16 +192,41 @@ class Alerting:
         standing = [each for each in before if each.id == alert.id and each.state is not AlertState.RESOLVED]
         if not standing:
             return (), ()  # another run ended it meanwhile
-        ended = notify.forgotten(standing[0], run_id=self._around.run_id, now=self._around.clock.now())
+        now, new_name = self._around.clock.now(), self._around.renamed.get(alert.environment)
+        ended = notify.forgotten(standing[0], run_id=self._around.run_id, now=now, renamed_to=new_name)
         return ended.alerts, ended.notices
 
     # --- telling --------------------------------------------------------------------------------
 
+    def _untold(self) -> bool:
+        standing = self._alerts.standing()
+        told = self._alerts.told([alert.id for alert in standing])
+        return any(notify.untold_at(sink, standing, told) for sink in self._places.sinks)
+
+    def _give_up_old_places(self) -> tuple[str, ...]:
+        """Forget what waits for a place that is not configured any more; what still stands is told at the others."""
+        old = [each for each in self._alerts.undelivered() if each.sink not in self._places.sinks]
+        if not old:
+            return ()
+        self._alerts.drop(old)
+        names = ", ".join(sorted({each.sink for each in old}))
+        return (
+            f"{len(old)} alert messages that waited for {names}, which is not configured any more, were given up; what "
+            "still stands of them is told at the places that are.",
+        )
+
     def _plan(self) -> None:
-        notices = self._alerts.unplanned()
-        if notices:
-            shown = self._alerts.messages([notice.alert.id for notice in notices])
-            self._alerts.plan(notices, notify.plan(notices, shown, self._places))
+        for _ in range(_TRIES):
+            notices, standing = self._alerts.unplanned(), self._alerts.standing()
+            told = self._alerts.told([alert.id for alert in standing])
+            about = [notice.alert.id for notice in notices] + [alert.id for alert in standing]
+            shown = self._alerts.messages(about)
+            deliveries = notify.plan(notices, shown, self._places, standing=standing, told=told)
+            if self._alerts.plan(notices, deliveries):
+                return  # otherwise another run planned one of them meanwhile, so look again
+
+    def _place(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Delivery | None:
+        return notify.current_place(delivery, alerts, self._places)
 
     def _word(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
         first_time = delivery.reference is None
@@ -203,22 +246,18 @@ class Alerting:
         for name in self._places.sinks:
             try:
                 sinks[name] = self._sink(name)
-            except KeyError as error:
+            except OperatorError as error:
                 sinks[name] = None
-                missing.append(
-                    f"Alerts wait in the ledger, because the environment variable {error.args[0]} is not set. Set it; "
-                    "the next run delivers them."
-                )
+                missing.append(f"Alerts wait in the ledger, because {error} Set it; the next run delivers them.")
         return sinks, tuple(missing)
 
     def _sink(self, name: str) -> Sink:
         environ, slack, webhook = self._around.environ, self._places.slack, self._rules.webhook
-        if name == notify.SLACK and slack is not None:
-            return SlackSink(environ[slack.token_env or ""], slack.api_url)
-        if name == notify.SLACK_WEBHOOK and slack is not None:
-            return SlackWebhookSink(environ[slack.webhook_env or ""])
+        if name in (notify.SLACK, notify.SLACK_WEBHOOK) and slack is not None:
+            return _slack_sink(slack, environ)
         if name == notify.WEBHOOK and webhook is not None:
-            return WebhookSink(environ[webhook.url_env], environ[webhook.secret_env], self._around.clock.now)
+            url = check_url(webhook.url_env, _secret(webhook.url_env, environ))
+            return WebhookSink(url, _secret(webhook.secret_env, environ), self._around.clock.now)
         return TextSink(self._around.say)
 
     @contextmanager
@@ -232,7 +271,24 @@ class Alerting:
                 if still_ours is not None or time.monotonic() >= deadline:
                     yield still_ours
                     return
+            if self._around.stopping():
+                yield None
+                return
             time.sleep(1.0)
+
+
+def _slack_sink(slack: Slack, environ: Mapping[str, str]) -> SlackSink | SlackWebhookSink:
+    """Raises OperatorError where the secret is missing or cannot be one."""
+    if slack.webhook_env is not None:
+        return SlackWebhookSink(check_url(slack.webhook_env, _secret(slack.webhook_env, environ)))
+    return SlackSink(_secret(slack.token_env or "", environ), slack.api_url)
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise OperatorError(f"the environment variable {name} is not set.")
+    return value
 
 
 def channels(settings: Settings) -> tuple[str, ...]:
@@ -266,12 +322,13 @@ def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> s
     """
     slack = settings.slack
     assert slack is not None  # there is a channel
-    name = slack.token_env or slack.webhook_env or ""
-    if not environ.get(name):
-        raise OperatorError(f"the environment variable {name} is not set")
-    if slack.webhook_env:
-        return SlackWebhookSink(environ[name]).test(_TEST)
-    return SlackSink(environ[name], slack.api_url).test(channel, _TEST)
+    sink = _slack_sink(slack, environ)
+    return sink.test(_TEST) if isinstance(sink, SlackWebhookSink) else sink.test(channel, _TEST)
+
+
+def _incomplete(alert: Alert) -> bool:
+    """Whether CloudTrail was asked about an alert, and not to the end."""
+    return any(str(trace.get("note") or "").startswith(NOT_TO_THE_END) for trace in alert.traces.values())
 
 
 def _traced(trace: Mapping[str, Any], item: DriftedObject) -> bool:

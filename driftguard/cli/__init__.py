@@ -58,6 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         _complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
         code = EXIT_FAILED
+    except Exception as error:  # a defect: its traceback goes through the mask, as nobody knows what it holds
+        logging.getLogger("driftguard").debug("defect", exc_info=True)
+        _complain(f"a defect in DriftGuard ({type(error).__name__}: {error}); run with -v and report what it prints.")
+        code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
 

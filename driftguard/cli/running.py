@@ -84,7 +84,7 @@ def reconcile(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """One pass of the whole job: scan, decide, and apply what is approved.
+    """One pass of the whole job: scan, decide, alert, propose, and apply what is approved.
 
     Exit codes: 0 every environment in sync when it ends; 2 divergence remains; 1 at least one unknown; 64 wrong usage
     or configuration.

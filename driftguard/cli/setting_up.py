@@ -71,10 +71,11 @@ def doctor(
 @app.command()
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep the demo's files here.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Merge the proposal at the end without asking.")] = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Show the whole job on this machine: a cloud on loopback, a repository, changes from both sides, a scan."""
+    """Show the whole job on this machine: a cloud on loopback, changes from both sides, a scan, a proposal."""
     from driftguard.demo.story import tell
 
     set_verbosity(verbose)
-    raise typer.Exit(tell(keep))
+    raise typer.Exit(tell(keep, yes=yes))

@@ -49,7 +49,8 @@ class _Heart:
         self._thread.start()
 
     def beating(self) -> bool:
-        return not self._lost
+        # The thread may not have run: a machine that was suspended wakes up with a lease that ran out long ago.
+        return not self._lost and self._clock.now() < self._lease.expires_at
 
     def stop(self) -> None:
         self._ended.set()

@@ -420,6 +420,32 @@ def test_planning_puts_deliveries_in_the_place_of_notices(alerts: SqlAlerts) -> 
     assert alerts.unplanned() == ()
 
 
+def test_what_was_planned_for_a_place_counts_as_told_there_until_it_is_dropped(alerts: SqlAlerts) -> None:
+    message, machine = delivery("d1", alerts=("a1", "a2")), delivery("e1", DeliveryKind.EVENT, sink="webhook")
+    below = delivery("r1", DeliveryKind.REPLY, parent="d1", alerts=("a3",))
+    assert alerts.plan([], [message, machine, below])
+    both = {("a1", "slack"), ("a2", "slack")}
+    assert alerts.told(["a1", "a2", "a3", "missing"]) == both | {("a1", "webhook")}
+    alerts.save(replace(machine, state=DeliveryState.SENT))
+    assert alerts.plan([], [replace(message, state=DeliveryState.WAITING)])
+    assert alerts.told(["a1"]) == {("a1", "slack"), ("a1", "webhook")}
+    alerts.drop([message])
+    assert alerts.told(["a1", "a2"]) == {("a1", "webhook")}
+    assert alerts.undelivered() == alerts.messages(["a1", "a2"]) == ()
+
+
+def test_sending_begins_only_from_what_is_still_there(alerts: SqlAlerts) -> None:
+    waiting = delivery("d1", body={"mention": "ü"}, attempts=2, next_try_at=NOW)
+    alerts.save(waiting)
+    begun = alerts.begin(waiting)
+    assert begun == replace(waiting, state=DeliveryState.SENDING, attempts=0, next_try_at=None)
+    assert alerts.undelivered() == (begun,)
+    assert alerts.begin(waiting) is None  # somebody else began it meanwhile
+    alerts.save(replace(waiting, state=DeliveryState.SENT, reference="C1/1.2"))
+    assert alerts.begin(begun) is None
+    assert alerts.messages(["a1"])[0].state is DeliveryState.SENT
+
+
 def test_a_plan_that_comes_too_late_changes_nothing(alerts: SqlAlerts) -> None:
     notices = [notice(f"n{number}") for number in range(3)]
     alerts.record("dev", [], giving(*notices))

@@ -25,7 +25,7 @@ from driftguard.model import (
     Notice,
     Verdict,
 )
-from driftguard.pipeline.notify import Places, forgotten, plan
+from driftguard.pipeline.notify import Places, current_place, forgotten, plan
 from tests.world.sample_alerts import (
     HEAD,
     NOON,
@@ -224,7 +224,7 @@ def test_each_reminder_is_sent_once_in_an_episode(hours: Sequence[float]) -> Non
         told = over_time.look(changed("blue"), after=timedelta(hours=hour))
         age = over_time.now - NOON
         due = (age >= timedelta(hours=1)) + (age >= timedelta(hours=6))
-        assert [notice.event for notice in told] == [AlertEvent.REMINDED] * (due > reached)
+        assert [notice.event for notice in told] == [AlertEvent.REMINDED] * (due - reached)
         reached = due
     over_time.look(in_sync("blue"))
     assert [notice.event for notice in over_time.look(changed("blue"))] == [AlertEvent.REOPENED]
@@ -285,9 +285,35 @@ def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
 def test_an_alert_that_no_message_shows_yet_gets_one_when_it_changes() -> None:
     over_time = Passes()
     over_time.look(changed("blue", "x"))  # told elsewhere, before Slack was configured
-    (message,) = plan(over_time.look(changed("blue", "y")), [], Places(UNGROUPED, SLACK))
-    assert (message.kind, message.channel) == (DeliveryKind.MESSAGE, "#drift")
-    assert plan(over_time.look(in_sync("blue")), [], Places(UNGROUPED, SLACK)) == ()
+    places = Places(UNGROUPED, SLACK)
+    for notices in ([], over_time.look(changed("blue", "y"))):
+        (message,) = plan(notices, [], places, standing=over_time.standing())
+        assert (message.kind, message.channel) == (DeliveryKind.MESSAGE, "#drift")
+        told = {(alert, "slack") for alert in message.alerts}
+        assert plan([], [message], places, standing=over_time.standing(), told=told) == ()
+    assert plan(over_time.look(in_sync("blue")), [], places, standing=over_time.standing()) == ()
+
+
+def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_is_told() -> None:
+    rules = AlertSettings.model_validate(
+        {"group": 2, "reminders": [{"after": "1h", "channel": "#leads"}, {"after": "6h", "channel": "#managers"}]}
+    )
+    over_time, places = Passes(rules), Places(rules, SLACK)
+    shown = [d for d in plan(over_time.look(*map(changed, NAMES)), [], places) if d.kind is DeliveryKind.MESSAGE]
+    late = plan(over_time.look(*map(changed, NAMES), after=timedelta(days=1)), shown, places)
+    messages = [(d.channel, len(d.alerts)) for d in late if d.kind is DeliveryKind.MESSAGE]
+    assert messages == [("#leads", len(NAMES)), ("#managers", len(NAMES))]
+
+
+def test_a_message_that_waits_goes_where_the_configuration_says_now() -> None:
+    over_time = Passes()
+    (message,) = plan(over_time.look(changed("blue")), [], Places(UNGROUPED, SLACK))
+    mended = Slack.model_validate({"token_env": "T", "routes": [{"channel": "#mended", "mention": "<!here>"}]})
+    placed = current_place(message, over_time.standing(), Places(UNGROUPED, mended))
+    assert placed is not None
+    assert (placed.id, placed.channel, placed.body) == (message.id, "#mended", {"mention": "<!here>"})
+    nowhere = Slack.model_validate({"token_env": "T", "routes": [{"environments": "red", "channel": "#red"}]})
+    assert current_place(message, over_time.standing(), Places(UNGROUPED, nowhere)) is None
 
 
 @given(history=HISTORIES, cuts=CUTS)

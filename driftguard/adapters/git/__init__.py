@@ -20,6 +20,7 @@ from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
 from driftguard.adapters.git.worktrees import WorkTrees
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Commit, TreeEntry
+from driftguard.sealed import mask
 
 __all__ = ["GitRepository", "head_of", "open_repository"]
 
@@ -204,7 +205,7 @@ def _touching(mirror: git.Git, span: str, *options: str) -> Iterator[Touching]:
     for line in listed.split("\n")[1::2]:  # each is preceded by a line `commit ID`
         sha, parents, author, at, subject = line.split("\0", 4)
         moment = datetime.fromtimestamp(min(int(at or 0), LAST_MOMENT), UTC)
-        commits.append(Commit(sha, author, moment, subject))
+        commits.append(Commit(sha, mask(author), moment, mask(subject)))  # people paste credentials into both
         asked.append(f"{sha} {parents.split(' ')[0]}".rstrip())
     pairs = "".join(f"{pair}\n" for pair in asked)
     changed = run(mirror, "diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames", stdin=pairs)

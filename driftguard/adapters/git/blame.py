@@ -12,6 +12,7 @@ import git
 from driftguard.adapters.git.commands import run
 from driftguard.errors import OperatorError
 from driftguard.model import Commit
+from driftguard.sealed import mask
 
 LAST_MOMENT: Final = 253402300799  # of the year 9999; a commit may claim any
 _SECONDS: Final = 20.0
@@ -52,4 +53,5 @@ def newest_change(
 def _commit(fields: dict[str, str]) -> Commit:
     # The committer's time says when it came into the history; the author's may be of any age.
     seconds = min(max(int(fields["committer-time"]), 0), LAST_MOMENT)
-    return Commit(fields["sha"], fields["author"], datetime.fromtimestamp(seconds, UTC), fields["summary"])
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return Commit(fields["sha"], mask(fields["author"]), moment, mask(fields["summary"]))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
-from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, stamp
+from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, TOLD, stamp
 from driftguard.errors import OperatorError
 from driftguard.model import (
     Alert,
@@ -123,13 +123,45 @@ class SqlAlerts:
                 connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(some)))
             for delivery in deliveries:
                 _save(connection, delivery)
+                _note_told(connection, delivery)
         return True
+
+    def told(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
+        """Which alert was told at which sink, or waits to be told there."""
+        query = select(TOLD.c.alert, TOLD.c.sink)
+        with self._database.reading() as connection:
+            found = [connection.execute(query.where(TOLD.c.alert.in_(some))).all() for some in _batches(alert_ids)]
+        return frozenset((row.alert, row.sink) for rows in found for row in rows)
 
     def undelivered(self) -> tuple[Delivery, ...]:
         """What is still to be shown, oldest first."""
         query = select(DELIVERIES.c.data).where(DELIVERIES.c.state != DeliveryState.SENT.value)
         with self._database.reading() as connection:
             return tuple(_decode(text, Delivery) for text in connection.scalars(query.order_by(DELIVERIES.c.sequence)))
+
+    def begin(self, delivery: Delivery) -> Delivery | None:
+        """Record that a delivery is being sent; None, with nothing changed, when somebody else changed it meanwhile."""
+        begun = replace(delivery, state=DeliveryState.SENDING, attempts=0, next_try_at=None)
+        with self._database.writing() as connection:
+            text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
+            # Compared as values: another version may have written them in another form.
+            if text is None or _decode(text, Delivery) != delivery:
+                return None
+            _save(connection, begun)
+        return begun
+
+    def drop(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget deliveries, what belongs below them, and that their alerts were told at their sinks."""
+        with self._database.writing() as connection:
+            for delivery in deliveries:
+                own = (DELIVERIES.c.id == delivery.id) | (DELIVERIES.c.parent == delivery.id)
+                connection.execute(delete(DELIVERIES).where(own))
+                connection.execute(delete(SHOWN).where(SHOWN.c.delivery == delivery.id))
+                if delivery.kind is DeliveryKind.REPLY:
+                    continue
+                for some in _batches(delivery.alerts):
+                    there = TOLD.c.alert.in_(some) & (TOLD.c.sink == delivery.sink)
+                    connection.execute(delete(TOLD).where(there))
 
     def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
         """Replace a delivery, with a journal entry in the same transaction; one that is done and will never be
@@ -191,6 +223,16 @@ def _save(connection: Connection, delivery: Delivery) -> None:
         shown = [{"alert": alert, "delivery": delivery.id} for alert in dict.fromkeys(delivery.alerts)]
         if shown:
             connection.execute(insert(SHOWN), shown)
+
+
+def _note_told(connection: Connection, delivery: Delivery) -> None:
+    if delivery.kind is DeliveryKind.REPLY:
+        return
+    for some in _batches(delivery.alerts):
+        query = select(TOLD.c.alert).where(TOLD.c.alert.in_(some) & (TOLD.c.sink == delivery.sink))
+        new = set(some) - set(connection.scalars(query))
+        if new:
+            connection.execute(insert(TOLD), [{"alert": alert, "sink": delivery.sink} for alert in sorted(new)])
 
 
 def _upsert(connection: Connection, table: Table, id_: str, columns: Mapping[str, Any]) -> bool:

@@ -145,6 +145,14 @@ SHOWN: Final = Table(
     Column("delivery", Text, primary_key=True),
 )
 
+# At which places an alert was told, or waits to be told.
+TOLD: Final = Table(
+    "told",
+    METADATA,
+    Column("alert", Text, primary_key=True),
+    Column("sink", String(40), primary_key=True),
+)
+
 
 def stamp(at: datetime) -> str:
     """A moment as fixed-width RFC 3339 text in UTC, which sorts as time does.

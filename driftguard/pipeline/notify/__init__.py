@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from driftguard.pipeline.notify.delivering import Delivered, Means, deliver
 from driftguard.pipeline.notify.lifecycle import Followed, follow, forgotten
-from driftguard.pipeline.notify.planning import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Places, plan
+from driftguard.pipeline.notify.planning import (
+    SLACK,
+    SLACK_WEBHOOK,
+    STDOUT,
+    WEBHOOK,
+    Places,
+    current_place,
+    plan,
+    untold_at,
+)
 from driftguard.pipeline.notify.wording import word
 
 __all__ = [
@@ -20,9 +29,11 @@ __all__ = [
     "Followed",
     "Means",
     "Places",
+    "current_place",
     "deliver",
     "follow",
     "forgotten",
     "plan",
+    "untold_at",
     "word",
 ]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from driftguard.errors import DeliveryFault
-from driftguard.model import Alert, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
+from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
 from driftguard.ports import Alerts, Clock, Outbox, Sink
 
 _FIRST_WAIT: Final = timedelta(seconds=30)
@@ -41,6 +41,8 @@ class Means:
 
     Attributes:
         sinks: those in use; None for one that lacks its secret now.
+        place: a message that is not there yet, for the place that the configuration names now; None where it
+            names none any more.
         word: alerts and the delivery that shows them, in words.
         still_ours: whether nobody else delivers meanwhile; nothing more is sent once that is not certain.
     """
@@ -48,6 +50,7 @@ class Means:
     alerts: Alerts
     outbox: Outbox
     sinks: Mapping[str, Sink | None]
+    place: Callable[[Delivery, tuple[Alert, ...]], Delivery | None]
     word: Callable[[Delivery, tuple[Alert, ...]], Message]
     clock: Clock
     run_id: str
@@ -60,68 +63,131 @@ def deliver(means: Means) -> Delivered:
     waiting = 0
     problems: dict[str, None] = {}
     down: set[str] = set()
+    behind: set[tuple[str, str]] = set()
     for delivery in means.outbox.undelivered():
-        if delivery.sink not in means.sinks:
-            continue  # no longer configured
-        sink = means.sinks[delivery.sink]
-        if sink is None or delivery.sink in down or not _due(delivery, means.clock.now()) or not means.still_ours():
-            waiting += 1
-            continue
-        try:
-            done = _Showing(means, sink).show(delivery)
-        except DeliveryFault as fault:
-            waiting += 1
-            problems.setdefault(str(fault))
-            _put_off(means, delivery, fault)
-            if fault.whole_sink or fault.retry_after_seconds is not None:
-                down.add(delivery.sink)
-            continue
+        steps = {(delivery.sink, alert) for alert in delivery.alerts} if delivery.kind is DeliveryKind.EVENT else set()
+        sink = means.sinks.get(delivery.sink)
+        due = _due(delivery, means.clock.now()) and behind.isdisjoint(steps)
+        done = False
+        if sink is not None and delivery.sink not in down and due and means.still_ours():
+            showing = _Showing(means, sink, delivery)
+            try:
+                done = showing.show()
+            except DeliveryFault as fault:
+                problems.setdefault(str(fault))
+                showing.put_off(fault)
+                if fault.whole_sink or fault.retry_after_seconds is not None:
+                    down.add(delivery.sink)
+            except ValueError as error:  # what cannot be put into words must not keep everything else from being told
+                defect = DeliveryFault(f"An alert could not be put into words ({type(error).__name__}); it waits.")
+                problems.setdefault(str(defect))
+                showing.put_off(defect)
         if done:
-            sent[delivery.kind] += 1
+            if not showing.dropped:
+                sent[delivery.kind] += 1
         else:
             waiting += 1
+            behind |= steps  # a machine is told an alert's steps in their order
     return Delivered(sent, waiting, tuple(problems))
 
 
 class _Showing:
-    """One delivery, shown."""
+    """One delivery, shown.
 
-    def __init__(self, means: Means, sink: Sink) -> None:
-        self._means, self._sink = means, sink
+    Attributes:
+        delivery: as the ledger has it now.
+        dropped: whether it was forgotten, because its alerts go nowhere now.
+    """
 
-    def show(self, delivery: Delivery) -> bool:
-        """Whether it is there now; False where the message that it belongs to is not."""
-        alerts = self._means.alerts.named(delivery.alerts)
+    def __init__(self, means: Means, sink: Sink, delivery: Delivery) -> None:
+        self._means, self._sink, self.delivery = means, sink, delivery
+        self._attempts = delivery.attempts
+        self._called = self.dropped = False
+
+    def show(self) -> bool:
+        """Whether it is there now; False where the message that it belongs to is not, or somebody else took it."""
+        alerts = self._means.alerts.named(self.delivery.alerts)
         if not alerts:
-            self._save(replace(delivery, state=DeliveryState.SENT))
+            self._save(replace(self.delivery, state=DeliveryState.SENT))
             return True
-        if delivery.kind is DeliveryKind.REPLY:
-            return self._reply(delivery, alerts)
-        begun = delivery.reference is None and delivery.state is DeliveryState.SENDING
-        if begun:
-            delivery = replace(delivery, reference=self._sink.find(delivery, None))
-        message = self._means.word(delivery, alerts)
-        if delivery.reference is not None:
-            self._sink.update(delivery, message)
-            self._save(replace(delivery, state=DeliveryState.SENT), told=begun)
-            return True
-        self._save(replace(delivery, state=DeliveryState.SENDING))
-        reference = self._sink.post(delivery, message)
-        self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), told=True)
+        if self.delivery.kind is DeliveryKind.REPLY:
+            return self._reply(alerts)
+        if self.delivery.reference is None:
+            return self._post(alerts)
+        try:
+            self._sink.update(self.delivery, self._means.word(self.delivery, alerts))
+        except DeliveryFault as fault:
+            if not fault.gone:
+                raise
+            if any(alert.state is AlertState.OPEN for alert in alerts):  # nobody would see it otherwise
+                self.delivery = replace(self.delivery, reference=None, state=DeliveryState.WAITING)
+                self._means.outbox.save(self.delivery)
+                return self._post(alerts)
+        self._save(replace(self.delivery, state=DeliveryState.SENT))
         return True
 
-    def _reply(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> bool:
+    def _post(self, alerts: tuple[Alert, ...]) -> bool:
+        if self.delivery.state is DeliveryState.SENDING:
+            found = self._sink.find(self.delivery, None)
+            if found is not None:
+                self.delivery = replace(self.delivery, reference=found)
+                self._sink.update(self.delivery, self._means.word(self.delivery, alerts))
+                self._save(replace(self.delivery, state=DeliveryState.SENT), told=True)
+                return True
+            self.delivery = replace(self.delivery, state=DeliveryState.WAITING)
+            self._means.outbox.save(self.delivery)
+        placed = self._means.place(self.delivery, alerts)
+        if placed is None:  # should that change, they are planned anew
+            self._means.outbox.drop([self.delivery])
+            self.dropped = True
+            return True
+        if placed != self.delivery:
+            self.delivery = placed
+            self._means.outbox.save(placed)
+        message = self._means.word(self.delivery, alerts)
+        if not self._begin():
+            return False
+        reference = self._sink.post(self.delivery, message)
+        self._save(replace(self.delivery, state=DeliveryState.SENT, reference=reference), told=True)
+        return True
+
+    def _begin(self) -> bool:
+        begun = self._means.outbox.begin(self.delivery)
+        if begun is None:
+            return False
+        self.delivery, self._called = begun, True
+        return True
+
+    def _reply(self, alerts: tuple[Alert, ...]) -> bool:
+        delivery = self.delivery
         parents = self._means.outbox.messages(delivery.alerts)
         parent = next((message for message in parents if message.id == delivery.parent), None)
         if parent is None or parent.reference is None:
             return False
         reference = self._sink.find(delivery, parent) if delivery.state is DeliveryState.SENDING else None
         if reference is None:
-            self._save(replace(delivery, state=DeliveryState.SENDING))
             file = self._means.word(delivery, alerts).details if delivery.body.get("file") else None
+            if not self._begin():
+                return False
             reference = self._sink.reply(delivery, parent, file)
         self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), told=True)
         return True
+
+    def put_off(self, fault: DeliveryFault) -> None:
+        """Try again later: as long as the service asks for, or twice as long with each failure."""
+        wait = min(_FIRST_WAIT * 2 ** min(self._attempts, 10), _LONGEST_WAIT)
+        if fault.retry_after_seconds is not None:
+            wait = timedelta(seconds=fault.retry_after_seconds)
+        begun = self.delivery.reference is None and self.delivery.state is DeliveryState.SENDING
+        doubtful = begun and (fault.perhaps_delivered or not self._called)
+        self._means.outbox.save(
+            replace(
+                self.delivery,
+                state=DeliveryState.SENDING if doubtful else DeliveryState.WAITING,
+                attempts=self._attempts + 1,
+                next_try_at=self._means.clock.now() + wait,
+            )
+        )
 
     def _save(self, delivery: Delivery, *, told: bool = False) -> None:
         settled = replace(delivery, attempts=0, next_try_at=None)
@@ -141,19 +207,3 @@ class _Showing:
 
 def _due(delivery: Delivery, now: datetime) -> bool:
     return delivery.next_try_at is None or delivery.next_try_at <= now
-
-
-def _put_off(means: Means, delivery: Delivery, fault: DeliveryFault) -> None:
-    """Try again later: as long as the service asks for, or twice as long with each failure."""
-    wait = min(_FIRST_WAIT * 2 ** min(delivery.attempts, 10), _LONGEST_WAIT)
-    if fault.retry_after_seconds is not None:
-        wait = timedelta(seconds=fault.retry_after_seconds)
-    began = delivery.state is DeliveryState.SENDING or fault.perhaps_delivered
-    means.outbox.save(
-        replace(
-            delivery,
-            state=DeliveryState.SENDING if began and delivery.reference is None else DeliveryState.WAITING,
-            attempts=delivery.attempts + 1,
-            next_try_at=means.clock.now() + wait,
-        )
-    )

@@ -87,11 +87,10 @@ def follow(
     return Followed(tuple(kept), tuple(notices))
 
 
-def forgotten(alert: Alert, *, run_id: str, now: datetime) -> Followed:
-    """The end of an alert about an environment that is no longer looked at."""
-    ended = replace(
-        alert, state=AlertState.RESOLVED, resolved_at=now, changed_at=now, resolution="It is no longer looked at."
-    )
+def forgotten(alert: Alert, *, run_id: str, now: datetime, renamed_to: str | None = None) -> Followed:
+    """The end of an alert about an environment that is no longer looked at, or is under another name."""
+    resolution = f"It is called {renamed_to} now." if renamed_to else "It is no longer looked at."
+    ended = replace(alert, state=AlertState.RESOLVED, resolved_at=now, changed_at=now, resolution=resolution)
     if alert.state is AlertState.WATCHED:
         return Followed((ended,))
     notice = Notice(_id(run_id, alert.id, "forgotten"), AlertEvent.RESOLVED, now, run_id, str(ended.resolution), ended)
@@ -151,8 +150,8 @@ def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
     else:
         yield now, None, ""
     due = [r for r in look.rules.reminders if before.opened_at and look.now - before.opened_at >= r.after]
-    if len(due) > before.reminders:
-        reminded = replace(now, reminders=len(due))
+    for reached in range(before.reminders + 1, len(due) + 1):  # several after a while without passes
+        reminded = replace(now, reminders=reached)
         yield reminded, AlertEvent.REMINDED, f"Still there after {_age(before.opened_at, look.now)}."
 
 
@@ -201,8 +200,9 @@ def _to_be_said(alert: Alert, look: _Look) -> bool:
         case AlertKind.UNKNOWN:
             return "environment_removed" in reasons or alert.passes >= look.rules.unknown_after
         case AlertKind.PENDING:
-            held = look.environment["decision"]["action"] == "hold" and not _PASSING.issuperset(reasons)
-            return held or look.now - alert.first_seen_at >= look.rules.pending_after
+            action = look.environment["decision"]["action"]
+            asked = action == "propose" or (action == "hold" and not _PASSING.issuperset(reasons))
+            return asked or look.now - alert.first_seen_at >= look.rules.pending_after
 
 
 def _fingerprint(kind: AlertKind, environment: Mapping[str, Any]) -> str:
@@ -323,7 +323,8 @@ def _newest(alerts: Sequence[Alert], kind: AlertKind) -> Alert | None:
 
 
 def _notice(alert: Alert, event: AlertEvent, line: str, look: _Look) -> Notice:
-    return Notice(_id(look.run_id, alert.id, event), event, look.now, look.run_id, line, alert)
+    step = f"{event}{alert.reminders}" if event is AlertEvent.REMINDED else event
+    return Notice(_id(look.run_id, alert.id, step), event, look.now, look.run_id, line, alert)
 
 
 def _id(*parts: str) -> str:

@@ -6,13 +6,14 @@ Takes notices of the outbox and the settings; gives deliveries. Pure: ids follow
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
-from driftguard.config import AlertSettings, Slack
-from driftguard.model import Alert, AlertEvent, AlertKind, Delivery, DeliveryKind, DeliveryState, Notice
+from driftguard.config import AlertSettings, Reminder, Slack
+from driftguard.model import Alert, AlertEvent, AlertKind, AlertState, Delivery, DeliveryKind, DeliveryState, Notice
 from driftguard.pipeline.notify.wording import event_json, folds
 
 SLACK: Final = "slack"
@@ -20,8 +21,6 @@ SLACK_WEBHOOK: Final = "slack-webhook"
 WEBHOOK: Final = "webhook"
 STDOUT: Final = "stdout"
 _IDS: Final = uuid.UUID("0a8a0f0c-5c0e-4d2c-9f0e-2f6f5d1f4c55")
-# A step of an alert that no message shows yet begins one; all but the first of them only after a change of sinks.
-_BEGINNINGS: Final = (AlertEvent.OPENED, AlertEvent.CHANGED, AlertEvent.REOPENED, AlertEvent.REMINDED)
 _MOST_NAMED: Final = 8
 
 
@@ -43,19 +42,62 @@ class Places:
         return tuple(found) or (STDOUT,)
 
 
-def plan(notices: Sequence[Notice], shown: Sequence[Delivery], places: Places) -> tuple[Delivery, ...]:
-    """The deliveries that tell notices.
+def plan(
+    notices: Sequence[Notice],
+    shown: Sequence[Delivery],
+    places: Places,
+    *,
+    standing: Sequence[Alert] = (),
+    told: AbstractSet[tuple[str, str]] = frozenset(),
+) -> tuple[Delivery, ...]:
+    """The deliveries that tell notices, and what stands and was never told at a sink that is in use.
 
     Args:
         notices: oldest first.
-        shown: the messages that show any of their alerts already.
+        shown: the messages that show any of the alerts already.
+        standing: every alert that is not resolved.
+        told: which alert was told at which sink.
     """
     deliveries: dict[str, Delivery] = {}
     for sink in places.sinks:
-        made = _threads(notices, shown, places) if sink == SLACK else _events(notices, sink, places)
+        untold = untold_at(sink, standing, told)
+        mine = [*_catching_up(notices, untold), *notices]
+        made = _threads(mine, shown, places) if sink == SLACK else _events(mine, sink, places)
         for delivery in made:
             deliveries[delivery.id] = delivery
     return tuple(deliveries.values())
+
+
+def untold_at(sink: str, standing: Sequence[Alert], told: AbstractSet[tuple[str, str]]) -> list[Alert]:
+    """The open alerts that were never told at a sink, nor wait to be."""
+    return [alert for alert in standing if alert.state is AlertState.OPEN and (alert.id, sink) not in told]
+
+
+def _catching_up(notices: Sequence[Notice], untold: Sequence[Alert]) -> Iterator[Notice]:
+    """The beginnings of alerts that a sink was not told of: it was not in use then, or its message is gone."""
+    beginning = {notice.alert.id for notice in notices if notice.event in (AlertEvent.OPENED, AlertEvent.REOPENED)}
+    for alert in untold:
+        if alert.id not in beginning:
+            at = alert.opened_at or alert.first_seen_at
+            yield Notice(_id(alert.id, at.isoformat()), AlertEvent.OPENED, at, "", "", alert)
+
+
+def current_place(delivery: Delivery, alerts: Sequence[Alert], places: Places) -> Delivery | None:
+    """A message that is not there yet, for the channel that its alerts go to now; None where they go nowhere.
+
+    The configuration may have been mended since the message was planned.
+    """
+    if delivery.sink != SLACK:  # which has one place only
+        return delivery
+    step = delivery.body.get("reminder")
+    if step is None:
+        route = _route(alerts[0], places)
+        place = (route.channel, route.mention or "") if route else None
+    else:
+        place = _escalated(places.alerts.reminders[step - 1 : step])
+    if place is None:
+        return None
+    return replace(delivery, channel=place[0], body={**delivery.body, "mention": place[1]})
 
 
 # --- messages with threads -------------------------------------------------------------------------
@@ -66,39 +108,61 @@ def _threads(notices: Sequence[Notice], shown: Sequence[Delivery], places: Place
     for message in shown:
         for alert in message.alerts:
             of_alert.setdefault(alert, []).append(message)
-    opened = {n.alert.id: n for n in notices if n.event in _BEGINNINGS and n.alert.id not in of_alert}
-    for message in _new_messages(list(opened.values()), places):
+    beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
+    opened = {n.alert.id: n for n in notices if n.event in beginnings and n.alert.id not in of_alert}
+    for message in _new_messages(list(opened.values()), _usual_place(places), places):
         yield message
         for alert in message.alerts:
             of_alert.setdefault(alert, []).append(message)
     later = [notice for notice in notices if notice.alert.id in of_alert and notice.alert.id not in opened]
     yield from _stale(later, of_alert)
     yield from _replies(later, of_alert, places)
-    for notice in notices:
-        if notice.event is AlertEvent.REMINDED:
-            yield from _escalation(notice, places)
+    reminded = [notice for notice in notices if notice.event is AlertEvent.REMINDED]
+    for step in range(1, len(places.alerts.reminders) + 1):
+        reached = [notice for notice in reminded if notice.alert.reminders == step]
+        yield from _new_messages(reached, _escalated_place(places, step), places, reminder=step)
 
 
-def _new_messages(notices: Sequence[Notice], places: Places) -> Iterator[Delivery]:
+_Place = tuple[str, str]  # a channel, and whom to mention there
+
+
+def _usual_place(places: Places) -> Callable[[Alert], _Place | None]:
+    def place(alert: Alert) -> _Place | None:
+        route = _route(alert, places)
+        return (route.channel, route.mention or "") if route else None
+
+    return place
+
+
+def _escalated_place(places: Places, step: int) -> Callable[[Alert], _Place | None]:
+    return lambda _: _escalated(places.alerts.reminders[step - 1 : step])
+
+
+def _new_messages(
+    notices: Sequence[Notice],
+    place_of: Callable[[Alert], _Place | None],
+    places: Places,
+    *,
+    reminder: int | None = None,
+) -> Iterator[Delivery]:
     """One message for each alert, or for all that have one cause and one place when they are many."""
-
-    def place(notice: Notice) -> tuple[str, ...] | None:
-        route = _route(notice.alert, places)
-        return (route.channel, route.mention or "", notice.alert.kind, notice.alert.cause) if route else None
-
-    placed = [(found, notice) for notice in notices if (found := place(notice))]
+    placed = [
+        ((*place, notice.alert.kind, notice.alert.cause), notice)
+        for notice in notices
+        if (place := place_of(notice.alert)) is not None
+    ]
     placed.sort(key=lambda pair: (pair[0], pair[1].alert.environment))
     for (channel, mention, *_), pairs in groupby(placed, key=lambda pair: pair[0]):
         alike = [notice for _, notice in pairs]
         groups = [alike] if len(alike) >= places.alerts.group else [[notice] for notice in alike]
         for group in groups:
-            message = _message(group, channel, mention)
+            message = _message(group, channel, mention, reminder)
             yield message
             if folds(group[0].alert.report):
                 yield _file(message)
 
 
-def _message(group: Sequence[Notice], channel: str, mention: str) -> Delivery:
+def _message(group: Sequence[Notice], channel: str, mention: str, reminder: int | None) -> Delivery:
     return Delivery(
         id=_id(SLACK, channel, *(notice.id for notice in group)),
         kind=DeliveryKind.MESSAGE,
@@ -106,7 +170,7 @@ def _message(group: Sequence[Notice], channel: str, mention: str) -> Delivery:
         channel=channel,
         alerts=tuple(notice.alert.id for notice in group),
         meant_for=min(notice.at for notice in group),
-        body={"mention": mention},
+        body={"mention": mention} if reminder is None else {"mention": mention, "reminder": reminder},
     )
 
 
@@ -146,7 +210,7 @@ def _replies(
     for (parent, event, line), alike in told.items():
         message = parents[parent]
         loud = event in (AlertEvent.REOPENED, AlertEvent.REMINDED)
-        mention = _mention(alike[0].alert, event, message, places)
+        mention = _mention(alike[-1].alert, event, message, places)
         names = _names([notice.alert.environment for notice in alike]) if len(message.alerts) > 1 else ""
         yield Delivery(
             id=_id(parent, *(notice.id for notice in alike)),
@@ -160,17 +224,14 @@ def _replies(
         )
 
 
-def _escalation(notice: Notice, places: Places) -> Iterator[Delivery]:
-    """A message of its own where a reminder names another channel."""
-    reminder = _elsewhere(notice.alert, places)
-    if reminder is not None:
-        yield _message([notice], reminder.channel or "", reminder.mention or "")
+def _escalated(reminder: Sequence[Reminder]) -> _Place | None:
+    """The place of a message of its own, where a reminder names another channel."""
+    return next(((r.channel, r.mention or "") for r in reminder if r.channel is not None), None)
 
 
-def _elsewhere(alert: Alert, places: Places) -> Any:
-    """The reminder that was just reached, where it names another channel than the alert's own."""
-    reached = places.alerts.reminders[: alert.reminders][-1:]
-    return next((reminder for reminder in reached if reminder.channel is not None), None)
+def _elsewhere(alert: Alert, places: Places) -> bool:
+    """Whether the reminder that was just reached names another channel than the alert's own."""
+    return _escalated(places.alerts.reminders[: alert.reminders][-1:]) is not None
 
 
 def _mention(alert: Alert, event: AlertEvent, message: Delivery, places: Places) -> str:
@@ -190,7 +251,14 @@ def _route(alert: Alert, places: Places) -> Any:
 
 def _events(notices: Sequence[Notice], sink: str, places: Places) -> Iterator[Delivery]:
     """One event for each notice; for people, one for all that have the same cause."""
-    told = [notice for notice in notices if notice.event is not AlertEvent.REFRESHED]
+    reminded = {(n.alert.id, n.run_id): n.id for n in notices if n.event is AlertEvent.REMINDED}
+    told = [
+        notice
+        for notice in notices
+        if notice.event is not AlertEvent.REFRESHED
+        # Of several reminders that were due at once the last speaks for all: here they differ in nothing.
+        and (notice.event is not AlertEvent.REMINDED or notice.id in reminded.values())
+    ]
     if sink == WEBHOOK:
         for notice in told:
             yield _event([notice], sink, event_json(notice.alert, notice.event, notice.line, notice.at))
@@ -225,8 +293,9 @@ def _event(notices: Sequence[Notice], sink: str, body: Mapping[str, Any]) -> Del
 
 
 def _names(environments: Sequence[str]) -> str:
+    environments = sorted(set(environments))
     more = len(environments) - _MOST_NAMED
-    return ", ".join(sorted(environments)[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(environments[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _id(*parts: str) -> str:

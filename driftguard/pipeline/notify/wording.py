@@ -21,7 +21,7 @@ from driftguard.model import (
     Severity,
 )
 from driftguard.model.reasons import REASONS
-from driftguard.pipeline.notify.changes import OUTSIDE, change_text, deleted_outside
+from driftguard.pipeline.changes import OUTSIDE, change_text, deleted_outside
 from driftguard.report import shorten
 
 _LATE: Final = timedelta(minutes=10)
@@ -41,7 +41,7 @@ _ERRORS: Final = {
     "internal": "DriftGuard itself failed",
 }
 # Reasons that only say why something was allowed.
-_SILENT: Final = frozenset({"merged", "signed"})
+_SILENT: Final = frozenset({"merged", "signed", "reviewed", "approved", "policy_propose"})
 # Resources that a message lists; what is more is counted, and listed in a file in the thread.
 MOST_SHOWN: Final = 8
 
@@ -118,7 +118,17 @@ def _title(alerts: Sequence[Alert], standing: Sequence[Alert]) -> str:
         who = f"{len(alerts)} environments"
         if 0 < len(standing) < len(alerts):
             who = f"{len(standing)} of {who}"
+    if len({alert.cause for alert in standing}) > 1:
+        return f"{who} {_UNLIKE[first.kind]}"
     return f"{who} {_did(first, many=len(alerts) > 1)}" if standing else f"{who}: {_ended(first)}"
+
+
+# Alerts that had one cause when they were told, and have several now.
+_UNLIKE: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DRIFT: "have drifted, no longer all the same way",
+    AlertKind.PENDING: "wait for merged commits to be applied, no longer all the same",
+    AlertKind.UNKNOWN: "cannot be judged, no longer all for the same reason",
+}
 
 
 def _did(alert: Alert, *, many: bool) -> str:
@@ -205,7 +215,8 @@ def _environments(alerts: Sequence[Alert], first: Alert) -> Iterator[Environment
     for alert in sorted(alerts, key=lambda a: (a is not first, a.environment)):
         over = alert.state is AlertState.RESOLVED
         if alert is not first:
-            yield EnvironmentText(alert.environment, (alert.resolution or "") if over else "the same")
+            same = "the same" if alert.cause == first.cause else _did(alert, many=False)
+            yield EnvironmentText(alert.environment, (alert.resolution or "") if over else same)
             continue
         headline = ""
         if len(alerts) > 1:
@@ -256,6 +267,9 @@ def _decision(alert: Alert) -> Iterator[str]:
     action, reasons = alert.report["decision"]["action"], alert.report["decision"]["reasons"]
     told_only = [reason.partition(": ")[2] for reason in reasons if reason.startswith("policy_alert: ")]
     rest = [reason for reason in reasons if reason.partition(":")[0] not in ("policy_alert", *_SILENT)]
+    if alert.kind is AlertKind.UNKNOWN and "environment_removed" in reasons:
+        yield "DriftGuard destroys nothing."
+        return
     if alert.kind is AlertKind.UNKNOWN and alert.report["error"]:
         yield "Nothing is changed there until it can be planned again."
         return
@@ -286,6 +300,10 @@ def _reason(reason: str) -> str:
 
 
 def _advice(alert: Alert, count: int) -> Iterator[str]:
+    branch = _pushed_branch(alert)
+    if branch is not None:
+        yield f"Approve: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
+        yield f"Say no: `git push origin --delete {branch}`"
     path = alert.report["path"] if count == 1 else "each environment"
     match alert.kind:
         case AlertKind.DRIFT:
@@ -301,9 +319,22 @@ def _advice(alert: Alert, count: int) -> Iterator[str]:
         case AlertKind.PENDING:
             yield f"Go on: settle what is said above, or apply {path} by hand."
             yield "Go back: `git revert` the commits."
+        case AlertKind.UNKNOWN if "environment_removed" in alert.report["decision"]["reasons"]:
+            yield "Destroy what is left by hand from an older commit, or bring the directory back."
+            yield f"Then: `driftguard forget {'ENV' if count > 1 else alert.environment}`"
+            return
         case AlertKind.UNKNOWN if alert.report["error"]:
             yield "Mend what the error names; the next pass looks again."
     yield f"More: `driftguard explain {'ENV' if count > 1 else alert.environment}`"
+
+
+def _pushed_branch(alert: Alert) -> str | None:
+    """The branch that is proposed to be merged, where there is no page of a pull request for it."""
+    for reason in alert.report["decision"]["reasons"]:
+        name, _, what = reason.partition(": ")
+        if name == "proposed" and not what.startswith(("http://", "https://")):
+            return str(what)
+    return None
 
 
 def _commits(alert: Alert, repository: str) -> Iterator[CommitText]:

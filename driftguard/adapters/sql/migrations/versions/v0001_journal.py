@@ -146,3 +146,8 @@ def _alerts() -> None:
         sa.Column("alert", sa.Text, primary_key=True),
         sa.Column("delivery", sa.Text, primary_key=True),
     )
+    op.create_table(
+        "told",
+        sa.Column("alert", sa.Text, primary_key=True),
+        sa.Column("sink", sa.String(40), primary_key=True),
+    )
