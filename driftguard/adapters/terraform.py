@@ -245,6 +245,14 @@ class TerraformEngine:
             raise fault_from(ErrorKind.PLAN, self._called("state pull"), done, Diagnostics(), work.timeout_seconds)
         return _identity(b"\n".join(lines))
 
+    def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
+        folder = work.private / "fmt"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        file = folder / "main.tf"
+        file.write_bytes(text)
+        done = self._command.cmd("fmt", str(file), work=work, stop=self._stop, extra=self._variables(work))
+        return file.read_bytes() if done.code == 0 else text
+
     def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
         try:
             text = (work.directory / _LOCK_FILE).read_text()

@@ -79,3 +79,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *arguments: Any) -> None:
         return None
+
+
+def check_url(name: str, value: str) -> str:
+    return value.strip()

@@ -78,6 +78,17 @@ def run(
     return output
 
 
+def attempt(
+    runner: git.Git,
+    command: str,
+    *arguments: str,
+    seconds: float = LOCAL_SECONDS,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[int, str, str]:
+    """Run one git command whose failure is an answer; its status, output and words, which may hold a credential."""
+    return _execute(runner, [command, *arguments], seconds, variables, None)
+
+
 def succeeds(runner: git.Git, command: str, *arguments: str) -> bool:
     """Whether git answers a question with yes; it says no also to a commit that is not there."""
     return _execute(runner, [command, *arguments], LOCAL_SECONDS, None, None)[0] == 0

@@ -78,10 +78,10 @@ def _url(location: str) -> Location:
         return Location(location, mask(location) if parts.scheme != "ssh" else location)
     userinfo, _, netloc = parts.netloc.rpartition("@")
     source = urlunsplit(parts._replace(netloc=netloc))
-    return Location(source, mask(source), credentials=_header(parts.scheme, netloc, userinfo) if userinfo else {})
+    return Location(source, mask(source), credentials=authorization(parts.scheme, netloc, userinfo) if userinfo else {})
 
 
-def _header(scheme: str, netloc: str, userinfo: str) -> dict[str, str]:
+def authorization(scheme: str, netloc: str, userinfo: str) -> dict[str, str]:
     """The credentials as variables, which no other user of the machine sees; for this host alone."""
     found = git.Git().version_info[:2]
     if found < _VARIABLES_SINCE:
