@@ -1,0 +1,256 @@
+"""GitHub as a forge (PyGithub): pull requests of one repository, each opened, updated and closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from driftguard.adapters.forges.github_access import Access, told
+from driftguard.adapters.forges.github_reviews import merged_requests
+from driftguard.config.forge import Forge
+from driftguard.errors import ForgeFault
+from driftguard.model import MergedRequest, PullRequest, RequestState
+
+if TYPE_CHECKING:
+    from github.IssueComment import IssueComment
+    from github.NamedUser import NamedUser
+    from github.PullRequest import PullRequest as Pull
+    from github.Repository import Repository
+
+_TIMEOUT_SECONDS: Final = 15
+# GitHub asks for a second between requests that change something.
+_SECONDS_BETWEEN_WRITES: Final = 1.0
+
+
+class GitHubForge:
+    """Implements `ports.Forge` for github.com and GitHub Enterprise, with a token or as a GitHub App."""
+
+    longest_title = 256
+    longest_body = 65_536
+
+    def __init__(
+        self,
+        settings: Forge,
+        environ: Mapping[str, str],
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        timeout_seconds: int = _TIMEOUT_SECONDS,
+        seconds_between_writes: float = _SECONDS_BETWEEN_WRITES,
+    ) -> None:
+        """Read the credentials; nothing is asked of GitHub yet.
+
+        Args:
+            environ: where the variables are that the settings name.
+            stopping: whether a stop was requested: no further request is made then.
+            timeout_seconds: for one request; reading is tried three times.
+
+        Raises:
+            OperatorError: a credential is not there or not what it should be.
+        """
+        self._access = Access(settings, environ, stopping, timeout_seconds, seconds_between_writes)
+        self._label = settings.label
+        self._us: tuple[str | None] | None = None
+
+    def token(self) -> str:
+        """What git may push with."""
+        return self._access.token()
+
+    def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        what = f"list the pull requests from {branch}"
+        with self._access.asking(what):
+            repository = self._access.repository()
+            return tuple(self._as_told(pull) for pull in self._pulls(what, repository, branch, "all"))
+
+    def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        what = "list the open pull requests"
+        with self._access.asking(what):
+            repository = self._access.repository()
+            pulls = repository.get_pulls(state="open", sort="created", direction="asc")
+            return tuple(
+                _converted(pull)
+                for pull in self._access.each(what, pulls)
+                if pull.head.ref.startswith(prefix) and _own(pull)
+            )
+
+    def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        self._check_lengths(title, body)
+        what = f"open a pull request from {branch} into {base}"
+        with self._access.asking(what):
+            repository = self._access.repository()
+        try:
+            with self._access.asking(what, writes=True):
+                pull = self._created(repository, branch, base, title, body)
+        except ForgeFault as fault:
+            if not fault.perhaps_done:
+                raise
+            pull = self._found_after(fault, repository, branch, base)
+        if pull is None:
+            pull = self._open_one(repository, branch, base)
+        if pull is None:
+            raise ForgeFault(
+                f"GitHub says that a pull request from {branch} into {base} is open already, but shows none. "
+                "It is tried again in the next pass."
+            )
+        with self._access.asking(what, writes=True):
+            found = _converted(pull)
+        self._set_label(pull)
+        return found
+
+    def update(self, number: int, title: str, body: str) -> None:
+        self._check_lengths(title, body)
+        what = f"update pull request #{number}"
+        with self._access.asking(what):
+            pull = self._access.repository().get_pull(number)
+        if (pull.title, _lines(pull.body)) != (title, _lines(body)):
+            with self._access.asking(what, writes=True):
+                pull.edit(title=title, body=body)
+
+    def comment(self, number: int, text: str, mark: str) -> None:
+        text = text if mark in text else f"{text}\n\n{mark}"
+        self._check_lengths("", text)
+        what = f"comment on pull request #{number}"
+        with self._access.asking(what):
+            pull = self._access.repository().get_pull(number)
+        if self._commented(what, pull, mark):
+            return
+        try:
+            with self._access.asking(what, writes=True):
+                pull.create_issue_comment(text)
+        except ForgeFault as fault:
+            if not fault.perhaps_done or not self._commented_after(fault, what, pull, mark):
+                raise
+
+    def close(self, number: int) -> None:
+        what = f"close pull request #{number}"
+        with self._access.asking(what):
+            pull = self._access.repository().get_pull(number)
+            if pull.state != "open":
+                return
+        with self._access.asking(what, writes=True):
+            pull.edit(state="closed")
+
+    def compare_url(self, base: str, branch: str) -> str | None:
+        return f"{self._access.web}/{self._access.name}/compare/{quote(base)}...{quote(branch)}?expand=1"
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        return merged_requests(self._access, commit, base, owners=owners)
+
+    def _check_lengths(self, title: str, body: str) -> None:
+        if len(title) > self.longest_title or len(body) > self.longest_body:
+            raise ValueError(
+                f"GitHub takes {self.longest_title} characters of title and {self.longest_body} of text; "
+                f"these are {len(title)} and {len(body)}"
+            )
+
+    def _pulls(self, what: str, repository: Repository, branch: str, state: str) -> list[Pull]:
+        """The pull requests from a branch of the repository itself, newest first."""
+        pulls = repository.get_pulls(
+            state=state, head=f"{repository.owner.login}:{branch}", sort="created", direction="desc"
+        )
+        # GitHub ignores a `head` that it does not understand, and one account may have forks of its own repository.
+        return [pull for pull in self._access.each(what, pulls) if pull.head.ref == branch and _own(pull)]
+
+    def _open_one(self, repository: Repository, branch: str, base: str) -> Pull | None:
+        what = f"find the open pull request from {branch}"
+        with self._access.asking(what):
+            pulls = self._pulls(what, repository, branch, "open")
+            return next((pull for pull in pulls if pull.base.ref == base), None)
+
+    def _created(self, repository: Repository, branch: str, base: str, title: str, body: str) -> Pull | None:
+        """The new pull request; None where there is an open one already."""
+        from github import GithubException
+
+        try:
+            return repository.create_pull(base, branch, title=title, body=body)
+        except GithubException as error:
+            reason = told(error)
+            if error.status == 422 and "already exists" in reason:
+                return None
+            if error.status == 422 and "head: invalid" in reason:
+                raise ForgeFault(
+                    f"GitHub opened no pull request from {branch}, because it does not know that branch. "
+                    "It is tried again in the next pass; check that `forge.push_url` leads to the same repository.",
+                    missing=True,
+                ) from None
+            raise
+
+    def _found_after(self, fault: ForgeFault, repository: Repository, branch: str, base: str) -> Pull:
+        """The pull request whose opening was not answered; the fault itself when it is not there (yet)."""
+        try:
+            pull = self._open_one(repository, branch, base)
+        except ForgeFault:
+            raise fault from None
+        if pull is None:
+            raise fault
+        return pull
+
+    def _set_label(self, pull: Pull) -> None:
+        """Without the label (the credential may lack the permission) the pull request is as good."""
+        label = self._label
+        if label is None:
+            return
+        try:
+            with self._access.asking(f"label pull request #{pull.number}", writes=True):
+                names = [found.name for found in pull.labels]
+                if label not in names:
+                    pull.as_issue().edit(labels=[*names, label])
+        except ForgeFault:
+            return
+
+    def _as_told(self, pull: Pull) -> PullRequest:
+        """A pull request with who ended it, which lists do not tell."""
+        by: NamedUser | None = None
+        if pull.merged_at is not None:
+            by = pull.merged_by
+        elif pull.state == "closed":
+            by = pull.as_issue().closed_by
+        return _converted(pull, by.login if by is not None else None)
+
+    def _commented(self, what: str, pull: Pull, mark: str) -> bool:
+        if self._us is None:
+            self._us = (self._access.login(),)
+        with self._access.asking(what):
+            comments = self._access.each(what, pull.get_issue_comments())
+            return any(mark in (comment.body or "") and self._is_ours(comment) for comment in comments)
+
+    def _commented_after(self, fault: ForgeFault, what: str, pull: Pull, mark: str) -> bool:
+        try:
+            return self._commented(what, pull, mark)
+        except ForgeFault:
+            raise fault from None
+
+    def _is_ours(self, comment: IssueComment) -> bool:
+        if comment.user is None or self._us is None:
+            return False
+        us = self._us[0]
+        # An Actions job may not ask who it is; no person can comment as a bot.
+        return comment.user.type == "Bot" if us is None else comment.user.login.casefold() == us.casefold()
+
+
+def _own(pull: Pull) -> bool:
+    """Whether it comes from the repository itself, not from a fork (whose repository may be gone)."""
+    return pull.head.repo is not None and pull.head.repo.id == pull.base.repo.id
+
+
+def _lines(text: str | None) -> str:
+    return (text or "").replace("\r\n", "\n")
+
+
+def _converted(pull: Pull, ended_by: str | None = None) -> PullRequest:
+    merged = pull.merged_at is not None
+    state = RequestState.MERGED if merged else RequestState.CLOSED if pull.state == "closed" else RequestState.OPEN
+    return PullRequest(
+        number=pull.number,
+        branch=pull.head.ref,
+        base=pull.base.ref,
+        state=state,
+        title=pull.title,
+        body=_lines(pull.body),
+        url=pull.html_url,
+        head=pull.head.sha,
+        # Of a request that is not merged it is GitHub's trial of the merge.
+        merge_commit=pull.merge_commit_sha if merged else None,
+        ended_by=ended_by,
+        ended_at=pull.merged_at if merged else pull.closed_at,
+    )

@@ -1,0 +1,307 @@
+"""The way into GitHub's REST API: credentials, bounded requests, and what its refusals mean."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from driftguard.config.forge import App, Forge
+from driftguard.errors import ForgeFault, OperatorError
+from driftguard.sealed import REDACTED, mask
+
+if TYPE_CHECKING:
+    from github import Github, GithubException
+    from github.Auth import AppAuth, Auth
+    from github.Repository import Repository
+
+_T = TypeVar("_T")
+_PUBLIC: Final = "https://api.github.com"
+# GitHub says "wait a few minutes" where it names no time.
+_WAIT_SECONDS: Final = 60.0
+# PyGithub drops the query when it follows a renamed repository, so its name is asked for again now and then.
+_REPOSITORY_KEPT_SECONDS: Final = 300.0
+# What PyGithub and we stumble with over an answer that is not GitHub's: a proxy's page, an object without its fields.
+_GARBLED: Final = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_AGAIN: Final = "It is tried again in the next pass."
+
+
+class Access:
+    """Credentials and requests for one repository.
+
+    Attributes:
+        name: `owner/name`, as configured.
+        web: the address of the site that people see, without a slash at its end.
+    """
+
+    def __init__(
+        self,
+        settings: Forge,
+        environ: Mapping[str, str],
+        stopping: Callable[[], bool],
+        timeout_seconds: int,
+        seconds_between_writes: float,
+    ) -> None:
+        """Read the credentials; nothing is asked of GitHub yet.
+
+        Raises:
+            OperatorError: a credential is not there or not what it should be.
+        """
+        self.name = (settings.repository or "").strip("/")
+        base = (settings.url or _PUBLIC).rstrip("/")
+        self.web = _web_address(base)
+        self._stopping = stopping
+        self._options: dict[str, Any] = {
+            "base_url": base,
+            "timeout": timeout_seconds,
+            "seconds_between_requests": 0,
+            "seconds_between_writes": seconds_between_writes,
+            "user_agent": "driftguard",
+            "per_page": 100,
+        }
+        self._github: Github | None = None
+        self._repository: Repository | None = None
+        self._repository_until = 0.0
+        self._app_auth: AppAuth | None = None
+        self._auth: Auth | None = None
+        self._secret = ""
+        app = settings.app
+        self._installation = app.installation if app else None
+        if app is not None:
+            self._app_auth = _app_auth(app, environ)
+        else:
+            self._secret = _secret(settings.token_env, settings.token_file, environ, "token", "forge.token")
+
+    def repository(self) -> Repository:
+        """The repository, as GitHub names it now. To be called within `asking`."""
+        if self._repository is None or time.monotonic() > self._repository_until:
+            self._repository = self._client().get_repo(self.name)
+            self._repository_until = time.monotonic() + _REPOSITORY_KEPT_SECONDS
+        return self._repository
+
+    def login(self) -> str | None:
+        """Who we are there; None where GitHub does not tell (the token of a GitHub Actions job)."""
+        from github import GithubException, GithubIntegration
+
+        if self._app_auth is not None:
+            with self.asking("read the GitHub App's name"):
+                slug = GithubIntegration(auth=self._app_auth, retry=_retry(), **self._options).get_app().slug
+            return f"{slug}[bot]"
+        with self.asking("read who the token belongs to"):
+            try:
+                return self._client().get_user().login
+            except GithubException as error:
+                if error.status == 403 and retry_after(error) is None:
+                    return None
+                raise
+
+    @contextmanager
+    def asking(self, what: str, *, writes: bool = False) -> Iterator[None]:
+        """Turn everything that can go wrong with requests into a `ForgeFault` that says what was tried.
+
+        Args:
+            what: goes on after "to", such as `close #7`.
+            writes: something changes there, so that a lost answer leaves it open whether it did.
+        """
+        from github import BadAttributeException, GithubException
+
+        self.go_on(what)
+        try:
+            yield
+        except GithubException as error:
+            raise self._refused(what, error, writes) from None
+        except OSError as error:
+            raise self._unreachable(what, error, writes) from None
+        except (BadAttributeException, *_GARBLED) as error:
+            raise ForgeFault(
+                f"GitHub's answer could not be understood when asked to {what} ({type(error).__name__}). {_AGAIN}",
+                perhaps_done=writes,
+            ) from None
+
+    def go_on(self, what: str) -> None:
+        """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
+        if self._stopping():
+            raise ForgeFault(f"DriftGuard is stopping, so GitHub was not asked to {what}. {_AGAIN}")
+
+    def token(self) -> str:
+        """What git may push with; an app's is asked for, and holds for an hour."""
+        if self._secret:
+            return self._secret
+        with self.asking("give a token for pushing"):
+            client = self._client()
+            self.repository()  # the token is fetched with the first request
+            return str(client.requester.auth.token) if client.requester.auth else ""
+
+    def each(self, what: str, items: Iterable[_T]) -> Iterator[_T]:
+        """The items of every page, with a look for a stop between them."""
+        for item in items:
+            self.go_on(what)
+            yield item
+
+    def _client(self) -> Github:
+        if self._github is None:
+            from github import Auth, Github, GithubIntegration
+
+            if self._app_auth is None:
+                auth: Auth.Auth = Auth.Token(self._secret)
+            else:
+                if self._installation is None:
+                    integration = GithubIntegration(auth=self._app_auth, retry=_retry(), **self._options)
+                    owner, _, name = self.name.partition("/")
+                    self._installation = integration.get_repo_installation(owner, name).id
+                auth = Auth.AppInstallationAuth(self._app_auth, self._installation)
+            self._github = Github(auth=auth, retry=_retry(), **self._options)
+        return self._github
+
+    def _safe(self, text: str) -> str:
+        if self._secret:
+            text = text.replace(self._secret, REDACTED)
+        return mask(" ".join(text.split()))[:300]
+
+    def _refused(self, what: str, error: GithubException, writes: bool) -> ForgeFault:
+        status = error.status
+        wait = retry_after(error)
+        if wait is not None:
+            return ForgeFault(
+                f"GitHub's rate limit is used up, so it did not {what} (HTTP {status}). "
+                f"It is tried again in a pass after {wait:.0f} s.",
+                retry_after_seconds=wait,
+            )
+        said = f"(HTTP {status}: {self._safe(told(error)) or 'no reason given'})"
+        if status >= 500:
+            return ForgeFault(
+                f"GitHub did not answer properly when asked to {what} {said}. {_AGAIN}", perhaps_done=writes
+            )
+        if status == 401:
+            return ForgeFault(f"GitHub refused to {what} {said}. Check the credential of `forge`.", denied=True)
+        if status == 403:
+            return ForgeFault(
+                f"GitHub refused to {what} {said}. Give the credential of `forge` this permission on {self.name}.",
+                denied=True,
+            )
+        if status in (404, 410):
+            return ForgeFault(
+                f"GitHub did not {what}, because it is not there or may not be seen {said}. "
+                f"Check `forge.repository` ({self.name}), and that the credential of `forge` may see it.",
+                missing=True,
+            )
+        return ForgeFault(f"GitHub refused to {what} {said}. {_AGAIN}")
+
+    def _unreachable(self, what: str, error: OSError, writes: bool) -> ForgeFault:
+        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        never_sent = isinstance(reason, (ConnectTimeoutError, NewConnectionError))
+        return ForgeFault(
+            f"GitHub could not be reached to {what} ({type(reason or error).__name__}). {_AGAIN}",
+            perhaps_done=writes and not never_sent,
+        )
+
+
+def told(error: GithubException) -> str:
+    """GitHub's own words about a refusal; they may quote what was sent."""
+    data: Any = error.data
+    if not isinstance(data, dict):
+        return ""
+    words = [str(data.get("message") or "")]
+    for item in data.get("errors") or ():
+        if isinstance(item, dict):
+            words.append(str(item.get("message") or f"{item.get('field')}: {item.get('code')}"))
+        else:
+            words.append(str(item))
+    return "; ".join(word for word in words if word)
+
+
+def retry_after(error: GithubException) -> float | None:
+    """How many seconds GitHub wants to be left alone; None where that is not why it refused."""
+    if error.status not in (403, 429):
+        return None
+    headers = {name.lower(): str(value) for name, value in (error.headers or {}).items()}
+    asked = _number(headers.get("retry-after"))
+    if asked is not None:
+        return max(1.0, asked)
+    if _number(headers.get("x-ratelimit-remaining")) == 0:
+        reset = _number(headers.get("x-ratelimit-reset"))
+        # Against GitHub's own clock, which need not be ours.
+        date = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
+        return _WAIT_SECONDS if reset is None else max(1.0, reset - date)
+    return _WAIT_SECONDS if error.status == 429 or "rate limit" in told(error).lower() else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _retry() -> Any:
+    """Reading is repeated a little; writing never, because its answer may be all that was lost."""
+    from urllib3.util import Retry
+
+    return Retry(
+        total=2,
+        redirect=0,
+        other=0,
+        backoff_factor=0.2,
+        status_forcelist=(500, 502, 503, 504),
+        allowed_methods=frozenset({"GET"}),
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+
+
+def _web_address(base: str) -> str:
+    """Of github.com and ghe.com the API has a host of its own; of other servers it is `/api/v3` on the same one."""
+    parts = urlsplit(base)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host if parts.path else host.removeprefix('api.')}"
+
+
+def _app_auth(app: App, environ: Mapping[str, str]) -> AppAuth:
+    import jwt
+    from github import Auth
+
+    key = _secret(app.key_env, app.key_file, environ, "private key", "forge.app.key")
+    auth = Auth.AppAuth(str(app.id), key)  # a token's issuer is text
+    try:
+        auth.create_jwt()
+    except (jwt.PyJWTError, ValueError, TypeError):
+        where = app.key_env or app.key_file
+        raise OperatorError(
+            f"The GitHub App's private key in {where} is not an RSA key in PEM form. "
+            'Download one from the app\'s settings, under "Private keys".'
+        ) from None
+    return auth
+
+
+def _secret(variable: str | None, file: str | None, environ: Mapping[str, str], what: str, key: str) -> str:
+    """A credential without the whitespace around it."""
+    if variable is not None:
+        value = environ.get(variable, "").strip()
+        if not value:
+            raise OperatorError(
+                f"The variable {variable} holds no {what} for GitHub. Set it, or name another in `{key}_env`."
+            )
+    else:
+        try:
+            value = Path(str(file)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(
+                f"The {what} for GitHub could not be read from {file} ({type(error).__name__}). "
+                f"Check the file, or name another in `{key}_file`."
+            ) from None
+        if not value:
+            raise OperatorError(
+                f"The file {file} holds no {what} for GitHub. Fill it, or name another in `{key}_file`."
+            )
+    if what == "token" and not (value.isascii() and value.isprintable() and " " not in value):
+        raise OperatorError(
+            f"The token for GitHub in {variable or file} holds a space or another character that no token has. "
+            "Check that it was copied as a whole."
+        )
+    return value

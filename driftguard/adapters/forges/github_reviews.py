@@ -1,0 +1,189 @@
+"""What GitHub knows of merged pull requests: who wrote them, who approved what, and whose files they touch."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from driftguard.adapters.forges.github_access import Access, retry_after
+from driftguard.adapters.forges.github_owners import PLACES, Rule, parse, touched
+from driftguard.errors import ForgeFault
+from driftguard.model import MergedRequest, Review
+
+if TYPE_CHECKING:
+    from github.Commit import Commit
+    from github.PullRequest import PullRequest as Pull
+    from github.Repository import Repository
+
+_COUNTED: Final = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
+_WRITERS: Final = frozenset({"admin", "maintain", "write"})
+# Who stands in GitHub's place of accounts that were deleted.
+_GONE: Final = "ghost"
+# The committer of what people commit on GitHub's own pages.
+_WEB: Final = "web-flow"
+_WEB_ADDRESS: Final = "noreply@github.com"
+_CO_AUTHOR: Final = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>\s*$", re.IGNORECASE | re.MULTILINE)
+_NOREPLY: Final = re.compile(r"(?:\d+\+)?([^@+]+)@users\.noreply\.")
+
+
+def merged_requests(access: Access, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:
+    """The merged pull requests into `base` that GitHub names for a commit, by number.
+
+    Raises:
+        ForgeFault: something could not be read, so that nobody can tell what was approved.
+    """
+    from github.PaginatedList import PaginatedList
+    from github.PullRequest import PullRequest
+
+    what = f"tell which pull requests {commit[:12]} came with"
+    with access.asking(what):
+        repository = access.repository()
+        listed = PaginatedList(PullRequest, repository.requester, f"{repository.url}/commits/{commit}/pulls")
+        numbers = sorted(
+            pull.number
+            for pull in access.each(what, listed)
+            if pull.merged_at is not None and pull.base.ref == base and pull.base.repo.id == repository.id
+        )
+    return tuple(_Merged(access, repository, number).told(owners=owners) for number in numbers)
+
+
+class _Merged:
+    """One merged pull request, read as far as needed."""
+
+    def __init__(self, access: Access, repository: Repository, number: int) -> None:
+        self._access, self._repository = access, repository
+        self._what = f"read pull request #{number}"
+        with access.asking(self._what):
+            self._pull: Pull = repository.get_pull(number)
+        self._reviewers: list[str] = []
+
+    def told(self, *, owners: bool) -> MergedRequest:
+        pull = self._pull
+        with self._access.asking(self._what):
+            return MergedRequest(
+                number=pull.number,
+                url=pull.html_url,
+                base=pull.base.ref,
+                author=pull.user.login if pull.user is not None else _GONE,
+                authors=self._authors(),
+                head=pull.head.sha,
+                merge_commit=pull.merge_commit_sha or "",
+                commit_count=pull.commits,
+                reviews=self._reviews(),
+                owned=self._owned() if owners else (),
+            )
+
+    def _authors(self) -> tuple[str, ...]:
+        commits = list(self._access.each(self._what, self._pull.get_commits()))
+        self._all_listed("commits", len(commits), self._pull.commits)
+        return tuple(dict.fromkeys(name for commit in commits for name in _people(commit)))
+
+    def _reviews(self) -> tuple[Review, ...]:
+        newest: dict[str, tuple[str, str, bool]] = {}
+        gone: set[str] = set()
+        for review in self._access.each(self._what, self._pull.get_reviews()):
+            if review.state not in _COUNTED:
+                continue
+            login = review.user.login if review.user is not None else _GONE
+            if review.user is None:
+                gone.add(login)
+            newest[login] = (login, review.commit_id or "", review.state == "APPROVED")
+        self._reviewers = list(newest)
+        return tuple(
+            Review(login, commit, approves, login not in gone and self._may_write(login))
+            for login, commit, approves in newest.values()
+        )
+
+    def _may_write(self, login: str) -> bool:
+        from github import UnknownObjectException
+
+        self._access.go_on(self._what)
+        try:
+            return self._repository.get_collaborator_permission(login) in _WRITERS
+        except UnknownObjectException:
+            return False
+
+    def _owned(self) -> tuple[frozenset[str], ...]:
+        rules = self._rules()
+        if not rules:
+            return ()
+        files = list(self._access.each(self._what, self._pull.get_files()))
+        self._all_listed("files", len(files), self._pull.changed_files)
+        # A file that was moved away is taken from whoever owned its old place.
+        paths = {path for file in files for path in (file.filename, file.previous_filename) if path}
+        return tuple(self._logins(rule) for rule in touched(rules, sorted(paths)) if rule.owners)
+
+    def _rules(self) -> tuple[Rule, ...]:
+        """The rules as they were where the pull request was to be merged."""
+        from github import UnknownObjectException
+
+        base = self._pull.base.sha
+        for place in PLACES:
+            try:
+                found = self._repository.get_contents(place, ref=base)
+            except UnknownObjectException:
+                continue
+            if isinstance(found, list):
+                continue
+            if found.encoding != "base64":
+                raise ForgeFault(
+                    f"{place} at {base[:12]} is too long for GitHub to give it, so that nobody can tell the code "
+                    f"owners of pull request #{self._pull.number}. Shorten it."
+                )
+            return parse(found.decoded_content.decode("utf-8", errors="replace"))
+        # "Not found" is also what a credential hears that may not read files at all: this is refused to it as well.
+        self._repository.get_git_commit(base)
+        return ()
+
+    def _logins(self, rule: Rule) -> frozenset[str]:
+        logins: set[str] = set()
+        for owner in rule.owners:
+            name = owner.removeprefix("@")
+            if owner == name:
+                continue  # nobody can tell whose login an e-mail address is
+            organisation, slash, team = name.partition("/")
+            if slash:
+                logins.update(self._members(organisation, team))
+            else:
+                logins.add(name)
+        # Logins do not tell upper from lower case, and people write them as they like.
+        spelled = {login.casefold(): login for login in self._reviewers}
+        return frozenset(spelled.get(login.casefold(), login) for login in logins)
+
+    def _members(self, organisation: str, team: str) -> list[str]:
+        """The logins of a team; nobody where it may not be read."""
+        from github import GithubException
+        from github.NamedUser import NamedUser
+        from github.PaginatedList import PaginatedList
+
+        address = f"/orgs/{organisation}/teams/{team}/members"
+        members = PaginatedList(NamedUser, self._repository.requester, address)
+        try:
+            return [member.login for member in self._access.each(self._what, members)]
+        except GithubException as error:
+            if error.status in (403, 404) and retry_after(error) is None:
+                return []
+            raise
+
+    def _all_listed(self, what: str, listed: int, expected: int) -> None:
+        if listed < expected:
+            raise ForgeFault(
+                f"GitHub lists only {listed} of the {expected} {what} of pull request #{self._pull.number}, so that "
+                "nobody can tell from it what was approved. Approve this range in another way, and merge less at once."
+            )
+
+
+def _people(commit: Commit) -> list[str]:
+    """Everybody who made a commit, by login where GitHub knows one, else by address."""
+    written = commit.commit
+    people = [
+        commit.author.login if commit.author is not None else written.author.email or written.author.name,
+    ]
+    if commit.committer is not None:
+        people.append(commit.committer.login)
+    elif written.committer.email != _WEB_ADDRESS:
+        people.append(written.committer.email or written.committer.name)
+    for address in _CO_AUTHOR.findall(written.message or ""):
+        known = _NOREPLY.match(address.strip())
+        people.append(known[1] if known else address.strip())
+    return [name for name in people if name and name != _WEB]

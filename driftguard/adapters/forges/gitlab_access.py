@@ -1,0 +1,356 @@
+"""The way into GitLab's REST API: the token, bounded requests, and what its refusals mean."""
+
+from __future__ import annotations
+
+import email.utils
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+import msgspec
+
+from driftguard.config.forge import Forge
+from driftguard.errors import ForgeFault, OperatorError
+from driftguard.sealed import REDACTED, mask
+
+if TYPE_CHECKING:
+    from gitlab import Gitlab, GitlabError
+
+_T = TypeVar("_T")
+_PUBLIC: Final = "https://gitlab.com"
+# Where GitLab names no time: its limits count by the minute.
+_WAIT_SECONDS: Final = 60.0
+_PAGE: Final = 100
+# What python-gitlab and we stumble with over an answer that is not GitLab's: a proxy's page, an object without fields.
+_GARBLED: Final = (AttributeError, LookupError, TypeError, ValueError)
+_AGAIN: Final = "It is tried again in the next pass."
+
+
+class Conflict(ForgeFault):
+    """Something there stands against it.
+
+    Args:
+        exists: because what was to be made is there already.
+    """
+
+    def __init__(self, message: str, *, exists: bool) -> None:
+        super().__init__(message)
+        self.exists = exists
+
+
+class _LimitedError(Exception):
+    """The rate limit is used up."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class _ElsewhereError(Exception):
+    """An answer leads to another server, which must not see the token."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+
+class _Project(msgspec.Struct):
+    id: int
+    path_with_namespace: str
+
+
+class _User(msgspec.Struct):
+    id: int
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    data: Any = None
+    errors: list[_Error] = []
+
+
+class Access:
+    """The token, and requests for one project.
+
+    Attributes:
+        name: the path of the project, as configured.
+        web: the address of the site, without a slash at its end.
+    """
+
+    def __init__(
+        self, settings: Forge, environ: Mapping[str, str], stopping: Callable[[], bool], timeout_seconds: float
+    ) -> None:
+        """Read the token; nothing is asked of GitLab yet.
+
+        Raises:
+            OperatorError: there is no token.
+        """
+        self.name = (settings.repository or "").strip("/")
+        self.web = (settings.url or _PUBLIC).rstrip("/")
+        self._token = _token(settings, environ)
+        self._stopping, self._timeout_seconds = stopping, timeout_seconds
+        self._lock = threading.Lock()
+        self._client: Gitlab | None = None
+        self._project: _Project | None = None
+        self._user: int | None = None
+
+    def token(self) -> str:
+        """What git may push with."""
+        return self._token
+
+    def project(self) -> int:
+        """The project's id, which outlives its being renamed."""
+        return self._found().id
+
+    def user(self) -> int:
+        """The id of the account that the token belongs to."""
+        if self._user is None:
+            self._user = self._got("read who the token belongs to", "/user", _User).id
+        return self._user
+
+    def get(self, what: str, path: str, kind: type[_T]) -> _T:
+        """One object of the project.
+
+        Args:
+            what: what is tried, to go on after "to", such as `close !7`.
+            path: below the project's own.
+        """
+        return self._got(what, f"/projects/{self.project()}/{path}", kind)
+
+    def each(self, what: str, path: str, kind: type[_T], **query: Any) -> Iterator[_T]:
+        """The objects of every page, one after the other."""
+        address = f"/projects/{self.project()}/{path}"
+        with self._asking(what):
+            listed = self._connected().http_list(
+                address, query_data=query, iterator=True, per_page=_PAGE, obey_rate_limit=False
+            )
+            for item in listed:
+                self.go_on(what)
+                yield msgspec.convert(item, kind)
+
+    def post(self, what: str, path: str, body: Mapping[str, Any], kind: type[_T]) -> _T:
+        """Create something. It is sent once: its answer may be all that was lost."""
+        address = f"/projects/{self.project()}/{path}"
+        with self._asking(what, writes=True):
+            made = self._connected().http_post(address, post_data=dict(body), obey_rate_limit=False)
+            return msgspec.convert(made, kind)
+
+    def put(self, what: str, path: str, body: Mapping[str, Any]) -> None:
+        """Change something. It is sent once."""
+        address = f"/projects/{self.project()}/{path}"
+        with self._asking(what, writes=True):
+            self._connected().http_put(address, post_data=dict(body), obey_rate_limit=False)
+
+    def query(self, what: str, query: str, variables: Mapping[str, Any], kind: type[_T]) -> _T:
+        """Ask GraphQL for what REST does not tell.
+
+        Args:
+            query: takes `$path`, the project's path, beside the variables.
+            kind: of the answer's `data`.
+        """
+        body = {"query": query, "variables": {"path": self._found().path_with_namespace, **variables}}
+        with self._asking(what):
+            # It is no path below `/api/v4`, so python-gitlab is given the whole address.
+            said = self._connected().http_post(f"{self.web}/api/graphql", post_data=body, obey_rate_limit=False)
+            answer = msgspec.convert(said, _Answer)
+            if answer.errors:
+                raise ForgeFault(f"GitLab refused to {what} ({self._safe(answer.errors[0].message)}). {_AGAIN}")
+            return msgspec.convert(answer.data, kind)
+
+    def go_on(self, what: str) -> None:
+        """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
+        if self._stopping():
+            raise ForgeFault(f"DriftGuard is stopping, so GitLab was not asked to {what}. {_AGAIN}")
+
+    def _found(self) -> _Project:
+        if self._project is None:
+            path = f"/projects/{quote(self.name, safe='')}"
+            self._project = self._got(f"find the project {self.name}", path, _Project)
+        return self._project
+
+    def _got(self, what: str, address: str, kind: type[_T]) -> _T:
+        with self._asking(what):
+            found = self._connected().http_get(address, obey_rate_limit=False)
+            return msgspec.convert(found, kind)
+
+    def _connected(self) -> Gitlab:
+        with self._lock:
+            if self._client is None:
+                import gitlab
+
+                client = gitlab.Gitlab(
+                    self.web,
+                    private_token=self._token,
+                    timeout=self._timeout_seconds,
+                    user_agent="driftguard",
+                    # Else the next page's address is the server's idea of itself, wherever that leads.
+                    keep_base_url=True,
+                )
+                client.session.hooks["response"].append(_checked)
+                client.session.get_adapter(self.web).max_retries = _retry()  # type: ignore[attr-defined]
+                self._client = client
+            return self._client
+
+    @contextmanager
+    def _asking(self, what: str, *, writes: bool = False) -> Iterator[None]:
+        """Turn everything that can go wrong with a request into a `ForgeFault` that says what was tried."""
+        from gitlab import GitlabError, GitlabParsingError
+
+        self.go_on(what)
+        try:
+            yield
+        except _LimitedError as limit:
+            raise ForgeFault(
+                f"GitLab's rate limit is used up, so it did not {what} (HTTP 429). "
+                f"It is tried again in a pass after {limit.seconds:.0f} s.",
+                retry_after_seconds=limit.seconds,
+            ) from None
+        except _ElsewhereError as answer:
+            raise ForgeFault(
+                f"GitLab was asked to {what} at {self.web}, which leads to {self._safe(answer.place)}. "
+                "The token was not sent there. Check `forge.url`."
+            ) from None
+        except (GitlabParsingError, *_GARBLED) as error:
+            raise ForgeFault(
+                f"GitLab's answer could not be understood when asked to {what} ({type(error).__name__}). {_AGAIN}",
+                perhaps_done=writes,
+            ) from None
+        except GitlabError as error:
+            raise self._refused(what, error, writes) from None
+        except OSError as error:
+            raise self._unreachable(what, error, writes) from None
+
+    def _safe(self, text: str) -> str:
+        return mask(" ".join(text.replace(self._token, REDACTED).split()))[:300]
+
+    def _refused(self, what: str, error: GitlabError, writes: bool) -> ForgeFault:
+        status = error.response_code or 0
+        said = f"(HTTP {status}: {self._safe(_told(error)) or 'no reason given'})"
+        if status >= 500:
+            return ForgeFault(
+                f"GitLab did not answer properly when asked to {what} {said}. {_AGAIN}", perhaps_done=writes
+            )
+        if status == 401:
+            return ForgeFault(f"GitLab refused to {what} {said}. Check the token of `forge`.", denied=True)
+        if status == 403:
+            return ForgeFault(
+                f"GitLab refused to {what} {said}. Give the token of `forge` the scope `api` and the role Developer "
+                f"in {self.name}.",
+                denied=True,
+            )
+        if status in (404, 410):
+            return ForgeFault(
+                f"GitLab did not {what}, because it is not there or may not be seen {said}. "
+                f"Check `forge.repository` ({self.name}), and that the token of `forge` may see it.",
+                missing=True,
+            )
+        if status == 409:
+            return Conflict(f"GitLab refused to {what} {said}. {_AGAIN}", exists="already exists" in _told(error))
+        return ForgeFault(f"GitLab refused to {what} {said}. {_AGAIN}")
+
+    def _unreachable(self, what: str, error: OSError, writes: bool) -> ForgeFault:
+        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        never_sent = isinstance(reason, (ConnectTimeoutError, NewConnectionError))
+        return ForgeFault(
+            f"GitLab could not be reached to {what} ({type(reason or error).__name__}). {_AGAIN}",
+            perhaps_done=writes and not never_sent,
+        )
+
+
+def _told(error: GitlabError) -> str:
+    """GitLab's own words about a refusal: text, a list, or an object of lists; nothing of a proxy's page."""
+    said: Any = error.error_message
+    if isinstance(said, str) and said.lstrip().startswith("<"):
+        return ""
+    if isinstance(said, Mapping):
+        return "; ".join(f"{name}: {_joined(value)}" for name, value in said.items())
+    return _joined(said)
+
+
+def _joined(said: Any) -> str:
+    if isinstance(said, bytes):
+        return said.decode(errors="replace")
+    return ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+
+
+def _checked(response: Any, *_: Any, **__: Any) -> None:
+    """Look at each answer before python-gitlab does, which keeps no headers and follows every redirect."""
+    if response.status_code == 429:
+        seconds = _seconds(response.headers)
+        response.close()
+        raise _LimitedError(seconds)
+    if response.is_redirect:
+        target = urlsplit(urljoin(response.url, response.headers["location"]))
+        asked = urlsplit(response.url)
+        # A request that changes something would be followed as one that reads.
+        if response.request.method != "GET" or (target.scheme, target.netloc) != (asked.scheme, asked.netloc):
+            response.close()
+            raise _ElsewhereError(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """How long GitLab wants to be left alone."""
+    wait = headers.get("Retry-After", "").strip()
+    if wait.isdecimal():
+        return max(1.0, float(wait))
+    reset = headers.get("RateLimit-Reset", "").strip()
+    if not reset.isdecimal():
+        return _WAIT_SECONDS
+    # Against GitLab's own clock, which need not be ours.
+    date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
+    return max(1.0, float(reset) - date)
+
+
+def _retry() -> Any:
+    """Reading is repeated a little; writing never, because its answer may be all that was lost."""
+    from urllib3.util import Retry
+
+    return Retry(
+        total=2,
+        redirect=0,
+        other=0,
+        backoff_factor=0.2,
+        status_forcelist=(500, 502, 503, 504),
+        allowed_methods=frozenset({"GET"}),
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+
+
+def _token(settings: Forge, environ: Mapping[str, str]) -> str:
+    """The token without the whitespace around it."""
+    if settings.token_env is not None:
+        value = environ.get(settings.token_env, "").strip()
+        if not value:
+            raise OperatorError(
+                f"The variable {settings.token_env} holds no token for GitLab. "
+                "Set it, or name another in `forge.token_env`."
+            )
+    else:
+        file = str(settings.token_file)
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(
+                f"The token for GitLab could not be read from {file} ({type(error).__name__}). "
+                "Check the file, or name another in `forge.token_file`."
+            ) from None
+        if not value:
+            raise OperatorError(
+                f"The file {file} holds no token for GitLab. Fill it, or name another in `forge.token_file`."
+            )
+    if not (value.isascii() and value.isprintable() and " " not in value):  # else whatever refuses it would quote it
+        raise OperatorError(
+            f"The token for GitLab in {settings.token_env or settings.token_file} holds a space or another character "
+            "that no token has. Check that it was copied as a whole."
+        )
+    return value

@@ -1,0 +1,91 @@
+"""Any git server as a forge: a pushed branch is the request, and merging it with git is the approval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from driftguard.model import MergedRequest, Proposal, ProposalState, PullRequest, RequestState
+from driftguard.ports import Branches
+
+_LONGEST: Final = 60_000
+
+
+class PlainForge:
+    """Implements `ports.Forge` without a service: what a request's state is, is read off the branches.
+
+    Args:
+        branches: of the server.
+        known: the newest proposal that a branch of ours belongs to; None for one that nothing is known of.
+        head: the tracked branch's commit that this pass goes by; is_merged: whether a commit is part of it.
+        say: tells people: there is no page where a request could be read.
+    """
+
+    longest_title = 200
+    longest_body = _LONGEST
+
+    def __init__(
+        self,
+        branches: Branches,
+        known: Callable[[str], Proposal | None],
+        head: str,
+        is_merged: Callable[[str], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._branches, self._known, self._say = branches, known, say
+        self._head, self._is_merged = head, is_merged
+
+    def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        proposal = self._known(branch)
+        if proposal is None:
+            return ()
+        base, commit = proposal.base, next(each.commit for each in proposal.branches if each.name == branch)
+        there = self._branches.listed(branch).get(branch)
+        state = RequestState.OPEN
+        if self._is_merged(commit):
+            state = RequestState.MERGED
+        elif there is None and proposal.state is ProposalState.OPENING:
+            return ()  # it was never pushed
+        elif there is None and self._branches.listed(base).get(base) == self._head:
+            state = RequestState.CLOSED  # deleted without having been merged: somebody said no
+        return (_request(branch, base, state, there or commit),)
+
+    def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        found = []
+        for branch in self._branches.listed(prefix):
+            proposal = self._known(branch)
+            if proposal is None or branch != proposal.preferred.name or self._is_merged(proposal.preferred.commit):
+                continue
+            found.append(_request(branch, proposal.base, RequestState.OPEN, proposal.preferred.commit))
+        return tuple(found)
+
+    def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        self._tell(branch, base, title, body)
+        return _request(branch, base, RequestState.OPEN, "", title, body)
+
+    def update(self, number: int, title: str, body: str) -> None:
+        """Nothing: there is no page to be changed, the alert tells what changed, and the commands stay as they are."""
+
+    def comment(self, number: int, text: str, mark: str) -> None:
+        self._say(f"{text}\n")
+
+    def close(self, number: int) -> None:
+        """Its branch is deleted by whoever closes it."""
+
+    def compare_url(self, base: str, branch: str) -> str | None:
+        return None
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        return ()
+
+    def _tell(self, branch: str, base: str, title: str, body: str) -> None:
+        self._say(
+            f"{title}\n\n{body}\nTo approve it:\n"
+            f"  git fetch origin {branch} && git switch {base} && git merge --no-edit FETCH_HEAD && git push\n"
+            f"To say no:\n  git push origin --delete {branch}\n"
+        )
+
+
+def _request(branch: str, base: str, state: RequestState, head: str, title: str = "", body: str = "") -> PullRequest:
+    # One request for each branch, so it needs no number of its own.
+    return PullRequest(0, branch, base, state, title, body, "", head)

@@ -1,0 +1,23 @@
+"""A double of GitLab's REST API on loopback, backed by real bare git repositories, which answers in recorded shapes."""
+
+from __future__ import annotations
+
+from tests.world.gitlab_double.faults import Answer, Fault, Hang, LostAnswer, Refusal, Reset, limited, refused
+from tests.world.gitlab_double.server import GitLabDouble, Request
+from tests.world.gitlab_double.store import MergeRequest, Project, User
+
+__all__ = [
+    "Answer",
+    "Fault",
+    "GitLabDouble",
+    "Hang",
+    "LostAnswer",
+    "MergeRequest",
+    "Project",
+    "Refusal",
+    "Request",
+    "Reset",
+    "User",
+    "limited",
+    "refused",
+]
