@@ -14,9 +14,11 @@ from driftguard.adapters.git import GitRepository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.adapters.sql import SqlLedger
 from driftguard.config import EnvironmentSettings
-from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
-from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
+from driftguard.errors import ForgeFault
+from driftguard.model import Baseline, Closure, Commit, EntryKind, MergedRequest, SignedBy
+from driftguard.pipeline.decide.approvals import Approvals, Range, Reviewed, judge_approvals
 from driftguard.pipeline.reconcile import Authority
+from driftguard.ports import Forge
 
 
 def authority(
@@ -27,20 +29,32 @@ def authority(
     closure_at: Callable[[EnvironmentSettings, str], Closure | None],
     apply_environment_of: Callable[[EnvironmentSettings], Mapping[str, str]],
     acts: bool,
+    forge: Forge | None,
 ) -> Authority:
-    """The authority of one pass over a repository."""
+    """The authority of one pass over a repository.
+
+    Args:
+        forge: tells which commits were reviewed; None where none is configured that could.
+    """
     retries = ledger.latest(EntryKind.RETRY_REQUESTED)
 
-    def approvals_of(settings: EnvironmentSettings, closure: Closure, baseline: Baseline | None) -> Approvals:
+    def approvals_of(
+        settings: EnvironmentSettings, closure: Closure, baseline: Baseline | None, approval_file: str | None
+    ) -> Approvals:
         before = closure_at(settings, baseline.commit) if baseline else None
         paths = closure.files.keys() | (before.files.keys() if before else set())
+        if approval_file is not None:
+            paths |= {approval_file}
         commits = _range(repository, baseline, paths)
         approval = settings.policy.approval
         signatures: Mapping[str, SignedBy] = {}
         if approval.require == "signed" and approval.signers is not None:
             ids = [commit.sha for commit in commits.touching]
             signatures = verify_commits(repository.mirror, ids, Path(approval.signers), environ.get("PATH", ""))
-        return judge_approvals(approval.require, commits, signatures)
+        reviews = None
+        if approval.require == "reviewed" and forge is not None:
+            reviews = _reviews(forge, repository, commits, owners=approval.code_owners)
+        return judge_approvals(approval.require, commits, signatures, reviews, approval.approvals)
 
     return Authority(
         leases=ledger.leases,
@@ -54,6 +68,34 @@ def authority(
         retried_at={name: entry.at for name, entry in retries.items()},
         acts=acts,
     )
+
+
+def _reviews(forge: Forge, repository: GitRepository, commits: Range, *, owners: bool) -> dict[str, Reviewed]:
+    """What the forge says of each commit in the range, and of those that a rebase put there with it."""
+    asked: dict[str, tuple[MergedRequest, ...]] = {}
+    on_branch: tuple[str, ...] = ()
+
+    def requests(sha: str) -> tuple[MergedRequest, ...]:
+        if sha not in asked:
+            asked[sha] = forge.merged_with(sha, repository.ref, owners=owners)
+        return asked[sha]
+
+    reviews = {}
+    for commit in commits.touching:
+        try:
+            found = requests(commit.sha)
+            named: dict[str, frozenset[int]] = {}
+            if any(request.merge_commit != commit.sha and request.commit_count > 1 for request in found):
+                on_branch = on_branch or tuple(c.sha for c, _ in repository.first_parents(None, repository.head))
+                for request in found:
+                    if request.merge_commit in on_branch:
+                        last = on_branch.index(request.merge_commit)
+                        rebased = on_branch[last : last + request.commit_count]
+                        named |= {sha: frozenset(r.number for r in requests(sha)) for sha in rebased}
+            reviews[commit.sha] = Reviewed(found, on_branch, named)
+        except ForgeFault as fault:
+            reviews[commit.sha] = Reviewed(fault=str(fault).rstrip("."))
+    return reviews
 
 
 def _range(repository: GitRepository, baseline: Baseline | None, paths: set[str]) -> Range:

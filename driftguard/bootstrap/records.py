@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from driftguard.adapters.sql import SqlLedger
+from driftguard.config import EnvironmentSettings
 from driftguard.errors import UsageError
 from driftguard.model import Entry, EntryKind
 from driftguard.report import timestamp
@@ -68,6 +69,37 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     }
 
 
+def renamed(ledger: SqlLedger, environments: Sequence[EnvironmentSettings]) -> dict[str, str]:
+    """Environments that the ledger knows and that are at head under another name, by the old one."""
+    names = {(settings.path, settings.workspace): settings.name for settings in environments}
+    present = {settings.name for settings in environments}
+    found = {}
+    for old, scan in ledger.latest(EntryKind.SCANNED).items():
+        new = names.get((scan.data["path"], scan.data["workspace"]))
+        if old in present or new is None:
+            continue
+        # Two environments of one directory, told apart by their backends, were there side by side.
+        beside = ledger.entries(environment=new, kinds=[EntryKind.SCANNED], until=scan.at, limit=1)
+        if not beside:
+            found[old] = new
+    return found
+
+
+def removed(ledger: SqlLedger, environments: Sequence[EnvironmentSettings]) -> dict[str, Entry]:
+    """The last scan of each environment that has a baseline, is not at head, and was not forgotten since."""
+    present = {settings.name for settings in environments} | renamed(ledger, environments).keys()
+    known = ledger.latest(EntryKind.BASELINE_MOVED)
+    forgotten = ledger.latest(EntryKind.ENVIRONMENT_FORGOTTEN)
+    scans = ledger.latest(EntryKind.SCANNED)
+    return {
+        name: scans[name]
+        for name, entry in known.items()
+        if name not in present
+        and name in scans
+        and (name not in forgotten or (forgotten[name].sequence or 0) < (entry.sequence or 0))
+    }
+
+
 def _entry_summary(entry: Entry) -> str:
     data = entry.data
     match entry.kind:
@@ -88,6 +120,11 @@ def _entry_summary(entry: Entry) -> str:
             )
         case EntryKind.ALERT_DELIVERED:
             return f"{data['kind']} to {' '.join(part for part in (data['sink'], data['channel']) if part)}"
+        case EntryKind.PROPOSAL:
+            branch = data["branches"][0]
+            return f"{branch['choice']} {data['state']}: {data['url'] or branch['name']}" + (
+                f"; {data['reason']}" if data["reason"] else ""
+            )
         case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
             return f"by {data['by'] or 'somebody'}"
 

@@ -21,11 +21,14 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
+from driftguard.approvalfile import FOLDER
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.authorship import Authorship
 from driftguard.bootstrap.credentials import Credentials
+from driftguard.bootstrap.proposing import Remediation
+from driftguard.bootstrap.source import source_at_head
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
@@ -42,10 +45,12 @@ from driftguard.model import (
     ToolVersion,
 )
 from driftguard.pipeline import discover
+from driftguard.pipeline.adopt import Source
 from driftguard.pipeline.notify import Delivered
 from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, recorded, run_pass
 from driftguard.pipeline.reconcile.scan import closure_hash
 from driftguard.report import run_json
+from driftguard.sealed import mask
 
 CONFIG_FILE = "driftguard.yaml"
 
@@ -66,6 +71,7 @@ class Session:
         self.environ = config.surroundings()
         self._directories = config.directories()
         self._closing = ExitStack()
+        self._location = target.repo
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
         self.head = self.repository.head
         self.settings: Settings = config.load(
@@ -122,7 +128,8 @@ class Session:
         backend = settings.backend_config
         with self._closure_lock:
             if commit not in self._closures:
-                tree = self.repository.tree(commit)
+                # Approval files change no plan, also where the environment is the repository's root.
+                tree = {p: e for p, e in self.repository.tree(commit).items() if not p.startswith(f"{FOLDER}/")}
                 self._closures[commit] = discover.Closures(tree, self._facts, self._link_target)
             return self._closures[commit].closure(
                 settings.path,
@@ -221,18 +228,7 @@ class Session:
         self.ledger.append(*(Entry(kind, now, "by-hand", name, {"by": who}) for name in names))
 
     def _removed(self) -> dict[str, Entry]:
-        """The last scan of each environment that has a baseline, is not at head, and was not forgotten since."""
-        known = self.ledger.latest(EntryKind.BASELINE_MOVED)
-        forgotten = self.ledger.latest(EntryKind.ENVIRONMENT_FORGOTTEN)
-        present = {settings.name for settings in self.environments}
-        scans = self.ledger.latest(EntryKind.SCANNED)
-        return {
-            name: scans[name]
-            for name, entry in known.items()
-            if name not in present
-            and name in scans
-            and (name not in forgotten or (forgotten[name].sequence or 0) < (entry.sequence or 0))
-        }
+        return records.removed(self.ledger, self.environments)
 
     # --- a pass ---------------------------------------------------------------------------------
 
@@ -258,6 +254,7 @@ class Session:
         folders = RunFolders(self._directories.cache, run_id, self._stop)
         self._closing.callback(folders.close)
         places, unplaced = self._places(environments, folders)
+        remediation, lacking = self._remediation(run_id, say)
         credentials = Credentials(run_id, self._clock, self.environ)
         plan_variables = credentials.variables_for("plan")
         one_pass = Pass(
@@ -266,6 +263,7 @@ class Session:
             ledger=self.ledger,
             alerts=self.ledger.alerts if acts else None,
             alert_settings=self.settings.alerts,
+            proposing=remediation.proposing if remediation else None,
             authority=authority(
                 self.repository,
                 self.ledger,
@@ -273,6 +271,7 @@ class Session:
                 closure_at=self.closure_at,
                 apply_environment_of=credentials.variables_for("apply"),
                 acts=acts,
+                forge=remediation.reviewing if remediation else None,
             ),
             clock=self._clock,
             given_baselines=self._given([place.settings for place in places], baseline) if baseline else {},
@@ -302,12 +301,37 @@ class Session:
             started_at=started,
             finished_at=self._clock.now(),
             environments=tuple(sorted(everything, key=lambda report: report.name)),
-            warnings=(*self.notices, *(told.problems if told else ())),
+            warnings=(*self.notices, *(lacking if acts else ()), *(told.problems if told else ())),
             alerts=Told(told.sent, told.waiting) if told else None,
         )
         summary = {verdict.value: count for verdict, count in report.summary.items()}
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
+
+    def _remediation(self, run_id: str, say: Callable[[str], None]) -> tuple[Remediation | None, tuple[str, ...]]:
+        """What proposes and knows reviews; where it lacks something, a sentence says so and everything else goes on."""
+        if self.settings.forge is None:
+            return None, ()
+        try:
+            return Remediation(
+                self.settings.forge,
+                self._location,
+                self.repository,
+                self.ledger,
+                self._clock,
+                run_id,
+                self.environ,
+                say,
+                self._source,
+            ), ()
+        except DriftGuardError as error:
+            return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
+
+    def _source(self, settings: EnvironmentSettings, formatted: Callable[[bytes], bytes]) -> Source:
+        """An environment's source at head, for writing into it."""
+        others = [other for other in self.environments if other.name != settings.name]
+        files = {other.name: self._closure_at_head(other).files for other in others}
+        return source_at_head(self.repository, settings, files, self.environ, formatted)
 
     def _tell(
         self,
@@ -326,6 +350,8 @@ class Session:
             clock=self._clock,
             variables_of=lambda name: variables_of(by_name[name]),
             written_by=lambda name, address: authorship.as_json(by_name[name].path, address),
+            renamed=records.renamed(self.ledger, self.environments),
+            stopping=lambda: self._stop.requested,
             say=say,
         )
         alerting = Alerting(self.ledger, self.settings.alerts, self.settings.slack, around)

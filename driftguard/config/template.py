@@ -68,6 +68,7 @@ _REST = """\
 #   pending: alert                     # alert | apply | propose
 #   drift: alert                       # alert | revert | propose
 #   input: alert                       # alert | apply | propose
+#   prefer: revert                     # revert | adopt: what a pull request proposes first
 #   approval: {require: merged}        # merged | signed (signers: FILE) | reviewed (approvals: 1)
 #   limits: {changes: 50, destroys: 0, replaces: 0, share: 50%}
 #   protect: ["aws_db_instance.*"]     # never destroyed or replaced automatically
@@ -86,6 +87,12 @@ _REST = """\
 #   unknown_after: 2                   # passes in a row
 #   pending_after: 1d
 #   reminders: [{after: 1d}, {after: 3d, channel: "#platform-leads"}]
+
+# Where pull requests are opened, for `propose`, and who knows which commits were reviewed.
+# forge:
+#   kind: github                       # github | gitlab | git
+#   repository: acme/infra
+#   token_env: GITHUB_TOKEN            # the variable that holds the token
 
 # agent: {every: 15m}                  # when `driftguard agent` looks; or `cron: "*/15 * * * *"`, or `at: ["02:00"]`
 """

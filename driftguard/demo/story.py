@@ -28,6 +28,11 @@ environments:
     policy: {pending: apply, input: apply}
 alerts: {trail: false}   # this cloud keeps no CloudTrail that could say who did it
 """
+_PROPOSING = """\
+  - path: environments/dev
+    policy: {drift: propose, input: propose}
+forge: {kind: git}       # github and gitlab open pull requests; git is any server, and only pushes branches
+"""
 _SLACK = """\
 slack:
   token_env: SLACK_BOT_TOKEN
@@ -35,11 +40,12 @@ slack:
 """
 
 
-def tell(keep: Path | None) -> int:
+def tell(keep: Path | None, *, yes: bool = False) -> int:
     """Tell the whole story; the exit code.
 
     Args:
         keep: a new folder for everything the demo makes; None for one that is gone afterwards.
+        yes: merge the proposal at its end without asking.
     """
     obstacle = _obstacle(keep)
     if obstacle is not None:
@@ -55,6 +61,7 @@ def tell(keep: Path | None) -> int:
             _look(place)
             _reconcile(place)
             _tell(place)
+            _propose(place, yes=yes)
     except DemoStopped:
         print(f"driftguard: stopped; all that the demo started has ended, its files {files}.", file=sys.stderr)
         return 1
@@ -178,6 +185,32 @@ def _tell(place: Workshop) -> None:
     place.driftguard("reconcile", "dev", "--quiet", expect=2)
 
 
+def _propose(place: Workshop, *, yes: bool) -> None:
+    place.say("\nFrom now on drift of dev is proposed on the team's server, and merging the proposal is the approval:")
+    configuration = place.repository / "driftguard.yaml"
+    text = configuration.read_text().replace("alerts:", _PROPOSING + "alerts:", 1)
+    configuration.write_text(text)
+    place.commit("dev: propose what was changed outside")
+    place.serve()
+    place.driftguard("reconcile", "dev", "--quiet", expect=2)
+    (branch,) = (name for name in place.branches() if not name.endswith(("-revert", "-adopt")))
+    if not (yes or _confirmed(branch)):
+        place.say(f"Not merged. `driftguard demo --yes` would have merged {branch}, and DriftGuard applied it.")
+        return
+    place.say(f"\nMerging {branch}, as a person would:")
+    place.merge(branch)
+    place.driftguard("reconcile", "dev", "--quiet", expect=0)
+    place.driftguard("status", "dev", expect=0)
+
+
+def _confirmed(branch: str) -> bool:
+    """Ask whether the proposal is to be merged; no where nobody can answer."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"\nMerge {branch} into main? [Y/n] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
 def _orders_stay_hidden(place: Workshop, *, seconds: int) -> None:
     """Ask the cloud itself what has become of staging's queue."""
     queues = place.cloud.client("sqs")
@@ -192,7 +225,8 @@ _CLOSING = """\
 
 That was the whole job in {seconds:.0f} seconds, with real Terraform. What you saw:
 
-  dev      changed outside: a tag, a firewall rule, a queue. An apply would put it back, so it is said, not done.
+  dev      changed outside: a tag, a firewall rule, a queue. Said first; then proposed as a branch, whose merge
+           is the approval of exactly that plan.
   staging  merged and not applied, renamed, and a variable changed from outside. Its policy allows it: applied,
            and one commit rolled back by `git revert`.
   prod     changed outside and by a commit at once. Held for a person; nothing was touched.

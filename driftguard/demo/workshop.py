@@ -47,6 +47,7 @@ class Workshop:
     def __init__(self, folder: Path, cloud: Cloud, stop: Stop) -> None:
         self.folder, self.cloud, self._stop = folder, cloud, stop
         self.repository = folder / "infra"
+        self._server = folder / "server.git"
         home = folder / "home"
         home.mkdir()
         surroundings = config.surroundings()
@@ -93,6 +94,24 @@ class Workshop:
         """Commit all that changed in the work tree."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
+
+    def serve(self) -> None:
+        """Put the repository on a server: a bare one, to which branches can be pushed."""
+        self._run(
+            "git", ["git", "clone", "--quiet", "--bare", str(self.repository), str(self._server)], self.folder, {}
+        )
+        self.git("remote", "add", "origin", str(self._server))
+
+    def branches(self) -> list[str]:
+        """The branches on the server that DriftGuard made."""
+        listed = self._run("git", ["git", "ls-remote", "--heads", "origin", "driftguard/*"], self.repository, {})
+        return [line.rpartition("refs/heads/")[2] for line in listed.splitlines()]
+
+    def merge(self, branch: str) -> None:
+        """Merge a branch of the server and push it."""
+        self.git("fetch", "--quiet", "origin", branch)
+        self.git("merge", "--quiet", "--no-ff", "--no-edit", "FETCH_HEAD")
+        self.git("push", "--quiet", "origin", "main")
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Change one place of a file of the work tree."""

@@ -23,6 +23,7 @@ class EntryKind(StrEnum):
     ENVIRONMENT_FORGOTTEN = "environment_forgotten"
     ALERT = "alert"
     ALERT_DELIVERED = "alert_delivered"
+    PROPOSAL = "proposal"
 
 
 @dataclass(frozen=True, slots=True)

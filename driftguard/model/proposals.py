@@ -126,3 +126,75 @@ class Adoption:
 
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     refusals: tuple[Refusal, ...] = ()
+
+
+class ProposalState(StrEnum):
+    """How far a proposal is.
+
+    `opening` and `closing` are recorded before the forge is asked, so that a crash leaves no duplicate. `merged` waits
+    for its outcome; `acknowledged` was closed by a person without merging; `done` and `void` are ends after a merge.
+    """
+
+    OPENING = "opening"
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    ACKNOWLEDGED = "acknowledged"
+    DONE = "done"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedBranch:
+    """One branch of a proposal.
+
+    Attributes:
+        choice: `revert` or `adopt`.
+        commit: what it is to point at; replaces: what we may have left it at before, newest first.
+    """
+
+    choice: str
+    name: str
+    commit: str
+    replaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One proposal for one environment.
+
+    Attributes:
+        id: of the approval file that its revert adds.
+        branches: the preferred one, which the pull request is for, and the other where there is one.
+        base: the branch that it is to be merged into.
+        commit, closure_hash: what it was computed for.
+        number, url: of the pull request; None before there is one.
+        shown: digest of the title and text that the pull request has.
+        refused: why reality cannot be written down, where it cannot.
+        reason: why it ended, or why it was made anew; by, ended_at: who ended it, and when.
+        merge_commit: what its merge made on the tracked branch, where the forge tells.
+    """
+
+    id: str
+    state: ProposalState
+    branches: tuple[ProposedBranch, ...]
+    base: str
+    drift_fingerprint: str | None
+    plan_fingerprint: str
+    closure_hash: str
+    commit: str
+    proposed_at: datetime
+    expires_at: datetime
+    number: int | None = None
+    url: str | None = None
+    shown: str | None = None
+    refused: tuple[str, ...] = ()
+    reason: str | None = None
+    by: str | None = None
+    ended_at: datetime | None = None
+    merge_commit: str | None = None
+
+    @property
+    def preferred(self) -> ProposedBranch:
+        return self.branches[0]

@@ -16,7 +16,8 @@ REASONS: dict[str, str] = {
         "`policy.input: apply` would act."
     ),
     "proposals_not_available": (
-        "The policy asks for a pull request, which cannot be opened yet. Apply by hand, or choose another policy."
+        "The policy asks for a pull request, and no `forge` is configured. Configure one, apply by hand, or choose "
+        "another policy."
     ),
     "mixed_with_drift": (
         "An apply would also put back what somebody changed outside, and the policy does not allow that. Put "
@@ -53,7 +54,32 @@ REASONS: dict[str, str] = {
         "The tracked branch no longer contains the commit that was applied last. Apply once by hand after "
         "looking at what changed."
     ),
-    "review_not_available": "Approval by review cannot be checked yet. Use `merged` or `signed`.",
+    "reviewed": "The commits that touch the environment came with pull requests that others approved.",
+    "not_reviewed": (
+        "A commit that touches the environment did not come with a pull request that enough people with write access, "
+        "none of them its author, approved as it was merged. Apply it by hand after looking at it, or merge a reviewed "
+        "revert."
+    ),
+    "review_not_available": "Approval by review needs a `forge` that can be asked. Configure GitHub or GitLab.",
+    "approved": "Exactly this plan was proposed, and the proposal was merged.",
+    "approval_void": (
+        "An approval was merged that does not count for what is there now, so nothing was applied. A new proposal "
+        "follows where one is wanted."
+    ),
+    "policy_propose": "The policy asks for a pull request; merging it is the approval.",
+    "proposed": "A pull request says what would be done. Merge it, or close it to say no.",
+    "proposal_merged": "The proposal was merged. The next run acts on it.",
+    "acknowledged": (
+        "A person closed the proposal for this very drift without merging it, which is an answer: it is not opened "
+        "again until something else changes."
+    ),
+    "proposals_waiting": "As many proposals are open as `forge.most_open` allows. This one follows when one ends.",
+    "proposal_failed": "The pull request could not be opened or brought up to date. The next run tries again.",
+    "proposal_changed": (
+        "Somebody pushed to the proposal's branch, so DriftGuard leaves it alone. Merge it, or delete the branch for a "
+        "new proposal."
+    ),
+    "adopt_refused": "Reality cannot be written into the code with proof, so only putting it back is proposed.",
     "protected": "The plan destroys or replaces what `policy.protect` covers. Apply it by hand, or change `protect`.",
     "would_delete_almost_everything": (
         "The plan deletes nearly all there is, which is always held. Apply it by hand if it is meant."

@@ -87,7 +87,7 @@ def interrupt_at_work(process: subprocess.Popen[str], tmp_path: Path) -> None:
 
 
 def test_the_demo_shows_every_label_applies_and_rolls_back(tmp_path: Path) -> None:
-    process = start(tmp_path)
+    process = start(tmp_path, "--yes")
     stdout, stderr = process.communicate(timeout=500)
     assert process.returncode == 0, stderr
     table = stdout.split("$ driftguard scan")[1].split("\n\n")[0]
@@ -101,6 +101,8 @@ def test_the_demo_shows_every_label_applies_and_rolls_back(tmp_path: Path) -> No
     assert "an order is hidden for 45 seconds" in stderr
     assert "an order is hidden for 30 seconds" in stderr
     assert "[3/3]" in stderr
+    assert "dev: put back what was changed outside" in stdout
+    assert re.search(r"^dev +in sync", stdout.split("$ driftguard status dev")[1], re.MULTILINE)
     assert "driftguard init" in stdout.split("That was the whole job")[1]
     assert "pk-loopback" not in stdout + stderr
     assert left_behind(tmp_path) == []

@@ -27,6 +27,7 @@ from driftguard.model.reasons import REASONS, sentence
 from driftguard.pipeline.classify import verdict_of
 from driftguard.pipeline.decide import Facts, decide
 from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.decide.merged_plans import NO_APPROVAL, PlanApproval
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -223,6 +224,8 @@ def test_every_reason_that_fires_is_named() -> None:
 
 # --- properties ----------------------------------------------------------------------------------
 
+PROPOSING = Policy(pending="propose", drift="propose", input="propose")
+MERGED = PlanApproval("id", ".driftguard/approvals/prod/plan.yaml")
 CLOSED = Window(deny="* * * * *", for_=timedelta(hours=1))
 labels = st.sets(st.sampled_from(list(Label)), max_size=4)
 actions = st.sampled_from([(), ("no-op",), ("create",), ("update",), ("delete",), ("delete", "create"), ("forget",)])
@@ -277,6 +280,8 @@ all_facts = st.builds(
             "nothing_exists": st.booleans(),
             "state_replaced": st.booleans(),
             "acting_elsewhere": st.booleans(),
+            "can_propose": st.booleans(),
+            "plan_approval": st.sampled_from([NO_APPROVAL, PlanApproval(void={"id": "it expired"}), MERGED]),
         }
     ),
 )
@@ -294,20 +299,22 @@ def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
         *(r.labels for r in classification.resources), {o.label for o in classification.outputs}
     )
     assert Label.CONFLICT not in found
-    assert not found & {Label.DRIFT, Label.ABSORBED, Label.RESIDUE} or policy.drift == "revert"
-    assert not found & {Label.PENDING, Label.REFACTOR} or policy.pending == "apply"
-    assert Label.INPUT not in found or policy.input == "apply"
+    reviewed = given_facts.plan_approval.id is not None  # a person has merged exactly this plan
+    allowed = {"apply", "revert", "propose"} if reviewed else {"apply", "revert"}
+    assert not found & {Label.DRIFT, Label.ABSORBED, Label.RESIDUE} or policy.drift in allowed
+    assert not found & {Label.PENDING, Label.REFACTOR} or policy.pending in allowed
+    assert Label.INPUT not in found or policy.input in allowed
     assert given_facts.approvals.approved
     assert (policy.suspended, policy.windows) == (None, ())
-    assert given_facts.reverts < policy.flapping.reverts
+    assert reviewed or given_facts.reverts < policy.flapping.reverts
     assert given_facts.backoff_until is None or given_facts.backoff_until <= NOW
     assert not any((given_facts.local_state, given_facts.state_replaced, given_facts.acting_elsewhere))
     destroyed = sum(changed.actions == ("delete",) for changed in classification.resources)
-    assert destroyed <= policy.limits.destroys
+    assert reviewed or destroyed <= policy.limits.destroys
     assert destroyed < 2 or destroyed < 0.8 * classification.resource_count
     for changed in classification.resources:
         acts = changed.actions not in ((), ("no-op",))
-        assert changed.certain or not acts or given_facts.nothing_exists
+        assert reviewed or changed.certain or not acts or given_facts.nothing_exists
         if "delete" in changed.actions:
             assert policy.protecting(changed.address, changed.type) is None
 
@@ -317,7 +324,7 @@ def test_more_to_do_never_turns_a_held_plan_into_an_apply(given_facts: Facts, la
     classification = given_facts.classification
     assert classification is not None
     before = decide(given_facts)
-    if before.action is not Action.HOLD:
+    if before.action not in (Action.HOLD, Action.PROPOSE):
         return
     more = (*classification.resources, resource(label, address="aws_x.more"))
     verdict = verdict_of([*(r.labels for r in more), *({o.label} for o in classification.outputs)])
@@ -329,3 +336,82 @@ def test_more_to_do_never_turns_a_held_plan_into_an_apply(given_facts: Facts, la
 def test_every_reason_has_a_sentence_that_says_what_would_have_to_change() -> None:
     assert all(text.endswith(".") for text in REASONS.values())
     assert sentence("limit_destroys: 2 of at most 0").startswith("limit_destroys (2 of at most 0): The plan destroys")
+
+
+# --- proposals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [Label.PENDING, Label.DRIFT, Label.ABSORBED, Label.INPUT])
+def test_what_the_policy_proposes_is_proposed_and_applied_once_exactly_that_was_merged(label: Label) -> None:
+    plan = resource(label)
+    assert names(decide(facts(plan, policy=PROPOSING, can_propose=True))) == ("propose", ["policy_propose"])
+    approved = decide(facts(plan, policy=PROPOSING, can_propose=True, plan_approval=MERGED))
+    assert names(approved) == ("apply", ["approved", "merged"])
+    void = PlanApproval(void={"id": "it expired"})
+    again = decide(facts(plan, policy=PROPOSING, can_propose=True, plan_approval=void))
+    assert again == Decision(Action.PROPOSE, (*decide_reasons(again), "approval_void: it expired"))
+
+
+def decide_reasons(decision: Decision) -> tuple[str, ...]:
+    return tuple(reason for reason in decision.reasons if reason.startswith("policy_propose"))
+
+
+@pytest.mark.parametrize(
+    ("plan", "more", "held"),
+    [
+        (resource(Label.DRIFT, actions=("delete",)), {}, "limit_destroys"),
+        (resource(Label.DRIFT, certain=False), {}, "uncertain"),
+        (resource(Label.DRIFT), {"reverts": 9}, "flapping"),
+    ],
+)
+def test_what_asks_for_a_person_is_proposed_and_a_merge_answers_it(
+    plan: ResourceChange, more: dict[str, Any], held: str
+) -> None:
+    automatic = decide(facts(plan, policy=Policy(drift="revert"), **more))
+    assert names(automatic) == ("hold", [held])
+    by_hand = Policy(drift="propose")
+    assert decide(facts(plan, policy=by_hand, can_propose=True, **more)).action is Action.PROPOSE
+    merged = decide(facts(plan, policy=by_hand, can_propose=True, plan_approval=MERGED, **more))
+    assert merged.action is Action.APPLY
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "reason"),
+    [
+        (Policy(drift="propose", protect=("aws_x.*",)), {}, "protected"),
+        (Policy(drift="propose", suspended=Suspended(reason="move")), {}, "suspended"),
+        (Policy(drift="propose"), {"state_replaced": True}, "state_replaced"),
+        (Policy(drift="propose"), {"local_state": True}, "local_state"),
+        (Policy(drift="propose"), {"approvals": Approvals(False, ("not_signed: x",))}, "not_signed"),
+        (Policy(drift="propose"), {"can_propose": False}, "proposals_not_available"),
+    ],
+)
+def test_what_would_hold_an_approved_plan_too_is_not_proposed(
+    policy: Policy, more: dict[str, Any], reason: str
+) -> None:
+    plan = resource(Label.DRIFT, actions=("delete",))
+    assert names(decide(facts(plan, policy=policy, **{"can_propose": True, **more}))) == ("hold", [reason])
+    if "can_propose" not in more:
+        approved = decide(facts(plan, policy=policy, can_propose=True, plan_approval=MERGED, **more))
+        assert (approved.action, reason in names(approved)[1]) == (Action.HOLD, True)
+
+
+def test_a_window_and_a_backoff_hold_the_apply_and_not_the_proposal() -> None:
+    policy = Policy(drift="propose", windows=(Window(deny="* * * * *", for_=timedelta(days=1)),))
+    assert decide(facts(resource(Label.DRIFT), policy=policy, can_propose=True)).action is Action.PROPOSE
+    merged = decide(facts(resource(Label.DRIFT), policy=policy, can_propose=True, plan_approval=MERGED))
+    assert names(merged) == ("hold", ["window_closed"])
+
+
+@pytest.mark.parametrize("approval", [NO_APPROVAL, MERGED])
+def test_an_approval_never_covers_what_the_policy_only_alerts(approval: PlanApproval) -> None:
+    both = (resource(Label.DRIFT), resource(Label.PENDING, address="aws_x.b"))
+    decided = decide(facts(*both, policy=Policy(drift="propose"), can_propose=True, plan_approval=approval))
+    assert names(decided) == ("hold", ["mixed_with_pending"])
+
+
+def test_a_conflict_is_never_proposed_nor_approved() -> None:
+    for approval in (NO_APPROVAL, MERGED):
+        held = decide(facts(resource(Label.CONFLICT), policy=PROPOSING, can_propose=True, plan_approval=approval))
+        assert names(held)[1][0] == "conflict"
+        assert held.action is Action.HOLD

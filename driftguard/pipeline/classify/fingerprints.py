@@ -34,15 +34,22 @@ def plan_fingerprint(document: PlanDocument, key: bytes) -> str | None:
     Made of each planned action and the values it moves from and to; what stays as it is does not enter,
     and values that are known only after apply enter as unknown.
     """
+    facts = planned_facts(document)
+    return digest(key, facts) if facts else None
+
+
+def planned_facts(document: PlanDocument) -> list[list[Any]]:
+    """Each thing that an apply would do, as plain values in a stable order; the first of each is its address or name.
+
+    Values in it may be secret: they are to be compared or digested and never shown.
+    """
     facts = [_planned(item) for item in document.resource_changes if would_act(item)]
     outputs = [
-        ["output", name, *change.actions, decode(change.before), decode(change.after), decode(change.after_unknown)]
+        [f"output {name}", *change.actions, decode(change.before), decode(change.after), decode(change.after_unknown)]
         for name, change in document.output_changes.items()
         if change.actions != ("no-op",)
     ]
-    if not facts and not outputs:
-        return None
-    return digest(key, sorted(facts, key=repr) + sorted(outputs, key=repr))
+    return sorted(facts, key=repr) + sorted(outputs, key=repr)
 
 
 def would_act(item: ResourceItem) -> bool:

@@ -6,13 +6,14 @@ for everything that the plan contains and nothing speaks against it; whatever sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from driftguard.config import Policy
 from driftguard.model import Action, Classification, Decision, Fault, Label, ResourceChange, Verdict
 from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.decide.merged_plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.decide.windows import window_state
 
 # A plan that deletes this share of an environment is held whatever the limits say.
@@ -34,6 +35,8 @@ class Facts:
         backoff_until: when the next attempt may start; None at once.
         reverts: applies that reverted this very drift within the fuse's time.
         acting_elsewhere: another reconciler holds the environment.
+        plan_approval: what merged approval files mean for exactly this plan.
+        can_propose: whether pull requests can be opened.
     """
 
     verdict: Verdict
@@ -50,6 +53,8 @@ class Facts:
     backoff_until: datetime | None = None
     reverts: int = 0
     acting_elsewhere: bool = False
+    plan_approval: PlanApproval = NO_APPROVAL
+    can_propose: bool = False
 
 
 _DRIFT = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
@@ -64,19 +69,23 @@ def decide(facts: Facts) -> Decision:
     if facts.verdict is Verdict.IN_SYNC:
         return Decision(Action.NONE, ("in_sync",))
     wanted = _wanted(facts, facts.classification)
-    acting = {group: word for group, word in wanted.items() if word in ("apply", "revert")}
+    acting = {group: word for group, word in wanted.items() if word in ("apply", "revert", "approved")}
+    proposing = tuple(group for group, word in wanted.items() if word == "propose")
     conflict = _named(facts.classification, {Label.CONFLICT}) if "conflict" in wanted else None
-    if not acting and conflict is None:
-        proposed = tuple(f"proposals_not_available: {group}" for group, word in wanted.items() if word == "propose")
-        alerts = tuple(f"policy_alert: {group}" for group, word in wanted.items() if word == "alert")
-        return Decision(Action.HOLD if proposed else Action.ALERT, proposed + alerts)
-    against = tuple(_against(facts, facts.classification, wanted)) if acting else ()
+    if not acting and not proposing and conflict is None:
+        return Decision(Action.ALERT, tuple(f"policy_alert: {group}" for group in wanted))
+    conditions = _EVEN_IF_APPROVED if proposing else _CONDITIONS
+    against = tuple(_against(facts, facts.classification, wanted, conditions)) if acting or proposing else ()
     if conflict is not None:
         against = (f"conflict: {conflict}", *against)
+    void = tuple(f"approval_void: {why}" for why in (facts.plan_approval.void or {}).values())
     if against:
-        return Decision(Action.HOLD, against)
-    policies = tuple(f"policy_{word}: {group}" for group, word in acting.items())
-    return Decision(Action.APPLY, policies + facts.approvals.reasons)
+        return Decision(Action.HOLD, against + void)
+    if proposing:
+        return Decision(Action.PROPOSE, tuple(f"policy_propose: {group}" for group in proposing) + void)
+    policies = tuple(f"policy_{word}: {group}" for group, word in acting.items() if word != "approved")
+    approved = (f"approved: {facts.plan_approval.path}",) if facts.plan_approval.id else ()
+    return Decision(Action.APPLY, policies + approved + facts.approvals.reasons)
 
 
 def _wanted(facts: Facts, classification: Classification) -> dict[str, str]:
@@ -91,6 +100,8 @@ def _wanted(facts: Facts, classification: Classification) -> dict[str, str]:
         groups["drift"] = facts.policy.drift
     if Label.INPUT in labels or (not groups and Label.DERIVED in labels):
         groups["input"] = facts.policy.input
+    if facts.plan_approval.id is not None:  # of exactly this plan, with all that it does
+        groups = {group: "approved" if word == "propose" else word for group, word in groups.items()}
     return groups
 
 
@@ -99,15 +110,18 @@ def _labels(classification: Classification) -> frozenset[Label]:
     return found | {output.label for output in classification.outputs}
 
 
-def _against(facts: Facts, classification: Classification, wanted: dict[str, str]) -> Iterator[str]:
-    """Everything that speaks against an apply, in order."""
+def _against(
+    facts: Facts, classification: Classification, wanted: dict[str, str], conditions: Sequence[_Condition]
+) -> Iterator[str]:
+    """Everything that speaks against an apply, or against proposing one, in order."""
     for group, word in wanted.items():
-        if word == "propose":
+        if word == "propose" and not facts.can_propose:
             yield f"proposals_not_available: {group}"
         elif word == "alert":
             yield f"mixed_with_{group}: {_named(classification, _GROUPS[group])}"
-    for condition in _CONDITIONS:
-        yield from condition(facts, classification)
+    for condition in conditions:
+        if facts.plan_approval.id is None or condition not in _LIFTED:
+            yield from condition(facts, classification)
 
 
 def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
@@ -227,7 +241,8 @@ _GROUPS: dict[str, frozenset[Label]] = {
     "drift": _DRIFT,
     "input": frozenset({Label.INPUT, Label.DERIVED}),
 }
-_CONDITIONS: tuple[Callable[[Facts, Classification], Iterator[str]], ...] = (
+_Condition = Callable[[Facts, Classification], Iterator[str]]
+_CONDITIONS: tuple[_Condition, ...] = (
     _state_replaced,
     _uncertain,
     _would_revert_ignored,
@@ -241,6 +256,18 @@ _CONDITIONS: tuple[Callable[[Facts, Classification], Iterator[str]], ...] = (
     _backoff,
     _local_state,
     _elsewhere,
+)
+# What asks for a person: one who merged exactly this plan has looked.
+_LIFTED: frozenset[_Condition] = frozenset({_uncertain, _limits, _flapping})
+# What would hold the plan also after it was approved, so that proposing it would be in vain.
+_EVEN_IF_APPROVED: tuple[_Condition, ...] = (
+    _state_replaced,
+    _would_revert_ignored,
+    _not_approved,
+    _protected,
+    _almost_everything,
+    _suspended,
+    _local_state,
 )
 
 

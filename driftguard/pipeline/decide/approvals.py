@@ -7,10 +7,10 @@ baseline to head, or nothing of it: an apply does everything that the plan says,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
-from driftguard.model import Commit, Signature, SignedBy
+from driftguard.model import Commit, MergedRequest, Review, Signature, SignedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,23 @@ class Range:
 
     baseline_is_ancestor: bool | None
     touching: tuple[Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What the forge says about how a commit came onto the tracked branch.
+
+    Attributes:
+        requests: the merged pull requests that it names for the commit.
+        on_branch: the tracked branch's first-parent commits, newest first, as far back as they were asked for.
+        named: for the commits of a rebase, which pull requests the forge names for each: their numbers.
+        fault: why it could not be asked; None when it could.
+    """
+
+    requests: tuple[MergedRequest, ...] = ()
+    on_branch: tuple[str, ...] = ()
+    named: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +63,29 @@ class Approvals:
 
 
 def judge_approvals(
-    require: Literal["merged", "signed", "reviewed"], commits: Range, signatures: Mapping[str, SignedBy]
+    require: Literal["merged", "signed", "reviewed"],
+    commits: Range,
+    signatures: Mapping[str, SignedBy],
+    reviews: Mapping[str, Reviewed] | None = None,
+    wanted: int = 1,
 ) -> Approvals:
     """Judge a range of commits.
 
     Args:
         require: what makes a commit approved.
         signatures: of each commit in the range, by its id; asked for only with `signed`.
+        reviews: what the forge says of each commit in the range, by its id; None where no forge is configured.
+        wanted: how many reviewers have to approve.
     """
     if commits.baseline_is_ancestor is False:
         return Approvals(False, ("history_rewritten: the baseline is not an ancestor of head",))
     by = tuple(_who(commit, signatures.get(commit.sha)) for commit in commits.touching)
     match require:
         case "reviewed":
-            return Approvals(False, ("review_not_available: approval by review cannot be checked yet",), by)
+            missing = _unreviewed(commits, reviews, wanted)
+            if missing:
+                return Approvals(False, missing, by)
+            return Approvals(True, (f"reviewed: {len(commits.touching)} commits by pull requests",), by)
         case "signed":
             missing = _unsigned(commits, signatures)
             if missing:
@@ -81,6 +107,63 @@ def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[str, 
             whose = f" by {signature.signer}" if signature.signer else ""
             missing.append(f"not_signed: {commit.sha[:10]} of {commit.author} is {signature.status}{whose}")
     return tuple(missing)
+
+
+def _unreviewed(commits: Range, reviews: Mapping[str, Reviewed] | None, wanted: int) -> tuple[str, ...]:
+    if reviews is None:
+        return ("review_not_available: no `forge` is configured that could be asked",)
+    if commits.baseline_is_ancestor is None and not commits.touching:
+        return ("not_reviewed: no commit is known that made this environment",)
+    missing: dict[str, None] = {}
+    for commit in commits.touching:
+        why = _not_reviewed(commit, reviews.get(commit.sha, Reviewed()), wanted)
+        if why is not None:
+            missing.setdefault(why)
+    return tuple(missing)
+
+
+def _not_reviewed(commit: Commit, said: Reviewed, wanted: int) -> str | None:
+    """Why a commit does not count as reviewed; None when it does."""
+    what = f"{commit.sha[:10]} of {commit.author}"
+    if said.fault is not None:
+        return f"not_reviewed: {what} could not be checked: {said.fault}"
+    produced = [request for request in said.requests if _produced(request, commit.sha, said)]
+    if not produced:
+        return f"not_reviewed: {what} came with no pull request that the forge can name"
+    if len(produced) > 1:
+        return f"not_reviewed: {what} came with several pull requests: {', '.join(f'#{r.number}' for r in produced)}"
+    (request,) = produced
+    # Forges take names without regard to case, and may spell one in two ways.
+    own = {name.casefold() for name in (request.author, *request.authors)}
+    on_the_last = [r for r in request.reviews if r.approves and r.commit == request.head and r.may_write]
+    approving = {review.reviewer.casefold() for review in on_the_last} - own
+    if len(approving) < wanted:
+        others = [r for r in request.reviews if r.approves and r.reviewer.casefold() not in approving]
+        left_out = sorted({_why_not(review, request, own) for review in others})
+        because = f"; left out: {', '.join(left_out)}" if left_out else ""
+        return f"not_reviewed: #{request.number} has {len(approving)} of {wanted} approvals on its last commit{because}"
+    unowned = sum(approving.isdisjoint(map(str.casefold, owners)) for owners in request.owned)
+    if unowned:
+        return f"not_reviewed: #{request.number} lacks an owner's approval for {unowned} of CODEOWNERS' rules"
+    return None
+
+
+def _produced(request: MergedRequest, sha: str, said: Reviewed) -> bool:
+    """Whether a pull request's merge made a commit: its last one, or one of those that a rebase put there."""
+    if request.merge_commit == sha:
+        return True
+    if request.merge_commit not in said.on_branch or sha not in said.on_branch:
+        return False
+    last = said.on_branch.index(request.merge_commit)
+    rebased = said.on_branch[last : last + request.commit_count]
+    # A squash puts one commit there, so that the ones before it are somebody else's: the forge names others for them.
+    return sha in rebased and all(request.number in said.named.get(each, frozenset()) for each in rebased)
+
+
+def _why_not(review: Review, request: MergedRequest, own: set[str]) -> str:
+    if review.reviewer.casefold() in own:
+        return f"{review.reviewer} (an author)"
+    return f"{review.reviewer} ({'an older commit' if review.commit != request.head else 'may not write'})"
 
 
 def _who(commit: Commit, signature: SignedBy | None) -> dict[str, str]:

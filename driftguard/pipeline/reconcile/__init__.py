@@ -13,6 +13,7 @@ from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import (
     Action,
     Alert,
+    Attempt,
     Baseline,
     Closure,
     Decision,
@@ -26,6 +27,7 @@ from driftguard.model import (
 from driftguard.pipeline.act import Outcome
 from driftguard.pipeline.decide import Facts, decide
 from driftguard.pipeline.decide.approvals import Approvals
+from driftguard.pipeline.decide.merged_plans import PlanApproval
 from driftguard.pipeline.notify import follow
 from driftguard.pipeline.reconcile.applying import (
     Authority,
@@ -34,15 +36,16 @@ from driftguard.pipeline.reconcile.applying import (
     leased,
     new_attempt,
 )
-from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, past
+from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, nothing_exists, past, state_replaced
 from driftguard.pipeline.reconcile.pool import run_all
+from driftguard.pipeline.reconcile.proposing import Proposing, Turn, concerned, plan_approval, proposed
 from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
 from driftguard.pipeline.record import in_sync_baseline, scan_entry
 from driftguard.ports import Alerts, Clock, Engine, Ledger, WorkingDirectory
 from driftguard.report import environment_json
 from driftguard.sealed import mask
 
-__all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "recorded", "run_pass"]
+__all__ = ["Authority", "Folders", "Pass", "Place", "Proposing", "Scene", "recorded", "run_pass"]
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ class Pass:
     Attributes:
         given_baselines: baselines by environment name that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a pass that tells nobody.
+        proposing: what pull requests are opened with; None where no forge is configured.
         stopping: whether a stop was requested.
     """
 
@@ -80,6 +84,7 @@ class Pass:
     alerts: Alerts | None
     alert_settings: AlertSettings
     authority: Authority
+    proposing: Proposing | None
     clock: Clock
     given_baselines: Mapping[str, Baseline]
     stopping: Callable[[], bool]
@@ -119,8 +124,7 @@ def _judge(one_pass: Pass, place: Place) -> EnvironmentReport:
         report = _unknown(place, baseline, Fault(ErrorKind.INTERNAL, mask(str(error))), started)
     except Exception as error:  # the one boundary: a defect in one environment must not cost the others
         log.debug("defect while judging %s", place.settings.name, exc_info=True)
-        message = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
-        report = _unknown(place, baseline, Fault(ErrorKind.INTERNAL, message), started)
+        report = _unknown(place, baseline, Fault(ErrorKind.INTERNAL, _defect(error)), started)
     return recorded(one_pass, report)
 
 
@@ -130,6 +134,8 @@ class _Judging:
     def __init__(self, one_pass: Pass, place: Place, folders: Folders, started: float) -> None:
         self._pass, self._place, self._folders, self._started = one_pass, place, folders, started
         self._settings, self._authority, self._clock = place.settings, one_pass.authority, one_pass.clock
+        self._approval = PlanApproval()
+        self._attempt: Attempt | None = None
 
     def report(self, baseline: Baseline | None) -> EnvironmentReport:
         """Scan, decide, and act if that is decided; what is reported is what is true at the end."""
@@ -139,13 +145,38 @@ class _Judging:
             decision, approvals = self._decide(findings, baseline)
             if decision.action is not Action.APPLY or not self._authority.acts:
                 moved = self._move_if_in_sync(baseline, findings)
-                return self._reported(findings, moved or baseline, decision, notes)
+                return self._proposed(findings, self._reported(findings, moved or baseline, decision, notes))
             outcome = self._apply(findings, approvals)
             if outcome is not None and outcome.reason == "applied":
                 baseline = self._applied_baseline(findings)
         if outcome is None:
             return self._reported(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)), notes)
         return self._after(outcome, findings, baseline, decision, notes)
+
+    def _proposed(self, findings: Findings, report: EnvironmentReport) -> EnvironmentReport:
+        """Bring the environment's proposal in line with the report, and say so in it."""
+        proposing = self._pass.proposing
+        if not self._authority.acts or proposing is None:
+            return report
+        if not concerned(proposing, report.name, report.decision):
+            return report
+        with leased(self._authority, self._settings, self._clock, self._place.fence) as still_ours:
+            if still_ours is None:
+                return report  # whoever acts there takes care of it, or the next pass does
+            turn = Turn(
+                proposing=proposing,
+                scene=self._pass.scene,
+                settings=self._settings,
+                closure=self._place.closure,
+                engine=self._place.engine,
+                folders=self._folders,
+                findings=findings,
+                report=report,
+                approval=self._approval,
+                attempt=self._attempt,
+                now=self._clock.now,
+            )
+            return proposed(turn)
 
     def _close_dead_attempts(self) -> tuple[str, ...]:
         if not self._authority.acts:
@@ -194,7 +225,15 @@ class _Judging:
         )
         approvals = Approvals(True, ())
         if classification.verdict is not Verdict.IN_SYNC:
-            approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline)
+            self._approval = plan_approval(
+                self._pass.scene,
+                self._settings,
+                findings,
+                lambda since: self._authority.attempts.recent(self._settings.name, since),
+                self._pass.proposing.newest(self._settings.name) if self._pass.proposing else None,
+                now,
+            )
+            approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline, self._approval.path)
         facts = Facts(
             verdict=classification.verdict,
             classification=classification,
@@ -202,13 +241,15 @@ class _Judging:
             policy=policy,
             approvals=approvals,
             now=now,
-            nothing_exists=_nothing_exists(findings),
+            nothing_exists=nothing_exists(findings),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
-            state_replaced=_state_replaced(findings, baseline),
+            state_replaced=state_replaced(findings, baseline),
             local_state=findings.plan.work.state_file is not None,
             failures=history.failures,
             backoff_until=history.backoff_until,
             reverts=history.reverts,
+            plan_approval=self._approval,
+            can_propose=self._pass.proposing is not None,
         )
         return decide(facts), approvals
 
@@ -228,7 +269,8 @@ class _Judging:
                 retry=next_retry(attempts, head, findings.classification.plan_fingerprint or ""),
                 now=now,
                 approvals=approvals,
-                first_apply=_nothing_exists(findings) or any(a.data.get("first_apply") for a in attempts),
+                approval=self._approval.id,
+                first_apply=nothing_exists(findings) or any(a.data.get("first_apply") for a in attempts),
             )
             return apply_decided(
                 self._authority,
@@ -252,6 +294,7 @@ class _Judging:
         notes: tuple[str, ...],
     ) -> EnvironmentReport:
         """Look again after an attempt: prove that it took, or say what is left."""
+        self._attempt = outcome.attempt
         reason = f"{outcome.reason}: {outcome.fault.message}" if outcome.fault else outcome.reason
         if outcome.reason == "applied":
             decided = Decision(Action.APPLY, (*decision.reasons, reason))
@@ -261,7 +304,7 @@ class _Judging:
             return self._reported(findings, baseline, Decision(Action.HOLD, (reason,)), notes)
         with ExitStack() as stack:
             verified = self._scan(baseline, stack)
-        return self._reported(verified, baseline, decided, notes)
+            return self._proposed(verified, self._reported(verified, baseline, decided, notes))
 
     def _applied_baseline(self, findings: Findings) -> Baseline:
         """Move the baseline to what was just applied."""
@@ -315,16 +358,6 @@ class _Judging:
         )
 
 
-def _nothing_exists(findings: Findings) -> bool:
-    """Whether the state was never written and the plan knows of nothing real."""
-    return findings.state.lineage is None and findings.classification.resource_count == 0
-
-
-def _state_replaced(findings: Findings, baseline: Baseline | None) -> bool:
-    """Whether another state stands in the place of the baseline's, or none at all."""
-    return baseline is not None and baseline.lineage is not None and baseline.lineage != findings.state.lineage
-
-
 def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentReport:
     settings = place.settings
     return EnvironmentReport(
@@ -347,6 +380,25 @@ def recorded(one_pass: Pass, report: EnvironmentReport, *, journal: bool = True)
     Args:
         journal: False for what no look at the environment said.
     """
+    try:
+        _record(one_pass, report, journal)
+    except DriftGuardError as error:
+        message = f"The verdict could not be recorded: {mask(str(error))}"
+    except Exception as error:  # still the boundary of one environment
+        log.debug("defect while recording %s", report.name, exc_info=True)
+        message = _defect(error)
+    else:
+        return report
+    fault = Fault(ErrorKind.INTERNAL, message)
+    decision = Decision(Action.ALERT, (f"unknown: {fault.kind.value}",))
+    return replace(report, verdict=Verdict.UNKNOWN, decision=decision, fault=fault)
+
+
+def _defect(error: Exception) -> str:
+    return f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
+
+
+def _record(one_pass: Pass, report: EnvironmentReport, journal: bool) -> None:
     now, head = one_pass.clock.now(), one_pass.scene.head
     environment = environment_json(report)
     entries = [scan_entry(one_pass.run_id, head, now, environment)] if journal else []
@@ -355,16 +407,10 @@ def recorded(one_pass: Pass, report: EnvironmentReport, *, journal: bool = True)
         told = follow(environment, before, commit=head, run_id=one_pass.run_id, now=now, rules=one_pass.alert_settings)
         return told.alerts, told.notices
 
-    try:
-        if one_pass.alerts is None:
-            one_pass.ledger.append(*entries)
-        else:
-            one_pass.alerts.record(report.name, entries, followed)
-    except DriftGuardError as error:
-        fault = Fault(ErrorKind.INTERNAL, f"The verdict could not be recorded: {mask(str(error))}")
-        decision = Decision(Action.ALERT, (f"unknown: {fault.kind.value}",))
-        return replace(report, verdict=Verdict.UNKNOWN, decision=decision, fault=fault)
-    return report
+    if one_pass.alerts is None:
+        one_pass.ledger.append(*entries)
+    else:
+        one_pass.alerts.record(report.name, entries, followed)
 
 
 def _total(seconds: Seconds, started: float) -> Seconds:

@@ -28,7 +28,7 @@ class Authority:
         holder: who this process is, unique among all reconcilers of the ledger.
         machine: facts that tell later whether this machine still runs what was started.
         alive_here: whether what an attempt recorded still runs; None when it was started on another machine.
-        approvals_of: what is approved between a baseline and head.
+        approvals_of: what is approved between a baseline and head; also asked for the commits of an approval file.
         lock_of: the state lock of an initialised directory; None where Terraform has to take its own.
         apply_environment_of: the process environment for an environment's apply.
         retried_at: when each environment was last asked to be retried.
@@ -40,7 +40,7 @@ class Authority:
     holder: str
     machine: Mapping[str, str]
     alive_here: Callable[[Mapping[str, Any]], bool | None]
-    approvals_of: Callable[[EnvironmentSettings, Closure, Baseline | None], Approvals]
+    approvals_of: Callable[[EnvironmentSettings, Closure, Baseline | None, str | None], Approvals]
     lock_of: Callable[[Backend | None, str, Mapping[str, str]], StateLock | None]
     apply_environment_of: Callable[[EnvironmentSettings], Mapping[str, str]]
     retried_at: Mapping[str, datetime]
@@ -111,11 +111,13 @@ def new_attempt(
     retry: int,
     now: datetime,
     approvals: Approvals,
+    approval: str | None,
     first_apply: bool,
 ) -> Attempt:
     """An attempt to apply one classified plan, with an id for the state lock and the proof of its approval.
 
     Args:
+        approval: the id of the merged approval file for exactly this plan, which the apply uses up.
         first_apply: the environment had nothing before this attempt or before an earlier one that did not end well.
     """
     assert classification.plan_fingerprint is not None  # nothing planned is never decided to be applied
@@ -123,6 +125,7 @@ def new_attempt(
         "lock_id": str(uuid.uuid4()),
         **authority.machine,
         "first_apply": first_apply,
+        "approval": approval,
         "approved": list(approvals.reasons),
         "approved_by": [dict(who) for who in approvals.by],
         "planned": {r.address: list(r.actions) for r in classification.resources if r.actions not in ((), ("no-op",))},

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from driftguard.config import Policy
-from driftguard.model import Attempt, AttemptState
+from driftguard.model import Attempt, AttemptState, Baseline
+from driftguard.pipeline.reconcile.scan import Findings
 
 # Attempts older than this say nothing about what to do next.
 MEMORY = timedelta(days=30)
@@ -68,3 +69,13 @@ def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) 
     """The number of the next attempt at one plan: how often exactly it was attempted before and ended."""
     same = [a for a in attempts if (a.commit, a.plan_fingerprint) == (commit, plan_fingerprint)]
     return sum(attempt.state is not AttemptState.VOID for attempt in same)
+
+
+def nothing_exists(findings: Findings) -> bool:
+    """Whether the state was never written and the plan knows of nothing real."""
+    return findings.state.lineage is None and findings.classification.resource_count == 0
+
+
+def state_replaced(findings: Findings, baseline: Baseline | None) -> bool:
+    """Whether another state stands in the place of the baseline's, or none at all."""
+    return baseline is not None and baseline.lineage is not None and baseline.lineage != findings.state.lineage

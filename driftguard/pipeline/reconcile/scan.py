@@ -104,7 +104,7 @@ def scan(
             f"The configuration asks for the environment variables {', '.join(missing)} (`env`), and they are not set.",
         )
     user_directory = scene.user_root / settings.path if scene.user_root else None
-    work = _work(scene, settings, closure, folders, scene.head, "head", stack)
+    work = working_place(scene, settings, closure, folders, scene.head, "head", stack)
     stack.callback(engine.forget_secrets, work)
     plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=scene.noise)
     current_hash = closure_hash(closure, settings, engine.version())
@@ -145,12 +145,12 @@ def ready_directory(
     stack: ExitStack,
 ) -> WorkingDirectory:
     """The working directory of one environment at head, after `init` where that is needed."""
-    work = _work(scene, settings, closure, folders, scene.head, "head", stack)
+    work = working_place(scene, settings, closure, folders, scene.head, "head", stack)
     engine.prepare(work, closure.init_key)
     return work
 
 
-def _work(
+def working_place(
     scene: Scene,
     settings: EnvironmentSettings,
     closure: Closure,
@@ -159,6 +159,7 @@ def _work(
     role: str,
     stack: ExitStack,
 ) -> WorkingDirectory:
+    """Where and how Terraform runs for one environment at a commit; `role` tells uses of it in one pass apart."""
     tree = stack.enter_context(scene.repository.worktree(commit))
     private = folders.private / role
     private.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -192,7 +193,7 @@ def _baseline_document(
             closure = scene.closure_at(settings, baseline.commit)
             if closure is None:
                 raise EnvironmentFault(ErrorKind.CONFIG, f"{settings.path} is not part of it.")
-            work = _work(scene, settings, closure, folders, baseline.commit, "baseline", stack)
+            work = working_place(scene, settings, closure, folders, baseline.commit, "baseline", stack)
             stack.callback(engine.forget_secrets, work)
             plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=True)
         except EnvironmentFault as fault:

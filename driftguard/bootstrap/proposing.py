@@ -1,0 +1,132 @@
+"""From the configuration's `forge` to what a pass proposes with and knows reviews by."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from driftguard.adapters.forges.github import GitHubForge
+from driftguard.adapters.forges.gitlab import GitLabForge
+from driftguard.adapters.forges.plain import PlainForge
+from driftguard.adapters.git import GitRepository
+from driftguard.adapters.git.branches import Branches, push_location, with_token
+from driftguard.adapters.git.locations import locate
+from driftguard.adapters.sql import SqlLedger
+from driftguard.config import EnvironmentSettings
+from driftguard.config import Forge as ForgeSettings
+from driftguard.model import AlertKind, Entry, EntryKind, Proposal, ProposalState
+from driftguard.pipeline.adopt import Source
+from driftguard.pipeline.propose import PREFIX
+from driftguard.pipeline.reconcile import Proposing
+from driftguard.ports import Clock, Forge
+
+_MOST_ENTRIES: Final = 500
+
+
+class Remediation:
+    """The forge of one pass.
+
+    Attributes:
+        proposing: what the pass proposes with.
+        reviewing: what knows reviews; None where there is no service that does.
+
+    Raises:
+        DriftGuardError: the forge's credentials are missing, or its location cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: ForgeSettings,
+        location: str,
+        repository: GitRepository,
+        ledger: SqlLedger,
+        clock: Clock,
+        run_id: str,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        source_of: Callable[[EnvironmentSettings, Callable[[bytes], bytes]], Source],
+    ) -> None:
+        self._repository, self._ledger, self._clock, self._run_id = repository, ledger, clock, run_id
+        place = push_location(locate(location), settings.push_url)
+        self.reviewing: Forge | None = None
+        if settings.kind == "github":
+            github = GitHubForge(settings, environ)
+            host = urlsplit(settings.url).hostname if settings.url else "github.com"
+            place = with_token(place, host, "x-access-token", github.token())
+            self.reviewing = github
+        elif settings.kind == "gitlab":
+            gitlab = GitLabForge(settings, environ)
+            host = urlsplit(settings.url or "https://gitlab.com").hostname
+            place = with_token(place, host, "oauth2", gitlab.token())
+            self.reviewing = gitlab
+        branches = Branches(repository.mirror, place, author=settings.author, signing=settings.signing)
+        forge = self.reviewing or PlainForge(branches, self._known, repository.head, self._is_merged, say)
+        count = _OpenCount(forge, settings.most_open)
+        self.proposing = Proposing(
+            forge=forge,
+            branches=branches,
+            base=repository.ref,
+            expires_after=settings.expires,
+            newest=self._newest,
+            acknowledged=self._acknowledged,
+            save=self._save,
+            traces_of=self._traces_of,
+            source_of=source_of,
+            may_open=count.may_open,
+            opened=count.opened,
+            is_merged=self._is_merged,
+        )
+
+    def _is_merged(self, commit: str) -> bool:
+        return self._repository.is_ancestor(commit, self._repository.head)
+
+    def _known(self, branch: str) -> Proposal | None:
+        """The newest proposal that a branch belongs to."""
+        newest = map(_decoded, self._ledger.latest(EntryKind.PROPOSAL).values())
+        return next((proposal for proposal in newest if branch in {each.name for each in proposal.branches}), None)
+
+    def _newest(self, name: str) -> Proposal | None:
+        entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=1)
+        return _decoded(entries[-1]) if entries else None
+
+    def _acknowledged(self, name: str) -> Sequence[Proposal]:
+        entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=_MOST_ENTRIES)
+        said = [_decoded(entry) for entry in reversed(entries)]
+        return [proposal for proposal in said if proposal.state is ProposalState.ACKNOWLEDGED]
+
+    def _save(self, name: str, proposal: Proposal) -> None:
+        data = msgspec.to_builtins(proposal)
+        self._ledger.append(Entry(EntryKind.PROPOSAL, self._clock.now(), self._run_id, name, data))
+
+    def _traces_of(self, name: str) -> Mapping[str, Any]:
+        for alert in self._ledger.alerts.standing():
+            if alert.environment == name and alert.kind is AlertKind.DRIFT:
+                return alert.traces
+        return {}
+
+
+class _OpenCount:
+    """How many proposals are open: asked once in a pass, as all environments count together."""
+
+    def __init__(self, forge: Forge, most: int) -> None:
+        self._forge, self._most = forge, most
+        self._open: int | None = None
+        self._lock = threading.Lock()
+
+    def may_open(self) -> str | None:
+        with self._lock:
+            if self._open is None:
+                self._open = len(self._forge.open_requests(PREFIX))
+            return f"{self._open} are open" if self._open >= self._most else None
+
+    def opened(self) -> None:
+        with self._lock:
+            self._open = (self._open or 0) + 1
+
+
+def _decoded(entry: Entry) -> Proposal:
+    return msgspec.convert(entry.data, Proposal)

@@ -1,0 +1,216 @@
+"""A proposal in words: title, text and comments of its pull request, as Markdown.
+
+Takes reports as JSON, which are redacted; gives text. Pure: equal input, equal text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from driftguard.model import ChangeText, Proposal
+from driftguard.pipeline.changes import OUTSIDE, change_text, deleted_outside
+from driftguard.report import shorten
+from driftguard.sealed import mask
+
+_QUIET: Final = frozenset({"noise", "adopted"})
+_MOST_LISTED: Final = 40
+_ROOM_FOR_THE_END: Final = 3000
+_CHOICES: Final = {
+    "revert": "Put reality back",
+    "adopt": "Write down what reality is",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a pull request tells.
+
+    Attributes:
+        report: the environment's JSON report.
+        traces: by resource address, who changed it and who wrote its block.
+        actions: what the revert would do, as the approval file lists it.
+        other_url: where one click opens a pull request for the other choice.
+        refused: why reality cannot be written down.
+    """
+
+    environment: str
+    report: Mapping[str, Any]
+    actions: Sequence[str]
+    traces: Mapping[str, Any] = field(default_factory=dict)
+    other_url: str | None = None
+    refused: Sequence[str] = ()
+
+
+def mark_of(environment: str) -> str:
+    """What a pull request is recognised by, whatever its branch is called."""
+    return f"<!-- driftguard: proposal for {environment.replace('--', '')} -->"
+
+
+def title(told: Told, proposal: Proposal, longest: int) -> str:
+    """The pull request's title."""
+    changed = _changed(told.report)
+    what = str(changed[0]["address"]) if len(changed) == 1 else f"{len(changed)} resources"
+    outside = any(OUTSIDE & set(resource["labels"]) for resource in changed)
+    if proposal.preferred.choice == "adopt":
+        text = f"{told.environment}: write down what was changed outside ({what})"
+    elif outside:
+        text = f"{told.environment}: put back what was changed outside ({what})"
+    else:
+        text = f"{told.environment}: apply what waits ({what})"
+    text = mask(" ".join(text.split()))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def body(told: Told, proposal: Proposal, longest: int) -> str:
+    """The pull request's text, never longer than `longest` characters."""
+    end = "\n".join(_end(told, proposal))
+    head = "\n".join(_head(told, proposal))
+    room = min(longest, 1_000_000) - len(head) - len(end) - 4
+    middle = _listed(told, room)
+    text = mask(f"{head}\n{middle}\n{end}\n")
+    return text if len(text) <= longest else text[: longest - 2] + "…\n"
+
+
+def _head(told: Told, proposal: Proposal) -> Iterator[str]:
+    changed = _changed(told.report)
+    outside = sum(bool(OUTSIDE & set(resource["labels"])) for resource in changed)
+    yield mark_of(told.environment)
+    what = f"**{code(told.environment)}** "
+    if outside:
+        what += f"was changed outside of git: {_count(outside, 'resource')}."
+    else:
+        what += f"has a plan that waits for a decision: {_count(len(changed), 'resource')}."
+    yield what
+    yield ""
+    yield "### If you merge this"
+    yield ""
+    yield from _consequence(told, proposal)
+    yield ""
+    yield "Close it without merging to say no: it is not opened again for this very change."
+    yield ""
+    yield "### What changed"
+    yield ""
+
+
+def _consequence(told: Told, proposal: Proposal) -> Iterator[str]:
+    other = next((branch for branch in proposal.branches[1:]), None)
+    if proposal.preferred.choice == "adopt":
+        yield (
+            f"The code of {code(told.environment)} says what reality is. Nothing is applied; a plan of this branch "
+            "was made, and it changes none of this."
+        )
+    else:
+        yield (
+            f"DriftGuard does exactly this, once, until {_moment(proposal.expires_at)} (the whole plan is below): "
+            f"{_summary(told.actions)}. Anything else in the meantime, such as more drift or a commit that touches the "
+            "environment, makes the approval void: nothing is applied then."
+        )
+    if other is not None:
+        yield ""
+        name = _CHOICES[other.choice]
+        link = f"[{name}]({told.other_url})" if told.other_url else name
+        yield f"**Or instead:** {link}, branch {code(other.name)}."
+    if told.refused:
+        yield ""
+        yield "Reality cannot be written down with proof:"
+        yield ""
+        for why in told.refused[:10]:
+            yield f"- {plain(why)}"
+        if len(told.refused) > 10:
+            yield f"- and {len(told.refused) - 10} more"
+
+
+def _summary(actions: Sequence[str]) -> str:
+    if len(actions) <= 3:
+        return ", ".join(code(action) for action in actions)
+    words: dict[str, int] = {}
+    for action in actions:
+        word = action.partition(" ")[0]
+        words[word] = words.get(word, 0) + 1
+    return ", ".join(f"{word} {_count(count, 'resource')}" for word, count in words.items())
+
+
+def _listed(told: Told, room: int) -> str:
+    """The changed resources, as many as there is room for."""
+    parts: list[str] = []
+    changed = _changed(told.report)
+    used = 0
+    for resource in changed[:_MOST_LISTED]:
+        text = _resource(change_text(resource, told.traces.get(resource["address"], {})))
+        if used + len(text) > room - 200:
+            break
+        parts.append(text)
+        used += len(text) + 1
+    left = len(changed) - len(parts)
+    if left:
+        parts.append(f"and {_count(left, 'more resource')}: `driftguard explain` lists them.")
+    return "\n".join(parts)
+
+
+def _resource(change: ChangeText) -> str:
+    lines = [f"- {code(change.address)}: {plain(change.label)}"]
+    lines += [f"  - {code(line)}" for line in change.lines]
+    lines += [f"  - {plain(line)}" for line in change.by]
+    return "\n".join(lines)
+
+
+def _end(told: Told, proposal: Proposal) -> Iterator[str]:
+    yield ""
+    yield "<details><summary>The plan</summary>"
+    yield ""
+    used = 0
+    for number, action in enumerate(told.actions):
+        line = f"- {code(action)}"
+        used += len(line) + 1
+        if used > _ROOM_FOR_THE_END:
+            yield f"- and {len(told.actions) - number} more; the approval file lists all of them"
+            break
+        yield line
+    yield ""
+    yield "</details>"
+    yield ""
+    rows = [("plan", proposal.plan_fingerprint), ("drift", proposal.drift_fingerprint), ("commit", proposal.commit)]
+    yield " · ".join(f"{name} `{value}`" for name, value in rows if value)
+
+
+def _changed(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The report's resources that matter, those changed outside first, then by address."""
+    told = [r for r in report["resources"] if not set(r["labels"]) <= _QUIET]
+    return sorted(told, key=lambda r: (OUTSIDE.isdisjoint(r["labels"]), not deleted_outside(r), r["address"]))
+
+
+def commit_message(environment: str, choice: str, proposal_id: str) -> str:
+    """What the commit on a proposal's branch says."""
+    what = {
+        "revert": f"{environment}: approve putting reality back",
+        "adopt": f"{environment}: say what reality is",
+    }[choice]
+    return f"{shorten(what)}\n\nDriftguard-Proposal: {proposal_id}\n"
+
+
+def code(text: str) -> str:
+    """Text in a code span, in which nothing is a link, a mention or markup."""
+    text = " ".join(mask(text).split())
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") or not text else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def plain(text: str) -> str:
+    """Plain text whose characters mean nothing in Markdown, and which mentions nobody."""
+    text = " ".join(mask(text).split())
+    text = re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
+    return text.replace("@", "@\u200b")
+
+
+def _count(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

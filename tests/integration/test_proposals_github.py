@@ -1,0 +1,239 @@
+"""Remediation by pull request on GitHub, full circle: every request is checked against GitHub's own description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Estate
+from tests.integration.test_proposals import expire_leases, reasons
+from tests.integration.test_reconcile import decision, thing
+from tests.world.github_double import GitHubDouble, LostAnswer, Pull, Refusal, Repository, Reset, refused
+from tests.world.harness import Ran
+
+pytestmark = pytest.mark.terraform
+pytest_plugins = ["tests.world.github_double.fixtures"]
+
+OPEN = "POST /repos/{owner}/{repo}/pulls"
+LIST = "GET /repos/{owner}/{repo}/pulls"
+COMMENT = "POST /repos/{owner}/{repo}/issues/{issue_number}/comments"
+CLOSE = "PATCH /repos/{owner}/{repo}/pulls/{pull_number}"
+
+
+class GitHubTeam:
+    """An estate whose team works on GitHub; DriftGuard reads the work tree and pushes to its origin."""
+
+    def __init__(self, estate: Estate, github: GitHubDouble, policy: str, *, forge: str = "") -> None:
+        self.estate, self.world, self.toy, self.github = estate, estate.world, estate.toy, github
+        self.repository: Repository = github.add_repository()
+        for login in ("ada", "bob"):
+            github.allow(self.repository, login, "write")
+        estate.write(thing("a", value="git", tags={"owner": "core"}))
+        estate.configure(
+            f"policy: {policy}\nalerts: {{trail: false}}\n"
+            f"forge: {{kind: github, repository: acme/infra, token_env: TOKEN, url: {github.url}{forge}}}\n"
+        )
+        self.world.apply("environments/dev")
+        self.world.commit("applied", {".gitignore": ".terraform/\n"})
+        self.world.git("remote", "add", "origin", str(self.repository.git.path))
+        self.publish()
+        assert self.reconcile().code == 0
+
+    def publish(self) -> None:
+        self.world.git("push", "--quiet", "origin", "HEAD:main")
+
+    def reconcile(self) -> Ran:
+        self.world.git("pull", "--quiet", "--ff-only", "origin", "main")
+        return self.estate.reconcile(TOKEN=self.github.token)
+
+    def pull(self) -> Pull:
+        """The only open pull request."""
+        (number,) = [pull.number for pull in self.repository.pulls.values() if pull.state == "open"]
+        return self.repository.pull(number)
+
+    def branches(self) -> list[str]:
+        listed = self.world.git("ls-remote", "--heads", "origin", "driftguard/*")
+        return [line.rpartition("refs/heads/")[2] for line in listed.splitlines()]
+
+    def merge(self, pull: Pull, how: str = "merge", *, by: str = "ada", bypass: bool = False) -> str:
+        return self.github.merge(self.repository, pull.number, by, how, bypass=bypass)
+
+
+@pytest.fixture
+def team(estate: Estate, github: GitHubDouble) -> GitHubTeam:
+    return GitHubTeam(estate, github, "{drift: propose}")
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, how: str) -> None:
+    team.toy.change("a", value="outside")
+    ran = team.reconcile()
+    assert decision(ran) == ("propose", ["policy_propose", "proposed"])
+    pull = team.pull()
+    assert f"{team.github.web}/acme/infra/pull/{pull.number}" in reasons(ran)[1]
+    assert pull.title == "dev: put back what was changed outside (toy_thing.a)"
+    assert "`value: git → outside`" in pull.body
+    assert f"compare/main...{pull.head.replace('/', '%2F')}-adopt?expand=1" in pull.body
+    assert pull.labels == ["driftguard"]
+    requests = len(team.github.requests)
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+    assert {r.method for r in team.github.requests[requests:]} <= {"GET", "PATCH"}  # its text may learn who wrote it
+    before, requests = pull.updated_at, len(team.github.requests)
+    team.reconcile()
+    assert {r.method for r in team.github.requests[requests:]} == {"GET"}
+    assert team.pull().updated_at == before
+
+    team.merge(pull, how)
+    ran = team.reconcile()
+    assert (ran.code, decision(ran)) == (0, ("apply", ["approved", "merged", "applied"]))
+    assert team.toy.thing("a")["value"] == "git"
+    assert [comment.body.partition("\n")[0] for comment in pull.comments] == [
+        f"Applied: dev is in sync at {ran.report['commit'][:10]}."
+    ]
+    assert team.branches() == []
+    requests = len(team.github.requests)
+    assert team.reconcile().code == 0
+    assert len(team.github.requests) == requests  # what is in sync asks nobody
+
+
+def test_a_proposal_that_grows_voids_earlier_reviews_and_says_so(team: GitHubTeam) -> None:
+    team.github.protect(team.repository, "main", approvals=1, dismiss_stale=True)
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    team.github.review(team.repository, pull.number, "ada")
+    team.toy.change("a", value="outside", tags={"owner": "hotfix"})
+    team.reconcile()
+    assert team.pull().number == pull.number
+    assert "Earlier approvals of it are void" in pull.comments[-1].body
+    with pytest.raises(Refusal):
+        team.merge(pull)  # GitHub itself dismissed the review, too
+    team.github.review(team.repository, pull.number, "ada")
+    team.merge(pull)
+    assert team.reconcile().code == 0
+
+
+def test_a_pull_request_that_a_person_closed_stays_closed(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    team.github.close(team.repository, pull.number, "bob")
+    for _ in range(2):
+        ran = team.reconcile()
+        assert decision(ran) == ("propose", ["policy_propose", "acknowledged"])
+        assert "closed by bob at 2" in reasons(ran)[1]
+    assert len(team.repository.pulls) == 1
+    assert "closed by bob" in team.world.run("explain", "dev").stdout
+
+
+def test_drift_that_is_gone_closes_the_pull_request_with_a_reason(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    team.toy.change("a", value="git")
+    assert team.reconcile().code == 0
+    assert (team.repository.pull(pull.number).state, team.branches()) == ("closed", [])
+    assert "Closed by DriftGuard: dev is in sync" in pull.comments[-1].body
+
+
+@pytest.mark.parametrize("fault", [LostAnswer(), Reset(), refused(500, "Server Error"), refused(403, "Forbidden")])
+def test_whatever_goes_wrong_while_opening_there_is_one_pull_request(team: GitHubTeam, fault: object) -> None:
+    team.toy.change("a", value="outside")
+    team.github.fail(OPEN, fault)  # type: ignore[arg-type]
+    first = team.reconcile()
+    assert decision(first)[0] == "propose"
+    assert (first.code, first.environment("dev")["verdict"]) == (2, "drifted")
+    team.github.clear_faults()
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+    assert len(team.repository.pulls) == 1
+    assert len(team.branches()) == 2
+
+
+def test_a_forge_that_is_away_costs_the_rest_of_the_job_nothing(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.github.stop()
+    ran = team.reconcile()
+    assert (ran.code, decision(ran)) == (2, ("propose", ["policy_propose", "proposal_failed"]))
+    assert "GitHub could not be reached" in str(reasons(ran))
+    assert team.github.token not in ran.stdout + ran.stderr
+
+
+def test_no_more_are_opened_than_the_configuration_allows(estate: Estate, github: GitHubDouble) -> None:
+    team = GitHubTeam(estate, github, "{drift: propose}", forge=", most_open: 1")
+    team.repository.git.add_commit("driftguard/other/0123456789ab", {"x": "y\n"}, start="main")
+    github.open_pull(team.repository, github.bot.login, "driftguard/other/0123456789ab")
+    team.toy.change("a", value="outside")
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposals_waiting"])
+    github.close(team.repository, 1, "bob")
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+
+
+# --- approval by review --------------------------------------------------------------------------
+
+REVIEWED = "{pending: apply, approval: {require: reviewed}}"
+
+
+def change(team: GitHubTeam, value: str, *, reviewers: tuple[str, ...] = ("bob",), how: str = "merge") -> None:
+    """Ada changes the code by a pull request."""
+    branch = f"change-{value}"
+    team.world.git("switch", "--quiet", "--create", branch)
+    team.estate.write(thing("a", value=value, tags={"owner": "core"}))
+    for name, said in (("GIT_AUTHOR_EMAIL", "ada@"), ("GIT_COMMITTER_EMAIL", "ada@")):
+        team.world.variables[name] = f"{said}users.noreply.github.example"
+    team.world.commit(f"Say {value}")
+    team.world.git("push", "--quiet", "origin", branch)
+    team.world.git("switch", "--quiet", "main")
+    pull = team.github.open_pull(team.repository, "ada", branch)
+    for login in reviewers:
+        team.github.review(team.repository, pull.number, login)
+    team.merge(pull, how, bypass=not reviewers)
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_a_reviewed_merge_is_applied(estate: Estate, github: GitHubDouble, how: str) -> None:
+    team = GitHubTeam(estate, github, REVIEWED)
+    change(team, "two", how=how)
+    ran = team.reconcile()
+    assert (ran.code, decision(ran)) == (0, ("apply", ["policy_apply", "reviewed", "applied"])), reasons(ran)
+
+
+def test_a_bypass_a_direct_push_and_an_unreachable_forge_hold(estate: Estate, github: GitHubDouble) -> None:
+    team = GitHubTeam(estate, github, REVIEWED)
+    github.protect(team.repository, "main", approvals=1)
+    github.allow(team.repository, "ada", "admin")
+    change(team, "two", reviewers=())
+    ran = team.reconcile()
+    assert decision(ran) == ("hold", ["not_reviewed"])
+    assert "has 0 of 1 approvals" in str(reasons(ran))
+    team.estate.merge("pushed", thing("a", value="three", tags={"owner": "core"}))
+    team.publish()
+    ran = team.reconcile()
+    assert "came with no pull request that the forge can name" in str(reasons(ran))
+    github.stop()
+    ran = team.reconcile()
+    assert decision(ran) == ("hold", ["not_reviewed", "not_reviewed"])
+    assert "could not be checked" in str(reasons(ran))
+    assert team.toy.thing("a")["value"] == "git"
+
+
+def test_a_proposal_needs_a_review_where_commits_do(estate: Estate, github: GitHubDouble) -> None:
+    team = GitHubTeam(estate, github, "{drift: propose, approval: {require: reviewed}}")
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    team.merge(pull, by="ada")
+    ran = team.reconcile()
+    assert decision(ran) == ("hold", ["not_reviewed", "proposal_merged"])
+    assert team.toy.thing("a")["value"] == "outside"
+
+
+def test_a_killed_run_opens_no_second_pull_request(team: GitHubTeam, tmp_path: Path) -> None:
+    team.toy.change("a", value="outside")
+    team.github.fail(OPEN, LostAnswer())
+    team.github.fail(LIST, refused(500, "x"), refused(500, "x"), refused(500, "x"), refused(500, "x"))
+    team.reconcile()
+    team.github.clear_faults()
+    expire_leases(team.world)
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+    assert len(team.repository.pulls) == 1
