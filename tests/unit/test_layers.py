@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "driftguard"
 # Each library for an outside thing, and the only files that may know it.
 LIBRARIES = {
     "git": ["adapters/git/"],
-    "hcl2": ["adapters/hcl.py"],
+    "hcl2": ["adapters/hcl/"],
     "python_terraform": ["adapters/terraform.py"],
     "sqlalchemy": ["adapters/sql/"],
     "alembic": ["adapters/sql/"],

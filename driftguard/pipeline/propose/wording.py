@@ -179,7 +179,15 @@ def _end(told: Told, proposal: Proposal) -> Iterator[str]:
 
 def _changed(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The report's resources that matter, those changed outside first, then by address."""
-    told = [r for r in report["resources"] if not set(r["labels"]) <= _QUIET]
+    told = [
+        {
+            **resource,
+            "labels": [label for label in resource["labels"] if label not in _QUIET],
+            "attributes": [each for each in resource["attributes"] if each["label"] not in _QUIET],
+        }
+        for resource in report["resources"]
+        if not set(resource["labels"]) <= _QUIET
+    ]
     return sorted(told, key=lambda r: (OUTSIDE.isdisjoint(r["labels"]), not deleted_outside(r), r["address"]))
 
 

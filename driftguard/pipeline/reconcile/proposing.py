@@ -239,7 +239,7 @@ def _choices(turn: Turn) -> Choices:
     adoption = adopt(tuple(_departures(document, classification.resources)), source)
     if adoption.refusals:
         places = ((f"{r.path}:{r.line}: " if r.path and r.line else "", r) for r in adoption.refusals)
-        return Choices(refused=tuple(f"{place}{r.address} {r.attribute}: {r.why}" for place, r in places))
+        return Choices(refused=tuple(f"{place}{f'{r.address} {r.attribute}'.strip()}: {r.why}" for place, r in places))
     if not adoption.files:
         return Choices(refused=("there is nothing in the code that could say it",))
     files: dict[str, bytes | None] = dict(adoption.files)
