@@ -318,6 +318,18 @@ def test_nothing_more_is_asked_once_a_stop_was_requested(gitlab: GitLabDouble, p
     assert len(gitlab.requests) == asked
 
 
+def test_a_stop_is_seen_between_the_pages_of_a_list(gitlab: GitLabDouble, project: Project) -> None:
+    forge = GitLabForge(
+        settings(gitlab), {"TOKEN": gitlab.token}, stopping=lambda: len(gitlab.made("GET", "/notes")) > 0
+    )
+    forge.open(BRANCH, "main", "Title", "Text")
+    for index in range(130):
+        gitlab.comment(project.requests[1], "alice", f"Comment {index}")
+    with pytest.raises(ForgeFault, match="DriftGuard is stopping, so GitLab was not asked to read the comments"):
+        forge.comment(1, "Text", "<!-- mark -->")
+    assert len(gitlab.made("GET", "/notes")) == 1
+
+
 def test_many_threads_may_share_one(gitlab: GitLabDouble, forge: GitLabForge, project: Project) -> None:
     forge.open(BRANCH, "main", "Title", "Text")
     found: list[int] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from driftguard.adapters.forges.gitlab import GitLabForge
@@ -9,6 +11,7 @@ from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, RequestState, Review
 from tests.world.gitlab_double import Answer, GitLabDouble, MergeRequest, Project, Refusal, refused
 from tests.world.gitlab_double.connecting import Connect
+from tests.world.gitlab_double.shapes import recorded
 from tests.world.gitlab_double.store import DEVELOPER, MAINTAINER, REPORTER
 
 pytest_plugins = ["tests.world.gitlab_double.fixtures"]
@@ -238,11 +241,12 @@ def test_an_approval_that_gitlab_does_not_date_is_of_no_commit(
     assert (review.reviewer, review.commit) == ("bob", "")
 
 
+@pytest.mark.parametrize("versions", [[], [recorded("version", created_at="2026-01-01T00:00:00.000Z")]])
 def test_versions_that_end_elsewhere_than_the_merge_request_prove_nothing(
-    gitlab: GitLabDouble, forge: GitLabForge, request_: MergeRequest
+    gitlab: GitLabDouble, forge: GitLabForge, request_: MergeRequest, versions: list[dict[str, object]]
 ) -> None:
     gitlab.approve(request_, "bob")
-    gitlab.fail(f"GET {REQUEST}/versions", Answer(200, "[]", content_type="application/json"))
+    gitlab.fail(f"GET {REQUEST}/versions", Answer(200, json.dumps(versions), content_type="application/json"))
     (review,) = merged(gitlab, forge, request_).reviews
     assert review.commit == ""
 
@@ -290,13 +294,14 @@ def test_who_pushed_is_an_author_whatever_the_commits_say(
     assert {"bob", *STRANGER} <= authors(gitlab, forge, request_)
 
 
-def test_a_co_author_is_an_author(
-    gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
+@pytest.mark.parametrize("hidden", ["{id}-robert", "bob", "7{id}-bob"], ids=["renamed since", "old", "name"])
+def test_a_co_author_is_known_by_the_address_that_hides_another(
+    gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest, hidden: str
 ) -> None:
-    number = gitlab.store.user("bob").id
-    trailer = f"Change\n\nCo-authored-by: B. <{number}-bob@users.noreply.gitlab.example.com>"
+    address = f"{hidden.format(id=gitlab.store.user('bob').id)}@users.noreply.gitlab.example.com"
+    trailer = f"Change\n\nCo-authored-by: B. <{address}>"
     gitlab.push(project, "alice", "feature", {"x.tf": "x\n"}, message=trailer)
-    assert "bob" in authors(gitlab, forge, request_)
+    assert {"bob", "B.", address} <= authors(gitlab, forge, request_)
 
 
 def test_a_commit_by_an_approvers_name_makes_them_an_author(

@@ -153,8 +153,6 @@ class _Merged:
         return max(given, default=None)
 
     def _may_write(self, user: User) -> bool:
-        if user.state != "active":
-            return False
         try:
             member = self._access.get(self._what, f"members/all/{user.id}", Member)
         except ForgeFault as fault:
@@ -167,8 +165,8 @@ class _Merged:
         """The code owners' rules. Without a licence for them nobody can tell, so that nobody's approval will do."""
         try:
             state = self._access.get(self._what, f"{self._path}/approval_state", ApprovalState)
-        except ForgeFault:
-            if True:
+        except ForgeFault as fault:
+            if fault.missing:
                 return (frozenset(),)
             raise
         return tuple(

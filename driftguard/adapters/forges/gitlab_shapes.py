@@ -9,12 +9,11 @@ from msgspec import Struct
 
 
 class User(Struct):
-    """An account; `state` is `active` unless it may do nothing any more."""
+    """An account."""
 
     id: int
     username: str
     name: str = ""
-    state: str = "active"
 
 
 class DiffRefs(Struct):
@@ -94,7 +93,12 @@ class Version(Struct):
 
 
 class Member(Struct):
-    """Somebody's role in a project, inherited or not; 30 is Developer."""
+    """Somebody's role in a project, inherited or not; 30 is Developer.
+
+    Attributes:
+        state: of the account: `active` unless it may do nothing any more.
+        membership_state: `active` unless it is still to be confirmed; not every server tells it.
+    """
 
     access_level: int
     state: str = "active"

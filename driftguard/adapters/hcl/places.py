@@ -180,7 +180,7 @@ class _Reader:
         return _word(tree)
 
     def expression(self, tree: Any) -> Expression:
-        start, end = tree.meta.start_pos, tree.meta.end_pos
+        start, end = tree.meta.start_pos, _end(tree) or tree.meta.end_pos
         line = self._line(start)
         only = tree.children[0] if _rule(tree) == "expr_term" and len(tree.children) == 1 else None
         negative = _rule(tree) == "unary_op" and _rule(tree.children[1].children[0]) in ("int_lit", "float_lit")
@@ -294,6 +294,18 @@ def _is_plain(string: Any) -> bool:
 
 def _rule(tree: Any) -> str:
     return str(tree.data) if hasattr(tree, "children") else ""
+
+
+def _end(tree: Any) -> int:
+    """Where the last word ends: the grammar counts the line's end, and comments, as part of a calculation."""
+    for child in reversed(tree.children):
+        if hasattr(child, "children"):
+            end = _end(child)
+        else:
+            end = 0 if child is None or child.type == "NL_OR_COMMENT" else child.end_pos
+        if end:
+            return end
+    return 0
 
 
 def _word(tree: Any) -> str:

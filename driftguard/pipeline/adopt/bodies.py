@@ -266,7 +266,8 @@ def _block_text(
     known = [attribute.name for sibling in siblings for attribute in sibling.attributes]
     said = {*known, *_ALWAYS.get(kind, ())}
     names = [name for name in dict.fromkeys([*known, *_ALWAYS.get(kind, ()), *sorted(element)]) if name in element]
-    plain, nested = [], []
+    plain: list[tuple[str, str]] = []
+    nested: list[str] = []
     for name in names:
         value = element[name]
         if value is None or (value in _EMPTY and name not in said):
@@ -276,11 +277,11 @@ def _block_text(
             for item in value:
                 nested += [indent + "  " + _lines(_block_text(name, item, inner, indent + "  ", newline), newline)]
         else:
-            plain.append(f"{indent}  {name} = {writing.rendered(value, indent + '  ', newline)}")
+            plain.append((name, writing.rendered(value, indent + "  ", newline)))
     if not plain and not nested:
         return [f"{kind} {{}}"]
     between = [""] if plain and nested else []
-    return [f"{kind} {{", *plain, *between, *nested, f"{indent}}}"]
+    return [f"{kind} {{", *writing.aligned(plain, indent + "  "), *between, *nested, f"{indent}}}"]
 
 
 def _lines(lines: Sequence[str], newline: str) -> str:

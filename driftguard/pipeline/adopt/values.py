@@ -48,6 +48,13 @@ class Writer:
         """
         if canonical(old) == canonical(new) or (not typed and same(old, new)):
             return
+        try:
+            self._change(at, old, new, typed, partial)
+        except Refused as refused:
+            refused.line = refused.line or at.line
+            raise
+
+    def _change(self, at: Expression, old: Any, new: Any, typed: bool, partial: bool) -> None:
         if at.kind == "reference":
             self.follow(at, old, new)
         elif at.kind in _SCALARS:

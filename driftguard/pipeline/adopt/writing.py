@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from driftguard.pipeline.adopt.source import Expression, Refused
@@ -38,7 +38,7 @@ def rendered(
     if isinstance(value, Mapping):
         if not value:
             return "{}"
-        lines = [f"{indent}  {key(k)} = {rendered(v, indent + '  ', newline)}" for k, v in value.items()]
+        lines = aligned([(key(k), rendered(v, indent + "  ", newline)) for k, v in value.items()], indent + "  ")
         return newline.join(["{", *lines, f"{indent}}}"])
     if isinstance(value, list):
         if any(isinstance(item, Mapping | list) for item in value):
@@ -46,6 +46,22 @@ def rendered(
             return newline.join(["[", *lines, f"{indent}]"])
         return "[" + ", ".join(rendered(item, indent, newline) for item in value) + "]"
     return scalar(value)
+
+
+def aligned(pairs: Sequence[tuple[str, str]], indent: str) -> list[str]:
+    """Names and their values as lines, with the values below each other as the formatter has them."""
+    lines: list[str] = []
+    run: list[tuple[str, str]] = []
+    for pair in [*pairs, ("", "\n")]:
+        if "\n" not in pair[1]:
+            run.append(pair)
+            continue
+        width = max((len(name) for name, _ in run), default=0)
+        lines += [f"{indent}{name:{width}} = {value}" for name, value in run]
+        run = []
+        if pair[0]:
+            lines.append(f"{indent}{pair[0]} = {pair[1]}")
+    return lines
 
 
 def _in_one_line(value: Any) -> str:
