@@ -51,7 +51,7 @@ def test_drift_becomes_a_merge_request_whose_merge_is_applied(
 ) -> None:
     team = GitLabTeam(estate, gitlab, "{drift: propose}")
     team.toy.change("a", value="outside")
-    gitlab.fail("POST /projects/:id/merge_requests", LostAnswer())
+    gitlab.fail("POST /projects/{id}/merge_requests", LostAnswer())
     for _ in range(2):
         ran = team.reconcile()
         assert decision(ran) == ("propose", ["policy_propose", "proposed"])

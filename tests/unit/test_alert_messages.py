@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -56,6 +56,8 @@ from tests.world.sample_alerts import (
 )
 from tests.world.slack_double import SlackDouble, render_text
 from tests.world.slack_double.content import Content, message_content
+
+pytest_plugins = ["tests.world.slack_double.fixtures"]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SECRET = "canary-3f9d"
@@ -355,12 +357,6 @@ def test_what_only_follows_from_a_change_is_not_told_beside_it() -> None:
 
 
 # --- through Slack's own client ------------------------------------------------------------------
-
-
-@pytest.fixture
-def double() -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("drift",)) as running:
-        yield running
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.__name__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,18 +37,8 @@ from tests.world.slack_double.calls import (
     section,
 )
 
+pytest_plugins = ["tests.world.slack_double.fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
-
-
-@pytest.fixture
-def double() -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("drift", "prod-drift")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(double: SlackDouble) -> WebClient:
-    return client_of(double)
 
 
 # --- who may do what, where ------------------------------------------------------------------------

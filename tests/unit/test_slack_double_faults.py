@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from slack_sdk import WebClient
@@ -32,16 +31,7 @@ from tests.world.slack_double.calls import (
     post,
 )
 
-
-@pytest.fixture
-def double() -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("drift", "prod-drift")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(double: SlackDouble) -> WebClient:
-    return client_of(double)
+pytest_plugins = ["tests.world.slack_double.fixtures"]
 
 
 # --- faults ----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,18 +33,8 @@ from tests.world.slack_double.calls import (
     url,
 )
 
+pytest_plugins = ["tests.world.slack_double.fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
-
-
-@pytest.fixture
-def double() -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("drift", "prod-drift")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(double: SlackDouble) -> WebClient:
-    return client_of(double)
 
 
 # --- limits ----------------------------------------------------------------------------------------

@@ -21,9 +21,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class RateLimited(Fault):
-    """429 with `Retry-After` in whole seconds; nothing is done."""
+    """429; nothing is done.
 
-    retry_after_seconds: int = 1
+    Args:
+        retry_after: the header `Retry-After`: seconds, or what something between here and Slack makes of it; None
+            for an answer without it.
+    """
+
+    retry_after: int | str | None = 1
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,8 @@ class Api:
             raise Refusal("thread_not_found")
         if first.is_reply:
             raise Refusal("cannot_reply_to_message")
+        if first.locked:
+            raise Refusal("restricted_action_thread_locked")
         return thread_ts
 
     def content(self, arguments: Arguments, *, webhook: bool = False) -> Json:
@@ -193,11 +195,7 @@ class Api:
             raise Refusal("message_not_found")
         if not message.own:
             raise Refusal("cant_delete_message")
-        if channel.replies(message.ts):  # a thread keeps a stone where its first message stood
-            message.deleted, message.text = True, "This message was deleted."
-            message.blocks, message.attachments, message.metadata, message.files = [], [], None, []
-        else:
-            channel.messages.remove(message)
+        self.workspace.delete(message)
         return {"channel": channel.id, "ts": arguments["ts"]}
 
     def permalink(self, arguments: Arguments) -> Json:
@@ -240,8 +238,9 @@ class Api:
         types = set(str(arguments.get("types") or "public_channel").split(","))
         if not types <= {"public_channel", "private_channel", "mpim", "im"}:
             raise Refusal("invalid_types")
-        if "private_channel" in types and "groups:read" not in self.scopes:
-            self._missing("groups:read")
+        for kind, scope in (("public_channel", "channels:read"), ("private_channel", "groups:read")):
+            if kind in types and scope not in self.scopes:
+                self._missing(scope)
         wanted = {"public_channel": False, "private_channel": True}
         privacy = {wanted[kind] for kind in types if kind in wanted}
         found = [c for c in self.workspace.channels.values() if c.private in privacy and (c.member or not c.private)]

@@ -147,6 +147,22 @@ class SlackDouble:
         )
         return copy.deepcopy(kept)
 
+    def someone_deletes(self, channel: str, ts: str) -> None:
+        """A person deletes a message, also one of the bot's; its replies stay."""
+        with self.workspace.lock:
+            self.workspace.delete(self._kept(channel, ts))
+
+    def lock_thread(self, channel: str, ts: str) -> None:
+        """A person locks a thread: what it holds stays, and nothing is added to it."""
+        with self.workspace.lock:
+            self._kept(channel, ts).locked = True
+
+    def _kept(self, channel: str, ts: str) -> Message:
+        found = self.channel(channel).find(ts)
+        if found is None:
+            raise KeyError(ts)
+        return found
+
     # --- faults ----------------------------------------------------------------------------------
 
     def fail(self, method: str, *faults: Fault) -> None:
@@ -245,10 +261,7 @@ class SlackDouble:
     def message(self, channel: str, ts: str) -> Message:
         """One message or reply; `KeyError` when there is none."""
         with self.workspace.lock:
-            found = self.channel(channel).find(ts)
-            if found is None:
-                raise KeyError(ts)
-            return copy.deepcopy(found)
+            return copy.deepcopy(self._kept(channel, ts))
 
     @property
     def files(self) -> list[SharedFile]:
@@ -307,7 +320,8 @@ class SlackDouble:
         match fault:
             case RateLimited():
                 body = b"rate_limited" if plain else b'{"ok":false,"error":"ratelimited"}'
-                return Answer(429, body, "ratelimited", headers={"Retry-After": str(fault.retry_after_seconds)})
+                wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                return Answer(429, body, "ratelimited", headers=wait)
             case ServerError():
                 return Answer(fault.status, b"<html><body>Server Error</body></html>", fault.name, "text/html")
             case HtmlPage():

@@ -63,6 +63,7 @@ class Message:
     edits: int = 0
     files: list[SharedFile] = field(default_factory=list)
     deleted: bool = False
+    locked: bool = False
 
     @property
     def is_reply(self) -> bool:
@@ -146,6 +147,16 @@ class Workspace:
             message = Message(channel.id, self.next_ts(), **copy.deepcopy(content))
             channel.messages.append(message)
             return message
+
+    def delete(self, message: Message) -> None:
+        """Take a message away; a thread keeps a stone where its first message stood."""
+        with self.lock:
+            channel = self.channels[message.channel]
+            if channel.replies(message.ts):
+                message.deleted, message.text = True, "This message was deleted."
+                message.blocks, message.attachments, message.metadata, message.files = [], [], None, []
+            else:
+                channel.messages.remove(message)
 
     def message_to_api(self, message: Message, *, metadata: bool) -> dict[str, Any]:
         """A message as `conversations.history` gives it: `block_id` is filled in."""
