@@ -63,6 +63,7 @@ class Remediation:
             host = urlsplit(settings.url or "https://gitlab.com").hostname
             place = with_token(place, host, "oauth2", gitlab.token())
             self.reviewing = gitlab
+        self._pushed_to = place.display
         branches = Branches(repository.mirror, place, author=settings.author, signing=settings.signing)
         forge = self.reviewing or PlainForge(branches, self._known, repository.head, self._is_merged, say)
         count = _OpenCount(forge, settings.most_open)
@@ -79,6 +80,18 @@ class Remediation:
             may_open=count.may_open,
             opened=count.opened,
             is_merged=self._is_merged,
+        )
+
+    def probe(self) -> str:
+        """One line on whether the forge and the git server answer.
+
+        Raises:
+            ForgeFault: one of them does not.
+        """
+        requests = self.proposing.forge.open_requests(PREFIX)
+        branches = self.proposing.branches.listed(PREFIX)
+        return (
+            f"{len(requests)} proposals are open; branches go to {self._pushed_to}, which has {len(branches)} of ours"
         )
 
     def _is_merged(self, commit: str) -> bool:

@@ -254,7 +254,7 @@ class Session:
         folders = RunFolders(self._directories.cache, run_id, self._stop)
         self._closing.callback(folders.close)
         places, unplaced = self._places(environments, folders)
-        remediation, lacking = self._remediation(run_id, say)
+        remediation, lacking = self.remediation(run_id, say)
         credentials = Credentials(run_id, self._clock, self.environ)
         plan_variables = credentials.variables_for("plan")
         one_pass = Pass(
@@ -308,7 +308,7 @@ class Session:
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
 
-    def _remediation(self, run_id: str, say: Callable[[str], None]) -> tuple[Remediation | None, tuple[str, ...]]:
+    def remediation(self, run_id: str, say: Callable[[str], None]) -> tuple[Remediation | None, tuple[str, ...]]:
         """What proposes and knows reviews; where it lacks something, a sentence says so and everything else goes on."""
         if self.settings.forge is None:
             return None, ()

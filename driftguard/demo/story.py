@@ -36,6 +36,7 @@ forge: {kind: git}       # github and gitlab open pull requests; git is any serv
 _SLACK = """\
 slack:
   token_env: SLACK_BOT_TOKEN
+  api_url: {api}
   routes: [{{channel: "{channel}"}}]
 """
 
@@ -103,7 +104,7 @@ def _set_the_scene(place: Workshop) -> None:
         for name in place.side_by_side(_ENVIRONMENTS):
             place.say(f"  {name} is there")
     place.git("init", "--quiet", "--initial-branch=main")
-    told = _SLACK.format(channel=place.channel) if place.channel else ""
+    told = _SLACK.format(channel=place.channel, api=place.slack_api) if place.channel else ""
     (place.repository / "driftguard.yaml").write_text(_CONFIGURATION + told)
     (place.repository / ".gitignore").write_text(".terraform/\n")
     place.commit("Our infrastructure")

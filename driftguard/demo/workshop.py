@@ -42,6 +42,7 @@ class Workshop:
 
     Attributes:
         channel: the Slack channel that alerts go to (`DRIFTGUARD_DEMO_CHANNEL`, with `SLACK_BOT_TOKEN`); None for none.
+        slack_api: where Slack is (`DRIFTGUARD_DEMO_SLACK_API`, for a proxy).
     """
 
     def __init__(self, folder: Path, cloud: Cloud, stop: Stop) -> None:
@@ -63,6 +64,7 @@ class Workshop:
             **cloud.environment(),
         }
         self.channel = surroundings.get("DRIFTGUARD_DEMO_CHANNEL") if surroundings.get("SLACK_BOT_TOKEN") else None
+        self.slack_api = surroundings.get("DRIFTGUARD_DEMO_SLACK_API") or "https://slack.com/api/"
         if self.channel:
             self.variables["SLACK_BOT_TOKEN"] = surroundings["SLACK_BOT_TOKEN"]
             self.variables |= {name: surroundings[name] for name in _NETWORK if name in surroundings}

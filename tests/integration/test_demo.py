@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.model import Label
+from tests.world.slack_double import SlackDouble
 
 pytestmark = pytest.mark.terraform
 
@@ -42,10 +43,10 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *arguments],
-        env=surroundings(tmp_path),
+        env={**surroundings(tmp_path), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,10 +87,16 @@ def interrupt_at_work(process: subprocess.Popen[str], tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_the_demo_shows_every_label_applies_and_rolls_back(tmp_path: Path) -> None:
-    process = start(tmp_path, "--yes")
-    stdout, stderr = process.communicate(timeout=500)
-    assert process.returncode == 0, stderr
+def test_the_demo_shows_every_label_applies_tells_proposes_and_rolls_back(tmp_path: Path) -> None:
+    with SlackDouble(channels=("demo",)) as slack:
+        told = {"DRIFTGUARD_DEMO_CHANNEL": "#demo", "DRIFTGUARD_DEMO_SLACK_API": slack.api_url}
+        process = start(tmp_path, "--yes", SLACK_BOT_TOKEN=slack.token, **told)
+        stdout, stderr = process.communicate(timeout=500)
+        assert process.returncode == 0, stderr
+        (message,) = (each for each in slack.messages("demo") if not each.thread_ts)
+        assert "Put back by DriftGuard's apply" in slack.plain("demo")
+        assert slack.replies("demo", message.ts)
+        assert slack.token not in stdout + stderr
     table = stdout.split("$ driftguard scan")[1].split("\n\n")[0]
     shown = {}
     for name in TOLD:

@@ -159,6 +159,16 @@ def test_a_forge_that_is_away_costs_the_rest_of_the_job_nothing(team: GitHubTeam
     assert team.github.token not in ran.stdout + ran.stderr
 
 
+def test_doctor_says_whether_the_forge_answers(team: GitHubTeam) -> None:
+    ran = team.world.run("doctor", "--format", "json", TOKEN=team.github.token)
+    (forge,) = [check for check in ran.report["checks"] if check["check"] == "forge"]
+    assert (forge["good"], forge["detail"].partition(";")[0]) == (True, "0 proposals are open")
+    for token, sentence in (("", "TOKEN holds no token"), ("wrong", "Check the credential")):
+        ran = team.world.run("doctor", "--format", "json", TOKEN=token)
+        (forge,) = [check for check in ran.report["checks"] if check["check"] == "forge"]
+        assert (forge["good"], sentence in forge["detail"]) == (False, True)
+
+
 def test_no_more_are_opened_than_the_configuration_allows(estate: Estate, github: GitHubDouble) -> None:
     team = GitHubTeam(estate, github, "{drift: propose}", forge=", most_open: 1")
     team.repository.git.add_commit("driftguard/other/0123456789ab", {"x": "y\n"}, start="main")
