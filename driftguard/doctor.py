@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from driftguard import config
 from driftguard.adapters.machine import environments_at_a_time
@@ -16,6 +17,9 @@ from driftguard.bootstrap.alerting import channels, places_in_words, send_test
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import SystemClock
 from driftguard.errors import DriftGuardError
+from driftguard.model import Severity
+
+_MOST_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
             yield Finding("configuration", True, notice)
+        if session.settings.forge is not None:
+            yield _check("forge", lambda: _forge(session))
         yield from _alerts(session, slack=slack)
 
 
@@ -65,9 +71,32 @@ def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     yield Finding("alerts", True, places_in_words(session.settings))
     for channel in channels(session.settings) if slack else ():
         yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
+    try:
+        environments = session.environments
+    except DriftGuardError:  # as a check before this one says
+        return
+    for untold in _without_route(session.settings, [environment.name for environment in environments]):
+        yield Finding("routes", True, untold)
     if session.settings.alerts.trail:
-        for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(session.environments):
+        for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(environments):
             yield Finding(f"CloudTrail {region}", True, found)
+
+
+def _without_route(settings: config.Settings, names: Sequence[str]) -> Iterator[str]:
+    """Environments whose alerts are not shown in Slack; that may be meant so."""
+    slack = settings.slack
+    if slack is None or slack.webhook_env is not None:  # which has no routes
+        return
+    untold: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        lacking = tuple(s.value for s in (Severity.WARNING, Severity.CRITICAL) if slack.route(name, s.value) is None)
+        untold.setdefault(lacking, []).append(name)
+    told = "only the JSON webhook is told" if settings.alerts.webhook else "they are not told"
+    for lacking, lost in untold.items():
+        if lacking:
+            which = f"{lacking[0]} alerts" if len(lacking) == 1 else "alerts"
+            more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+            yield f"{which} of {', '.join(lost[:_MOST_NAMED])}{more} have no route in slack.routes, so {told}"
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -79,6 +108,13 @@ def _check(what: str, look: Callable[[], str]) -> Finding:
 
 def _missing(advice: str) -> str:
     raise DriftGuardError(f"not found; {advice}")
+
+
+def _forge(session: Session) -> str:
+    remediation, lacking = session.remediation("doctor", lambda text: None)
+    if remediation is None:
+        raise DriftGuardError(" ".join(lacking))
+    return remediation.probe()
 
 
 def _tool(environ: dict[str, str]) -> str:

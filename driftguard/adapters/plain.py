@@ -10,8 +10,18 @@ from driftguard.model import Delivery, Message
 
 
 def as_text(message: Message) -> str:
-    """A message as lines of text, with a line end."""
-    return "\n".join(_lines(message)) + "\n"
+    """A message as lines of text, with a line end and without anything that a terminal would obey."""
+    return harmless("\n".join(_lines(message))) + "\n"
+
+
+def harmless(text: str) -> str:
+    """Text with its line ends, in which whatever is not shown as itself (colours, backspaces, ...) is a space."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in whole_characters(text))
+
+
+def whole_characters(text: str) -> str:
+    """Text that can be encoded: two halves of a character are joined, and one alone becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _lines(message: Message) -> Iterator[str]:
@@ -44,10 +54,16 @@ class TextSink:
 
     def post(self, delivery: Delivery, message: Message) -> str:
         line = str(delivery.body.get("line", ""))
+        text = harmless(f"[{delivery.body['event']}] {line}") + "\n" if line else as_text(message)
         try:
-            self._say(f"[{delivery.body['event']}] {line}\n" if line else as_text(message))
+            try:
+                self._say(text)
+            except UnicodeEncodeError as error:  # where people read it, not every character can be shown
+                self._say(text.encode(error.encoding, "replace").decode(error.encoding))
         except OSError as error:
             raise DeliveryFault(f"Alerts could not be printed: {error.strerror}.", whole_sink=True) from None
+        except ValueError as error:
+            raise DeliveryFault(f"Alerts could not be printed ({type(error).__name__}).", whole_sink=True) from None
         return delivery.id
 
     def update(self, delivery: Delivery, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Alerts as signed JSON events for a machine.
+"""Alerts as signed JSON events for a machine, and what all webhooks have in common: their URL, and being told to wait.
 
 Each event is a POST with the headers `X-DriftGuard-Delivery` (the same for every repetition), `X-DriftGuard-Timestamp`
 (Unix seconds) and `X-DriftGuard-Signature`: `sha256=` and the HMAC-SHA-256 (hex) of timestamp, a dot and the body.
@@ -6,56 +6,76 @@ Each event is a POST with the headers `X-DriftGuard-Delivery` (the same for ever
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import hmac
 import http.client
+import ipaddress
+import math
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from driftguard.errors import DeliveryFault
+from driftguard.adapters.plain import whole_characters
+from driftguard.errors import DeliveryFault, OperatorError
 from driftguard.model import Delivery, Message
 
 _TIMEOUT_SECONDS: Final = 15
+_SHORTEST_WAIT_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 3600.0
 
 
 class WebhookSink:
     """Implements `ports.Sink`; a receiver tells repetitions by the delivery's id."""
 
     def __init__(self, url: str, key: str, now: Callable[[], datetime]) -> None:
-        self._url, self._key, self._now = url, key.encode(), now
+        self._url, self._key, self._now = url, key, now
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def post(self, delivery: Delivery, message: Message) -> str:
-        body = msgspec.json.encode({"id": delivery.id, **delivery.body})
+        try:
+            with self._opener.open(self._request(delivery), timeout=_TIMEOUT_SECONDS):
+                return delivery.id
+        except urllib.error.HTTPError as error:
+            with error:
+                raise DeliveryFault(
+                    f"The alert webhook answered HTTP {error.code}; it is tried again in a later pass.",
+                    retry_after_seconds=seconds_to_wait(error.headers.get("Retry-After"), self._now()),
+                    whole_sink=True,
+                ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise DeliveryFault(
+                f"The alert webhook could not be reached ({type(error).__name__}); it is tried again in a later pass.",
+                whole_sink=True,
+            ) from None
+
+    def _request(self, delivery: Delivery) -> urllib.request.Request:
+        wrong = wrong_with_url(self._url)
+        if wrong is not None:
+            raise DeliveryFault(f"The alert webhook's URL is not usable: {wrong}. Mend it.", whole_sink=True)
+        try:
+            # As the environment holds it: bytes that are no text stand as surrogates in a variable's value.
+            key = self._key.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            key = b""
+        if not key:
+            raise DeliveryFault("The key of the alert webhook's signature is empty or no text.", whole_sink=True)
+        body = msgspec.json.encode(_whole({"id": delivery.id, **delivery.body}))
         moment = str(int(self._now().timestamp()))
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "driftguard",
             "X-DriftGuard-Delivery": delivery.id,
             "X-DriftGuard-Timestamp": moment,
-            "X-DriftGuard-Signature": f"sha256={signature(self._key, moment, body)}",
+            "X-DriftGuard-Signature": f"sha256={signature(key, moment, body)}",
         }
-        request = urllib.request.Request(self._url, body, headers, method="POST")
-        try:
-            with self._opener.open(request, timeout=_TIMEOUT_SECONDS):
-                return delivery.id
-        except urllib.error.HTTPError as error:
-            wait = error.headers.get("Retry-After", "") if error.headers else ""
-            raise DeliveryFault(
-                f"The alert webhook answered HTTP {error.code}; it is tried again in a later pass.",
-                retry_after_seconds=float(wait) if wait.isdigit() else None,
-                whole_sink=True,
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise DeliveryFault(
-                f"The alert webhook could not be reached ({type(error).__name__}); it is tried again in a later pass.",
-                whole_sink=True,
-            ) from None
+        return urllib.request.Request(self._url, body, headers, method="POST")
 
     def update(self, delivery: Delivery, message: Message) -> None:
         """Nothing: every step is an event of its own."""
@@ -82,4 +102,78 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def check_url(name: str, value: str) -> str:
-    return value.strip()
+    """A webhook's URL, which is a secret, without the white space around it.
+
+    Args:
+        name: of the environment variable that holds it.
+
+    Raises:
+        OperatorError: nothing can be posted there. It says what is wrong, and nothing of the value.
+    """
+    url = value.strip()
+    wrong = wrong_with_url(url)
+    if wrong is not None:
+        raise OperatorError(f"the environment variable {name} does not hold a usable webhook URL: {wrong}.")
+    return url
+
+
+def wrong_with_url(url: str) -> str | None:
+    """What is wrong with a webhook's URL, in words that hold nothing of it; None where it is usable."""
+    if not url:
+        return "it is empty"
+    if not re.fullmatch(r"[!-~]+", url):
+        return "it has a space, a line end or another character that no URL has"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
+    except ValueError:  # also what the encoding raises
+        return "its host or port is malformed"
+    if parts.scheme not in ("http", "https"):
+        return "it does not begin with https://"
+    if not host:
+        return "it has no host"
+    if "@" in parts.netloc:
+        return "it has a user name or a password before its host"
+    if parts.scheme == "http" and not _on_this_machine(host):
+        return "it begins with http://, and only https:// keeps it secret on its way"
+    return None
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
+    """How long a service asks to be left alone: between a second and an hour, whatever it says.
+
+    Args:
+        retry_after: the header `Retry-After`: seconds, or a moment as HTTP writes it.
+
+    Returns:
+        None where it says nothing that can be understood.
+    """
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(retry_after or "")
+        except (ValueError, OverflowError):
+            return None
+        # Without a time zone it is meant in UTC.
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+
+
+def _whole(value: Any) -> Any:
+    """A JSON value whose every text can be encoded."""
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, Mapping):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,68 +1,24 @@
-"""What each sink does where the place for alerts does not behave: every real sink against a real service on loopback."""
+"""What the sinks do where the place for alerts does not behave: real sinks against real services on loopback."""
 
 from __future__ import annotations
 
 import email.utils
-import json
-import ssl
-import threading
-import urllib.error
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 
-from driftguard.adapters.plain import TextSink, as_text
-from driftguard.adapters.slack import SlackSink, SlackWebhookSink
-from driftguard.adapters.slack.calling import unreachable
-from driftguard.adapters.webhook import WebhookSink, check_url, signature
-from driftguard.errors import DeliveryFault, OperatorError
-from driftguard.model import (
-    ChangeText,
-    CommitText,
-    Delivery,
-    DeliveryKind,
-    EnvironmentText,
-    Message,
-    Severity,
-)
+from driftguard.adapters.slack import SlackWebhookSink
+from driftguard.adapters.webhook import WebhookSink
+from driftguard.model import Delivery
 from driftguard.ports import Sink
+from tests.world.harness import World
+from tests.world.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
 from tests.world.slack_double import DEFAULT_SCOPES, ApiError, LostAnswer, RateLimited, SlackDouble
+from tests.world.toy_estate import EstateOf
 
 pytest_plugins = ["tests.world.slack_double.fixtures"]
-
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-SECRET = "s3cr3t-value"
-
-
-def message(title: str = "blue has drifted", **more: Any) -> Message:
-    return Message(
-        title=title,
-        severity=Severity.WARNING,
-        environments=(EnvironmentText("blue", "drifted", (ChangeText("toy.web", "drift", ("value: a → b",), ()),), 0),),
-        decision=("It waits.",),
-        advice=("Put it back.",),
-        commits=(),
-        since=NOON,
-        seen_at=NOON,
-        **more,
-    )
-
-
-def delivery(channel: str = "#drift", kind: DeliveryKind = DeliveryKind.MESSAGE, **more: Any) -> Delivery:
-    return Delivery("d1", kind, "slack", channel, ("a1",), datetime.now(UTC), **more)
-
-
-def reply_to(parent: Delivery) -> Delivery:
-    return replace(delivery(kind=DeliveryKind.REPLY, body={"line": "more drift"}), id="d2", parent=parent.id)
-
-
-def slack_sink(double: SlackDouble, *slept: list[float]) -> SlackSink:
-    return SlackSink(double.token, double.api_url, slept[0].append if slept else lambda seconds: None)
 
 
 def posted(sink: Sink, channel: str = "#drift") -> Delivery:
@@ -73,48 +29,6 @@ def posted(sink: Sink, channel: str = "#drift") -> Delivery:
 
 def ts_of(told: Delivery) -> str:
     return str(told.reference).partition("/")[2]
-
-
-def fault_of(call: Callable[..., object], *arguments: Any) -> DeliveryFault:
-    with pytest.raises(DeliveryFault) as caught:
-        call(*arguments)
-    return caught.value
-
-
-@dataclass
-class Service:
-    """A service that gives every request the same answer, and keeps what came."""
-
-    url: str
-    bodies: list[bytes] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-
-
-@contextmanager
-def service(status: int = 200, body: bytes = b"", **headers: str) -> Iterator[Service]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            running.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            running.headers.append(dict(self.headers.items()))
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        running = Service(f"http://127.0.0.1:{server.server_port}/hook")
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield running
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 # --- a message that is not there any more --------------------------------------------------------
@@ -264,127 +178,37 @@ def test_a_scope_that_is_missing_is_named() -> None:
     assert fault.whole_sink
 
 
-# --- addresses and secrets that are none ---------------------------------------------------------
-
-MALFORMED = [
-    "",
-    " ",
-    SECRET,
-    f"ftp://example.com/{SECRET}",
-    f"file:///etc/{SECRET}",
-    f"//example.com/{SECRET}",
-    f"https:///{SECRET}",
-    f"https://[{SECRET}",
-    f"https://{SECRET}:port/",
-    f"https://{SECRET}:99999/",
-    f"https://a..{SECRET}/",
-    f"https://{SECRET * 9}/",
-    f"https://user:{SECRET}@example.com/",
-    f"https://example.com/{SECRET} x",
-    f"https://example.com/{SECRET}\r\nHost: x",
-    f"https://example.com/{SECRET}é",
-    f"https://example.com/{SECRET}\udcff",
-    f"https://example.com/{SECRET}\x00",
-    f"http://example.com/{SECRET}",
-    f"http://127.0.0.1.example.com/{SECRET}",
-    f"http://10.0.0.1/{SECRET}",
-    f"httpx://example.com/{SECRET}",
-]
-
-
-@pytest.mark.parametrize("value", MALFORMED)
-def test_what_is_no_webhook_url_is_refused_in_words_that_do_not_hold_it(
-    value: str, capfd: pytest.CaptureFixture[str]
+def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_come_twice(
+    world: World, estate_of: EstateOf
 ) -> None:
-    with pytest.raises(OperatorError) as caught:
-        check_url("HOOK", value)
-    assert str(caught.value).startswith("the environment variable HOOK does not hold a usable webhook URL: it")
-    assert caught.value.__cause__ is None
-    sinks: list[Sink] = [SlackWebhookSink(value), WebhookSink(value, "key", lambda: NOON)]
-    for sink in sinks:
-        fault = fault_of(sink.post, delivery(), message())
-        assert fault.whole_sink
-        assert not fault.perhaps_delivered
-        assert SECRET not in f"{fault}{caught.value}"
-    assert capfd.readouterr() == ("", "")
+    estate_of("blue", "green", "prod-eu")
+    with SlackDouble(channels=("drift",), scopes=DEFAULT_SCOPES - {"groups:read"}) as slack:
+        slack.add_channel("team", private=True)
 
+        def doctor(routes: str, more: str = "") -> str:
+            settings = f"slack: {{token_env: TOKEN, api_url: '{slack.api_url}', routes: [{routes}]}}\n{more}"
+            world.commit("routes", {"driftguard.yaml": settings})
+            ran = world.run("doctor", "--slack", TOKEN=slack.token)
+            assert ran.code == 0
+            return " ".join(ran.stdout.split())
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "https://hooks.slack.com/services/T0/B0/x",
-        "https://example.com:8443/a?b=c%20d#e",
-        "HTTPS://EXAMPLE.COM",
-        "http://127.0.0.1:80/",
-        "http://[::1]:8080/a",
-        "http://localhost/a",
-    ],
-)
-def test_a_webhook_url_is_taken_without_the_white_space_around_it(value: str) -> None:
-    assert check_url("HOOK", f" {value}\r\n") == value
+        some = doctor(
+            "{environments: 'prod*', channel: '#team'}, {environments: blue, severity: [critical], channel: '#drift'}"
+        )
+        assert "warning alerts of blue have no route in slack.routes, so they are not told" in some
+        assert " alerts of green have no route in slack.routes, so they are not told" in some
+        assert "of prod-eu" not in some
+        assert "posted to #team; an alert whose answer is lost may be posted twice, as the channel's id is not" in some
+        assert "posted to #drift;" not in some
 
-
-@pytest.mark.parametrize("key", ["", "\ud800"])
-def test_an_event_is_not_signed_with_a_key_that_is_none(key: str) -> None:
-    with service() as receiver:
-        fault = fault_of(WebhookSink(receiver.url, key, lambda: NOON).post, delivery(), message())
-    assert "key of the alert webhook's signature" in str(fault)
-    assert receiver.bodies == []
-
-
-def test_a_key_of_any_bytes_signs_as_those_bytes() -> None:
-    key = b"\xff\x00key\xe9"
-    with service() as receiver:
-        WebhookSink(receiver.url, key.decode(errors="surrogateescape"), lambda: NOON).post(delivery(), message())
-    (headers,), (body,) = receiver.headers, receiver.bodies
-    moment = headers["X-DriftGuard-Timestamp"]
-    assert headers["X-DriftGuard-Signature"] == f"sha256={signature(key, moment, body)}"
-
-
-@pytest.mark.parametrize("token", [f"xoxb\n{SECRET}", f"xoxb-{SECRET}€", f"xoxb-{SECRET}\udcff"])
-def test_a_token_that_is_none_is_not_printed(
-    double: SlackDouble, token: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    fault = fault_of(SlackSink(token, double.api_url).post, delivery(), message())
-    assert "malformed" in str(fault)
-    assert (fault.whole_sink, fault.perhaps_delivered) == (True, False)
-    assert SECRET not in str(fault)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:port/", "http://[/", "httpx://127.0.0.1/", "slack/"])
-def test_an_address_of_slack_that_is_none_is_a_fault(address: str, capfd: pytest.CaptureFixture[str]) -> None:
-    fault = fault_of(SlackSink("xoxb-1", address).post, delivery(), message())
-    assert not fault.perhaps_delivered
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        (b"\xff\xfe", "application/json; charset=utf-8"),
-        (b"{}", "application/json; charset=nonsense"),
-        (b'["no", "object"]', "application/json"),
-        (b"null", "application/json"),
-        (b"", "application/json"),
-    ],
-)
-def test_an_answer_that_is_none_of_slacks_leaves_open_whether_it_was_posted(body: bytes, kind: str) -> None:
-    with service(200, body, Content_Type=kind) as strange:
-        fault = fault_of(SlackSink("xoxb-1", strange.url + "/").post, delivery(), message())
-    assert (fault.perhaps_delivered, fault.whole_sink, len(strange.bodies)) == (True, True, 1)
-
-
-def test_a_certificate_that_is_not_trusted_is_no_malformed_address() -> None:
-    error = urllib.error.URLError(ssl.SSLCertVerificationError("unknown"))  # which is a ValueError, too
-    fault = unreachable("post", error, "the token")
-    assert "could not be reached to post (SSLCertVerificationError)" in str(fault)
-    assert not fault.perhaps_delivered
+        authors = doctor("{authors: ['Ada*'], channel: '#drift'}", "alerts: {webhook: {url_env: A, secret_env: B}}\n")
+        assert " alerts of blue, green, prod-eu have no route in slack.routes, so only the JSON webhook is" in authors
+        assert "have no route" not in doctor("{channel: '#drift'}")
 
 
 # --- being told to wait --------------------------------------------------------------------------
 
-TOO_LONG = email.utils.format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True)
+TOO_LONG = "Fri, 31 Dec 9999 23:59:59 GMT"
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
@@ -410,7 +234,7 @@ def test_a_service_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most(
     double: SlackDouble, header: str | None, seconds: float | None
 ) -> None:
     latin = header if header is None else header.encode().decode("latin-1")
-    with service(503, **({} if latin is None else {"Retry_After": latin})) as busy:
+    with service(503, headers={"Retry-After": latin}) as busy:
         fault = fault_of(WebhookSink(busy.url, "key", lambda: datetime.now(UTC)).post, delivery(), message())
     assert fault.retry_after_seconds == seconds
 
@@ -426,91 +250,9 @@ def test_a_service_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most(
 
 
 def test_a_moment_to_wait_until_is_counted_from_now() -> None:
-    with service(429, Retry_After=email.utils.format_datetime(NOON + timedelta(minutes=5))) as busy:
+    with service(429, headers={"Retry-After": email.utils.format_datetime(NOON + timedelta(minutes=5))}) as busy:
         fault = fault_of(WebhookSink(busy.url, "key", lambda: NOON).post, delivery(), message())
     assert fault.retry_after_seconds == 300
-
-
-# --- text that is none ---------------------------------------------------------------------------
-
-HALF = "\ud83d"
-ODD = f"half {HALF} and \x1b[31m\x08\r\u202e end"
-
-
-def odd_message() -> Message:
-    return replace(
-        message(f"title {ODD}", links=((f"link {ODD}", f"https://example.com/{HALF}"),), details=f"all {ODD}"),
-        environments=(
-            EnvironmentText("blue", "drifted", (ChangeText(f"toy[{ODD}]", ODD, (ODD,), (ODD,)),), 0),
-            EnvironmentText(f"green {HALF}", ODD),
-        ),
-        decision=(ODD,),
-        advice=(ODD, ODD),
-        commits=(CommitText("0" * 40, ODD, f"subject {ODD}", None),),
-    )
-
-
-def test_half_characters_and_control_characters_do_not_reach_the_terminal() -> None:
-    said: list[str] = []
-    sink = TextSink(said.append)
-    sink.post(delivery(), odd_message())
-    sink.post(delivery(body={"event": "changed", "line": f"line {ODD}"}), odd_message())
-    for text in said:
-        assert "half \ufffd and  [31m    end" in text
-        assert all(c.isprintable() or c == "\n" for c in text)
-        text.encode()
-    assert said[1] == "[changed] line half \ufffd and  [31m    end\n"
-
-
-def test_the_lines_of_a_text_stay_lines() -> None:
-    shown = replace(message(), environments=(EnvironmentText("blue", "Error: no\n\n  on main.tf line 1\n"),))
-    assert "  blue: Error: no\n\n  on main.tf line 1\n" in as_text(shown)
-
-
-def test_two_halves_of_a_character_are_one() -> None:
-    assert "drift \N{PILE OF POO}!" in as_text(message("drift \ud83d\udca9!"))
-
-
-def test_a_terminal_that_cannot_show_every_character_shows_the_others() -> None:
-    shown = bytearray()
-
-    def say(text: str) -> None:
-        shown.extend(text.encode("ascii"))
-
-    TextSink(say).post(delivery(), message())
-    assert "value: a ? b" in shown.decode()
-
-
-def test_an_output_that_is_closed_is_a_fault() -> None:
-    def say(text: str) -> None:
-        raise ValueError("I/O operation on closed file.")
-
-    assert fault_of(TextSink(say).post, delivery(), message()).whole_sink
-
-
-def test_slack_gets_whole_characters(double: SlackDouble) -> None:
-    sink = slack_sink(double)
-    told = delivery()
-    told = replace(told, reference=sink.post(told, odd_message()))
-    sink.update(told, odd_message())
-    line = replace(reply_to(told), body={"line": f"line {ODD}"})
-    sink.reply(line, told, None)
-    sink.reply(line, told, f"all {HALF}")
-    SlackWebhookSink(double.webhook_url("drift")).post(delivery(body={"line": f"line {ODD}"}), odd_message())
-    SlackWebhookSink(double.webhook_url("drift")).post(delivery(), odd_message())
-    double.everything.encode()
-    assert "half \ufffd and" in double.plain("drift")
-    assert [(file.content or b"").decode() for file in double.files] == ["all \ufffd"]
-
-
-def test_an_event_holds_whole_characters() -> None:
-    body = {"line": ODD, HALF: [{"value": HALF}], "number": 1, "nothing": None, "pair": "\ud83d\udca9"}
-    with service() as receiver:
-        WebhookSink(receiver.url, "key", lambda: NOON).post(delivery(body=body), message())
-    (sent,) = map(json.loads, receiver.bodies)
-    assert sent["line"] == ODD.replace(HALF, "\ufffd")
-    assert (sent["\ufffd"], sent["pair"]) == ([{"value": "\ufffd"}], "\N{PILE OF POO}")
-    assert (sent["number"], sent["nothing"], sent["id"]) == (1, None, "d1")
 
 
 # --- a form that is not taken --------------------------------------------------------------------

@@ -63,6 +63,10 @@ def test_the_token_stands_in_the_header_and_is_the_right_one(double: SlackDouble
         ("channels:history", lambda client: client.conversations_history(channel="C000000001")),
         ("channels:history", lambda client: client.conversations_replies(channel="C000000001", ts="1")),
         ("channels:read", lambda client: client.conversations_info(channel="C000000001")),
+        ("channels:read", lambda client: client.conversations_list()),
+        ("channels:read", lambda client: client.conversations_list(types="private_channel,public_channel")),
+        ("groups:read", lambda client: client.conversations_list(types="public_channel,private_channel")),
+        ("groups:read", lambda client: client.conversations_list(types="private_channel")),
         ("files:write", lambda client: client.files_getUploadURLExternal(filename="a", length=1)),
         ("files:write", lambda client: client.files_completeUploadExternal(files=[{"id": "F1"}])),
     ],
@@ -201,6 +205,30 @@ def test_a_deleted_message_is_gone_but_its_thread_is_not(double: SlackDouble, cl
     assert double.messages("drift") == []
     assert [message.text for message in double.replies("drift", ts)] == ["more"]
     assert [m.get("subtype") for m in client.conversations_history(channel=channel)["messages"]] == ["tombstone"]
+
+
+def test_a_person_deletes_any_message_and_locks_a_thread(double: SlackDouble, client: WebClient) -> None:
+    channel, ts = post(client)
+    reply = post(client, text="more", thread_ts=ts)[1]
+    double.lock_thread("drift", ts)
+    assert error(post, client, thread_ts=ts) == "restricted_action_thread_locked"
+    client.chat_update(channel=channel, ts=ts, text="new")
+    double.someone_deletes("drift", ts)
+    assert error(client.chat_update, channel=channel, ts=ts, text="a") == "message_not_found"
+    assert [message.ts for message in double.replies("drift", ts)] == [reply]
+    double.someone_deletes("drift", reply)
+    assert double.replies("drift", ts) == []
+    with pytest.raises(KeyError):
+        double.someone_deletes("drift", reply)
+
+
+def test_an_archived_channel_is_read_and_not_written(double: SlackDouble, client: WebClient) -> None:
+    channel, ts = post(client)
+    double.channel("drift").archived = True
+    assert error(client.chat_update, channel=channel, ts=ts, text="a") == "is_archived"
+    assert error(client.chat_delete, channel=channel, ts=ts) == "is_archived"
+    assert error(post, client, thread_ts=ts) == "is_archived"
+    assert [message["text"] for message in client.conversations_history(channel=channel)["messages"]] == ["drift"]
 
 
 def test_history_comes_newest_first_in_pages(client: WebClient) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from driftguard.adapters.plain import whole_characters
 from driftguard.model import ChangeText, CommitText, Message, Severity
 
 Block = dict[str, Any]
@@ -190,7 +191,7 @@ def _written(value: object) -> int:
 
 
 def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in whole_characters(text))
 
 
 def _length(text: str) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
+from datetime import UTC, datetime
 from typing import Final
 
 from driftguard.adapters.slack.blocks import escape, mention_of, render
-from driftguard.adapters.slack.client import unreachable
+from driftguard.adapters.slack.calling import TROUBLE, silent_log, unreachable
+from driftguard.adapters.webhook import seconds_to_wait, wrong_with_url
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
 
 _TIMEOUT_SECONDS: Final = 15
+_UNSAID_WAIT_SECONDS: Final = 30.0
+_WHAT: Final = "post by the webhook"
 
 
 class SlackWebhookSink:
@@ -19,7 +22,8 @@ class SlackWebhookSink:
     def __init__(self, url: str) -> None:
         from slack_sdk.webhook import WebhookClient
 
-        self._client = WebhookClient(url, timeout=_TIMEOUT_SECONDS, retry_handlers=[])
+        self._wrong = wrong_with_url(url)
+        self._client = WebhookClient(url, timeout=_TIMEOUT_SECONDS, retry_handlers=[], logger=silent_log())
 
     def post(self, delivery: Delivery, message: Message) -> str:
         line = str(delivery.body.get("line", ""))
@@ -46,18 +50,25 @@ class SlackWebhookSink:
         return "posted by the webhook"
 
     def _send(self, text: str, blocks: list[dict[str, object]] | None) -> None:
-        what = "post by the webhook"
+        from slack_sdk.errors import SlackClientError
+
+        if self._wrong is not None:
+            raise DeliveryFault(f"The URL of Slack's webhook is not usable: {self._wrong}. Mend it.", whole_sink=True)
         try:
             answer = self._client.send(text=text, blocks=blocks)
-        except (OSError, http.client.HTTPException) as error:
-            raise unreachable(what, error) from None
+        except (SlackClientError, *TROUBLE) as error:
+            raise unreachable(_WHAT, error, "the webhook's URL") from None
         if answer.status_code == 200:
             return
+        if answer.status_code == 400 and blocks:  # rather a message without its form than none
+            self._send(text, None)
+            return
         if answer.status_code == 429:
-            wait = float(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or 30)
+            headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
+            wait = seconds_to_wait(headers.get("retry-after"), datetime.now(UTC)) or _UNSAID_WAIT_SECONDS
             raise DeliveryFault(f"Slack asked to wait {wait:g} s; it is tried again then.", retry_after_seconds=wait)
         raise DeliveryFault(
-            f"Slack refused to {what} (HTTP {answer.status_code}). Check the webhook's URL.",
+            f"Slack refused to {_WHAT} (HTTP {answer.status_code}). Check the webhook's URL.",
             perhaps_delivered=answer.status_code >= 500,
             whole_sink=True,
         )
