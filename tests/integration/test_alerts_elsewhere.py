@@ -63,6 +63,22 @@ def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
     assert (ran.code, "blue has drifted" in ran.stdout) == (0, False)  # it is over
 
 
+def test_a_message_that_a_person_deleted_mutes_nothing(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+    cloud = estate_of("blue").clouds["blue"]
+    cloud.change("web", value="outside")
+    told = Told(world, slack)
+    assert told.reconcile().code == 2
+    slack.someone_deletes("drift", told.message().ts)
+    cloud.change("web", value="outside again")
+    for _ in range(2):
+        assert told.reconcile().code == 2
+    assert "outside again" in slack.plain("drift")
+    assert len([message for message in slack.messages("drift") if not message.thread_ts]) == 1
+    cloud.change("web", value="one")
+    assert told.reconcile().code == 0
+    assert "the drift is gone" in slack.plain("drift")
+
+
 def test_an_environment_under_another_name_is_not_told_as_removed(
     world: World, estate_of: EstateOf, slack: SlackDouble
 ) -> None:

@@ -80,6 +80,8 @@ class SlackSink:
         text = f"{escape(str(delivery.body['line']), 2500)} {mention}".strip()
         if file is not None and self._upload(delivery, channel, stamp, text, whole_characters(file)):
             return f"{channel}/{stamp}"
+        if file is not None:
+            text = escape(str(delivery.body.get("without_file") or delivery.body["line"]), 2500)
         try:
             answer = self._api.call(
                 f"reply in {delivery.channel}",

@@ -170,6 +170,9 @@ class _Showing:
             if not self._begin():
                 return False
             reference = self._sink.reply(delivery, parent, file)
+            if not reference and any(alert.state is AlertState.OPEN for alert in alerts):
+                # The message is gone, and nobody sees what is below it: it is posted anew, as it is now.
+                self._means.outbox.save(replace(parent, reference=None, state=DeliveryState.WAITING))
         self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), told=True)
         return True
 

@@ -22,6 +22,7 @@ WEBHOOK: Final = "webhook"
 STDOUT: Final = "stdout"
 _IDS: Final = uuid.UUID("0a8a0f0c-5c0e-4d2c-9f0e-2f6f5d1f4c55")
 _MOST_NAMED: Final = 8
+_NO_FILE: Final = "More changed than fits into a message, and the file with all of it could not be uploaded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _file(message: Delivery) -> Delivery:
         id=_id(message.id, "file"),
         kind=DeliveryKind.REPLY,
         parent=message.id,
-        body={"line": "Everything that changed is in this file.", "file": True},
+        body={"line": "Everything that changed is in this file.", "without_file": _NO_FILE, "file": True},
     )
 
 
