@@ -14,7 +14,7 @@ from driftguard.adapters.forges.gitlab import GitLabForge
 from driftguard.adapters.forges.plain import PlainForge
 from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.branches import Branches, push_location, with_token
-from driftguard.adapters.git.locations import locate
+from driftguard.adapters.git.locations import Location, locate
 from driftguard.adapters.sql import SqlLedger
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings
@@ -54,15 +54,11 @@ class Remediation:
         place = push_location(locate(location), settings.push_url)
         self.reviewing: Forge | None = None
         if settings.kind == "github":
-            github = GitHubForge(settings, environ)
-            host = urlsplit(settings.url).hostname if settings.url else "github.com"
-            place = with_token(place, host, "x-access-token", github.token())
-            self.reviewing = github
+            self.reviewing = github = GitHubForge(settings, environ)
+            place = _with_token(place, settings.url or "https://github.com", "x-access-token", github.token())
         elif settings.kind == "gitlab":
-            gitlab = GitLabForge(settings, environ)
-            host = urlsplit(settings.url or "https://gitlab.com").hostname
-            place = with_token(place, host, "oauth2", gitlab.token())
-            self.reviewing = gitlab
+            self.reviewing = gitlab = GitLabForge(settings, environ)
+            place = _with_token(place, settings.url or "https://gitlab.com", "oauth2", gitlab.token())
         self._pushed_to = place.display
         branches = Branches(repository.mirror, place, author=settings.author, signing=settings.signing)
         forge = self.reviewing or PlainForge(branches, self._known, repository.head, self._is_merged, say)
@@ -139,6 +135,12 @@ class _OpenCount:
     def opened(self) -> None:
         with self._lock:
             self._open = (self._open or 0) + 1
+
+
+def _with_token(place: Location, forge_url: str, user: str, token: str) -> Location:
+    """The place with the forge's token, where it is on the forge's own host."""
+    parts = urlsplit(forge_url)
+    return with_token(place, parts.hostname, user, token, plain_http=parts.scheme == "http")
 
 
 def _decoded(entry: Entry) -> Proposal:

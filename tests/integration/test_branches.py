@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +20,7 @@ from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.git.branches import Branches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
 from driftguard.config import Signing
-from driftguard.errors import ForgeFault, OperatorError
+from driftguard.errors import ForgeFault, OperatorError, UsageError
 from tests.world.git_server import GitServer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,7 +30,15 @@ ODD = ("ü ≠ 😀.tf", "with space and 'quotes' \".tf", "-dash.tf", "new\nline
 
 
 def git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    ada = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}
+    ada |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in ada.items()}
+    environment = {**os.environ, **ada, "GIT_CONFIG_GLOBAL": os.devnull}
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def flags(fault: ForgeFault) -> tuple[bool, bool, bool]:
+    return fault.denied, fault.missing, fault.perhaps_done
 
 
 class Place:
@@ -42,7 +55,7 @@ class Place:
         (self.work / "old.tf").write_text("old\n")
         (self.work / "link.tf").symlink_to("old.tf")
         git(self.work, "add", "--all")
-        git(self.work, "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m", "first")
+        git(self.work, "commit", "--quiet", "-m", "first")
         git(self.work, "push", "--quiet", "origin", "HEAD:main")
         self.cache = folder / "cache"
         self.repository: GitRepository = open_repository(str(self.work), self.cache)
@@ -52,6 +65,16 @@ class Place:
         place = location or locate(str(self.server))
         return Branches(self.repository.mirror, place, author=AUTHOR, signing=signing)
 
+    def commit(self, content: bytes = b"a") -> str:
+        return self.branches().commit(self.head, {"a.tf": content}, "m\n", NOON)
+
+    def hook(self, name: str, script: str) -> Path:
+        """Make the server run a script for each push."""
+        hook = self.server / "hooks" / name
+        hook.write_text(f"#!/bin/sh\n{script}\n")
+        hook.chmod(0o755)
+        return hook
+
     def tip(self, branch: str = BRANCH) -> str | None:
         listed = git(self.server, "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
         return listed or None
@@ -59,12 +82,13 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    # A user whose own settings would sign, rewrite and refuse.
+    # A user whose own settings would sign, rewrite, refuse and add to a push.
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
         "[commit]\n gpgSign = true\n[user]\n name = Somebody\n email = x@y\n[core]\n autocrlf = true\n"
         "[init]\n defaultBranch = main\n[safe]\n directory = *\n"
+        "[push]\n gpgSign = true\n followTags = true\n pushOption = ci.skip\n recurseSubmodules = check\n"
     )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
@@ -88,31 +112,58 @@ def test_a_commit_holds_exactly_what_it_is_given(place: Place) -> None:
 
 
 def test_equal_input_gives_the_same_commit(place: Place) -> None:
-    ids = {place.branches().commit(place.head, {"a.tf": b"a"}, "m\n", NOON) for _ in range(2)}
+    ids = {place.commit() for _ in range(2)}
     assert len(ids) == 1
     assert place.branches().commit(place.head, {"a.tf": b"b"}, "m\n", NOON) not in ids
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../b", ".git/config", "a/.GIT/hooks/x", "", "a\0b"])
-def test_a_path_that_leaves_the_repository_is_refused(place: Place, path: str) -> None:
-    with pytest.raises(OperatorError, match="not a file that a commit may hold"):
-        place.branches().commit(place.head, {path: b"x"}, "m\n", NOON)
+def test_a_path_that_leaves_the_repository_is_refused(place: Place) -> None:
+    outside = ("/etc/passwd", "../x", "a/../b", ".git/config", "a/.GIT/hooks/x", "", "a\0b", "a\udcff.tf")
+    for path in (*outside, "./a.tf", "a//b.tf", "a/"):
+        with pytest.raises(OperatorError, match="not a file that a commit may hold"):
+            place.branches().commit(place.head, {path: b"x"}, "m\n", NOON)
 
 
-def test_a_link_is_not_written_through(place: Place) -> None:
+def test_a_file_does_not_take_the_place_of_something_else(place: Place) -> None:
+    branches = place.branches()
     with pytest.raises(OperatorError, match="a link or a submodule"):
-        place.branches().commit(place.head, {"link.tf": b"x"}, "m\n", NOON)
+        branches.commit(place.head, {"link.tf": b"x"}, "m\n", NOON)
+    base = branches.commit(place.head, {"deep/er/file.tf": b"1"}, "m\n", NOON)
+    for files in ({"old.tf/x": b""}, {"link.tf/x": b""}, {"deep/er": b""}, {"deep": None}, {"n": b"", "n/x": b""}):
+        with pytest.raises(OperatorError, match="folder"):
+            branches.commit(base, files, "m\n", NOON)
+    both = branches.commit(base, {"old.tf/x": b"", "old.tf": None}, "m\n", NOON)
+    assert set(place.repository.tree(both)) == {"old.tf/x", "link.tf", "run.sh", "deep/er/file.tf"}
+
+
+def test_what_is_not_one_commit_or_one_branch_is_never_handed_to_git(place: Place) -> None:
+    branches = place.branches()
+    for name in ("--output=/tmp/x", "HEAD", "", "+" + "0" * 40, "a" * 39):
+        with pytest.raises(OperatorError, match="not the id of a commit"):
+            branches.commit(name, {}, "m\n", NOON)
+        for commit, expected in ((name, None), (place.head, name)):
+            with pytest.raises(OperatorError, match="not the id of a commit"):
+                branches.push(BRANCH, commit, expected)
+    for name in ("a:refs/heads/main", "", "-x", "a b", "a*", "../main", "a\nb"):
+        with pytest.raises(OperatorError, match="not a branch's name"):
+            branches.push(name, place.head, None)
+    assert git(place.server, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+def test_a_message_is_any_text_and_ends_with_a_line_end(place: Place) -> None:
+    for message, stored in (("no end", "no end\n"), ("-m\n\n# kept\n", "-m\n\n# kept\n"), ("a\0b\udcff", "a?b?\n")):
+        commit = place.branches().commit(place.head, {"a.tf": b"a"}, message, NOON)
+        made = subprocess.run(["git", "cat-file", "commit", commit], cwd=place.repository.mirror, capture_output=True)
+        assert made.stdout.partition(b"\n\n")[2] == stored.encode()
 
 
 def test_a_commit_of_ours_can_be_planned(place: Place) -> None:
-    commit = place.branches().commit(place.head, {"a.tf": b"a"}, "m\n", NOON)
-    with place.repository.worktree(commit) as folder:
+    with place.repository.worktree(place.commit()) as folder:
         assert (folder / "a.tf").read_bytes() == b"a"
 
 
 def test_a_branch_is_pushed_moved_and_deleted_only_from_where_it_is_expected(place: Place) -> None:
-    branches = place.branches()
-    one, two, three = (branches.commit(place.head, {"a.tf": text}, "m\n", NOON) for text in (b"1", b"2", b"3"))
+    branches, (one, two, three) = place.branches(), (place.commit(text) for text in (b"1", b"2", b"3"))
     branches.push(BRANCH, one, None)
     branches.push(BRANCH, one, None)  # done already
     assert branches.listed("driftguard/") == {BRANCH: one}
@@ -130,46 +181,171 @@ def test_a_branch_is_pushed_moved_and_deleted_only_from_where_it_is_expected(pla
 
 
 def test_a_server_that_refuses_is_told_from_one_that_is_away(place: Place) -> None:
-    branches = place.branches()
-    commit = branches.commit(place.head, {"a.tf": b"a"}, "m\n", NOON)
-    hook = place.server / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\necho 'protected, ask https://ada:s3cretword@example.org/' >&2\nexit 1\n")
-    hook.chmod(0o755)
+    branches, commit = place.branches(), place.commit()
+    place.hook("pre-receive", "echo 'protected, ask https://ada:s3cretword@example.org/' >&2\nexit 1")
     with pytest.raises(ForgeFault, match="may push branches there") as refused:
         branches.push(BRANCH, commit, None)
     assert refused.value.denied
     assert "s3cretword" not in str(refused.value)
     shutil.rmtree(place.server)
-    with pytest.raises(ForgeFault, match="could not be listed") as away:
+    with pytest.raises(ForgeFault, match="could not be pushed") as away:
         branches.push(BRANCH, commit, None)
-    assert not away.value.denied
+    assert flags(away.value) == (False, True, False)
+    with pytest.raises(ForgeFault, match="could not be listed"):
+        branches.listed("driftguard/")
+    nobody = place.branches(Location("http://127.0.0.1:9/infra.git", "http://127.0.0.1:9/infra.git"))
+    with pytest.raises(ForgeFault, match="could not be pushed") as unreachable:
+        nobody.push(BRANCH, commit, None)
+    assert flags(unreachable.value) == (False, False, True)
+
+
+def test_a_server_in_trouble_is_told_from_one_that_refuses(place: Place) -> None:
+    lock = place.server / "refs" / "heads" / f"{BRANCH}.lock"  # as another push of the server's would hold it
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    with pytest.raises(ForgeFault, match="next run tries again") as trouble:
+        place.branches().push(BRANCH, place.commit(), None)
+    assert not trouble.value.denied
+    lock.unlink()
+    place.branches().push(BRANCH, place.commit(), None)
+    assert place.tip() == place.commit()
+
+
+def test_a_server_that_does_not_answer_is_left_after_some_time(place: Place) -> None:
+    place.hook("pre-receive", "exec sleep 5")
+    where = locate(str(place.server))
+    slow = Branches(place.repository.mirror, where, author=AUTHOR, signing=None, network_seconds=0.8)
+    with pytest.raises(ForgeFault, match="did not answer in time") as late:
+        slow.push(BRANCH, place.commit(), None)
+    assert not late.value.denied
 
 
 def test_an_answer_that_was_lost_after_the_push_counts(place: Place) -> None:
-    hook = place.server / "hooks" / "post-receive"  # the push is done when this runs
-    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
-    hook.chmod(0o755)
-    branches = place.branches()
-    commit = branches.commit(place.head, {"a.tf": b"a"}, "m\n", NOON)
-    branches.push(BRANCH, commit, None)
-    assert place.tip() == commit
+    place.hook("post-receive", "kill -9 $PPID")  # the push is done when this runs
+    place.branches().push(BRANCH, place.commit(), None)
+    assert place.tip() == place.commit()
+
+
+def test_an_answer_that_was_lost_on_the_way_counts_if_the_branch_is_there(place: Place) -> None:
+    with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
+        branches = place.branches(locate(server.url("infra.git")))
+        one, two = (place.commit(text) for text in (b"1", b"2"))
+        server.lost_answers = 1
+        branches.push(BRANCH, one, None)
+        assert (place.tip(), server.lost_answers) == (one, 0)
+        server.lost_answers = 1
+        branches.delete(BRANCH, one)
+        assert (place.tip(), server.lost_answers) == (None, 0)
+        server.lost_answers, server.away_after_loss = 1, True
+        with pytest.raises(ForgeFault, match="Whether it arrived could not be seen") as unknown:
+            branches.push(BRANCH, two, None)
+        assert unknown.value.perhaps_done
+        assert place.tip() == two
+
+
+def test_who_may_read_but_not_push_is_denied(place: Place) -> None:
+    with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
+        server.writable = False
+        branches = place.branches(locate(server.url("infra.git")))
+        with pytest.raises(ForgeFault, match="403") as refused:
+            branches.push(BRANCH, place.commit(), None)
+        assert refused.value.denied
+        assert branches.listed("ma") == {"main": place.head}
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="ps is not installed")
+def test_credentials_stand_on_no_command_line_and_in_no_error(place: Place) -> None:
+    pair = base64.b64encode(b"x-access-token:t0ken-word").decode()
+    seen = place.server.parent / "seen"
+    place.hook("pre-receive", f"ps -eww -o args >'{seen}'\necho 'you are {pair}, t0ken-word' >&2\nexit 1")
+    protected = pytest.raises(ForgeFault, match="you are")
+    with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server, protected as refused:
+        place.branches(locate(server.url("infra.git"))).push(BRANCH, place.commit(), None)
+    running = seen.read_text()
+    assert f"{place.commit()}:refs/heads/{BRANCH}" in running
+    for secret in ("t0ken-word", pair):
+        assert secret not in running
+        assert secret not in str(refused.value)
+
+
+def test_runs_side_by_side_push_their_own_branches_and_one_wins_a_shared_one(place: Place) -> None:
+    def own(number: int) -> str:
+        commit = place.branches().commit(place.head, {f"{number}.tf": b"a"}, "m\n", NOON)
+        place.branches().push(f"driftguard/{number}", commit, None)
+        return commit
+
+    with ThreadPoolExecutor(4) as pool:
+        commits = list(pool.map(own, range(4)))
+        assert place.branches().listed("driftguard/") == {f"driftguard/{n}": c for n, c in enumerate(commits)}
+        asked = {commit: pool.submit(place.branches().push, BRANCH, commit, None) for commit in commits}
+    faults = {commit: str(push.exception()) for commit, push in asked.items() if push.exception()}
+    assert set(commits) - set(faults) == {place.tip()}
+    assert all("somebody else moved it" in said for said in faults.values())
+
+
+def test_a_run_that_is_killed_while_it_pushes_leaves_nothing_in_the_way(place: Place, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    hook = place.hook("pre-receive", f"touch '{started}'\nexec sleep 20")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from driftguard.adapters.git.branches import Branches; from driftguard.adapters.git.locations import locate\n"
+        "branches = Branches(Path(sys.argv[1]), locate(sys.argv[2]), author='a <b>', signing=None)\n"
+        "branches.push(*sys.argv[3:], None)\n"
+    )
+    given = (str(place.repository.mirror), str(place.server), BRANCH, place.commit())
+    killed = subprocess.Popen([sys.executable, "-c", program, *given], start_new_session=True)
+    while not started.exists() and killed.poll() is None:
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert started.exists()
+    assert place.tip() is None
+    hook.unlink()
+    assert not list(place.repository.mirror.rglob("*.lock"))
+    open_repository(str(place.work), place.cache)
+    place.branches().push(BRANCH, place.commit(), None)
+    assert place.tip() == place.commit()
+    git(place.server, "fsck", "--strict")
+
+
+def test_a_branch_is_pushed_from_a_copy_without_history(place: Place, tmp_path: Path) -> None:
+    (place.work / "old.tf").write_text("new\n")
+    git(place.work, "commit", "-qam", "2")
+    git(place.work, "push", "--quiet", "origin", "HEAD:main")
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{place.server}", "shallow")
+    repository = open_repository(str(tmp_path / "shallow"), tmp_path / "cache-of-ci")
+    assert (repository.mirror / "shallow").exists()
+    where = push_location(locate(str(tmp_path / "shallow")), None)
+    branches = Branches(repository.mirror, where, author=AUTHOR, signing=None)
+    branches.push(BRANCH, branches.commit(repository.head, {"a.tf": b"a"}, "m\n", NOON), None)
+    assert git(place.server, "rev-list", "--count", BRANCH) == "3"
 
 
 def test_a_token_travels_to_its_host_alone_and_is_shown_to_nobody(place: Place) -> None:
     with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
-        git(place.server, "config", "http.receivepack", "true")
         plain = replace(locate(server.url("infra.git")), credentials={})
-        commit = place.branches().commit(place.head, {"a.tf": b"a"}, "m\n", NOON)
-        for location in (
-            plain,
-            with_token(plain, "127.0.0.1", "x-access-token", "wr0ng-word"),
-            with_token(plain, "elsewhere.example", "x-access-token", "t0ken-word"),
-        ):
+        commit = place.commit()
+        wrong = with_token(plain, "127.0.0.1", "x-access-token", "wr0ng-word")
+        for location in (plain, wrong, with_token(plain, "elsewhere.example", "x-access-token", "t0ken-word")):
             with pytest.raises(ForgeFault) as refused:
                 place.branches(location).push(BRANCH, commit, None)
             assert "-word" not in str(refused.value)
+            assert refused.value.denied
         place.branches(with_token(plain, "127.0.0.1", "x-access-token", "t0ken-word")).push(BRANCH, commit, None)
     assert place.tip() == commit
+
+
+def test_a_token_is_not_sent_where_others_can_read_it(place: Place) -> None:
+    def given(url: str, **more: bool) -> bool:
+        return bool(with_token(locate(url), "git.example.org", "oauth2", "t0ken-word", **more).credentials)
+
+    assert given("https://git.example.org/infra.git")
+    assert not given("http://git.example.org/infra.git")
+    assert given("http://git.example.org/infra.git", plain_http=True)
+    assert not given("https://git.example.org.evil.example/infra.git")
+    assert not given("ssh://git@git.example.org/infra.git")
+    own = locate("https://ada:her-word@git.example.org/infra.git")
+    assert with_token(own, "git.example.org", "oauth2", "t0ken-word") == own
 
 
 def test_branches_go_to_the_origin_of_a_work_tree(place: Place) -> None:
@@ -182,10 +358,18 @@ def test_branches_go_to_the_origin_of_a_work_tree(place: Place) -> None:
     assert (origin.source, bool(origin.credentials)) == ("https://git.example.org/infra.git", True)
     assert "s3cretword" not in repr(origin)
     assert push_location(work, "https://git.example.org/other.git").source == "https://git.example.org/other.git"
+    for url in ("github-of-acme:acme/infra.git", "git@git.example.org:acme/infra.git"):
+        git(place.work, "remote", "set-url", "origin", url)
+        assert push_location(work, None).source == url
+    git(place.work, "remote", "set-url", "origin", "../gone.git")
+    with pytest.raises(UsageError, match=r"remote `origin`: .*gone\.git does not exist\. Set forge\.push_url"):
+        push_location(work, None)
+    for url in ("ext::sh -c 'touch /tmp/x'", "--upload-pack=x", "fd::3"):
+        with pytest.raises(UsageError, match=r"forge\.push_url"):
+            push_location(work, url)
     git(place.work, "remote", "remove", "origin")
-    assert push_location(work, None) == work
-    bare = locate(str(place.server))
-    assert push_location(bare, None) == bare
+    for location in (work, locate(str(place.server))):
+        assert push_location(location, None) == location
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
@@ -204,9 +388,20 @@ def test_commits_are_signed_with_an_ssh_key(place: Place, tmp_path: Path) -> Non
 def test_a_key_that_asks_for_a_passphrase_is_an_error_and_no_question(place: Place, tmp_path: Path) -> None:
     key = tmp_path / "locked"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", str(key)], check=True)
-    for path in (key, tmp_path / "missing"):
-        with pytest.raises(OperatorError, match="a signed commit"):
-            place.branches(signing=Signing(key_file=str(path))).commit(place.head, {"a.tf": b"a"}, "m\n", NOON)
+    for name, said in (("locked", "incorrect passphrase"), ("missing", "No such file"), ("-f", "No such file")):
+        with pytest.raises(OperatorError, match=f"could not be signed with .*{name}.*{said}"):
+            place.branches(signing=Signing(key_file=str(tmp_path / name))).commit(
+                place.head, {"a.tf": b"a"}, "m\n", NOON
+            )
+
+
+def test_who_commits_and_with_which_key_must_be_told_properly(place: Place) -> None:
+    where = locate(str(place.server))
+    for author in ("DriftGuard", " <a@b>", "a@b", "DriftGuard <a@b"):
+        with pytest.raises(UsageError, match="Name <address>"):
+            Branches(place.repository.mirror, where, author=author, signing=None)
+    with pytest.raises(UsageError, match="not an absolute path"):
+        place.branches(signing=Signing(key_file="ssh-keys/id"))
 
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")

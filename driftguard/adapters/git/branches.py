@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import ipaddress
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -14,17 +17,35 @@ from urllib.parse import quote, urlsplit
 from driftguard.adapters.git.commands import attempt, commands, run
 from driftguard.adapters.git.locations import Location, authorization, locate
 from driftguard.config import Signing
-from driftguard.errors import ForgeFault, OperatorError
+from driftguard.errors import ForgeFault, OperatorError, UsageError
 from driftguard.sealed import mask
 
 _NETWORK_SECONDS: Final = 120.0
 _SIGNING_SECONDS: Final = 30.0
-_FILE, _LINK, _SUBMODULE = "100644", "120000", "160000"
+_FILE, _LINK, _SUBMODULE, _FOLDER = "100644", "120000", "160000", "040000"
 # What a user's own settings would add to a commit is not wanted, and would make it another one on another machine.
 _WITHOUT_SETTINGS: Final = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 # Nobody is there to type a passphrase.
 _WITHOUT_QUESTIONS: Final = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force", "GPG_TTY": "", "DISPLAY": ""}
-_PUSH: Final = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+# Exactly one branch goes, whatever the user's own settings would add to a push.
+_PUSH: Final = (
+    *("-c", "push.pushOption=", "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed"),
+    "--recurse-submodules=no",
+)
+_ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*:(?!:|//)")
+# A server that refuses an update for these reasons is in trouble; for any other, it does not allow it.
+_TROUBLE: Final = re.compile(
+    r"unpack|cannot lock|failed to (?:update|lock)|incorrect old value|necessary objects|timeout"
+)
+_NO_RIGHT: Final = re.compile(
+    r"Authentication failed|could not read (?:Username|Password)|Permission denied|error: 40[13]\b|access denied"
+    r"|Permission to \S+ denied|not allowed to|marked as read.only",
+    re.I,
+)
+_NOT_THERE: Final = re.compile(
+    r"repository\b.*not found|could not be found|does not exist|does not appear to be a git repository", re.I
+)
+_NO_ANSWER: Final = "it did not answer in time"
 
 
 class Branches:
@@ -35,6 +56,10 @@ class Branches:
         location: where branches are pushed.
         author: `Name <address>`, of every commit.
         signing: how commits are signed; None leaves them unsigned.
+        network_seconds: how long the server may take to answer, for each request.
+
+    Raises:
+        UsageError: the author or the key's path is not one.
     """
 
     def __init__(
@@ -48,6 +73,10 @@ class Branches:
     ) -> None:
         self._mirror, self._place, self._signing, self._seconds = mirror, location, signing, network_seconds
         name, _, address = author.rpartition(" <")
+        if not name.strip() or not address.endswith(">"):
+            raise UsageError(f"forge.author: {mask(author)!r} is not `Name <address>`.")
+        if signing is not None and signing.key_file is not None and not os.path.isabs(signing.key_file):
+            raise UsageError(f"forge.signing.key_file: {signing.key_file!r} is not an absolute path.")
         self._identity = {
             f"GIT_{role}_{part}": value
             for role in ("AUTHOR", "COMMITTER")
@@ -56,22 +85,25 @@ class Branches:
         self._git = commands(mirror, GIT_DIR=str(mirror))
 
     def listed(self, prefix: str) -> Mapping[str, str]:
-        """Branches that begin with a prefix, and their commits, as the server says now."""
+        """Branches that begin with a prefix, and their commits, as the server says now.
+
+        Raises:
+            ForgeFault: the server refuses or cannot be reached.
+        """
         status, output, error = attempt(
             self._git,
-            "ls-remote",
-            "--heads",
-            "--",
-            self._place.source,
-            f"refs/heads/{prefix}*",
+            *("ls-remote", "--heads", "--", self._place.source, f"refs/heads/{prefix}*"),
             seconds=self._seconds,
             variables=self._place.credentials,
         )
         if status != 0:
             raise ForgeFault(
-                f"The branches of {self._place.display} could not be listed: {_words(error)}. The next run tries again."
+                f"The branches of {self._place.display} could not be listed: {self._words(error)}. "
+                "The next run tries again.",
+                denied=_NO_RIGHT.search(error) is not None,
+                missing=_NOT_THERE.search(error) is not None,
             )
-        pairs = (line.split("\t", 1) for line in output.splitlines() if "\t" in line)
+        pairs = (line.split("\t", 1) for line in output.split("\n") if "\t" in line)
         found = {name.removeprefix("refs/heads/"): commit for commit, name in pairs}
         return {name: commit for name, commit in found.items() if name.startswith(prefix)}
 
@@ -80,10 +112,14 @@ class Branches:
 
         Args:
             files: new contents by path from the repository's root; None deletes. An existing file keeps its mode.
+            message: any text; it ends with a line end.
 
         Raises:
-            OperatorError: the commit cannot be signed, or our copy is damaged.
+            OperatorError: the commit cannot be signed, a path cannot be written, or our copy is damaged.
         """
+        _check_id(parent)
+        for path in files:
+            _check_path(path)
         stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
         with tempfile.TemporaryDirectory(prefix="driftguard-") as scratch:
             runner = commands(
@@ -96,14 +132,12 @@ class Branches:
                 **self._identity,
                 **_WITHOUT_SETTINGS,
             )
-            for path in files:
-                _check_path(path)
-            listed = run(runner, "ls-tree", "-z", "--full-tree", parent, "--", *files) if files else ""
+            wanted = sorted({*files, *(folder for path in files for folder in _folders(path))})
+            listed = run(runner, "ls-tree", "-t", "-z", "--full-tree", parent, "--", *wanted) if wanted else ""
             modes = {entry.split("\t", 1)[1]: entry.split(" ", 1)[0] for entry in listed.split("\0") if entry}
+            _check_places(files, modes)
             records = []
             for path, content in files.items():
-                if modes.get(path) in (_LINK, _SUBMODULE):
-                    raise OperatorError(f"{path} is a link or a submodule, which DriftGuard does not write.")
                 if content is None:
                     records.append(f"0 {'0' * 40}\t{path}\0")
                     continue
@@ -113,19 +147,32 @@ class Branches:
                 records.append(f"{modes.get(path, _FILE)} {object_id}\t{path}\0")
             run(runner, "read-tree", parent)
             run(runner, "update-index", "-z", "--index-info", stdin="".join(records))
-            tree = run(runner, "write-tree").strip()
-            options, variables = self._signed()
-            seconds = _SIGNING_SECONDS if self._signing else self._seconds
-            about = "a signed commit" if self._signing else None
-            made = ("commit-tree", *options, "-p", parent, tree)
-            return run(runner, *made, stdin=message, variables=variables, seconds=seconds, about=about).strip()
+            said = Path(scratch, "message")
+            text = message if message.endswith("\n") else f"{message}\n"
+            said.write_bytes(text.encode(errors="replace").replace(b"\0", b"?"))  # git refuses NUL
+            made = ("-p", parent, "-F", str(said), run(runner, "write-tree").strip())
+            if self._signing is None:
+                return run(runner, "commit-tree", *made).strip()
+            variables = self._signing_variables(self._signing)
+            status, output, error = attempt(
+                runner, "commit-tree", "-S", *made, seconds=_SIGNING_SECONDS, variables=variables
+            )
+        if status != 0:
+            key = self._signing.key_file or self._signing.key_id
+            raise OperatorError(
+                f"A commit could not be signed with {key}: {self._words(error)}. Nothing was pushed. "
+                "Check forge.signing: the key must be readable and usable without a passphrase being typed."
+            )
+        return output.strip()
 
     def push(self, branch: str, commit: str, expected: str | None) -> None:
         """Point a branch at a commit, if it points at `expected` (None: is not there); done already is done.
 
         Raises:
             ForgeFault: it does not, or the server refuses or cannot be reached.
+            OperatorError: one of the arguments cannot be a branch or a commit.
         """
+        _check_id(commit)
         self._update(branch, commit, expected)
 
     def delete(self, branch: str, expected: str) -> None:
@@ -133,38 +180,74 @@ class Branches:
         self._update(branch, None, expected)
 
     def _update(self, branch: str, commit: str | None, expected: str | None) -> None:
+        if expected is not None:
+            _check_id(expected)
+        _check_name(branch)
         lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
         wanted = f"{commit or ''}:refs/heads/{branch}"
-        arguments = ("push", *_PUSH, lease, "--", self._place.source, wanted)
+        arguments = (*_PUSH, lease, "--", self._place.source, wanted)
         variables = self._place.credentials
-        status, _, error = attempt(self._git, *arguments, seconds=self._seconds, variables=variables)
+        status, output, error = attempt(self._git, *arguments, seconds=self._seconds, variables=variables)
         if status == 0:
             return
-        # The answer may be all that was lost, so what is there now counts.
-        there = self.listed(branch).get(branch)
+        what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
+        reason = _reason(output)
+        said = self._words(error, reason)
+        # The server's own answer, or else what happened on the way to it.
+        denied = _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
+        try:  # the answer may be all that was lost, so what is there now counts
+            there = self.listed(branch).get(branch)
+        except ForgeFault as fault:
+            raise ForgeFault(
+                f"{what}: {said}. Whether it arrived could not be seen either; the next run looks again.",
+                denied=fault.denied or denied,
+                missing=fault.missing,
+                perhaps_done=not (reason or fault.denied or fault.missing),
+            ) from None
         if there == commit:
             return
-        what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
         if there != expected:
-            raise ForgeFault(f"{what}: somebody else moved it meanwhile, so it was left alone.")
-        raise ForgeFault(f"{what}: {_words(error)}. Check that DriftGuard may push branches there.", denied=True)
+            raise ForgeFault(
+                f"{what}: somebody else moved it meanwhile, so it was left alone. The next run looks again."
+            )
+        if denied:
+            raise ForgeFault(f"{what}: {said}. Check that DriftGuard may push branches there.", denied=True)
+        raise ForgeFault(f"{what}: {said}. The next run tries again.")
 
-    def _signed(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The options and variables that sign a commit."""
-        if self._signing is None:
-            return (), {}
-        key = self._signing.key_file if self._signing.format == "ssh" else self._signing.key_id
-        settings = {"gpg.format": self._signing.format, "user.signingKey": str(key)}
+    def _words(self, error: str, reason: str = "") -> str:
+        """What git and the server said, on one line, without a credential of ours or of others."""
+        if "did not complete in" in error:
+            return _NO_ANSWER
+        told = [line.removeprefix("remote:") for line in error.split("\n") if line.startswith("remote:")]
+        said = " ".join([reason, *told]) if reason else error
+        for value in self._place.credentials.values():  # a server may repeat what it was given
+            kind, _, pair = value.rpartition(" ")
+            if kind == "Authorization: Basic":
+                word = base64.b64decode(pair).decode(errors="replace").partition(":")[2]
+                for secret in (pair, word, quote(word, safe="")):
+                    said = said.replace(secret, "(sensitive)") if secret else said
+        shown = "".join(character if character.isprintable() else " " for character in mask(said))
+        return " ".join(shown.split())[:400].rstrip(".") or "it did not say why"
+
+    @staticmethod
+    def _signing_variables(signing: Signing) -> dict[str, str]:
+        """What signs a commit, as variables: what a user configures is never an argument of a command."""
+        key = signing.key_file if signing.format == "ssh" else signing.key_id
+        settings = {"gpg.format": signing.format, "user.signingKey": str(key)}
         variables = {"GIT_CONFIG_COUNT": str(len(settings)), **_WITHOUT_QUESTIONS}
         for number, (name, value) in enumerate(settings.items()):
             variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        return ("-S",), variables
+        return variables
 
 
 def push_location(location: Location, push_url: str | None) -> Location:
-    """Where branches are pushed: what is configured; of a work tree its `origin`; otherwise where it is read."""
+    """Where branches are pushed: what is configured; of a work tree its `origin`; otherwise where it is read.
+
+    Raises:
+        UsageError: git must not be handed it, or it does not exist.
+    """
     if push_url is not None:
-        return locate(push_url)
+        return _located(push_url, "forge.push_url")
     if location.root is None:
         return location
     status, output, _ = attempt(commands(location.root), "remote", "get-url", "--push", "origin")
@@ -172,25 +255,87 @@ def push_location(location: Location, push_url: str | None) -> Location:
     if status != 0 or not url:
         return location
     plain_path = "://" not in url and not url.startswith(("/", "~")) and ":" not in url.split("/", 1)[0]
-    return locate(str(location.root / url) if plain_path else url)
+    return _located(str(location.root / url) if plain_path else url, "the remote `origin`")
 
 
-def with_token(location: Location, host: str | None, user: str, token: str) -> Location:
-    """The location with a token for pushing, where it is on that host by HTTP and has no credentials of its own."""
+def with_token(location: Location, host: str | None, user: str, token: str, *, plain_http: bool = False) -> Location:
+    """The location with a token for pushing, where it is on that host by HTTPS and has no credentials of its own.
+
+    Args:
+        plain_http: send it also over a connection that others can read; to this machine itself that is always done.
+    """
     parts = urlsplit(location.source)
     if parts.scheme not in ("http", "https") or parts.hostname != host or location.credentials or not token:
+        return location
+    if parts.scheme == "http" and not plain_http and not _is_this_machine(parts.hostname or ""):
         return location
     userinfo = f"{quote(user, safe='')}:{quote(token, safe='')}"
     return replace(location, credentials=authorization(parts.scheme, parts.netloc, userinfo))
 
 
+def _located(url: str, name: str) -> Location:
+    """A place to push to; `HOST:PATH` is one too, where HOST is what the user's SSH configuration calls a server."""
+    if _ALIAS.match(url):
+        return Location(url, mask(url))
+    try:
+        return locate(url)
+    except UsageError as error:
+        said = mask(str(error)).removeprefix("--repo ")
+        raise UsageError(f"branches cannot be pushed to {name}: {said} Set forge.push_url to where they go.") from None
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _check_path(path: str) -> None:
-    parts = PurePosixPath(path).parts
-    if not path or path.startswith("/") or "\0" in path or {"..", ".git"} & {part.casefold() for part in parts}:
+    """Raises `OperatorError` for what git would refuse, leave out in silence, or check out outside of the tree."""
+    parts = path.split("/")
+    inside = "\0" not in path and not {"", ".", "..", ".git"} & {part.casefold() for part in parts}
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        inside = False
+    if not inside:
         raise OperatorError(f"{path!r} is not a file that a commit may hold.")
 
 
-def _words(error: str) -> str:
-    """What git said, on one line, without a credential."""
-    said = " ".join(mask(error).split())
-    return said[:400].rstrip(".") or "it did not say why"
+def _check_places(files: Mapping[str, bytes | None], modes: Mapping[str, str]) -> None:
+    """Raises `OperatorError` where writing a file would take the place of something else, or go through a link."""
+    for path, content in files.items():
+        if modes.get(path) in (_LINK, _SUBMODULE):
+            raise OperatorError(f"{path!r} is a link or a submodule, which DriftGuard does not write.")
+        if modes.get(path) == _FOLDER:
+            raise OperatorError(f"{path!r} is a folder, which DriftGuard does not replace.")
+        for folder in _folders(path) if content is not None else ():
+            stays = modes.get(folder, _FOLDER) != _FOLDER and files.get(folder, b"") is not None
+            if stays or files.get(folder) is not None:
+                raise OperatorError(f"{path!r} cannot be written: {folder!r} is not a folder.")
+
+
+def _folders(path: str) -> Iterable[str]:
+    """Every folder above a file but the root."""
+    return (str(folder) for folder in PurePosixPath(path).parents if folder.name)
+
+
+def _check_id(commit: str) -> None:
+    """Raises `OperatorError` for what is not a whole commit id, and so might be an option or another refspec."""
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit) is None:
+        raise OperatorError(f"{commit!r} is not the id of a commit.")
+
+
+def _check_name(branch: str) -> None:
+    """Raises `OperatorError` for what would not be exactly one branch in a refspec."""
+    if re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//", branch) or branch.startswith(("-", "/")) or not branch:
+        raise OperatorError(f"{branch!r} is not a branch's name.")
+
+
+def _reason(output: str) -> str:
+    """What `git push --porcelain` says the server answered to the update; empty where it did not answer."""
+    for line in output.split("\n"):
+        if line.startswith("!\t") and "[remote rejected]" in line:
+            return line.rpartition("[remote rejected]")[2].strip().strip("()")
+    return ""
