@@ -14,6 +14,7 @@ import pytest
 from tests.integration.conftest import Estate
 from tests.integration.test_agent import Running
 from tests.integration.test_reconcile import decision, thing
+from tests.world.git_server import GitServer
 from tests.world.harness import Ran, World
 from tests.world.origin import Origin
 from tests.world.toy_estate import Wrapped
@@ -366,3 +367,23 @@ def test_the_agent_wakes_for_a_merged_proposal_and_applies_it(team: Team) -> Non
         assert team.toy.thing("a")["value"] == "git"
     finally:
         assert agent.end() == 0
+
+
+def test_the_whole_circle_over_http_without_a_work_tree(estate: Estate, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    team = Team(estate, served / "origin.git")
+    with GitServer(served, "driftguard", "p4ssword-of-the-bot") as server:
+
+        def reconcile() -> Ran:
+            return team.world.run("reconcile", "--format", "json", "--repo", server.url("origin.git"))
+
+        assert reconcile().code == 0
+        team.toy.change("a", value="outside")
+        ran = reconcile()
+        assert decision(ran) == ("propose", ["policy_propose", "proposed"])
+        team.origin.merge(team.origin.only_branch())
+        ran = reconcile()
+        assert (ran.code, decision(ran)) == (0, ("apply", ["approved", "merged", "applied"]))
+        assert (team.toy.thing("a")["value"], team.origin.branches()) == ("git", {})
+        assert "p4ssword" not in ran.stdout + ran.stderr
