@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from driftguard.model import AlertKind, Entry, EntryKind, Proposal, ProposalStat
 from driftguard.pipeline.adopt import Source
 from driftguard.pipeline.propose import PREFIX
 from driftguard.pipeline.reconcile import Proposing
+from driftguard.pipeline.reconcile.proposing import ENDED, close_left_behind
 from driftguard.ports import Clock, Forge
 
 _MOST_ENTRIES: Final = 500
@@ -77,6 +79,15 @@ class Remediation:
             opened=count.opened,
             is_merged=self._is_merged,
         )
+
+    def close_left_behind(self, present: AbstractSet[str], head: str) -> tuple[str, ...]:
+        """Close proposals of environments that are not at head; a sentence for each that cannot be closed now."""
+        troubles: list[str] = []
+        for name, entry in self._ledger.latest(EntryKind.PROPOSAL).items():
+            if name not in present and _decoded(entry).state not in ENDED:
+                said = f"{name} is no longer an environment at {head[:10]}."
+                troubles += close_left_behind(self.proposing, name, self._ledger.key(), self._clock.now, said)
+        return tuple(troubles)
 
     def probe(self) -> str:
         """One line on whether the forge and the git server answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -251,8 +251,7 @@ class Session:
         """
         started = self._clock.now()
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        folders = RunFolders(self._directories.cache, run_id, self._stop)
-        self._closing.callback(folders.close)
+        folders = self._closing.enter_context(closing(RunFolders(self._directories.cache, run_id, self._stop)))
         places, unplaced = self._places(environments, folders)
         remediation, lacking = self.remediation(run_id, say)
         credentials = Credentials(run_id, self._clock, self.environ)
@@ -291,6 +290,8 @@ class Session:
         gone = self._removed_reports() if len(environments) == len(self.environments) else []
         for removed_one in gone:
             recorded(one_pass, removed_one, journal=False)
+        if remediation is not None and acts and len(environments) == len(self.environments):
+            lacking += remediation.close_left_behind({settings.name for settings in self.environments}, self.head)
         everything = (*reports, *unplaced, *gone)
         told = self._tell(one_pass, everything, plan_variables, say) if acts else None
         report = RunReport(
@@ -354,8 +355,8 @@ class Session:
             stopping=lambda: self._stop.requested,
             say=say,
         )
-        alerting = Alerting(self.ledger, self.settings.alerts, self.settings.slack, around)
-        return alerting.tell(reports, frozenset(by_name) | self._removed().keys())
+        known = frozenset(by_name) | self._removed().keys()
+        return Alerting(self.ledger, self.settings.alerts, self.settings.slack, around).tell(reports, known)
 
     def _places(
         self, environments: Sequence[EnvironmentSettings], folders: RunFolders

@@ -297,6 +297,18 @@ def test_a_sensitive_value_stands_nowhere_in_a_proposal(estate: Estate, tmp_path
     assert "s3cret" not in shown + ran.stdout + ran.stderr
 
 
+def test_the_proposal_of_an_environment_that_is_gone_is_closed(team: Team) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    team.estate.write(thing("b"), environment="other")
+    team.world.git("rm", "-r", "--quiet", "environments/dev")
+    team.world.commit("dev is gone")
+    team.origin.publish()
+    ran = team.reconcile()
+    assert "dev is no longer an environment" in ran.stderr
+    assert (team.origin.branches(), team.states()[-1]) == ({}, "closed")
+
+
 # --- crashes -------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ from driftguard.sealed import mask
 
 _OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
 _NOT_TO_BE_ADOPTED: Final = frozenset({Label.RESIDUE, Label.CONFLICT})
-_ENDED: Final = frozenset({ProposalState.CLOSED, ProposalState.ACKNOWLEDGED, ProposalState.DONE, ProposalState.VOID})
+ENDED: Final = frozenset({ProposalState.CLOSED, ProposalState.ACKNOWLEDGED, ProposalState.DONE, ProposalState.VOID})
 _MOST_FAULTS: Final = 2
 
 
@@ -143,7 +143,7 @@ class Turn:
 def concerned(proposing: Proposing, name: str, decision: Decision) -> bool:
     """Whether there is anything to propose, or a proposal whose end is not told yet."""
     newest = proposing.newest(name)
-    return decision.action is Action.PROPOSE or (newest is not None and newest.state not in _ENDED)
+    return decision.action is Action.PROPOSE or (newest is not None and newest.state not in ENDED)
 
 
 def proposed(turn: Turn) -> EnvironmentReport:
@@ -151,17 +151,7 @@ def proposed(turn: Turn) -> EnvironmentReport:
     proposing, report = turn.proposing, turn.report
     if len(proposing.faults) >= _MOST_FAULTS:
         return _with_reasons(report, (f"proposal_failed: {proposing.faults[0]}",))
-    means = ProposalMeans(
-        forge=proposing.forge,
-        branches=proposing.branches,
-        base=proposing.base,
-        key=turn.scene.key,
-        now=turn.now,
-        save=lambda proposal: proposing.save(report.name, proposal),
-        acknowledged=lambda: proposing.acknowledged(report.name),
-        may_open=proposing.may_open,
-        opened=proposing.opened,
-    )
+    means = _means(proposing, report.name, turn.scene.key, turn.now)
     try:
         reasons = settle(means, proposing.newest(report.name), _draft(turn), _outcome(turn))
     except (ForgeFault, OperatorError) as fault:
@@ -169,6 +159,36 @@ def proposed(turn: Turn) -> EnvironmentReport:
         proposing.faults.append(said)
         reasons = (f"proposal_failed: {said}",)
     return _with_reasons(report, reasons)
+
+
+def close_left_behind(
+    proposing: Proposing, name: str, key: bytes, now: Callable[[], datetime], said: str
+) -> tuple[str, ...]:
+    """Close the proposal of an environment that is no longer at head; a sentence where that cannot be done now.
+
+    Args:
+        said: why, for people.
+    """
+    outcome = Outcome(undecided=False, in_sync=False, said=said, is_merged=proposing.is_merged)
+    try:
+        settle(_means(proposing, name, key, now), proposing.newest(name), None, outcome)
+    except (ForgeFault, OperatorError) as fault:
+        return (f"The proposal for {name}, which is no longer there, could not be closed: {mask(str(fault))}",)
+    return ()
+
+
+def _means(proposing: Proposing, name: str, key: bytes, now: Callable[[], datetime]) -> ProposalMeans:
+    return ProposalMeans(
+        forge=proposing.forge,
+        branches=proposing.branches,
+        base=proposing.base,
+        key=key,
+        now=now,
+        save=lambda proposal: proposing.save(name, proposal),
+        acknowledged=lambda: proposing.acknowledged(name),
+        may_open=proposing.may_open,
+        opened=proposing.opened,
+    )
 
 
 def _with_reasons(report: EnvironmentReport, reasons: Sequence[str]) -> EnvironmentReport:
