@@ -6,10 +6,10 @@ import email.utils
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from driftguard.adapters.forges.access import AGAIN, credential, retries, unreachable
 from driftguard.config.forge import App, Forge
 from driftguard.errors import ForgeFault, OperatorError
 from driftguard.sealed import REDACTED, mask
@@ -27,7 +27,6 @@ _WAIT_SECONDS: Final = 60.0
 _REPOSITORY_KEPT_SECONDS: Final = 300.0
 # What PyGithub and we stumble with over an answer that is not GitHub's: a proxy's page, an object without its fields.
 _GARBLED: Final = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_AGAIN: Final = "It is tried again in the next pass."
 
 
 class Access:
@@ -74,7 +73,9 @@ class Access:
         if app is not None:
             self._app_auth = _app_auth(app, environ)
         else:
-            self._secret = _secret(settings.token_env, settings.token_file, environ, "token", "forge.token")
+            self._secret = credential(
+                "GitHub", "token", "forge.token", settings.token_env, settings.token_file, environ
+            )
 
     def repository(self) -> Repository:
         """The repository, as GitHub names it now. To be called within `asking`."""
@@ -89,7 +90,7 @@ class Access:
 
         if self._app_auth is not None:
             with self.asking("read the GitHub App's name"):
-                slug = GithubIntegration(auth=self._app_auth, retry=_retry(), **self._options).get_app().slug
+                slug = GithubIntegration(auth=self._app_auth, retry=retries(), **self._options).get_app().slug
             return f"{slug}[bot]"
         with self.asking("read who the token belongs to"):
             try:
@@ -115,17 +116,17 @@ class Access:
         except GithubException as error:
             raise self._refused(what, error, writes) from None
         except OSError as error:
-            raise self._unreachable(what, error, writes) from None
+            raise unreachable("GitHub", what, error, writes=writes) from None
         except (BadAttributeException, *_GARBLED) as error:
             raise ForgeFault(
-                f"GitHub's answer could not be understood when asked to {what} ({type(error).__name__}). {_AGAIN}",
+                f"GitHub's answer could not be understood when asked to {what} ({type(error).__name__}). {AGAIN}",
                 perhaps_done=writes,
             ) from None
 
     def go_on(self, what: str) -> None:
         """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
         if self._stopping():
-            raise ForgeFault(f"DriftGuard is stopping, so GitHub was not asked to {what}. {_AGAIN}")
+            raise ForgeFault(f"DriftGuard is stopping, so GitHub was not asked to {what}. {AGAIN}")
 
     def token(self) -> str:
         """What git may push with; an app's is asked for, and holds for an hour."""
@@ -150,11 +151,11 @@ class Access:
                 auth: Auth.Auth = Auth.Token(self._secret)
             else:
                 if self._installation is None:
-                    integration = GithubIntegration(auth=self._app_auth, retry=_retry(), **self._options)
+                    integration = GithubIntegration(auth=self._app_auth, retry=retries(), **self._options)
                     owner, _, name = self.name.partition("/")
                     self._installation = integration.get_repo_installation(owner, name).id
                 auth = Auth.AppInstallationAuth(self._app_auth, self._installation)
-            self._github = Github(auth=auth, retry=_retry(), **self._options)
+            self._github = Github(auth=auth, retry=retries(), **self._options)
         return self._github
 
     def _safe(self, text: str) -> str:
@@ -174,7 +175,7 @@ class Access:
         said = f"(HTTP {status}: {self._safe(told(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitHub did not answer properly when asked to {what} {said}. {_AGAIN}", perhaps_done=writes
+                f"GitHub did not answer properly when asked to {what} {said}. {AGAIN}", perhaps_done=writes
             )
         if status == 401:
             return ForgeFault(f"GitHub refused to {what} {said}. Check the credential of `forge`.", denied=True)
@@ -189,17 +190,7 @@ class Access:
                 f"Check `forge.repository` ({self.name}), and that the credential of `forge` may see it.",
                 missing=True,
             )
-        return ForgeFault(f"GitHub refused to {what} {said}. {_AGAIN}")
-
-    def _unreachable(self, what: str, error: OSError, writes: bool) -> ForgeFault:
-        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-        reason = getattr(error.args[0], "reason", None) if error.args else None
-        never_sent = isinstance(reason, (ConnectTimeoutError, NewConnectionError))
-        return ForgeFault(
-            f"GitHub could not be reached to {what} ({type(reason or error).__name__}). {_AGAIN}",
-            perhaps_done=writes and not never_sent,
-        )
+        return ForgeFault(f"GitHub refused to {what} {said}. {AGAIN}")
 
 
 def told(error: GithubException) -> str:
@@ -239,22 +230,6 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _retry() -> Any:
-    """Reading is repeated a little; writing never, because its answer may be all that was lost."""
-    from urllib3.util import Retry
-
-    return Retry(
-        total=2,
-        redirect=0,
-        other=0,
-        backoff_factor=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=frozenset({"GET"}),
-        respect_retry_after_header=False,
-        raise_on_status=False,
-    )
-
-
 def _web_address(base: str) -> str:
     """Of github.com and ghe.com the API has a host of its own; of other servers it is `/api/v3` on the same one."""
     parts = urlsplit(base)
@@ -266,7 +241,7 @@ def _app_auth(app: App, environ: Mapping[str, str]) -> AppAuth:
     import jwt
     from github import Auth
 
-    key = _secret(app.key_env, app.key_file, environ, "private key", "forge.app.key")
+    key = credential("GitHub", "private key", "forge.app.key", app.key_env, app.key_file, environ)
     auth = Auth.AppAuth(str(app.id), key)  # a token's issuer is text
     try:
         auth.create_jwt()
@@ -277,31 +252,3 @@ def _app_auth(app: App, environ: Mapping[str, str]) -> AppAuth:
             'Download one from the app\'s settings, under "Private keys".'
         ) from None
     return auth
-
-
-def _secret(variable: str | None, file: str | None, environ: Mapping[str, str], what: str, key: str) -> str:
-    """A credential without the whitespace around it."""
-    if variable is not None:
-        value = environ.get(variable, "").strip()
-        if not value:
-            raise OperatorError(
-                f"The variable {variable} holds no {what} for GitHub. Set it, or name another in `{key}_env`."
-            )
-    else:
-        try:
-            value = Path(str(file)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OperatorError(
-                f"The {what} for GitHub could not be read from {file} ({type(error).__name__}). "
-                f"Check the file, or name another in `{key}_file`."
-            ) from None
-        if not value:
-            raise OperatorError(
-                f"The file {file} holds no {what} for GitHub. Fill it, or name another in `{key}_file`."
-            )
-    if what == "token" and not (value.isascii() and value.isprintable() and " " not in value):
-        raise OperatorError(
-            f"The token for GitHub in {variable or file} holds a space or another character that no token has. "
-            "Check that it was copied as a whole."
-        )
-    return value

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
+from driftguard.adapters.forges.access import AGAIN, credential, retries, unreachable
 from driftguard.config.forge import Forge
-from driftguard.errors import ForgeFault, OperatorError
+from driftguard.errors import ForgeFault
 from driftguard.sealed import REDACTED, mask
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _WAIT_SECONDS: Final = 60.0
 _PAGE: Final = 100
 # What python-gitlab and we stumble with over an answer that is not GitLab's: a proxy's page, an object without fields.
 _GARBLED: Final = (AttributeError, LookupError, TypeError, ValueError)
-_AGAIN: Final = "It is tried again in the next pass."
 
 
 class Conflict(ForgeFault):
@@ -94,7 +93,7 @@ class Access:
         """
         self.name = (settings.repository or "").strip("/")
         self.web = (settings.url or _PUBLIC).rstrip("/")
-        self._token = _token(settings, environ)
+        self._token = credential("GitLab", "token", "forge.token", settings.token_env, settings.token_file, environ)
         self._stopping, self._timeout_seconds = stopping, timeout_seconds
         self._lock = threading.Lock()
         self._client: Gitlab | None = None
@@ -161,13 +160,13 @@ class Access:
             said = self._connected().http_post(f"{self.web}/api/graphql", post_data=body, obey_rate_limit=False)
             answer = msgspec.convert(said, _Answer)
             if answer.errors:
-                raise ForgeFault(f"GitLab refused to {what} ({self._safe(answer.errors[0].message)}). {_AGAIN}")
+                raise ForgeFault(f"GitLab refused to {what} ({self._safe(answer.errors[0].message)}). {AGAIN}")
             return msgspec.convert(answer.data, kind)
 
     def go_on(self, what: str) -> None:
         """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
         if self._stopping():
-            raise ForgeFault(f"DriftGuard is stopping, so GitLab was not asked to {what}. {_AGAIN}")
+            raise ForgeFault(f"DriftGuard is stopping, so GitLab was not asked to {what}. {AGAIN}")
 
     def _found(self) -> _Project:
         if self._project is None:
@@ -194,7 +193,7 @@ class Access:
                     keep_base_url=True,
                 )
                 client.session.hooks["response"].append(_checked)
-                client.session.get_adapter(self.web).max_retries = _retry()  # type: ignore[attr-defined]
+                client.session.get_adapter(self.web).max_retries = retries()  # type: ignore[attr-defined]
                 self._client = client
             return self._client
 
@@ -219,13 +218,13 @@ class Access:
             ) from None
         except (GitlabParsingError, *_GARBLED) as error:
             raise ForgeFault(
-                f"GitLab's answer could not be understood when asked to {what} ({type(error).__name__}). {_AGAIN}",
+                f"GitLab's answer could not be understood when asked to {what} ({type(error).__name__}). {AGAIN}",
                 perhaps_done=writes,
             ) from None
         except GitlabError as error:
             raise self._refused(what, error, writes) from None
         except OSError as error:
-            raise self._unreachable(what, error, writes) from None
+            raise unreachable("GitLab", what, error, writes=writes) from None
 
     def _safe(self, text: str) -> str:
         return mask(" ".join(text.replace(self._token, REDACTED).split()))[:300]
@@ -235,7 +234,7 @@ class Access:
         said = f"(HTTP {status}: {self._safe(_told(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitLab did not answer properly when asked to {what} {said}. {_AGAIN}", perhaps_done=writes
+                f"GitLab did not answer properly when asked to {what} {said}. {AGAIN}", perhaps_done=writes
             )
         if status == 401:
             return ForgeFault(f"GitLab refused to {what} {said}. Check the token of `forge`.", denied=True)
@@ -252,18 +251,8 @@ class Access:
                 missing=True,
             )
         if status == 409:
-            return Conflict(f"GitLab refused to {what} {said}. {_AGAIN}", exists="already exists" in _told(error))
-        return ForgeFault(f"GitLab refused to {what} {said}. {_AGAIN}")
-
-    def _unreachable(self, what: str, error: OSError, writes: bool) -> ForgeFault:
-        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-        reason = getattr(error.args[0], "reason", None) if error.args else None
-        never_sent = isinstance(reason, (ConnectTimeoutError, NewConnectionError))
-        return ForgeFault(
-            f"GitLab could not be reached to {what} ({type(reason or error).__name__}). {_AGAIN}",
-            perhaps_done=writes and not never_sent,
-        )
+            return Conflict(f"GitLab refused to {what} {said}. {AGAIN}", exists="already exists" in _told(error))
+        return ForgeFault(f"GitLab refused to {what} {said}. {AGAIN}")
 
 
 def _told(error: GitlabError) -> str:
@@ -308,49 +297,3 @@ def _seconds(headers: Mapping[str, str]) -> float:
     # Against GitLab's own clock, which need not be ours.
     date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
     return max(1.0, float(reset) - date)
-
-
-def _retry() -> Any:
-    """Reading is repeated a little; writing never, because its answer may be all that was lost."""
-    from urllib3.util import Retry
-
-    return Retry(
-        total=2,
-        redirect=0,
-        other=0,
-        backoff_factor=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=frozenset({"GET"}),
-        respect_retry_after_header=False,
-        raise_on_status=False,
-    )
-
-
-def _token(settings: Forge, environ: Mapping[str, str]) -> str:
-    """The token without the whitespace around it."""
-    if settings.token_env is not None:
-        value = environ.get(settings.token_env, "").strip()
-        if not value:
-            raise OperatorError(
-                f"The variable {settings.token_env} holds no token for GitLab. "
-                "Set it, or name another in `forge.token_env`."
-            )
-    else:
-        file = str(settings.token_file)
-        try:
-            value = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OperatorError(
-                f"The token for GitLab could not be read from {file} ({type(error).__name__}). "
-                "Check the file, or name another in `forge.token_file`."
-            ) from None
-        if not value:
-            raise OperatorError(
-                f"The file {file} holds no token for GitLab. Fill it, or name another in `forge.token_file`."
-            )
-    if not (value.isascii() and value.isprintable() and " " not in value):  # else whatever refuses it would quote it
-        raise OperatorError(
-            f"The token for GitLab in {settings.token_env or settings.token_file} holds a space or another character "
-            "that no token has. Check that it was copied as a whole."
-        )
-    return value
