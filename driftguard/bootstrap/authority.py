@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from driftguard.adapters import machine
@@ -43,9 +44,9 @@ def authority(
     ) -> Approvals:
         before = closure_at(settings, baseline.commit) if baseline else None
         paths = closure.files.keys() | (before.files.keys() if before else set())
-        if approval_file is not None:
-            paths |= {approval_file}
         commits = _range(repository, baseline, paths)
+        if approval_file is not None:
+            commits = _with_newest(repository, commits, approval_file)
         approval = settings.policy.approval
         signatures: Mapping[str, SignedBy] = {}
         if approval.require == "signed" and approval.signers is not None:
@@ -96,6 +97,16 @@ def _reviews(forge: Forge, repository: GitRepository, commits: Range, *, owners:
         except ForgeFault as fault:
             reviews[commit.sha] = Reviewed(fault=str(fault).rstrip("."))
     return reviews
+
+
+def _with_newest(repository: GitRepository, commits: Range, path: str) -> Range:
+    """The range with the newest commit that touches a file, however old: a baseline moves on without asking for it."""
+    if commits.baseline_is_ancestor is False:
+        return commits
+    newest = next((c for c, touched in repository.first_parents(None, repository.head) if path in touched), None)
+    if newest is None or newest in commits.touching:
+        return commits
+    return replace(commits, touching=(*commits.touching, newest))
 
 
 def _range(repository: GitRepository, baseline: Baseline | None, paths: set[str]) -> Range:

@@ -235,6 +235,11 @@ def test_a_proposal_needs_a_review_where_commits_do(estate: Estate, github: GitH
     team.merge(pull, by="ada")
     ran = team.reconcile()
     assert decision(ran) == ("hold", ["not_reviewed", "proposal_merged"])
+    # A baseline that has moved past the merge meanwhile makes the approval no better.
+    team.toy.change("a", value="git")
+    assert team.reconcile().code == 0
+    team.toy.change("a", value="outside")
+    assert decision(team.reconcile()) == ("hold", ["not_reviewed"])
     assert team.toy.thing("a")["value"] == "outside"
 
 
