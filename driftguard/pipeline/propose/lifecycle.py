@@ -16,6 +16,8 @@ from driftguard.ports import Branches, Forge
 PREFIX: Final = "driftguard/"
 _SHORT: Final = 12
 _REMEMBERED: Final = 10
+# Whoever reads the tracked branch from a copy of it may see a merge late, but not this late.
+_LATE: Final = timedelta(days=1)
 _LIVE: Final = frozenset({ProposalState.OPENING, ProposalState.OPEN, ProposalState.CLOSING})
 
 
@@ -189,14 +191,17 @@ class _Settling:
         if outcome.in_sync or (adopted and at_head):
             self._comment(merged, outcome.said, f"in sync {merged.id}")
             return self._finished(merged, ProposalState.DONE, outcome.said)
-        if not at_head and outcome.approved != merged.id and merged.id not in outcome.void:
-            return merged  # merged after this pass had read the branch
+        known = at_head or outcome.approved == merged.id or merged.id in outcome.void
+        if not known and self._means.now() - (merged.ended_at or merged.proposed_at) < _LATE:
+            return merged  # merged after this pass had read the branch, or what is read lags behind
         if outcome.approved == merged.id:
             self._comment(merged, f"Approved, and not applied yet: {outcome.said}", f"waits {outcome.said}")
             return merged
         why = outcome.void.get(merged.id)
         if merged.preferred.choice == "adopt":
             why = "the code was changed as proposed, and reality or the code is something else by now"
+        if not known:
+            why = "the tracked branch does not hold the merge"
         why = why or "the plan is not the one that was proposed"
         self._comment(merged, f"Nothing was applied: the approval is void, because {why}.", f"void {merged.id}")
         return self._finished(merged, ProposalState.VOID, why)
