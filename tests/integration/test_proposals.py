@@ -323,8 +323,19 @@ def kill_driftguard_at(world: World, folder: Path, command: str, number: int, wh
     return Wrapped(world, folder, trick, program="git")
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", [1, 2])
+# A moment of each kind in `make test`, the others in `make soak`.
+MOMENTS = pytest.mark.parametrize(
+    ("number", "when"),
+    [
+        (1, "after"),
+        pytest.param(1, "before", marks=pytest.mark.soak),
+        pytest.param(2, "before", marks=pytest.mark.soak),
+        pytest.param(2, "after", marks=pytest.mark.soak),
+    ],
+)
+
+
+@MOMENTS
 def test_a_run_that_is_killed_while_it_proposes_leaves_one_proposal(
     estate: Estate, tmp_path: Path, number: int, when: str
 ) -> None:
@@ -344,8 +355,7 @@ def test_a_run_that_is_killed_while_it_proposes_leaves_one_proposal(
     assert team.origin.branches() == {}
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", [1, 2])
+@MOMENTS
 def test_a_run_that_is_killed_while_it_closes_is_not_taken_for_a_person(
     estate: Estate, tmp_path: Path, number: int, when: str
 ) -> None:

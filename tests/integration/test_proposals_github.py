@@ -21,6 +21,13 @@ COMMENT = "POST /repos/{owner}/{repo}/issues/{issue_number}/comments"
 CLOSE = "PATCH /repos/{owner}/{repo}/pulls/{pull_number}"
 
 
+# One way of merging in `make test`, the others in `make soak`; test_github_reviews.py knows all of them.
+HOW = pytest.mark.parametrize(
+    "how",
+    ["rebase", pytest.param("merge", marks=pytest.mark.soak), pytest.param("squash", marks=pytest.mark.soak)],
+)
+
+
 class GitHubTeam:
     """An estate whose team works on GitHub; DriftGuard reads the work tree and pushes to its origin."""
 
@@ -65,7 +72,7 @@ def team(estate: Estate, github: GitHubDouble) -> GitHubTeam:
     return GitHubTeam(estate, github, "{drift: propose}")
 
 
-@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+@HOW
 def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, how: str) -> None:
     team.toy.change("a", value="outside")
     ran = team.reconcile()
@@ -137,7 +144,15 @@ def test_drift_that_is_gone_closes_the_pull_request_with_a_reason(team: GitHubTe
     assert "Closed by DriftGuard: dev is in sync" in pull.comments[-1].body
 
 
-@pytest.mark.parametrize("fault", [LostAnswer(), Reset(), refused(500, "Server Error"), refused(403, "Forbidden")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LostAnswer(),
+        refused(403, "Forbidden"),
+        pytest.param(Reset(), marks=pytest.mark.soak),
+        pytest.param(refused(500, "Server Error"), marks=pytest.mark.soak),
+    ],
+)
 def test_whatever_goes_wrong_while_opening_there_is_one_pull_request(team: GitHubTeam, fault: object) -> None:
     team.toy.change("a", value="outside")
     team.github.fail(OPEN, fault)  # type: ignore[arg-type]
@@ -200,7 +215,7 @@ def change(team: GitHubTeam, value: str, *, reviewers: tuple[str, ...] = ("bob",
     team.merge(pull, how, bypass=not reviewers)
 
 
-@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+@HOW
 def test_a_reviewed_merge_is_applied(estate: Estate, github: GitHubDouble, how: str) -> None:
     team = GitHubTeam(estate, github, REVIEWED)
     change(team, "two", how=how)

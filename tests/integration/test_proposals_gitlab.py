@@ -45,7 +45,7 @@ class GitLabTeam:
         return self.project.requests[max(self.project.requests)]
 
 
-@pytest.mark.parametrize("squash", [False, True])
+@pytest.mark.parametrize("squash", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_drift_becomes_a_merge_request_whose_merge_is_applied(
     estate: Estate, gitlab: GitLabDouble, squash: bool
 ) -> None:
