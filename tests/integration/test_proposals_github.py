@@ -81,7 +81,7 @@ def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, h
     assert f"{team.github.web}/acme/infra/pull/{pull.number}" in reasons(ran)[1]
     assert pull.title == "dev: put back what was changed outside (toy_thing.a)"
     assert "`value: git → outside`" in pull.body
-    assert f"compare/main...{pull.head.replace('/', '%2F')}-adopt?expand=1" in pull.body
+    assert f"compare/main...{pull.head}-adopt?expand=1" in pull.body
     assert pull.labels == ["driftguard"]
     requests = len(team.github.requests)
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
