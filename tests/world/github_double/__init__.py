@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from tests.world.github_double.faults import (
-    Answer,
-    Fault,
-    Hang,
-    LostAnswer,
-    Refusal,
-    Reset,
-    primary_limit,
-    refused,
-    secondary_limit,
-    unicorn,
-)
+from tests.world.forge_server import Answer, Fault, Hang, LostAnswer, Request, Reset
+from tests.world.github_double.faults import Refusal, primary_limit, refused, secondary_limit, unicorn
 from tests.world.github_double.openapi import Description, Unavailable
-from tests.world.github_double.server import GitHubDouble, Request
+from tests.world.github_double.server import GitHubDouble
 from tests.world.github_double.store import Pull, Repository
 
 __all__ = [

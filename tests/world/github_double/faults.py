@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.world.forge_server import Answer
+
 
 @dataclass(eq=False)
 class Refusal(Exception):
@@ -22,39 +24,6 @@ class Refusal(Exception):
         if self.errors:
             said["errors"] = list(self.errors)
         return said
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Answer with this instead of doing anything; `reset_in_seconds` goes into `x-ratelimit-reset`."""
-
-    status: int
-    body: str
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json; charset=utf-8"
-    reset_in_seconds: int | None = None
-
-
-@dataclass(frozen=True)
-class Reset:
-    """Drop the connection before anything is done."""
-
-
-@dataclass(frozen=True)
-class Hang:
-    """Say nothing for some seconds and do nothing."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class LostAnswer:
-    """Do it, and lose the answer: the connection is dropped, or a gateway answers with a status of its own."""
-
-    status: int | None = None
-
-
-Fault = Answer | Reset | Hang | LostAnswer
 
 
 def refused(status: int, message: str, **headers: str) -> Answer:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import jsonschema  # type: ignore[import-untyped]
 
-from tests.world.github_double.server import Request
+from tests.world.forge_server import Request
 
 PACKAGE = "@octokit/openapi"
 _FILE = "package/generated/api.github.com.json"

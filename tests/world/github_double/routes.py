@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from tests.world.forge_server import Reply
 from tests.world.github_double.faults import Refusal
 from tests.world.github_double.shapes import Shapes
 from tests.world.github_double.store import Pull, Repository, Store, User
@@ -45,14 +46,6 @@ class Asked:
     words: dict[str, str]
     query: dict[str, str]
     body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What is answered; lists are cut into pages."""
-
-    data: Any
-    status: int = 200
 
 
 Handler = Callable[["Api", Asked], Reply]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.world.gitlab_double.faults import Answer, Fault, Hang, LostAnswer, Refusal, Reset, limited, refused
-from tests.world.gitlab_double.server import GitLabDouble, Request
+from tests.world.forge_server import Answer, Fault, Hang, LostAnswer, Request, Reset
+from tests.world.gitlab_double.faults import Refusal, limited, refused
+from tests.world.gitlab_double.server import GitLabDouble
 from tests.world.gitlab_double.store import MergeRequest, Project, User
 
 __all__ = [

@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.world.github_double.faults import Answer, Fault, Hang, LostAnswer, Reset
-
-__all__ = ["Answer", "Fault", "Hang", "LostAnswer", "Refusal", "Reset", "limited", "refused"]
+from tests.world.forge_server import Answer
 
 
 @dataclass(eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.world.forge_server import Reply
 from tests.world.gitlab_double.faults import Refusal
 from tests.world.gitlab_double.shapes import Shapes, recorded
 from tests.world.gitlab_double.store import DEVELOPER, REPORTER, MergeRequest, Project, Store, User
@@ -24,14 +25,6 @@ class Asked:
     words: dict[str, str]
     query: dict[str, str]
     body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What is answered; lists are cut into pages."""
-
-    data: Any
-    status: int = 200
 
 
 Handler = Callable[["Api", Asked], Reply]
