@@ -6,15 +6,11 @@ from elsewhere declares is put down to the block that calls it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from posixpath import join, normpath
-from typing import Final
 
 from driftguard.model import Block
-
-# A key may hold dots and brackets of its own.
-_PART: Final = re.compile(r'([^.\["]+)(?:\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?(?:\.|$)')
+from driftguard.model.addresses import address_parts
 
 
 def declared(
@@ -28,7 +24,7 @@ def declared(
         root: the environment's directory, from the repository's root.
         blocks_of: the blocks of all files directly in a directory.
     """
-    parts = _parts(address)
+    parts = address_parts(address)
     directory, call = root, None
     while parts[:1] == ["module"] and len(parts) > 2:
         name, parts = parts[1], parts[2:]
@@ -41,17 +37,6 @@ def declared(
     if parts[:1] == ["data"]:
         return _find(blocks_of(directory), tuple(parts)) or call
     return _find(blocks_of(directory), ("resource", *parts)) or call
-
-
-def _parts(address: str) -> list[str]:
-    """An address without its keys: `module.a["x"].aws_b.c[0]` is module, a, aws_b, c."""
-    parts, position = [], 0
-    while match := _PART.match(address, position):
-        parts.append(match[1])
-        position = match.end()
-        if position == len(address):
-            return parts
-    return []
 
 
 def _find(blocks: Iterable[Block], labels: tuple[str, ...]) -> Block | None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from posixpath import basename, dirname, join, normpath
 from typing import Final
 
+from driftguard.model.addresses import address_parts
 from driftguard.pipeline.adopt.source import Block, Document, Expression, File, Refused, Source, Token
 
 _BOM: Final = "\ufeff"
 _DEEPEST: Final = 30
 _LABELS: Final = {"resource": 2, "data": 2, "module": 1, "variable": 1}
-# A key may hold dots and brackets of its own.
-_PART: Final = re.compile(r'([^.\["]+)(\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?(?:\.|$)')
 
 
 @dataclass(frozen=True)
@@ -239,17 +238,6 @@ class Estate:
                 out = any(path == file.path and start <= at < end for path, start, end in besides)
                 if not out and not any(start <= at < end for start, end in file.comments):
                     yield file.path, file.text.count("\n", 0, at) + 1
-
-
-def address_parts(address: str) -> list[str]:
-    """An address without its keys: `module.a["x"].aws_b.c[0]` is module, a, aws_b, c; empty where it cannot be read."""
-    parts, position = [], 0
-    while match := _PART.match(address, position):
-        parts.append(match[1])
-        position = match.end()
-        if position == len(address):
-            return parts
-    return []
 
 
 def _line_of(file: SourceFile) -> int | None:
