@@ -39,6 +39,7 @@ def main() -> None:
 def _become(command: list[str], outputs: dict[int, int]) -> None:
     """Turn into the program; never returns."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background of a shell is started with it ignored
     for target, write in outputs.items():
         os.dup2(write, target)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ from hypothesis import settings
 from driftguard.demo.cloud import Cloud, provider_cli_config
 from tests.world.aws import Shop
 from tests.world.harness import Toy, World
+from tests.world.toy_serving import nursery
+
+# A job in the background of a shell is started with it ignored, and so would be whatever it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Speed is stated from bench/, never asserted: machines that run tests are noisy.
 settings.register_profile("tests", deadline=None)
@@ -32,8 +38,9 @@ def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Toy.install(tmp_path_factory.mktemp("toy-mirror"))
+def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with nursery(tmp_path_factory.mktemp("nursery") / "door") as command:
+        yield Toy.install(tmp_path_factory.mktemp("toy-mirror"), command)
 
 
 @pytest.fixture

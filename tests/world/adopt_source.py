@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Callable, Mapping
 from posixpath import dirname
@@ -13,6 +14,7 @@ ROOT = "env"
 PARSER = SourceParser()
 
 
+@functools.cache
 def terraform_formatted(text: bytes) -> bytes:
     """What `terraform fmt` makes of a text."""
     return subprocess.run(["terraform", "fmt", "-"], input=text, capture_output=True, check=True, timeout=60).stdout

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,15 +161,14 @@ class Toy:
         folder.mkdir(parents=True, exist_ok=True)
 
     @staticmethod
-    def install(mirror: Path) -> Path:
-        """Lay out the provider in a mirror folder; gives the CLI configuration that uses it."""
+    def install(mirror: Path, command: Sequence[str]) -> Path:
+        """Lay out the provider, which a command starts, in a mirror; gives the CLI configuration that uses it."""
         machine = "darwin" if sys.platform == "darwin" else "linux"
         architecture = "arm64" if os.uname().machine in ("arm64", "aarch64") else "amd64"
         place = mirror / PROVIDER_ADDRESS / "1.0.0" / f"{machine}_{architecture}"
         place.mkdir(parents=True)
         program = place / "terraform-provider-toy_v1.0.0"
-        script = Path(__file__).with_name("toy_provider.py")
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
+        program.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n")
         program.chmod(0o755)
         configuration = mirror / "cli.tfrc"
         configuration.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{mirror}" }}\n}}\n')

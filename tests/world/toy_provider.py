@@ -151,6 +151,11 @@ class Patient(runner._ShutdownInterceptor):
         return super().intercept_service(continuation, details)
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """Serve Terraform until it says that it is done."""
     runner._ShutdownInterceptor = Patient
     runner.run_provider(ToyProvider(), sys.argv)
+
+
+if __name__ == "__main__":
+    serve()
