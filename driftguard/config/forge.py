@@ -64,7 +64,7 @@ class Forge(Model):
         default=None,
         description="Where branches are pushed. Default: where the repository is read; of a work tree, its `origin`.",
     )
-    label: v.Text | None = Field(default="driftguard", description="The label that pull requests get.")
+    label: v.Text = Field(default="driftguard", description="The label that pull requests get.")
     most_open: v.AtLeastOne = Field(default=10, description="Pull requests open at a time; the rest wait.")
     expires: v.Duration = Field(default=timedelta(days=7), description="How long an approval may be waited for.")
     author: v.Text = Field(

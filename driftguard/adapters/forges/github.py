@@ -187,14 +187,11 @@ class GitHubForge:
 
     def _set_label(self, pull: Pull) -> None:
         """Without the label (the credential may lack the permission) the pull request is as good."""
-        label = self._label
-        if label is None:
-            return
         try:
             with self._access.asking(f"label pull request #{pull.number}", writes=True):
                 names = [found.name for found in pull.labels]
-                if label not in names:
-                    pull.as_issue().edit(labels=[*names, label])
+                if self._label not in names:
+                    pull.as_issue().edit(labels=[*names, self._label])
         except ForgeFault:
             return
 

@@ -79,9 +79,8 @@ class GitLabForge:
             "title": title,
             "description": _inert(body),
             "remove_source_branch": False,
+            "labels": self._label,
         }
-        if self._label is not None:
-            wanted["labels"] = self._label
         try:
             return _converted(self._access.post(what, "merge_requests", wanted, MergeRequest))
         except Conflict as conflict:
