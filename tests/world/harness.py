@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+TOY_PROVIDER = Path(__file__).with_name("toy_provider.py")
 PROVIDER_ADDRESS = "registry.terraform.io/driftguard/toy"
-_PROGRAM = "from driftguard.cli import main; main()"
+COMMAND = (sys.executable, "-c", "from driftguard.cli import main; main()")
 _COMMAND_SECONDS = 300.0
 
 
@@ -47,9 +48,11 @@ class World:
     Args:
         home: an empty folder that becomes HOME; everything DriftGuard keeps lies below it.
         variables: further environment variables of every command.
+        driftguard: the command that runs driftguard to its end; by default a process of its own.
     """
 
-    def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, variables: Mapping[str, str], driftguard: Sequence[str] = COMMAND) -> None:
+        self._driftguard = driftguard
         self.home = home
         self.repository = home / "infra"
         self.repository.mkdir(parents=True)
@@ -119,7 +122,7 @@ class World:
     def run(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ran:
         """Run driftguard to its end."""
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, *arguments],
+            [*self._driftguard, *arguments],
             cwd=cwd or self.repository,
             env={**self.variables, **variables},
             capture_output=True,
@@ -131,7 +134,7 @@ class World:
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start driftguard and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments],
+            [*COMMAND, *arguments],
             cwd=self.repository,
             env={**self.variables, **variables},
             stdout=subprocess.PIPE,

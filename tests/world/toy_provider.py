@@ -151,11 +151,11 @@ class Patient(runner._ShutdownInterceptor):
         return super().intercept_service(continuation, details)
 
 
-def serve() -> None:
+def main() -> None:
     """Serve Terraform until it says that it is done."""
     runner._ShutdownInterceptor = Patient
     runner.run_provider(ToyProvider(), sys.argv)
 
 
 if __name__ == "__main__":
-    serve()
+    main()
