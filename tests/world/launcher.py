@@ -22,8 +22,11 @@ def main() -> None:
         nursery.connect(sys.argv[1])
         socket.send_fds(nursery, [len(told).to_bytes(8, "big")], [0, 1, 2])
         nursery.sendall(told)
-        code = nursery.recv(2)
-    os._exit(int.from_bytes(code, "big", signed=True) & 0xFF if len(code) == 2 else 1)
+        told = nursery.recv(2)
+    code = int.from_bytes(told, "big", signed=True) if told else -signal.SIGKILL
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ PROGRAMS = {
         *("tf.gen.grpc_controller_pb2_grpc", "tf.gen.grpc_stdio_pb2_grpc", "tf.gen.tfplugin_pb2_grpc"),
         "tests.world.toy_provider",
     ),
-    "driftguard": ("alembic.command", "github", "gitlab", "hcl2", "slack_sdk", "driftguard.bootstrap", "driftguard.cli"),
+    "driftguard": (
+        *("alembic.command", "github", "gitlab", "hcl2", "slack_sdk"),  # what it loads when it is needed
+        *("driftguard.bootstrap", "driftguard.cli"),
+    ),
 }
 
 
