@@ -19,7 +19,7 @@ from driftguard.adapters.git.locations import Location, locate
 from driftguard.adapters.sql import SqlLedger
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings
-from driftguard.model import AlertKind, Entry, EntryKind, Proposal, ProposalState
+from driftguard.model import AlertKind, Entry, EntryKind, Proposal
 from driftguard.pipeline.adopt import Source
 from driftguard.pipeline.propose import PREFIX
 from driftguard.pipeline.reconcile import Proposing
@@ -71,7 +71,7 @@ class Remediation:
             base=repository.ref,
             expires_after=settings.expires,
             newest=self._newest,
-            acknowledged=self._acknowledged,
+            earlier=self._earlier,
             save=self._save,
             traces_of=self._traces_of,
             source_of=source_of,
@@ -113,10 +113,12 @@ class Remediation:
         entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=1)
         return _decoded(entries[-1]) if entries else None
 
-    def _acknowledged(self, name: str) -> Sequence[Proposal]:
+    def _earlier(self, name: str) -> Sequence[Proposal]:
         entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=_MOST_ENTRIES)
-        said = [_decoded(entry) for entry in reversed(entries)]
-        return [proposal for proposal in said if proposal.state is ProposalState.ACKNOWLEDGED]
+        standing: dict[str, Proposal] = {}
+        for proposal in map(_decoded, reversed(entries)):
+            standing.setdefault(proposal.id, proposal)
+        return list(standing.values())
 
     def _save(self, name: str, proposal: Proposal) -> None:
         data = msgspec.to_builtins(proposal)

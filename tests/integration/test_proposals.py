@@ -132,6 +132,10 @@ def test_more_drift_after_the_merge_makes_it_void_and_a_new_proposal_follows(tea
     second = team.origin.only_branch()
     assert second != first
     assert team.states() == ["opening", "open", "merged", "void", "opening", "open"]
+
+    team.toy.change("a", value="outside", tags={"owner": "core"})  # the first plan, whose approval was said to be void
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+    assert team.toy.effects() == effects
     team.origin.merge(second)
     assert team.reconcile().code == 0
     assert team.toy.thing("a") == {**team.toy.thing("a"), "value": "git", "tags": {"owner": "core"}}

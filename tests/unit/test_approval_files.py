@@ -60,8 +60,10 @@ def test_anything_else_in_the_meantime_makes_it_void_and_says_why(facts: PlanFac
     assert why in (judged.void or {})[GIVEN.id]
 
 
-def test_an_approval_that_was_used_approves_nothing_more() -> None:
-    judged = judge_files({PATH: render(GIVEN, KEY)}, KEY, replace(FACTS, used=frozenset({GIVEN.id})))
+@pytest.mark.parametrize("why", ["used", "over"])
+def test_an_approval_that_was_used_or_said_to_be_void_approves_nothing_more(why: str) -> None:
+    facts = replace(FACTS, **{why: frozenset({GIVEN.id})})  # type: ignore[arg-type]
+    judged = judge_files({PATH: render(GIVEN, KEY)}, KEY, facts)
     assert (judged.id, judged.void) == (None, {})
 
 

@@ -21,6 +21,7 @@ class PlanFacts:
 
     Attributes:
         used: ids of approvals that an apply has used up.
+        over: ids of those whose proposals were told to be done or void.
         latest: the id of the environment's newest proposal, whose end is always said.
     """
 
@@ -30,6 +31,7 @@ class PlanFacts:
     closure_hash: str
     now: datetime
     used: AbstractSet[str] = frozenset()
+    over: AbstractSet[str] = frozenset()
     latest: str | None = None
 
 
@@ -70,7 +72,7 @@ def judge_files(files: Mapping[str, bytes], key: bytes, facts: PlanFacts) -> Pla
 def _meant(approval: ApprovalFile, facts: PlanFacts) -> bool:
     """Whether somebody may expect that it counts; files of old proposals stay in the repository."""
     same = approval.plan_fingerprint == facts.plan_fingerprint
-    return approval.id not in facts.used and (same or approval.id == facts.latest)
+    return approval.id not in facts.used | facts.over and (same or approval.id == facts.latest)
 
 
 def _against(approval: ApprovalFile, path: str, facts: PlanFacts) -> Iterator[str]:
@@ -78,6 +80,8 @@ def _against(approval: ApprovalFile, path: str, facts: PlanFacts) -> Iterator[st
         yield "it is not where DriftGuard proposed it"
     if approval.id in facts.used:
         yield "it was used already"
+    if approval.id in facts.over:
+        yield "its proposal has ended"
     if facts.now >= approval.expires_at:
         yield f"it expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC"
     if approval.closure_hash != facts.closure_hash:

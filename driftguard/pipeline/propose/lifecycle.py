@@ -93,7 +93,7 @@ class Means:
 
     Attributes:
         save: records a proposal's state, durably.
-        acknowledged: the environment's proposals that a person closed, newest first.
+        earlier: the environment's proposals as they stand, newest first.
         may_open: whether fewer than the most are open.
     """
 
@@ -103,7 +103,7 @@ class Means:
     key: bytes
     now: Callable[[], datetime]
     save: Callable[[Proposal], None]
-    acknowledged: Callable[[], Sequence[Proposal]]
+    earlier: Callable[[], Sequence[Proposal]]
     may_open: Callable[[], str | None]
     opened: Callable[[], None]
 
@@ -233,7 +233,9 @@ class _Settling:
         return self._published(live, proposal, draft)
 
     def _answer_to(self, draft: Draft) -> Proposal | None:
-        for answered in self._means.acknowledged():
+        for answered in self._means.earlier():
+            if answered.state is not ProposalState.ACKNOWLEDGED:
+                continue
             same = answered.drift_fingerprint == draft.drift_fingerprint
             if same and (draft.drift_fingerprint or answered.plan_fingerprint == draft.plan_fingerprint):
                 return answered

@@ -230,7 +230,7 @@ class _Judging:
                 self._settings,
                 findings,
                 lambda since: self._authority.attempts.recent(self._settings.name, since),
-                self._pass.proposing.newest(self._settings.name) if self._pass.proposing else None,
+                self._pass.proposing.earlier(self._settings.name) if self._pass.proposing else (),
                 now,
             )
             approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline, self._approval.path)

@@ -41,6 +41,8 @@ from driftguard.sealed import mask
 _OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
 _NOT_TO_BE_ADOPTED: Final = frozenset({Label.RESIDUE, Label.CONFLICT})
 ENDED: Final = frozenset({ProposalState.CLOSED, ProposalState.ACKNOWLEDGED, ProposalState.DONE, ProposalState.VOID})
+# What was said to be done or void stays so, also when the very same plan comes back.
+_OVER: Final = frozenset({ProposalState.DONE, ProposalState.VOID})
 _MOST_FAULTS: Final = 2
 
 
@@ -52,7 +54,7 @@ class Proposing:
         base: the tracked branch.
         expires_after: how long an approval may be waited for.
         newest: an environment's newest proposal.
-        acknowledged: those that a person closed, newest first.
+        earlier: an environment's proposals as they stand, newest first.
         save: records a proposal's state, durably.
         traces_of: by resource address, who changed it and who wrote its block.
         source_of: the environment's source, for writing into it; given what formats a text as the tool does.
@@ -68,7 +70,7 @@ class Proposing:
     base: str
     expires_after: timedelta
     newest: Callable[[str], Proposal | None]
-    acknowledged: Callable[[str], Sequence[Proposal]]
+    earlier: Callable[[str], Sequence[Proposal]]
     save: Callable[[str, Proposal], None]
     traces_of: Callable[[str], Mapping[str, Any]]
     source_of: Callable[[EnvironmentSettings, Callable[[bytes], bytes]], Source]
@@ -83,14 +85,14 @@ def plan_approval(
     settings: EnvironmentSettings,
     findings: Findings,
     attempts: Callable[[datetime], Sequence[Attempt]],
-    newest: Proposal | None,
+    proposals: Sequence[Proposal],
     now: datetime,
 ) -> PlanApproval:
     """What the approval files at head mean for the plan that was made.
 
     Args:
         attempts: the environment's attempts since a moment.
-        newest: the environment's newest proposal.
+        proposals: the environment's, newest first.
     """
     tree = scene.repository.tree(scene.head)
     folder = folder_of(settings.name)
@@ -109,7 +111,8 @@ def plan_approval(
             for attempt in attempts(datetime.min.replace(tzinfo=now.tzinfo))
             if attempt.data.get("approval") and attempt.state is AttemptState.SUCCEEDED
         ),
-        latest=newest.id if newest is not None else None,
+        over=frozenset(proposal.id for proposal in proposals if proposal.state in _OVER),
+        latest=proposals[0].id if proposals else None,
     )
     texts = dict(zip(paths, (text for _, text in contents), strict=True))
     return judge_files(texts, scene.key, facts)
@@ -185,7 +188,7 @@ def _means(proposing: Proposing, name: str, key: bytes, now: Callable[[], dateti
         key=key,
         now=now,
         save=lambda proposal: proposing.save(name, proposal),
-        acknowledged=lambda: proposing.acknowledged(name),
+        earlier=lambda: proposing.earlier(name),
         may_open=proposing.may_open,
         opened=proposing.opened,
     )
