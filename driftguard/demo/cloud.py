@@ -340,9 +340,22 @@ def _serve() -> None:
 
 
 def _answer_like_aws() -> None:
-    """Return a queue's redrive policy as it was sent: moto adds blanks to it, which provider 3.39 plans to remove."""
+    """Do better than moto where it matters.
+
+    A queue's redrive policy is returned as it was sent; moto adds blanks to it, which provider 3.39 plans to remove.
+    S3 checks a condition and writes in one step; with moto two writers may both find that nothing is there.
+    """
+    from moto.s3.responses import S3Response
     from moto.sqs.models import Queue
 
+    one_at_a_time = threading.Lock()
+    put = S3Response._key_response_put
+
+    def put_in_one_step(response: S3Response, *arguments: Any, **more: Any) -> Any:
+        with one_at_a_time:
+            return put(response, *arguments, **more)
+
+    S3Response._key_response_put = put_in_one_step  # type: ignore[assignment, method-assign]
     original = Queue.attributes
 
     def attributes(queue: Queue) -> dict[str, Any]:

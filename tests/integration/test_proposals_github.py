@@ -254,7 +254,7 @@ def test_a_proposal_needs_a_review_where_commits_do(estate: Estate, github: GitH
     team.toy.change("a", value="git")
     assert team.reconcile().code == 0
     team.toy.change("a", value="outside")
-    assert decision(team.reconcile()) == ("hold", ["not_reviewed"])
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
     assert team.toy.thing("a")["value"] == "outside"
 
 
