@@ -27,6 +27,8 @@ from driftguard.errors import DeliveryFault, OperatorError
 from driftguard.model import Delivery, Message
 
 _TIMEOUT_SECONDS: Final = 15
+# What a receiver answers to one event that it does not take; others behind it may be taken.
+_OF_ONE_EVENT: Final = frozenset({400, 406, 409, 411, 412, 413, 414, 415, 416, 422, 431})
 _SHORTEST_WAIT_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 3600.0
 
@@ -47,7 +49,7 @@ class WebhookSink:
                 raise DeliveryFault(
                     f"The alert webhook answered HTTP {error.code}; it is tried again in a later pass.",
                     retry_after_seconds=seconds_to_wait(error.headers.get("Retry-After"), self._now()),
-                    whole_sink=True,
+                    whole_sink=error.code not in _OF_ONE_EVENT,
                 ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DeliveryFault(

@@ -180,7 +180,7 @@ class _Work:
         with Session(self._target, self._stop) as session:
             last = session.ledger.latest(EntryKind.SCANNED)
             names = frozenset(environment.name for environment in session.environments)
-            before = {entry.data["commit"] for entry in last.values()}
+            before = {last[name].data["commit"] for name in names & last.keys()}
             config_then = {session.repository.file(commit, CONFIG_FILE) for commit in before}
             if config_then != {session.repository.file(session.head, CONFIG_FILE)}:
                 return names

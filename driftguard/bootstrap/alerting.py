@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -26,7 +26,9 @@ from driftguard.model import (
     AlertEvent,
     AlertKind,
     AlertState,
+    Confidence,
     Delivery,
+    DeliveryState,
     DriftedObject,
     EntryKind,
     EnvironmentReport,
@@ -48,6 +50,8 @@ _LONGEST_TURN_SECONDS: Final = 60.0
 _TRAIL_LAG: Final = timedelta(hours=1)
 _UNKNOWN_WINDOW: Final = timedelta(days=7)
 _SOME_SCANS: Final = 50
+# A pass records what it saw and what it tells at about the same time.
+_ONE_PASS: Final = timedelta(seconds=1)
 _TRIES: Final = 3
 _TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
 
@@ -143,7 +147,8 @@ class Alerting:
             if address not in known:
                 written = self._around.written_by(alert.environment, address)
                 found[address] = {"written_by": written} if written else {}
-        objects = [item for item in report.drifted if not _traced(known.get(item.address, {}), item)]
+        since = self._looked_before(alert)
+        objects = [item for item in report.drifted if not _traced(known.get(item.address, {}), item, since)]
         note = None
         if objects and self._rules.trail:
             now = self._around.clock.now()
@@ -163,6 +168,18 @@ class Alerting:
                 if {**before, **news} != known.get(item.address):
                     found[item.address] = {**before, **news}
         return found, note
+
+    def _looked_before(self, alert: Alert) -> datetime:
+        """When the environment was looked at last before the alert became what it is: what changed it came later."""
+        until = alert.changed_at - _ONE_PASS
+        scans = self._ledger.entries(
+            environment=alert.environment,
+            kinds=[EntryKind.SCANNED],
+            since=until - _UNKNOWN_WINDOW,
+            until=until,
+            limit=1,
+        )
+        return scans[-1].at if scans else alert.first_seen_at - _UNKNOWN_WINDOW
 
     def _last_clean(self, alert: Alert) -> datetime:
         """When the environment was last seen without drift, before the alert."""
@@ -205,7 +222,11 @@ class Alerting:
 
     def _give_up_old_places(self) -> tuple[str, ...]:
         """Forget what waits for a place that is not configured any more; what still stands is told at the others."""
-        old = [each for each in self._alerts.undelivered() if each.sink not in self._places.sinks]
+        waiting = [each for each in self._alerts.undelivered() if each.sink not in self._places.sinks]
+        for each in waiting:
+            if each.reference is not None:  # it is there, and is shown anew should its place come back
+                self._alerts.save(replace(each, state=DeliveryState.SENT, attempts=0, next_try_at=None))
+        old = [each for each in waiting if each.reference is None]
         if not old:
             return ()
         self._alerts.drop(old)
@@ -331,9 +352,16 @@ def _incomplete(alert: Alert) -> bool:
     return any(str(trace.get("note") or "").startswith(NOT_TO_THE_END) for trace in alert.traces.values())
 
 
-def _traced(trace: Mapping[str, Any], item: DriftedObject) -> bool:
-    """Whether it is known who changed an object, and nothing else of it has changed since."""
-    return bool(trace.get("changed_by")) and set(item.paths) <= set(trace.get("changed_paths", ()))
+def _traced(trace: Mapping[str, Any], item: DriftedObject, since: datetime) -> bool:
+    """Whether it is known for sure who changed an object: an event that fits best, and not one of an earlier change.
+
+    Until then CloudTrail is asked again, for as long as it may be late.
+    """
+    by = trace.get("changed_by")
+    if not by or not set(item.paths) <= set(trace.get("changed_paths", ())):
+        return False
+    # CloudTrail's moments are whole seconds.
+    return by["confidence"] == Confidence.RESOURCE_AND_FIELD and datetime.fromisoformat(by["at"]) > since - _ONE_PASS
 
 
 def _not_yet(notes: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -60,6 +61,7 @@ def agent(
     does not end it: it says so and looks again at each new commit. Exit codes: 0 told to stop; 1 it could not start;
     64 wrong usage or operator's file.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until passes begin: everything is read anew just now
     from driftguard.bootstrap import Target
     from driftguard.bootstrap.agent import AgentOptions, run_agent
 

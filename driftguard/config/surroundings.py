@@ -104,6 +104,8 @@ def terraform_environment(
             allowed[name] = value
         elif name in environ:
             allowed[name] = environ[name]
+    # By which CloudTrail's events are known to be ours.
+    allowed["TF_APPEND_USER_AGENT"] = f"{allowed.get('TF_APPEND_USER_AGENT', '')} driftguard".strip()
     for name, exists in (("TF_CLI_CONFIG_FILE", os.path.isfile), ("TF_PLUGIN_CACHE_DIR", os.path.isdir)):
         if name in allowed:
             path = os.path.abspath(allowed.pop(name))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Reasons that pass by themselves soon: what they hold alone is said only once it is old, and needs nobody.
+PASSING = frozenset({"window_closed", "backoff", "acting_elsewhere", "plan_changed", "locked", "lease_lost"})
+
 REASONS: dict[str, str] = {
     "in_sync": "Nothing is to be done.",
     "unknown": "Nothing certain is known, so nothing is done; the error says what to mend.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ class _Heart:
     def stop(self) -> None:
         self._ended.set()
         self._thread.join()
-        self._leases.release(self._lease)
+        with contextlib.suppress(DriftGuardError):  # the ledger is away, and the lease runs out by itself
+            self._leases.release(self._lease)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._ttl_seconds / 3):

@@ -255,6 +255,13 @@ def test_a_moment_to_wait_until_is_counted_from_now() -> None:
     assert fault.retry_after_seconds == 300
 
 
+@pytest.mark.parametrize(("status", "alone"), [(400, True), (413, True), (422, True), (403, False), (503, False)])
+def test_an_event_that_is_not_taken_keeps_nothing_else_from_being_sent(status: int, alone: bool) -> None:
+    with service(status) as picky:
+        fault = fault_of(WebhookSink(picky.url, "key", lambda: NOON).post, delivery(), message())
+    assert fault.whole_sink is not alone
+
+
 # --- a form that is not taken --------------------------------------------------------------------
 
 

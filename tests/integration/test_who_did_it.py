@@ -28,6 +28,10 @@ def test_an_alert_names_who_did_it_once_cloudtrail_knows_and_lives_without(shop:
         asked = len(trail.asked)
         assert shop.world.run("reconcile", **variables).code == 2
         assert len(trail.asked) == asked  # the answer is known
+        shop.tag_queue(owner="mallory")
+        trail.happened("TagQueue", "sqs.amazonaws.com", "mallory", {**parameters, "tags": {"owner": "mallory"}})
+        assert shop.world.run("reconcile", **variables).code == 2
+        assert len(trail.asked) > asked  # it was changed again, perhaps by somebody else
         assert b"eve-secret-value" not in b"".join(shop.world.bytes_left().values())
 
         shop.set_timeout(77)

@@ -27,6 +27,7 @@ from driftguard.model import (
 )
 from driftguard.pipeline.notify import Places, current_place, forgotten, plan
 from tests.world.sample_alerts import (
+    DELETED,
     HEAD,
     NOON,
     RESIZE,
@@ -305,6 +306,62 @@ def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_
     assert messages == [("#leads", len(NAMES)), ("#managers", len(NAMES))]
 
 
+def shown_of(over_time: Passes, places: Places, *looks: Mapping[str, Any]) -> list[list[Delivery]]:
+    """What each look gives to deliver, when everything before it was delivered."""
+    shown: list[Delivery] = []
+    found = []
+    for look in looks:
+        made = list(plan(over_time.look(look), shown, places))
+        found.append(made)
+        there = {d.id: replace(d, state=DeliveryState.SENT, reference=f"C1/{d.id}") for d in (*shown, *made)}
+        shown = [d for d in there.values() if d.kind is DeliveryKind.MESSAGE]
+    return found
+
+
+def test_an_alert_that_became_critical_is_told_where_critical_ones_go_and_once() -> None:
+    routes = [{"severity": ["critical"], "channel": "#incidents", "mention": "<!here>"}, {"channel": "#drift"}]
+    places = Places(UNGROUPED, Slack.model_validate({"token_env": "T", "routes": routes}))
+    deleted = drifted("blue", resource("toy_thing.web", DELETED), fingerprint="gone")
+    more = drifted("blue", *(resource(f"toy_thing.{name}", DELETED) for name in ("web", "db")), fingerprint="both")
+    first, worse, again = shown_of(Passes(), places, changed("blue"), deleted, more)
+    assert [(d.kind, d.channel) for d in first] == [(DeliveryKind.MESSAGE, "#drift")]
+    (message,) = [d for d in worse if d.kind is DeliveryKind.MESSAGE and d.reference is None]
+    assert (message.channel, message.body["mention"]) == ("#incidents", "<!here>")
+    assert not [d for d in again if d.kind is DeliveryKind.MESSAGE and d.reference is None]
+
+
+def test_drift_that_grows_beyond_a_message_gets_a_file() -> None:
+    def many(count: int) -> dict[str, Any]:
+        things = [resource(f"toy_thing.n{number}", outside("value", "one", "x")) for number in range(count)]
+        return drifted("blue", *things, fingerprint=f"drift-{count}")
+
+    _, grown, back = shown_of(Passes(), Places(UNGROUPED, SLACK), many(2), many(20), many(3))
+    assert [d.body.get("file") for d in grown if d.kind is DeliveryKind.REPLY] == [None, True]
+    assert [d.body.get("file") for d in back if d.kind is DeliveryKind.REPLY] == [None]
+
+
+def test_a_commit_that_waits_beside_open_drift_is_told_in_its_thread_once() -> None:
+    over_time = Passes()
+    over_time.look(drifted("blue", resource("toy_thing.web", outside("value", "one", "x")), fingerprint="x"))
+    for _ in range(2):
+        over_time.look(both("blue", "x"))
+    assert told_lines(over_time)[1:] == [
+        (AlertEvent.CHANGED, f"Waits with it: {RESIZE.sha[:10]} {RESIZE.subject}."),
+    ]
+
+
+def test_a_webhook_of_slack_mentions_whom_a_reminder_names() -> None:
+    rules = AlertSettings.model_validate({"reminders": [{"after": "1h", "mention": "<!here>"}]})
+    hook = Slack.model_validate({"webhook_env": "W", "routes": [{"channel": "#drift", "mention": "<@U1>"}]})
+    over_time = Passes(rules)
+    over_time.look(changed("blue"))
+    (told,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Places(rules, hook))
+    assert (told.body["line"], told.body["mention"]) == ("blue: Still there after 90 minutes.", "<!here>")
+    over_time.look(in_sync("blue"))
+    (back,) = plan(over_time.look(changed("blue")), [], Places(rules, hook))
+    assert (back.body["event"], back.body["mention"]) == ("reopened", "<@U1>")
+
+
 def test_a_message_that_waits_goes_where_the_configuration_says_now() -> None:
     over_time = Passes()
     (message,) = plan(over_time.look(changed("blue")), [], Places(UNGROUPED, SLACK))
@@ -378,6 +435,15 @@ def test_a_pending_change_is_told_once_it_is_old() -> None:
     assert (notice.event, notice.alert.first_seen_at) == (AlertEvent.OPENED, NOON)
 
 
+def test_commits_that_are_applied_elsewhere_hand_no_age_on() -> None:
+    over_time = Passes()
+    for subject in ("a", "b", "c", "d", "e"):
+        assert over_time.look(waiting("blue", subject, held=False), after=timedelta(hours=6)) == []
+    assert over_time.look(waiting("blue", "e", "f", held=False), after=timedelta(hours=25)) != []
+    (notice,) = over_time.look(waiting("blue", "g", held=False))
+    assert notice.line == "Something else waits now: 0000000000 g."
+
+
 def test_what_returns_after_it_was_told_to_be_over_is_told_again_although_it_is_watched_first() -> None:
     over_time = Passes()
     broken = unknown("blue", ErrorKind.PLAN, "no")
@@ -417,6 +483,14 @@ def test_an_end_says_what_ended_it() -> None:
     )
     assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", other_rule), action=Action.NONE)) == (
         "Put back by hand: reality is what git says again."
+    )
+    taken_over = resource("toy_thing.web", change("value", Label.PENDING, "outside", "outside", "one", certain=False))
+    assert resolution(report("blue", Verdict.PENDING, taken_over, reasons=["policy_alert: pending"])) == (
+        "The state has taken it over, and it still differs from git: what waits says how."
+    )
+    ignored = resource("toy_thing.web", change("value", Label.NOISE, "one", "outside", "outside"))
+    assert resolution(report("blue", Verdict.IN_SYNC, ignored, action=Action.NONE, closure_hash="c2")) == (
+        f"Git at {commit} lets it be: what differs there is ignored."
     )
     applied = report("blue", Verdict.IN_SYNC, action=Action.APPLY, reasons=["policy_revert: drift", "applied: 1"])
     assert resolution(applied) == f"Put back by DriftGuard's apply at {commit}."

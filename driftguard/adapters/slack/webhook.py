@@ -70,5 +70,5 @@ class SlackWebhookSink:
         raise DeliveryFault(
             f"Slack refused to {_WHAT} (HTTP {answer.status_code}). Check the webhook's URL.",
             perhaps_delivered=answer.status_code >= 500,
-            whole_sink=True,
+            whole_sink=answer.status_code not in (400, 413),  # which are of this message
         )

@@ -14,6 +14,7 @@ from typing import Final
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
+from driftguard.pipeline.notify.wording import LATE
 from driftguard.ports import Alerts, Clock, Outbox, Sink
 
 _FIRST_WAIT: Final = timedelta(seconds=30)
@@ -167,14 +168,25 @@ class _Showing:
         reference = self._sink.find(delivery, parent) if delivery.state is DeliveryState.SENDING else None
         if reference is None:
             file = self._means.word(delivery, alerts).details if delivery.body.get("file") else None
+            if delivery.body.get("file") and file is None:  # what it was to list is gone meanwhile
+                self._means.outbox.drop([delivery])
+                self.dropped = True
+                return True
             if not self._begin():
                 return False
-            reference = self._sink.reply(delivery, parent, file)
+            reference = self._sink.reply(self._dated(delivery), parent, file)
             if not reference and any(alert.state is AlertState.OPEN for alert in alerts):
                 # The message is gone, and nobody sees what is below it: it is posted anew, as it is now.
                 self._means.outbox.save(replace(parent, reference=None, state=DeliveryState.WAITING))
         self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), told=True)
         return True
+
+    def _dated(self, delivery: Delivery) -> Delivery:
+        """A line with the time that it was meant for, where that is long ago."""
+        if self._means.clock.now() - delivery.meant_for <= LATE or delivery.body.get("file"):
+            return delivery
+        line = f"{delivery.body['line']} (This was at {delivery.meant_for:%Y-%m-%d %H:%M} UTC.)"
+        return replace(delivery, body={**delivery.body, "line": line})
 
     def put_off(self, fault: DeliveryFault) -> None:
         """Try again later: as long as the service asks for, or twice as long with each failure."""

@@ -17,13 +17,12 @@ from typing import Any, Final
 
 from driftguard.config import AlertSettings
 from driftguard.model import Alert, AlertEvent, AlertKind, AlertState, Notice, Severity
+from driftguard.model.reasons import PASSING
 from driftguard.pipeline.notify.resolution import how_it_ended
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
 _QUIET: Final = frozenset({"noise", "adopted"})
 _DRIFT: Final = frozenset({"drift", "absorbed", "residue", "conflict"})
-# Reasons that pass by themselves soon: what they hold is said only once it is old.
-_PASSING: Final = frozenset({"window_closed", "backoff", "acting_elsewhere", "plan_changed", "locked", "lease_lost"})
 _MOST_RESOURCES: Final = 200
 _MOST_ATTRIBUTES: Final = 30
 
@@ -131,6 +130,8 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
         passes=before.passes + 1,
     )
     if before.state is AlertState.WATCHED:
+        if kind is AlertKind.PENDING and _all_new(before, now):  # what waited was applied elsewhere
+            now = replace(now, first_seen_at=look.now, passes=1)
         said = _to_be_said(now, look)
         yield (_opened(now, look), AlertEvent.OPENED, "") if said else (now, None, "")
         return
@@ -140,6 +141,9 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
 def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
     worse = list(Severity).index(now.severity) > list(Severity).index(before.severity)
     line = _what_changed(before, now) if before.fingerprint != now.fingerprint else ""
+    more = _new_commits(before, now)
+    if now.kind is AlertKind.DRIFT and more:
+        line = f"{line} Waits with it: {more}.".strip()
     if worse and not line:
         line = f"It is {now.severity} now: {', '.join(_reasons(look.environment)) or now.kind}."
     if line:
@@ -201,7 +205,7 @@ def _to_be_said(alert: Alert, look: _Look) -> bool:
             return "environment_removed" in reasons or alert.passes >= look.rules.unknown_after
         case AlertKind.PENDING:
             action = look.environment["decision"]["action"]
-            asked = action == "propose" or (action == "hold" and not _PASSING.issuperset(reasons))
+            asked = action == "propose" or (action == "hold" and not PASSING.issuperset(reasons))
             return asked or look.now - alert.first_seen_at >= look.rules.pending_after
 
 
@@ -261,9 +265,10 @@ def _what_changed(before: Alert, now: Alert) -> str:
     if now.kind is AlertKind.UNKNOWN:
         return ""
     if now.kind is AlertKind.PENDING:
-        known = {commit["sha"] for commit in before.report["commits"]}
-        more = [commit for commit in now.report["commits"] if commit["sha"] not in known]
-        return f"More waits now: {_listed([c['sha'][:10] + ' ' + c['subject'] for c in more])}." if more else ""
+        more = _new_commits(before, now)
+        if not more:
+            return ""
+        return f"Something else waits now: {more}." if _all_new(before, now) else f"More waits now: {more}."
     old, new = drifted_places(before.report), drifted_places(now.report)
     old_places, new_places = {place[:2] for place in old}, {place[:2] for place in new}
     parts = [
@@ -276,6 +281,20 @@ def _what_changed(before: Alert, now: Alert) -> str:
         if places
     ]
     return "; ".join(parts or ["Changed again, in values that are not shown"]) + "."
+
+
+def _new_commits(before: Alert, now: Alert) -> str:
+    """The commits behind an alert that were not behind it before, as a list in words."""
+    known = {commit["sha"] for commit in before.report["commits"]}
+    more = [commit for commit in now.report["commits"] if commit["sha"] not in known]
+    return _listed([f"{commit['sha'][:10]} {commit['subject']}" for commit in more])
+
+
+def _all_new(before: Alert, now: Alert) -> bool:
+    """Whether commits wait, and none of those that waited before."""
+    known = {commit["sha"] for commit in before.report["commits"]}
+    waiting = {commit["sha"] for commit in now.report["commits"]}
+    return bool(waiting) and known.isdisjoint(waiting)
 
 
 def _place(address: str, path: str) -> str:
@@ -336,5 +355,8 @@ def _digest(value: Any) -> str:
 
 
 def _age(since: datetime | None, now: datetime) -> str:
-    hours = int((now - (since or now)).total_seconds() // 3600)
-    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours > 1 else "an hour"
+    minutes = int((now - (since or now)).total_seconds() // 60)
+    for one, size in (("day", 1440), ("hour", 60)):
+        if minutes >= 2 * size:
+            return f"{minutes // size} {one}s"
+    return f"{minutes} minutes"

@@ -13,7 +13,17 @@ from itertools import groupby
 from typing import Any, Final
 
 from driftguard.config import AlertSettings, Reminder, Slack
-from driftguard.model import Alert, AlertEvent, AlertKind, AlertState, Delivery, DeliveryKind, DeliveryState, Notice
+from driftguard.model import (
+    Alert,
+    AlertEvent,
+    AlertKind,
+    AlertState,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Notice,
+    Severity,
+)
 from driftguard.pipeline.notify.wording import event_json, folds
 
 SLACK: Final = "slack"
@@ -22,6 +32,7 @@ WEBHOOK: Final = "webhook"
 STDOUT: Final = "stdout"
 _IDS: Final = uuid.UUID("0a8a0f0c-5c0e-4d2c-9f0e-2f6f5d1f4c55")
 _MOST_NAMED: Final = 8
+_LOUD: Final = (AlertEvent.OPENED, AlertEvent.REOPENED, AlertEvent.REMINDED)
 _NO_FILE: Final = "More changed than fits into a message, and the file with all of it could not be uploaded."
 
 
@@ -118,10 +129,23 @@ def _threads(notices: Sequence[Notice], shown: Sequence[Delivery], places: Place
     later = [notice for notice in notices if notice.alert.id in of_alert and notice.alert.id not in opened]
     yield from _stale(later, of_alert)
     yield from _replies(later, of_alert, places)
+    yield from _new_messages(_worse(later, of_alert, places), _usual_place(places), places)
     reminded = [notice for notice in notices if notice.event is AlertEvent.REMINDED]
     for step in range(1, len(places.alerts.reminders) + 1):
         reached = [notice for notice in reminded if notice.alert.reminders == step]
         yield from _new_messages(reached, _escalated_place(places, step), places, reminder=step)
+
+
+def _worse(notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]], places: Places) -> list[Notice]:
+    """The newest notice of each alert that became as bad as it can be, and is not shown where such alerts go."""
+    found: dict[str, Notice] = {}
+    for notice in notices:
+        worst = Severity.WARNING if notice.alert.kind is AlertKind.PENDING else Severity.CRITICAL
+        if notice.event in (AlertEvent.CHANGED, AlertEvent.REOPENED) and notice.alert.severity is worst:
+            place = _usual_place(places)(notice.alert)
+            if place is not None and place[0] not in {message.channel for message in of_alert[notice.alert.id]}:
+                found[notice.alert.id] = notice
+    return list(found.values())
 
 
 _Place = tuple[str, str]  # a channel, and whom to mention there
@@ -181,6 +205,10 @@ def _file(message: Delivery) -> Delivery:
         message,
         id=_id(message.id, "file"),
         kind=DeliveryKind.REPLY,
+        state=DeliveryState.WAITING,
+        reference=None,
+        attempts=0,
+        next_try_at=None,
         parent=message.id,
         body={"line": "Everything that changed is in this file.", "without_file": _NO_FILE, "file": True},
     )
@@ -223,6 +251,10 @@ def _replies(
             parent=parent,
             body={"line": f"{names}: {line}" if names else line, "broadcast": loud, "mention": mention},
         )
+        if event is AlertEvent.CHANGED and folds(alike[-1].alert.report):
+            yield replace(
+                _file(message), id=_id(parent, "file", *(notice.id for notice in alike)), meant_for=alike[0].at
+            )
 
 
 def _escalated(reminder: Sequence[Reminder]) -> _Place | None:
@@ -237,9 +269,13 @@ def _elsewhere(alert: Alert, places: Places) -> bool:
 
 def _mention(alert: Alert, event: AlertEvent, message: Delivery, places: Places) -> str:
     if event is AlertEvent.REMINDED:
-        reached = places.alerts.reminders[: alert.reminders][-1:]
-        return next((r.mention for r in reached if r.mention), "") or str(message.body.get("mention", ""))
+        return _reminders_mention(alert, places) or str(message.body.get("mention", ""))
     return str(message.body.get("mention", "")) if event is AlertEvent.REOPENED else ""
+
+
+def _reminders_mention(alert: Alert, places: Places) -> str:
+    """Whom the reminder that was just reached mentions."""
+    return next((r.mention for r in places.alerts.reminders[: alert.reminders][-1:] if r.mention), "")
 
 
 def _route(alert: Alert, places: Places) -> Any:
@@ -275,9 +311,11 @@ def _events(notices: Sequence[Notice], sink: str, places: Places) -> Iterator[De
             names = _names([notice.alert.environment for notice in some])
             line = f"{names}: {some[0].line}" if some[0].line else ""
             mention = ""
-            if sink == SLACK_WEBHOOK and some[0].event is AlertEvent.OPENED:
+            if sink == SLACK_WEBHOOK and some[0].event in _LOUD:
                 route = _route(some[0].alert, places)
                 mention = route.mention or "" if route else ""
+                if some[0].event is AlertEvent.REMINDED:
+                    mention = _reminders_mention(some[0].alert, places) or mention
             yield _event(some, sink, {"event": some[0].event.value, "line": line, "mention": mention})
 
 

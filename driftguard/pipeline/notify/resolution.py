@@ -29,6 +29,8 @@ def how_it_ended(
                 return f"Applied by DriftGuard at {commit}."
             if environment["closure_hash"] != alert.report["closure_hash"]:
                 return f"Nothing waits any more: a commit up to {commit} took it back, or it was applied elsewhere."
+            if not alert.report["commits"]:
+                return "What it came from, such as a data source, is as before, or it was applied elsewhere."
             return f"Applied elsewhere; git at {commit} is what is there."
         case AlertKind.DRIFT:
             if applied:
@@ -48,8 +50,13 @@ def _drift_ended(
     rules = {attribute["ignored_by"] for attribute in there if attribute["ignored_by"]}
     if rules:
         return f"An ignore rule covers it now: {', '.join(sorted(rules))}."
-    if any(attribute["label"] == "adopted" for attribute in there):
+    labels = {attribute["label"] for attribute in there}
+    if not labels <= {"noise", "adopted"}:
+        return "The state has taken it over, and it still differs from git: what waits says how."
+    if labels == {"adopted"}:
         return f"Adopted: git at {commit} says what reality is."
+    if "noise" in labels:
+        return f"Git at {commit} lets it be: what differs there is ignored."
     if environment["closure_hash"] != alert.report["closure_hash"]:
         return f"Git at {commit} and reality agree again: it was adopted, or put back while git went on."
     return "Put back by hand: reality is what git says again."

@@ -20,11 +20,12 @@ from driftguard.model import (
     Message,
     Severity,
 )
-from driftguard.model.reasons import REASONS
+from driftguard.model.reasons import PASSING, REASONS
 from driftguard.pipeline.changes import OUTSIDE, change_text, deleted_outside
 from driftguard.report import shorten
 
-_LATE: Final = timedelta(minutes=10)
+# What is shown so long after it was meant to be says when that was.
+LATE: Final = timedelta(minutes=10)
 _MOST_COMMITS: Final = 10
 # The longest address in a title, whose end counts.
 _TITLE_ADDRESS: Final = 64
@@ -75,7 +76,7 @@ def word(
         since=min(alert.first_seen_at for alert in alerts),
         seen_at=now,
         resolution=None if standing else _resolution(alerts),
-        meant_for=meant_for if meant_for is not None and now - meant_for > _LATE else None,
+        meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
         links=tuple(links),
         mention=mention,
         details=_details(standing) if folds(first.report) else None,
@@ -141,12 +142,17 @@ def _did(alert: Alert, *, many: bool) -> str:
             return f"cannot be judged: {_ERRORS.get(kind, 'the plan failed')}"
         case AlertKind.PENDING:
             what = _waiting(report["commits"])
-            if report["decision"]["action"] == "hold":
+            if report["decision"]["action"] == "hold" and not _passes(report):
                 one = what.startswith("“")
                 return f"{'need' if many else 'needs'} a decision: {what} {'is' if one else 'are'} held"
             return f"{'wait' if many else 'waits'} for {what} to be applied"
         case AlertKind.DRIFT:
             return _drift(report, many=many)
+
+
+def _passes(report: Mapping[str, Any]) -> bool:
+    """Whether everything that holds an environment's plan passes by itself."""
+    return PASSING.issuperset(reason.partition(":")[0] for reason in report["decision"]["reasons"])
 
 
 _REMOVED: Final = "was removed from git; what it made still runs"
@@ -205,7 +211,7 @@ def _ended(alert: Alert) -> str:
 
 def _resolution(alerts: Sequence[Alert]) -> str:
     said = list(dict.fromkeys(alert.resolution or "" for alert in alerts))
-    return said[0] if len(said) == 1 else "Each in its own way; the thread says how."
+    return said[0] if len(said) == 1 else "Each in its own way; the list says how."
 
 
 # --- environments and their changes ----------------------------------------------------------------
@@ -278,6 +284,8 @@ def _decision(alert: Alert) -> Iterator[str]:
     elif told_only and not rest:
         policies = " and ".join(f"`policy.{group}: alert`" for group in told_only)
         yield f"DriftGuard changes nothing by itself, because of {policies}."
+    elif action == "hold" and _passes(alert.report):
+        yield "DriftGuard waits until that has passed."
     else:
         yield _ACTIONS[action]
     yield from map(_reason, rest)
@@ -317,7 +325,8 @@ def _advice(alert: Alert, count: int) -> Iterator[str]:
                 yield f"Put it back: undo the change where it was made{apply}."
                 yield f"Keep it: write it into {path} and merge that."
         case AlertKind.PENDING:
-            yield f"Go on: settle what is said above, or apply {path} by hand."
+            settle = "" if _passes(alert.report) else "settle what is said above, or "
+            yield f"Go on: {settle}apply {path} by hand."
             yield "Go back: `git revert` the commits."
         case AlertKind.UNKNOWN if "environment_removed" in alert.report["decision"]["reasons"]:
             yield "Destroy what is left by hand from an older commit, or bring the directory back."
