@@ -83,9 +83,9 @@ def render(approval: ApprovalFile, key: bytes) -> bytes:
         "# Void without effect: after it expires, for any other plan, after a commit that touches the environment,",
         "# and when anything in here was changed.",
         "version: 1",
-        *(f"{name}: {json.dumps(value)}" for name, value in _plain(approval).items() if name != "actions"),
+        *(f"{name}: {_quoted(value)}" for name, value in _plain(approval).items() if name != "actions"),
         "actions:",
-        *(f"  - {json.dumps(action)}" for action in approval.actions),
+        *(f"  - {_quoted(action)}" for action in approval.actions),
         f"seal: {approval.seal(key)}",
     ]
     return ("\n".join(lines) + "\n").encode()
@@ -98,8 +98,7 @@ def read(text: bytes, key: bytes) -> ApprovalFile:
         Unreadable: it is no approval file, was changed by hand, or was sealed by another ledger.
     """
     try:
-        # An environment's actions are the only list; a text of this size cannot expand.
-        loaded = yaml.safe_load(text.decode()) if len(text) <= _LONGEST else None
+        loaded = _loaded(text.decode()) if len(text) <= _LONGEST else None
         if not isinstance(loaded, dict) or loaded.get("version") != 1:
             raise Unreadable("it is not an approval file of a version that is known here")
         approval = ApprovalFile(
@@ -111,16 +110,30 @@ def read(text: bytes, key: bytes) -> ApprovalFile:
             closure_hash=_text(loaded, "closure_hash"),
             proposed_at=datetime.fromisoformat(_text(loaded, "proposed_at")),
             expires_at=datetime.fromisoformat(_text(loaded, "expires_at")),
-            actions=tuple(str(action) for action in loaded["actions"]),
+            actions=tuple(_texts(loaded, "actions")),
         )
-        sealed = _text(loaded, "seal")
+        unchanged = hmac.compare_digest(_text(loaded, "seal").encode(), approval.seal(key).encode())
     except Unreadable:
         raise
     except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
         raise Unreadable("it is not an approval file") from None
-    if not hmac.compare_digest(sealed.encode(), approval.seal(key).encode()):
+    if not unchanged:
         raise Unreadable("it was changed after DriftGuard wrote it, or another ledger's DriftGuard wrote it")
     return approval
+
+
+def _quoted(value: Any) -> str:
+    """A value as YAML and JSON write it alike; YAML does not join the halves of a character that JSON escapes."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return '"' + "".join(f"\\U{ord(c):08x}" if ord(c) > 0xFFFF else json.dumps(c)[1:-1] for c in value) + '"'
+
+
+def _loaded(text: str) -> Any:
+    """The document; one that repeats itself by aliases, which may grow without bounds, is none."""
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise Unreadable("it is not an approval file")
+    return yaml.safe_load(text)
 
 
 def _plain(approval: ApprovalFile) -> dict[str, Any]:
@@ -128,6 +141,13 @@ def _plain(approval: ApprovalFile) -> dict[str, Any]:
     for name in ("proposed_at", "expires_at"):
         values[name] = values[name].isoformat()
     return {**values, "actions": list(approval.actions)}
+
+
+def _texts(loaded: dict[str, Any], name: str) -> list[str]:
+    values = loaded[name]
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Unreadable(f"its `{name}` are not texts")
+    return values
 
 
 def _text(loaded: dict[str, Any], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -71,12 +72,11 @@ class Remediation:
             base=repository.ref,
             expires_after=settings.expires,
             newest=self._newest,
-            earlier=self._earlier,
+            earlier=partial(proposals_of, ledger),
             save=self._save,
             traces_of=self._traces_of,
             source_of=source_of,
             may_open=count.may_open,
-            opened=count.opened,
             is_merged=self._is_merged,
         )
 
@@ -113,13 +113,6 @@ class Remediation:
         entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=1)
         return _decoded(entries[-1]) if entries else None
 
-    def _earlier(self, name: str) -> Sequence[Proposal]:
-        entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=_MOST_ENTRIES)
-        standing: dict[str, Proposal] = {}
-        for proposal in map(_decoded, reversed(entries)):
-            standing.setdefault(proposal.id, proposal)
-        return list(standing.values())
-
     def _save(self, name: str, proposal: Proposal) -> None:
         data = msgspec.to_builtins(proposal)
         self._ledger.append(Entry(EntryKind.PROPOSAL, self._clock.now(), self._run_id, name, data))
@@ -132,7 +125,10 @@ class Remediation:
 
 
 class _OpenCount:
-    """How many proposals are open: asked once in a pass, as all environments count together."""
+    """How many proposals are open: asked once in a pass, as all environments count together.
+
+    Whoever is told that one more may be opened has its place; one that then fails keeps it until the pass ends.
+    """
 
     def __init__(self, forge: Forge, most: int) -> None:
         self._forge, self._most = forge, most
@@ -143,11 +139,19 @@ class _OpenCount:
         with self._lock:
             if self._open is None:
                 self._open = len(self._forge.open_requests(PREFIX))
-            return f"{self._open} are open" if self._open >= self._most else None
+            if self._open >= self._most:
+                return f"{self._open} are open"
+            self._open += 1
+            return None
 
-    def opened(self) -> None:
-        with self._lock:
-            self._open = (self._open or 0) + 1
+
+def proposals_of(ledger: SqlLedger, name: str) -> Sequence[Proposal]:
+    """An environment's proposals as they stand, newest first; the forge is not asked."""
+    entries = ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=_MOST_ENTRIES)
+    standing: dict[str, Proposal] = {}
+    for proposal in map(_decoded, reversed(entries)):
+        standing.setdefault(proposal.id, proposal)
+    return list(standing.values())
 
 
 def _with_token(place: Location, forge_url: str, user: str, token: str) -> Location:

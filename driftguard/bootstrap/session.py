@@ -27,7 +27,7 @@ from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.authorship import Authorship
 from driftguard.bootstrap.credentials import Credentials
-from driftguard.bootstrap.proposing import Remediation
+from driftguard.bootstrap.proposing import Remediation, proposals_of
 from driftguard.bootstrap.source import source_at_head
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
@@ -263,6 +263,7 @@ class Session:
             alerts=self.ledger.alerts if acts else None,
             alert_settings=self.settings.alerts,
             proposing=remediation.proposing if remediation else None,
+            proposals=partial(proposals_of, self.ledger),
             authority=authority(
                 self.repository,
                 self.ledger,

@@ -71,6 +71,9 @@ REASONS: dict[str, str] = {
     ),
     "policy_propose": "The policy asks for a pull request; merging it is the approval.",
     "proposed": "A pull request says what would be done. Merge it, or close it to say no.",
+    "proposal_waits": (
+        "A pull request is open, and something speaks against it for now; merged, it is applied once nothing does."
+    ),
     "proposal_merged": "The proposal was merged. The next run acts on it.",
     "acknowledged": (
         "A person closed the proposal for this very drift without merging it, which is an answer: it is not opened "

@@ -413,3 +413,41 @@ def test_the_whole_circle_over_http_without_a_work_tree(estate: Estate, tmp_path
         assert (ran.code, decision(ran)) == (0, ("apply", ["approved", "merged", "applied"]))
         assert (team.toy.thing("a")["value"], team.origin.branches()) == ("git", {})
         assert "p4ssword" not in ran.stdout + ran.stderr
+
+
+# --- approvals that had their answer ----------------------------------------------------------------
+
+
+def test_an_approval_of_the_other_choice_that_was_void_stays_so(estate: Estate, tmp_path: Path) -> None:
+    team = Team(estate, tmp_path / "origin.git", ADOPT)
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    team.origin.merge(team.origin.only_branch("-revert"))
+    team.toy.change("a", value="outside", tags={"owner": "hotfix"})
+    effects = team.toy.effects()
+    assert decision(team.reconcile())[0] == "propose"
+    team.toy.change("a", value="outside", tags={"owner": "core"})  # the very plan that was approved first
+    assert decision(team.reconcile())[0] == "propose"
+    assert team.toy.effects() == effects
+
+
+def test_a_proposal_that_was_squashed_onto_the_branch_is_merged_and_no_refusal(team: Team) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    branch = team.origin.only_branch()
+    team.origin.squash(branch)
+    team.origin.delete(branch)
+    assert team.reconcile().code == 0
+    assert (team.toy.thing("a")["value"], team.states()[-1]) == ("git", "done")
+    team.toy.change("a", value="outside")
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+
+
+def test_an_address_of_any_characters_can_be_approved(estate: Estate, tmp_path: Path) -> None:
+    odd = thing("a", value="git") + thing("k", value="git").replace("{\n", '{\n  for_each = toset(["\U0001f600"])\n', 1)
+    team = Team(estate, tmp_path / "origin.git", PROPOSE, odd)
+    team.toy.change("k", value="outside")
+    team.reconcile()
+    team.origin.merge(team.origin.only_branch())
+    assert decision(team.reconcile()) == ("apply", ["approved", "merged", "applied"])
+    assert team.toy.thing("k")["value"] == "git"

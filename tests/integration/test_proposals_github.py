@@ -267,3 +267,64 @@ def test_a_killed_run_opens_no_second_pull_request(team: GitHubTeam, tmp_path: P
     expire_leases(team.world)
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
     assert len(team.repository.pulls) == 1
+
+
+def test_an_approval_that_was_void_stays_so_without_the_forge(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    team.merge(team.pull())
+    team.toy.change("a", value="outside", tags={"owner": "hotfix"})
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "approval_void", "proposed"])
+    team.toy.change("a", value="outside", tags={"owner": "core"})  # the very plan that was approved
+    effects = team.toy.effects()
+    assert decision(team.estate.reconcile())[0] == "hold"  # there is no token
+    assert team.toy.effects() == effects
+
+
+def test_nothing_is_done_to_the_same_number_in_another_repository(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    other = team.github.add_repository("acme/infra-new")
+    team.github.allow(other, "ada", "write")
+    team.world.git("remote", "set-url", "origin", str(other.git.path))
+    team.publish()
+    other.git.add_commit("feature", {"x": "y\n"}, start="main")
+    foreign = team.github.open_pull(other, "ada", "feature")
+    assert foreign.number == team.pull().number
+    configuration = (team.world.repository / "driftguard.yaml").read_text()
+    team.estate.configure(configuration.replace("acme/infra", "acme/infra-new"))
+    team.publish()
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
+    assert sorted(other.pulls) == [foreign.number, foreign.number + 1]
+    team.toy.change("a", value="git")
+    assert team.reconcile().code == 0
+    assert (foreign.state, foreign.title, foreign.comments) == ("open", "Change", [])
+    assert other.pull(foreign.number + 1).state == "closed"
+
+
+def test_what_is_held_for_a_while_leaves_its_proposal_open(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    configuration = (team.world.repository / "driftguard.yaml").read_text()
+    suspended = configuration.replace("{drift: propose}", "{drift: propose, suspended: {reason: migration}}")
+    assert suspended != configuration
+    team.estate.configure(suspended)
+    team.publish()
+    assert decision(team.reconcile()) == ("hold", ["suspended", "proposal_waits"])
+    assert (pull.state, pull.comments) == ("open", [])
+
+
+def test_environments_that_are_judged_at_once_keep_to_the_most_that_may_be_open(
+    estate: Estate, github: GitHubDouble
+) -> None:
+    names = ("b", "c", "d")
+    for name in names:
+        estate.write(thing(name, value="git"), environment=name)
+        estate.world.apply(f"environments/{name}")
+    team = GitHubTeam(estate, github, "{drift: propose}", forge=", most_open: 1")
+    for name in ("a", *names):
+        team.toy.change(name, value="outside")
+    said = [e["decision"]["reasons"][-1].partition(":")[0] for e in team.reconcile().report["environments"]]
+    assert sorted(said) == ["proposals_waiting"] * 3 + ["proposed"]
+    assert sum(pull.state == "open" for pull in team.repository.pulls.values()) == 1

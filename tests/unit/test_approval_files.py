@@ -144,3 +144,20 @@ def test_different_environments_have_different_folders_and_branches(one: str, ot
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_+@./-]*", slug(one))
     assert ".." not in slug(one)
     assert not slug(one).endswith(("/", ".", ".lock"))
+
+
+@pytest.mark.parametrize("text", ["\U0001f600 two", 'a "quoted" \\ one', "tab\t", "\u00e4\u2028"])
+def test_any_text_is_read_as_it_was_written(text: str) -> None:
+    written = with_id(replace(GIVEN, environment=text, actions=(f"update {text}",)), KEY)
+    assert read(render(written, KEY), KEY) == written
+
+
+def test_a_file_that_repeats_itself_or_is_sealed_with_half_a_character_is_refused_at_once() -> None:
+    text = render(GIVEN, KEY).decode()
+    bomb = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    bomb += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 9)]
+    start = text.index("actions:")
+    with pytest.raises(Unreadable):
+        read("\n".join([text[:start], *bomb, "actions: [*l8]", "seal: x", ""]).encode(), KEY)
+    with pytest.raises(Unreadable):
+        read((text[: text.index("seal:")] + 'seal: "\\ud800"\n').encode(), KEY)

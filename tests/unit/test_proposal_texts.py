@@ -91,3 +91,17 @@ def test_equal_input_gives_equal_text_without_credentials(value: str, name: str)
     first, again = (body(about, proposal("revert", "adopt"), 65_536) for _ in range(2))
     assert first == again
     assert TOKEN not in first + title(about, proposal("revert"), 256)
+
+
+def test_what_looks_like_a_credential_never_eats_the_end_of_a_fence() -> None:
+    hostile = "```@acme/ops <img src=//e.example/x> ![x](//e.example/p) token:"
+    text = body(told(resource("aws_x.a", outside("value", "git", hostile))), proposal("revert"), GITHUB[1])
+    (line,) = [line for line in text.splitlines() if "@acme/ops" in line]
+    fence = line.partition("- ")[2]
+    ticks = len(fence) - len(fence.lstrip("`"))
+    assert ticks > 3
+    assert line.endswith("`" * ticks)
+
+
+def test_control_characters_reach_no_terminal() -> None:
+    assert "\x1b" not in code("a\x1b[2Jb") + plain("a\x1b[2Jb")

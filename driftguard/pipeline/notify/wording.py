@@ -310,7 +310,7 @@ def _reason(reason: str) -> str:
 def _advice(alert: Alert, count: int) -> Iterator[str]:
     branch = _pushed_branch(alert)
     if branch is not None:
-        yield f"Approve: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
+        yield f"Approve, on the tracked branch: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
         yield f"Say no: `git push origin --delete {branch}`"
     path = alert.report["path"] if count == 1 else "each environment"
     match alert.kind:

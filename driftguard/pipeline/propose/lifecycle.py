@@ -16,6 +16,7 @@ from driftguard.ports import Branches, Forge
 PREFIX: Final = "driftguard/"
 _SHORT: Final = 12
 _REMEMBERED: Final = 10
+_LONGEST_COMMENT: Final = 4000
 # Whoever reads the tracked branch from a copy of it may see a merge late, but not this late.
 _LATE: Final = timedelta(days=1)
 _LIVE: Final = frozenset({ProposalState.OPENING, ProposalState.OPEN, ProposalState.CLOSING})
@@ -68,9 +69,11 @@ class Outcome:
 
     Attributes:
         undecided: nothing certain is known of it, so its proposal is left alone.
+        held: something speaks against what is proposed for now, so an open proposal is left as it is.
         attempted: the id of the approval that an apply was attempted with.
         approved: the id of the approval that counts for exactly the plan at hand.
         void: by approval id, why one does not count.
+        unreadable: why the file where the newest proposal put its own cannot be read; None where it can.
         is_merged: whether a commit is part of head.
         said: how it went, for people: one line.
     """
@@ -78,12 +81,14 @@ class Outcome:
     undecided: bool
     in_sync: bool
     said: str
+    held: bool = False
     drift_fingerprint: str | None = None
     attempted: str | None = None
     applied: bool = False
     attempt_id: str | None = None
     approved: str | None = None
     void: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str | None = None
     is_merged: Callable[[str], bool] = lambda _: False
 
 
@@ -94,7 +99,7 @@ class Means:
     Attributes:
         save: records a proposal's state, durably.
         earlier: the environment's proposals as they stand, newest first.
-        may_open: whether fewer than the most are open.
+        may_open: why no more may be opened; None where one may.
     """
 
     forge: Forge
@@ -105,7 +110,6 @@ class Means:
     save: Callable[[Proposal], None]
     earlier: Callable[[], Sequence[Proposal]]
     may_open: Callable[[], str | None]
-    opened: Callable[[], None]
 
 
 def settle(means: Means, before: Proposal | None, draft: Draft | None, outcome: Outcome) -> tuple[str, ...]:
@@ -132,7 +136,7 @@ class _Settling:
 
     def go(self, before: Proposal | None) -> tuple[str, ...]:
         if before is not None and before.state in _LIVE:
-            before = self._as_the_forge_has_it(before)
+            before = self._as_git_has_it(before) or self._as_the_forge_has_it(before)
         if before is not None and before.state is ProposalState.MERGED:
             ended = self._after_the_merge(before)
             if ended.state is ProposalState.MERGED:
@@ -140,17 +144,35 @@ class _Settling:
             before = ended
         if self._draft is None:
             if before is not None and before.state in _LIVE:
+                if self._outcome.held and before.state is ProposalState.OPEN:
+                    return (f"proposal_waits: {before.url or before.preferred.name}",)
                 self._close(before, self._outcome.said)
             return ()
         return self._propose(before, self._draft)
 
     # --- what people did ------------------------------------------------------------------------
 
+    def _as_git_has_it(self, before: Proposal) -> Proposal | None:
+        """The proposal as merged, where its approval is at head, whatever way it came there; None where it is not."""
+        outcome = self._outcome
+        if before.id not in {outcome.approved, outcome.attempted, *outcome.void}:
+            return None
+        merged = replace(before, state=ProposalState.MERGED, reason="merged", ended_at=self._means.now())
+        request = self._request_of(before)
+        if request is not None and request.state is RequestState.MERGED:
+            return self._ended(
+                replace(before, number=request.number, url=request.url), ProposalState.MERGED, "merged", request
+            )
+        return self._saved(merged)
+
     def _as_the_forge_has_it(self, before: Proposal) -> Proposal:
         """The proposal after what people did with its pull request."""
         request = self._request_of(before)
         if request is None:
-            return before
+            if before.number is None or before.state is ProposalState.CLOSING:
+                return before
+            # It was deleted, or the forge is another one, where the number is somebody else's: it is opened anew.
+            return replace(before, state=ProposalState.OPENING, number=None, url=None)
         before = replace(before, number=request.number, url=request.url)
         if request.state is RequestState.MERGED:
             return self._ended(before, ProposalState.MERGED, "merged", request)
@@ -161,11 +183,13 @@ class _Settling:
         return before
 
     def _request_of(self, proposal: Proposal) -> PullRequest | None:
-        requests = [r for r in self._means.forge.requests(proposal.preferred.name) if r.base == proposal.base]
-        if proposal.number is not None:
-            return next((request for request in requests if request.number == proposal.number), None)
-        # Its opening was not recorded: only one that was made since can be it.
-        return next((request for request in requests if request.head == proposal.preferred.commit), None)
+        name = proposal.preferred.name
+        requests = self._means.forge.requests(name)
+        if proposal.number is None:
+            # Its opening was not recorded: only one that was made since can be it.
+            mine = [request for request in requests if request.base == proposal.base]
+            return next((request for request in mine if request.head == proposal.preferred.commit), None)
+        return next((request for request in requests if request.number == proposal.number), None)
 
     def _ended(self, proposal: Proposal, state: ProposalState, reason: str, request: PullRequest) -> Proposal:
         at = request.ended_at or self._means.now()
@@ -197,7 +221,7 @@ class _Settling:
         if outcome.approved == merged.id:
             self._comment(merged, f"Approved, and not applied yet: {outcome.said}", f"waits {outcome.said}")
             return merged
-        why = outcome.void.get(merged.id)
+        why = outcome.void.get(merged.id) or outcome.unreadable
         if merged.preferred.choice == "adopt":
             why = "the code was changed as proposed, and reality or the code is something else by now"
         if not known:
@@ -339,7 +363,6 @@ class _Settling:
         shown = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()
         if proposal.number is None:
             request = means.forge.open(proposal.preferred.name, proposal.base, title, text)
-            means.opened()
             proposal = replace(proposal, number=request.number, url=request.url)
             if request.body.strip() == text.strip() and request.title == title:
                 proposal = replace(proposal, shown=shown)
@@ -358,7 +381,7 @@ class _Settling:
     def _close(self, live: Proposal, reason: str) -> None:
         """Close a proposal that is no longer wanted; recorded first, so that it never counts as a person's answer."""
         closing = self._saved(replace(live, state=ProposalState.CLOSING, reason=reason))
-        if closing.number is not None:
+        if closing.number is not None and self._request_of(closing) is not None:
             self._comment(closing, f"Closed by DriftGuard: {reason}", f"closed {closing.id}")
             self._means.forge.close(closing.number)
         self._delete_branches(closing)
@@ -374,7 +397,8 @@ class _Settling:
                 self._means.branches.delete(branch.name, there[branch.name])
 
     def _comment(self, proposal: Proposal, text: str, what: str) -> None:
-        if proposal.number is not None:
+        if proposal.number is not None and self._request_of(proposal) is not None:
+            text = text if len(text) <= _LONGEST_COMMENT else f"{text[: _LONGEST_COMMENT - 1]}…"
             mark = f"<!-- driftguard: {hashlib.sha256(what.encode()).hexdigest()[:24]} -->"
             self._means.forge.comment(proposal.number, wording.plain(text), mark)
 

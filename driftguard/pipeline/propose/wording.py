@@ -71,7 +71,8 @@ def body(told: Told, proposal: Proposal, longest: int) -> str:
     head = "\n".join(_head(told, proposal))
     room = min(longest, 1_000_000) - len(head) - len(end) - 4
     middle = _listed(told, room)
-    text = mask(f"{head}\n{middle}\n{end}\n")
+    # Each piece was masked before it was fenced: a mask over the whole could eat the end of a fence.
+    text = f"{head}\n{middle}\n{end}\n"
     return text if len(text) <= longest else text[: longest - 2] + "…\n"
 
 
@@ -202,7 +203,7 @@ def commit_message(environment: str, choice: str, proposal_id: str) -> str:
 
 def code(text: str) -> str:
     """Text in a code span, in which nothing is a link, a mention or markup."""
-    text = " ".join(mask(text).split())
+    text = _printable(mask(text))
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if text.startswith("`") or text.endswith("`") or not text else ""
@@ -211,9 +212,14 @@ def code(text: str) -> str:
 
 def plain(text: str) -> str:
     """Plain text whose characters mean nothing in Markdown, and which mentions nobody."""
-    text = " ".join(mask(text).split())
+    text = _printable(mask(text))
     text = re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
     return text.replace("@", "@\u200b")
+
+
+def _printable(text: str) -> str:
+    """A line without what would move a terminal's cursor or hide text."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _count(count: int, thing: str) -> str:

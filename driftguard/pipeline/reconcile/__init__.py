@@ -21,6 +21,7 @@ from driftguard.model import (
     ErrorKind,
     Fault,
     Notice,
+    Proposal,
     Seconds,
     Verdict,
 )
@@ -74,7 +75,8 @@ class Pass:
     Attributes:
         given_baselines: baselines by environment name that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a pass that tells nobody.
-        proposing: what pull requests are opened with; None where no forge is configured.
+        proposing: what pull requests are opened with; None where no forge is configured, or it is away.
+        proposals: an environment's proposals as the ledger has them, newest first.
         stopping: whether a stop was requested.
     """
 
@@ -85,6 +87,7 @@ class Pass:
     alert_settings: AlertSettings
     authority: Authority
     proposing: Proposing | None
+    proposals: Callable[[str], Sequence[Proposal]]
     clock: Clock
     given_baselines: Mapping[str, Baseline]
     stopping: Callable[[], bool]
@@ -230,7 +233,7 @@ class _Judging:
                 self._settings,
                 findings,
                 lambda since: self._authority.attempts.recent(self._settings.name, since),
-                self._pass.proposing.earlier(self._settings.name) if self._pass.proposing else (),
+                self._pass.proposals(self._settings.name),
                 now,
             )
             approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline, self._approval.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -41,8 +41,8 @@ from driftguard.sealed import mask
 _OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
 _NOT_TO_BE_ADOPTED: Final = frozenset({Label.RESIDUE, Label.CONFLICT})
 ENDED: Final = frozenset({ProposalState.CLOSED, ProposalState.ACKNOWLEDGED, ProposalState.DONE, ProposalState.VOID})
-# What was said to be done or void stays so, also when the very same plan comes back.
-_OVER: Final = frozenset({ProposalState.DONE, ProposalState.VOID})
+# What was said to be done, void or closed stays so, and what was made anew, also when the very same plan comes back.
+_OVER: Final = frozenset({ProposalState.DONE, ProposalState.VOID, ProposalState.CLOSED})
 _MOST_FAULTS: Final = 2
 
 
@@ -59,8 +59,7 @@ class Proposing:
         traces_of: by resource address, who changed it and who wrote its block.
         source_of: the environment's source, for writing into it; given what formats a text as the tool does.
         closure_at: its closure at a commit of ours.
-        may_open: why no more may be opened; None where one may.
-        opened: called when one was opened.
+        may_open: why no more may be opened; None where one may, which then has its place.
         is_merged: whether a commit is part of head.
         faults: what went wrong in this pass so far; a forge that is away is not asked for every environment.
     """
@@ -75,7 +74,6 @@ class Proposing:
     traces_of: Callable[[str], Mapping[str, Any]]
     source_of: Callable[[EnvironmentSettings, Callable[[bytes], bytes]], Source]
     may_open: Callable[[], str | None]
-    opened: Callable[[], None]
     is_merged: Callable[[str], bool]
     faults: list[str] = field(default_factory=list)
 
@@ -95,8 +93,7 @@ def plan_approval(
         proposals: the environment's, newest first.
     """
     tree = scene.repository.tree(scene.head)
-    folder = folder_of(settings.name)
-    paths = [path for path in tree if path.startswith(folder) and path.count("/") == folder.count("/")]
+    paths = _files_in(tree, folder_of(settings.name))
     if not paths or findings.classification.plan_fingerprint is None:
         return PlanApproval()
     contents = scene.repository.read([tree[path].object_id for path in paths])
@@ -111,11 +108,16 @@ def plan_approval(
             for attempt in attempts(datetime.min.replace(tzinfo=now.tzinfo))
             if attempt.data.get("approval") and attempt.state is AttemptState.SUCCEEDED
         ),
-        over=frozenset(proposal.id for proposal in proposals if proposal.state in _OVER),
+        over=frozenset(proposal.id for number, proposal in enumerate(proposals) if number or proposal.state in _OVER),
         latest=proposals[0].id if proposals else None,
     )
     texts = dict(zip(paths, (text for _, text in contents), strict=True))
     return judge_files(texts, scene.key, facts)
+
+
+def _files_in(tree: Iterable[str], folder: str) -> list[str]:
+    """The files right in a folder; below it may lie those of an environment whose name goes on after a slash."""
+    return [path for path in tree if path.startswith(folder) and path.count("/") == folder.count("/")]
 
 
 def actions_of(resources: Sequence[ResourceChange]) -> tuple[str, ...]:
@@ -190,7 +192,6 @@ def _means(proposing: Proposing, name: str, key: bytes, now: Callable[[], dateti
         save=lambda proposal: proposing.save(name, proposal),
         earlier=lambda: proposing.earlier(name),
         may_open=proposing.may_open,
-        opened=proposing.opened,
     )
 
 
@@ -210,16 +211,21 @@ def _outcome(turn: Turn) -> Outcome:
     elif report.verdict is not Verdict.IN_SYNC:
         said = f"{said} {'; '.join(report.decision.reasons)}"
     classification = report.classification
+    void = turn.approval.void or {}
+    newest = turn.proposing.newest(report.name)
+    file = f"{folder_of(report.name)}{newest.plan_fingerprint}.yaml" if newest is not None else ""
     return Outcome(
         undecided=report.verdict is Verdict.UNKNOWN,
         in_sync=report.verdict is Verdict.IN_SYNC,
+        held=report.decision.action is Action.HOLD,
         said=said,
         drift_fingerprint=classification.drift_fingerprint if classification else None,
         attempted=str(attempt.data.get("approval") or "") or None if attempt else None,
         applied=applied,
         attempt_id=attempt.id if attempt else None,
         approved=turn.approval.id,
-        void=turn.approval.void or {},
+        void=void,
+        unreadable=void.get(file),
         is_merged=turn.proposing.is_merged,
     )
 
@@ -229,7 +235,7 @@ def _draft(turn: Turn) -> Draft | None:
     if report.decision.action is not Action.PROPOSE or classification is None:
         return None
     assert classification.plan_fingerprint is not None  # nothing planned is never proposed
-    tree, folder = turn.scene.repository.tree(turn.scene.head), folder_of(turn.settings.name)
+    tree = turn.scene.repository.tree(turn.scene.head)
     return Draft(
         environment=turn.settings.name,
         drift_fingerprint=classification.drift_fingerprint,
@@ -239,7 +245,7 @@ def _draft(turn: Turn) -> Draft | None:
         prefer=turn.settings.policy.prefer,
         expires_after=turn.proposing.expires_after,
         choices=lambda: _choices(turn),
-        old_files=[path for path in tree if path.startswith(folder)],
+        old_files=_files_in(tree, folder_of(turn.settings.name)),
         report=environment_json(report),
         traces=turn.proposing.traces_of(turn.settings.name),
         actions=actions_of(classification.resources),
