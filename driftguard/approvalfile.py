@@ -98,7 +98,7 @@ def read(text: bytes, key: bytes) -> ApprovalFile:
         Unreadable: it is no approval file, was changed by hand, or was sealed by another ledger.
     """
     try:
-        loaded = _loaded(text.decode()) if len(text) <= _LONGEST else None
+        loaded = yaml.load(text.decode(), _WithoutAliases) if len(text) <= _LONGEST else None
         if not isinstance(loaded, dict) or loaded.get("version") != 1:
             raise Unreadable("it is not an approval file of a version that is known here")
         approval = ApprovalFile(
@@ -129,11 +129,13 @@ def _quoted(value: Any) -> str:
     return '"' + "".join(f"\\U{ord(c):08x}" if ord(c) > 0xFFFF else json.dumps(c)[1:-1] for c in value) + '"'
 
 
-def _loaded(text: str) -> Any:
-    """The document; one that repeats itself by aliases, which may grow without bounds, is none."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise Unreadable("it is not an approval file")
-    return yaml.safe_load(text)
+class _WithoutAliases(yaml.SafeLoader):
+    """Refuses a document that repeats itself by aliases, which may grow without bounds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise Unreadable("it is not an approval file")
+        return super().compose_node(parent, index)
 
 
 def _plain(approval: ApprovalFile) -> dict[str, Any]:

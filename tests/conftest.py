@@ -26,6 +26,11 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: at the end everything else would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A `terraform` on PATH for the tests' own use: the machine's, or the embedded one where there is none."""
