@@ -331,8 +331,7 @@ class Session:
 
     def _source(self, settings: EnvironmentSettings, formatted: Callable[[bytes], bytes]) -> Source:
         """An environment's source at head, for writing into it."""
-        others = [other for other in self.environments if other.name != settings.name]
-        files = {other.name: self._closure_at_head(other).files for other in others}
+        files = {e.name: self._closure_at_head(e).files for e in self.environments if e.name != settings.name}
         return source_at_head(self.repository, settings, files, self.environ, formatted)
 
     def _tell(
