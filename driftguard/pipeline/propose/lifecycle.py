@@ -222,7 +222,7 @@ class _Settling:
             self._comment(merged, f"Approved, and not applied yet: {outcome.said}", f"waits {outcome.said}")
             return merged
         why = outcome.void.get(merged.id) or outcome.unreadable
-        if merged.preferred.choice == "adopt":
+        if why is None and merged.preferred.choice == "adopt":
             why = "the code was changed as proposed, and reality or the code is something else by now"
         if not known:
             why = "the tracked branch does not hold the merge"
