@@ -603,8 +603,12 @@ def test_terraform_sees_the_allow_list_and_what_env_names(tmp_path: Path) -> Non
         **{name: environ[name] for name in ("PATH", "LC_ALL", "AWS_PROFILE", "https_proxy", "TF_VAR_a")},
         "TF_TOKEN_app_terraform_io": "t",
         "EXTRA": "1",
+        **OURS,
     }
     assert config.missing_variables({"TF_VAR_a": None, "EXTRA": "1", "GONE": None}, environ) == ("GONE",)
+
+
+OURS = {"TF_APPEND_USER_AGENT": "driftguard"}
 
 
 def test_a_cli_configuration_or_plugin_cache_that_is_missing_is_not_passed_on(tmp_path: Path) -> None:
@@ -612,14 +616,20 @@ def test_a_cli_configuration_or_plugin_cache_that_is_missing_is_not_passed_on(tm
     there.touch()
     for file, cache in ((there, tmp_path), (tmp_path / "gone", tmp_path / "gone")):
         seen = config.terraform_environment({}, {"TF_CLI_CONFIG_FILE": str(file), "TF_PLUGIN_CACHE_DIR": str(cache)})
-        assert seen == ({"TF_CLI_CONFIG_FILE": str(file), "TF_PLUGIN_CACHE_DIR": str(cache)} if file == there else {})
+        passed_on = {"TF_CLI_CONFIG_FILE": str(file), "TF_PLUGIN_CACHE_DIR": str(cache)} if file == there else {}
+        assert seen == {**passed_on, **OURS}
 
 
 def test_an_assumed_roles_process_does_not_see_who_assumed_it() -> None:
     environ = {"AWS_ACCESS_KEY_ID": "k", "AWS_PROFILE": "p", "AWS_ROLE_ARN": "r", "AWS_REGION": "eu-west-1"}
-    assert config.terraform_environment({}, environ, own_aws_identity=False) == {"AWS_REGION": "eu-west-1"}
+    assert config.terraform_environment({}, environ, own_aws_identity=False) == {"AWS_REGION": "eu-west-1", **OURS}
     named = config.terraform_environment({"AWS_PROFILE": None}, environ, own_aws_identity=False)
-    assert named == {"AWS_REGION": "eu-west-1", "AWS_PROFILE": "p"}
+    assert named == {"AWS_REGION": "eu-west-1", "AWS_PROFILE": "p", **OURS}
+
+
+def test_calls_of_terraform_are_known_as_ours_beside_what_a_team_calls_them() -> None:
+    seen = config.terraform_environment({"TF_APPEND_USER_AGENT": "acme/1"}, {})
+    assert seen == {"TF_APPEND_USER_AGENT": "acme/1 driftguard"}
 
 
 def test_folders_follow_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
