@@ -14,12 +14,11 @@ from driftguard.adapters.aws.statelock import S3StateLock
 from driftguard.adapters.git import GitRepository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.adapters.sql import SqlLedger
+from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import ForgeFault
-from driftguard.model import Baseline, Closure, Commit, EntryKind, MergedRequest, SignedBy
-from driftguard.pipeline.decide.approvals import Approvals, Range, Reviewed, judge_approvals
+from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
+from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
 from driftguard.pipeline.reconcile import Authority
-from driftguard.ports import Forge
 
 
 def authority(
@@ -30,12 +29,12 @@ def authority(
     closure_at: Callable[[EnvironmentSettings, str], Closure | None],
     apply_environment_of: Callable[[EnvironmentSettings], Mapping[str, str]],
     acts: bool,
-    forge: Forge | None,
+    reviews: Reviews | None,
 ) -> Authority:
     """The authority of one pass over a repository.
 
     Args:
-        forge: tells which commits were reviewed; None where none is configured that could.
+        reviews: tell which commits were reviewed; None where no forge is configured that could.
     """
     retries = ledger.latest(EntryKind.RETRY_REQUESTED)
 
@@ -52,10 +51,10 @@ def authority(
         if approval.require == "signed" and approval.signers is not None:
             ids = [commit.sha for commit in commits.touching]
             signatures = verify_commits(repository.mirror, ids, Path(approval.signers), environ.get("PATH", ""))
-        reviews = None
-        if approval.require == "reviewed" and forge is not None:
-            reviews = _reviews(forge, repository, commits, owners=approval.code_owners)
-        return judge_approvals(approval.require, commits, signatures, reviews, approval.approvals)
+        said = None
+        if approval.require == "reviewed" and reviews is not None:
+            said = reviews.of(commits, owners=approval.code_owners)
+        return judge_approvals(approval.require, commits, signatures, said, approval.approvals)
 
     return Authority(
         leases=ledger.leases,
@@ -69,34 +68,6 @@ def authority(
         retried_at={name: entry.at for name, entry in retries.items()},
         acts=acts,
     )
-
-
-def _reviews(forge: Forge, repository: GitRepository, commits: Range, *, owners: bool) -> dict[str, Reviewed]:
-    """What the forge says of each commit in the range, and of those that a rebase put there with it."""
-    asked: dict[str, tuple[MergedRequest, ...]] = {}
-    on_branch: tuple[str, ...] = ()
-
-    def requests(sha: str) -> tuple[MergedRequest, ...]:
-        if sha not in asked:
-            asked[sha] = forge.merged_with(sha, repository.ref, owners=owners)
-        return asked[sha]
-
-    reviews = {}
-    for commit in commits.touching:
-        try:
-            found = requests(commit.sha)
-            named: dict[str, frozenset[int]] = {}
-            if any(request.merge_commit != commit.sha and request.commit_count > 1 for request in found):
-                on_branch = on_branch or tuple(c.sha for c, _ in repository.first_parents(None, repository.head))
-                for request in found:
-                    if request.merge_commit in on_branch:
-                        last = on_branch.index(request.merge_commit)
-                        rebased = on_branch[last : last + request.commit_count]
-                        named |= {sha: frozenset(r.number for r in requests(sha)) for sha in rebased}
-            reviews[commit.sha] = Reviewed(found, on_branch, named)
-        except ForgeFault as fault:
-            reviews[commit.sha] = Reviewed(fault=str(fault).rstrip("."))
-    return reviews
 
 
 def _with_newest(repository: GitRepository, commits: Range, path: str) -> Range:

@@ -17,7 +17,9 @@ from driftguard.adapters.forges.plain import PlainForge
 from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.branches import Branches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
+from driftguard.adapters.git.merges import Merges
 from driftguard.adapters.sql import SqlLedger
+from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings
 from driftguard.model import AlertKind, Entry, EntryKind, Proposal
@@ -35,7 +37,7 @@ class Remediation:
 
     Attributes:
         proposing: what the pass proposes with.
-        reviewing: what knows reviews; None where there is no service that does.
+        reviews: who approved what; None where there is no service that knows.
 
     Raises:
         DriftGuardError: the forge's credentials are missing, or its location cannot be used.
@@ -55,16 +57,19 @@ class Remediation:
     ) -> None:
         self._repository, self._ledger, self._clock, self._run_id = repository, ledger, clock, run_id
         place = push_location(locate(location), settings.push_url)
-        self.reviewing: Forge | None = None
+        service: Forge | None = None
         if settings.kind == "github":
-            self.reviewing = github = GitHubForge(settings, environ)
+            service = github = GitHubForge(settings, environ)
             place = _with_token(place, settings.url or "https://github.com", "x-access-token", github.token())
         elif settings.kind == "gitlab":
-            self.reviewing = gitlab = GitLabForge(settings, environ)
+            service = gitlab = GitLabForge(settings, environ)
             place = _with_token(place, settings.url or "https://gitlab.com", "oauth2", gitlab.token())
         self._pushed_to = place.display
         branches = Branches(repository.mirror, place, author=settings.author, signing=settings.signing)
-        forge = self.reviewing or PlainForge(branches, self._known, repository.head, self._is_merged, say)
+        self.reviews: Reviews | None = None
+        if service is not None:
+            self.reviews = Reviews(service, repository, Merges(repository.mirror, place), self._own_commits)
+        forge = service or PlainForge(branches, self._known, repository.head, self._is_merged, say)
         count = _OpenCount(forge, settings.most_open)
         self.proposing = Proposing(
             forge=forge,
@@ -112,6 +117,12 @@ class Remediation:
     def _newest(self, name: str) -> Proposal | None:
         entries = self._ledger.entries(environment=name, kinds=[EntryKind.PROPOSAL], limit=1)
         return _decoded(entries[-1]) if entries else None
+
+    def _own_commits(self) -> frozenset[str]:
+        """Every commit of a proposal's branch, of any environment."""
+        entries = self._ledger.entries(kinds=[EntryKind.PROPOSAL], limit=_MOST_ENTRIES)
+        branches = [branch for entry in entries for branch in _decoded(entry).branches]
+        return frozenset(commit for branch in branches for commit in (branch.commit, *branch.replaces))
 
     def _save(self, name: str, proposal: Proposal) -> None:
         data = msgspec.to_builtins(proposal)

@@ -271,7 +271,7 @@ class Session:
                 closure_at=self.closure_at,
                 apply_environment_of=credentials.variables_for("apply"),
                 acts=acts,
-                forge=remediation.reviewing if remediation else None,
+                reviews=remediation.reviews if remediation else None,
             ),
             clock=self._clock,
             given_baselines=self._given([place.settings for place in places], baseline) if baseline else {},

@@ -64,7 +64,8 @@ class MergedRequest:
 
     Attributes:
         author: who opened it; authors: everybody whom the forge knows as an author of one of its commits.
-        head: the last commit of its branch, before the merge.
+        strangers: by commit of its branch, an address of its author or committer that no account has.
+        head: the last commit of its branch, before the merge; head_ref: where the forge's git server keeps it.
         merge_commit: the commit of the tracked branch that the merge ended with.
         commit_count: how many commits its branch had: a rebase puts as many on the tracked branch.
         reviews: each reviewer's newest verdict.
@@ -80,7 +81,9 @@ class MergedRequest:
     merge_commit: str
     commit_count: int
     reviews: tuple[Review, ...]
+    head_ref: str
     owned: tuple[frozenset[str], ...] = ()
+    strangers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def test_each_commit_that_a_merge_made_names_its_pull_request(
             merge_commit=last,
             commit_count=2,
             reviews=(Review("bob", head, approves=True, may_write=True),),
+            head_ref="refs/pull/1/head",
         )
     assert forge.requests("feature")[0].merge_commit == last
     assert forge.requests("feature")[0].ended_by == "root"
@@ -162,8 +163,8 @@ def test_everybody_who_wrote_a_commit_is_an_author(
     found = merged(github, forge, repository)
     assert found.authors == (
         "alice",
-        "stranger@elsewhere.example",
         "bob",
+        "stranger@elsewhere.example",
         "carol",
         "dave@elsewhere.example",
         "robot@elsewhere.example",

@@ -77,6 +77,7 @@ def test_each_commit_that_a_merge_made_names_its_merge_request(
             merge_commit=last,
             commit_count=2,
             reviews=(Review("bob", head, approves=True, may_write=True),),
+            head_ref="refs/merge-requests/1/head",
         )
     (found,) = forge.requests("feature")
     assert (found.state, found.merge_commit, found.ended_by) == (RequestState.MERGED, last, "carol")

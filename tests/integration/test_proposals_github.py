@@ -199,13 +199,17 @@ def test_no_more_are_opened_than_the_configuration_allows(estate: Estate, github
 REVIEWED = "{pending: apply, approval: {require: reviewed}}"
 
 
+def as_ada(team: GitHubTeam, address: str = "ada@example.com") -> None:
+    """Commit by an address: Ada's own, or another."""
+    team.world.variables |= {"GIT_AUTHOR_EMAIL": address, "GIT_COMMITTER_EMAIL": address}
+
+
 def change(team: GitHubTeam, value: str, *, reviewers: tuple[str, ...] = ("bob",), how: str = "merge") -> None:
     """Ada changes the code by a pull request."""
     branch = f"change-{value}"
     team.world.git("switch", "--quiet", "--create", branch)
     team.estate.write(thing("a", value=value, tags={"owner": "core"}))
-    for name, said in (("GIT_AUTHOR_EMAIL", "ada@"), ("GIT_COMMITTER_EMAIL", "ada@")):
-        team.world.variables[name] = f"{said}users.noreply.github.example"
+    as_ada(team)
     team.world.commit(f"Say {value}")
     team.world.git("push", "--quiet", "origin", branch)
     team.world.git("switch", "--quiet", "main")
@@ -239,6 +243,59 @@ def test_a_bypass_a_direct_push_and_an_unreachable_forge_hold(estate: Estate, gi
     ran = team.reconcile()
     assert decision(ran) == ("hold", ["not_reviewed", "not_reviewed"])
     assert "could not be checked" in str(reasons(ran))
+    assert team.toy.thing("a")["value"] == "git"
+
+
+def test_a_merge_made_by_hand_with_more_in_it_is_not_what_was_approved(estate: Estate, github: GitHubDouble) -> None:
+    team = GitHubTeam(estate, github, REVIEWED)
+    as_ada(team)
+    team.world.git("switch", "--quiet", "--create", "harmless")
+    team.world.commit("A note", {"environments/dev/note.tf": "# a note\n"})
+    team.world.git("push", "--quiet", "origin", "harmless")
+    pull = github.open_pull(team.repository, "ada", "harmless")
+    github.review(team.repository, pull.number, "bob")
+    team.world.git("switch", "--quiet", "main")
+    team.world.git("merge", "--quiet", "--no-commit", "--no-ff", "harmless")
+    team.estate.write(thing("a", value="evil", tags={"owner": "core"}))
+    team.world.commit("Merge #1")
+    team.publish()
+    ran = team.reconcile()
+    assert (decision(ran), team.toy.thing("a")["value"]) == (("hold", ["not_reviewed"]), "git")
+    assert f"is not #{pull.number} as it was approved: it holds something else than its branch" in str(reasons(ran))
+
+
+def test_nobody_approves_their_own_commit_by_writing_it_under_another_address(
+    estate: Estate, github: GitHubDouble
+) -> None:
+    team = GitHubTeam(estate, github, REVIEWED)
+    as_ada(team)
+    team.world.git("switch", "--quiet", "--create", "harmless")
+    team.world.commit("A note", {"environments/dev/note.tf": "# a note\n"})
+    team.world.git("push", "--quiet", "origin", "harmless")
+    pull = github.open_pull(team.repository, "ada", "harmless")
+    as_ada(team, "nobody@nowhere.example")
+    team.estate.write(thing("a", value="evil", tags={"owner": "core"}))
+    team.world.commit("Bob's")
+    team.world.git("push", "--quiet", "origin", "harmless")
+    team.world.git("switch", "--quiet", "main")
+    github.review(team.repository, pull.number, "bob")
+    team.merge(pull, by="bob")
+    ran = team.reconcile()
+    assert (decision(ran), team.toy.thing("a")["value"]) == (("hold", ["not_reviewed"]), "git")
+    assert "nobody@nowhere.example, whom the forge knows no account of" in str(reasons(ran))
+
+
+def test_a_proposal_that_was_reviewed_is_applied_though_its_own_address_is_no_accounts(
+    estate: Estate, github: GitHubDouble
+) -> None:
+    team = GitHubTeam(estate, github, "{drift: propose, approval: {require: reviewed}}")
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    github.review(team.repository, pull.number, "bob")
+    team.merge(pull, by="ada")
+    ran = team.reconcile()
+    assert (ran.code, decision(ran)) == (0, ("apply", ["approved", "reviewed", "applied"])), reasons(ran)
     assert team.toy.thing("a")["value"] == "git"
 
 

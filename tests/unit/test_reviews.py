@@ -24,6 +24,7 @@ REQUEST = MergedRequest(
     merge_commit=C1,
     commit_count=1,
     reviews=(APPROVING,),
+    head_ref="refs/pull/7/head",
 )
 
 
@@ -59,10 +60,16 @@ def test_a_pull_request_that_another_person_approved_as_it_was_merged_is_an_appr
         (replace(REQUEST, owned=(frozenset({"eve"}),)), "lacks an owner's approval for 1 of CODEOWNERS' rules"),
         (replace(REQUEST, owned=(frozenset(),)), "lacks an owner's approval"),
         (replace(REQUEST, merge_commit=OLD), "came with no pull request"),
+        (replace(REQUEST, strangers={OLD: "x@y.example"}), "#7 has commits of x@y.example, whom the forge knows no"),
     ],
 )
 def test_anything_missing_holds_and_is_named(request_: MergedRequest, sentence: str) -> None:
     assert sentence in why(Reviewed((request_,)))
+
+
+def test_a_merge_that_holds_something_else_than_its_request_is_not_reviewed() -> None:
+    assert "is not #7 as it was approved: it holds more" in why(Reviewed((REQUEST,), unlike={7: "it holds more"}))
+    assert judged(Reviewed((REQUEST,), unlike={8: "it holds more"})).approved
 
 
 def test_an_owners_approval_counts_for_its_rule() -> None:

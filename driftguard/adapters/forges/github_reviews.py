@@ -60,23 +60,26 @@ class _Merged:
     def told(self, *, owners: bool) -> MergedRequest:
         pull = self._pull
         with self._access.asking(self._what):
+            commits = self._commits()
             return MergedRequest(
                 number=pull.number,
                 url=pull.html_url,
                 base=pull.base.ref,
                 author=pull.user.login if pull.user is not None else _GONE,
-                authors=self._authors(),
+                authors=tuple(dict.fromkeys(name for commit in commits for name in _people(commit))),
                 head=pull.head.sha,
                 merge_commit=pull.merge_commit_sha or "",
                 commit_count=pull.commits,
                 reviews=self._reviews(),
+                head_ref=f"refs/pull/{pull.number}/head",
                 owned=self._owned() if owners else (),
+                strangers={commit.sha: who for commit in commits for who in _strangers(commit)},
             )
 
-    def _authors(self) -> tuple[str, ...]:
+    def _commits(self) -> list[Commit]:
         commits = list(self._access.each(self._what, self._pull.get_commits()))
         self._all_listed("commits", len(commits), self._pull.commits)
-        return tuple(dict.fromkeys(name for commit in commits for name in _people(commit)))
+        return commits
 
     def _reviews(self) -> tuple[Review, ...]:
         newest: dict[str, tuple[str, str, bool]] = {}
@@ -173,16 +176,20 @@ class _Merged:
             )
 
 
+def _strangers(commit: Commit) -> list[str]:
+    """The author and the committer of a commit that are no account's: they may be anybody, a reviewer too."""
+    written = commit.commit
+    people: list[str] = [written.author.email or written.author.name] if commit.author is None else []
+    if commit.committer is None and written.committer.email != _WEB_ADDRESS:
+        people.append(written.committer.email or written.committer.name)
+    return people
+
+
 def _people(commit: Commit) -> list[str]:
     """Everybody who made a commit, by login where GitHub knows one, else by address."""
     written = commit.commit
-    people = [
-        commit.author.login if commit.author is not None else written.author.email or written.author.name,
-    ]
-    if commit.committer is not None:
-        people.append(commit.committer.login)
-    elif written.committer.email != _WEB_ADDRESS:
-        people.append(written.committer.email or written.committer.name)
+    people = [account.login for account in (commit.author, commit.committer) if account is not None]
+    people += _strangers(commit)
     for address in _CO_AUTHOR.findall(written.message or ""):
         known = _NOREPLY.match(address.strip())
         people.append(known[1] if known else address.strip())

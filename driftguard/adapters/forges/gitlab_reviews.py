@@ -84,6 +84,7 @@ class _Merged:
             merge_commit=request.ends_with,
             commit_count=len(commits),
             reviews=self._reviews(head),
+            head_ref=f"refs/merge-requests/{request.iid}/head",
             owned=self._owned() if owners else (),
         )
 

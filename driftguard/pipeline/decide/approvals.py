@@ -35,12 +35,14 @@ class Reviewed:
         requests: the merged pull requests that it names for the commit.
         on_branch: the tracked branch's first-parent commits, newest first, as far back as they were asked for.
         named: for the commits of a rebase, which pull requests the forge names for each: their numbers.
+        unlike: by request number, why what its merge put on the branch is not what was approved.
         fault: why it could not be asked; None when it could.
     """
 
     requests: tuple[MergedRequest, ...] = ()
     on_branch: tuple[str, ...] = ()
     named: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    unlike: Mapping[int, str] = field(default_factory=dict)
     fault: str | None = None
 
 
@@ -127,12 +129,17 @@ def _not_reviewed(commit: Commit, said: Reviewed, wanted: int) -> str | None:
     what = f"{commit.sha[:10]} of {commit.author}"
     if said.fault is not None:
         return f"not_reviewed: {what} could not be checked: {said.fault}"
-    produced = [request for request in said.requests if _produced(request, commit.sha, said)]
+    produced = [request for request in said.requests if commit.sha in put_on_branch(request, said)]
     if not produced:
         return f"not_reviewed: {what} came with no pull request that the forge can name"
     if len(produced) > 1:
         return f"not_reviewed: {what} came with several pull requests: {', '.join(f'#{r.number}' for r in produced)}"
     (request,) = produced
+    if request.number in said.unlike:
+        return f"not_reviewed: {what} is not #{request.number} as it was approved: {said.unlike[request.number]}"
+    if request.strangers:
+        who = ", ".join(sorted(set(request.strangers.values())))
+        return f"not_reviewed: #{request.number} has commits of {who}, whom the forge knows no account of"
     # Forges take names without regard to case, and may spell one in two ways.
     own = {name.casefold() for name in (request.author, *request.authors)}
     on_the_last = [r for r in request.reviews if r.approves and r.commit == request.head and r.may_write]
@@ -148,16 +155,15 @@ def _not_reviewed(commit: Commit, said: Reviewed, wanted: int) -> str | None:
     return None
 
 
-def _produced(request: MergedRequest, sha: str, said: Reviewed) -> bool:
-    """Whether a pull request's merge made a commit: its last one, or one of those that a rebase put there."""
-    if request.merge_commit == sha:
-        return True
-    if request.merge_commit not in said.on_branch or sha not in said.on_branch:
-        return False
-    last = said.on_branch.index(request.merge_commit)
-    rebased = said.on_branch[last : last + request.commit_count]
-    # A squash puts one commit there, so that the ones before it are somebody else's: the forge names others for them.
-    return sha in rebased and all(request.number in said.named.get(each, frozenset()) for each in rebased)
+def put_on_branch(request: MergedRequest, said: Reviewed) -> tuple[str, ...]:
+    """The commits that a pull request's merge put on the tracked branch, newest first: one, or those of a rebase."""
+    if request.merge_commit in said.on_branch:
+        last = said.on_branch.index(request.merge_commit)
+        rebased = said.on_branch[last : last + request.commit_count]
+        # A squash puts one commit there, so that those before it are somebody else's: the forge names others for them.
+        if rebased and all(request.number in said.named.get(each, frozenset()) for each in rebased):
+            return rebased
+    return (request.merge_commit,)
 
 
 def _why_not(review: Review, request: MergedRequest, own: set[str]) -> str:
