@@ -18,8 +18,8 @@ _SECONDS_TARGET, _MEMORY_TARGET = 3.0, 4.0
 # In a fresh process: seconds, and what the peak of resident memory grows by once everything is imported.
 _PROGRAM = f"""{PEAK}
 import time
-from driftguard.document import read_document
-from driftguard.pipeline.classify import Evidence, classify
+from driftguard.model.plan_document import read_document
+from driftguard.pipeline.classify.labels import Evidence, classify
 before, started, used = peak(), time.perf_counter(), time.process_time()
 found = classify(read_document(pathlib.Path(sys.argv[1]).read_bytes()), Evidence(has_baseline=True), b"k" * 32)
 print(time.perf_counter() - started, peak() - before, len(found.resources), time.process_time() - used)

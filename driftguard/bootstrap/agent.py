@@ -16,11 +16,11 @@ from driftguard import config
 from driftguard.adapters.git import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
-from driftguard.approvalfile import folder_of
 from driftguard.bootstrap.session import CONFIG_FILE, Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind, Entry, EntryKind
+from driftguard.pipeline.approve.approval_file import folder_of
 from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
 
 log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.pipeline import notify
-from driftguard.pipeline.leasing import hold
+from driftguard.pipeline.apply.lease import hold
 from driftguard.pipeline.trace import match
 from driftguard.ports import Clock, Sink
 

@@ -17,8 +17,8 @@ from driftguard.adapters.sql import SqlLedger
 from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
-from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
-from driftguard.pipeline.reconcile import Authority
+from driftguard.pipeline.approve.commits import Approvals, Range, judge_approvals
+from driftguard.pipeline.run import Authority
 
 
 def authority(

@@ -25,8 +25,8 @@ from driftguard.config import Forge as ForgeSettings
 from driftguard.model import AlertKind, Entry, EntryKind, Proposal
 from driftguard.pipeline.adopt import Source
 from driftguard.pipeline.propose import PREFIX
-from driftguard.pipeline.reconcile import Proposing
-from driftguard.pipeline.reconcile.proposing import ENDED, close_left_behind
+from driftguard.pipeline.propose.environment import ENDED, close_left_behind
+from driftguard.pipeline.run import Proposing
 from driftguard.ports import Clock, Forge
 
 _MOST_ENTRIES: Final = 500

@@ -10,7 +10,7 @@ from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.merges import Merges
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest
-from driftguard.pipeline.decide.approvals import Range, Reviewed, put_on_branch
+from driftguard.pipeline.approve.commits import Range, Reviewed, put_on_branch
 from driftguard.ports import Forge
 
 

@@ -21,7 +21,6 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.terraform import TerraformEngine
 from driftguard.adapters.tool import find_tool
-from driftguard.approvalfile import FOLDER
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
@@ -46,9 +45,10 @@ from driftguard.model import (
 )
 from driftguard.pipeline import discover
 from driftguard.pipeline.adopt import Source
+from driftguard.pipeline.approve.approval_file import FOLDER
 from driftguard.pipeline.notify import Delivered
-from driftguard.pipeline.reconcile import Folders, Pass, Place, Scene, recorded, run_pass
-from driftguard.pipeline.reconcile.scan import closure_hash
+from driftguard.pipeline.run import Folders, Pass, Place, Scene, recorded, run_pass
+from driftguard.pipeline.scan import closure_hash
 from driftguard.report import run_json
 from driftguard.sealed import mask
 

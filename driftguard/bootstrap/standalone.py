@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from driftguard import config
-from driftguard.document import UnreadablePlan, read_document
 from driftguard.errors import UsageError
 from driftguard.model import Action, Decision, EnvironmentReport, ErrorKind, Fault, RunReport, Verdict
-from driftguard.pipeline.classify import Evidence
-from driftguard.pipeline.classify import classify as classify_plan
+from driftguard.model.plan_document import UnreadablePlan, read_document
+from driftguard.pipeline.classify.labels import Evidence
+from driftguard.pipeline.classify.labels import classify as classify_plan
 from driftguard.report import run_json
 
 

@@ -10,9 +10,9 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from driftguard.document import PlanDocument, UnreadablePlan, read_document
 from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
 from driftguard.model import ErrorKind, Seconds
+from driftguard.model.plan_document import PlanDocument, UnreadablePlan, read_document
 from driftguard.ports import Backend, Engine, PlanRun, StateIdentity, WorkingDirectory
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.document import PlanDocument, ResourceItem, decode
 from driftguard.model import Classification, Label, ResourceChange
+from driftguard.model.plan_document import PlanDocument, ResourceItem, decode
 from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
 from driftguard.sealed import ABSENT, Sealed, looks_secret
 

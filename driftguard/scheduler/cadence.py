@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from driftguard.cron import is_valid, next_after
+from driftguard.config.cron import is_valid, next_after
 
 Reason = Literal["start", "reload", "commit", "cadence"]
 

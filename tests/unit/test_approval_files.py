@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.approvalfile import ApprovalFile, Unreadable, path_of, read, render, slug, with_id
-from driftguard.pipeline.decide.merged_plans import PlanFacts, judge_files
+from driftguard.pipeline.approve.approval_file import ApprovalFile, Unreadable, path_of, read, render, slug, with_id
+from driftguard.pipeline.approve.plans import PlanFacts, judge_files
 
 KEY = b"k" * 32
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.document import PlanDocument, UnreadablePlan, read_document
 from driftguard.model import AttributeChange, Classification, Label, ResourceChange, Verdict
-from driftguard.pipeline.classify import DriftedAddress, Evidence, classify, classify_quiet
+from driftguard.model.plan_document import PlanDocument, UnreadablePlan, read_document
+from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.sealed import reveal
 from tests.world.plans import KEY, plan, plan_text, resource
 

@@ -24,10 +24,10 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.reasons import REASONS, sentence
-from driftguard.pipeline.classify import verdict_of
-from driftguard.pipeline.decide import Facts, decide
-from driftguard.pipeline.decide.approvals import Approvals
-from driftguard.pipeline.decide.merged_plans import NO_APPROVAL, PlanApproval
+from driftguard.pipeline.approve.commits import Approvals
+from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
+from driftguard.pipeline.classify.labels import verdict_of
+from driftguard.pipeline.decide.decision import Facts, decide
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from driftguard.document import PlanDocument, read_document
 from driftguard.model import AttributeChange, Classification, Label, ResourceChange, Verdict
-from driftguard.pipeline.classify import Evidence, classify
+from driftguard.model.plan_document import PlanDocument, read_document
+from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.sealed import reveal
 from tests.world.plans import KEY
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from driftguard.model import Commit, MergedRequest, Review
-from driftguard.pipeline.decide.approvals import Approvals, Range, Reviewed, judge_approvals
+from driftguard.pipeline.approve.commits import Approvals, Range, Reviewed, judge_approvals
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 C1, C2, C3, OLD = ("1" * 40, "2" * 40, "3" * 40, "0" * 40)

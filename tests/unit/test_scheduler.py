@@ -22,7 +22,7 @@ import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from driftguard.cron import next_after
+from driftguard.config.cron import next_after
 from driftguard.errors import OperatorError, UsageError
 from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
 

@@ -16,7 +16,7 @@ from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.errors import OperatorError
 from driftguard.model import Commit, Signature, SignedBy
-from driftguard.pipeline.decide.approvals import Approvals, Range, judge_approvals
+from driftguard.pipeline.approve.commits import Approvals, Range, judge_approvals
 from tests.world.harness import World
 
 PATH = os.environ["PATH"]

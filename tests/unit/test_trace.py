@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftguard.model.traces import Confidence, DriftedObject, TraceFindings, TrailEvent
-from driftguard.pipeline.classify import Evidence, classify
+from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.pipeline.trace import match, objects_of
 from tests.world.plans import KEY, plan, resource
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from driftguard.document import PlanDocument, read_document
+from driftguard.model.plan_document import PlanDocument, read_document
 
 KEY = b"k" * 32
 _UNSET: Any = object()

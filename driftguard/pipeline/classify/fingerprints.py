@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from driftguard.document import Change, PlanDocument, ResourceItem, decode
 from driftguard.model import Label, ResourceChange
-from driftguard.pipeline.classify.meaning import identical
+from driftguard.model.plan_document import Change, PlanDocument, ResourceItem, decode
+from driftguard.pipeline.classify.equality import identical
 from driftguard.sealed import digest
 
 _DRIFT_LABELS = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.CONFLICT})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftguard.model import Label
-from driftguard.pipeline.classify.meaning import same
+from driftguard.pipeline.classify.equality import same
 from driftguard.sealed import UNKNOWN
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from driftguard.pipeline.classify.meaning import identical, meaning, same
+from driftguard.pipeline.classify.equality import identical, meaning, same
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE
 from driftguard.sealed import ABSENT, UNKNOWN
 

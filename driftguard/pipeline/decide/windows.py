@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from driftguard.config import Window
-from driftguard.cron import moment_of, next_after, previous
+from driftguard.config.cron import moment_of, next_after, previous
 
 # Wall clocks differ from elapsed time by at most this when a zone changes its offset.
 _SLACK = timedelta(hours=3)

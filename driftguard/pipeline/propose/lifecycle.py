@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from driftguard.approvalfile import ApprovalFile, path_of, render, slug, with_id
 from driftguard.model import Proposal, ProposalState, ProposedBranch, PullRequest, RequestState
+from driftguard.pipeline.approve.approval_file import ApprovalFile, path_of, render, slug, with_id
 from driftguard.pipeline.propose import wording
 from driftguard.ports import Branches, Forge
 

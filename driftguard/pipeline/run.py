@@ -25,23 +25,23 @@ from driftguard.model import (
     Seconds,
     Verdict,
 )
-from driftguard.pipeline.act import Outcome
-from driftguard.pipeline.decide import Facts, decide
-from driftguard.pipeline.decide.approvals import Approvals
-from driftguard.pipeline.decide.merged_plans import PlanApproval
-from driftguard.pipeline.notify import follow
-from driftguard.pipeline.reconcile.applying import (
+from driftguard.pipeline.apply.apply import Outcome
+from driftguard.pipeline.apply.recovery import (
     Authority,
     apply_decided,
     close_dead_attempts,
     leased,
     new_attempt,
 )
-from driftguard.pipeline.reconcile.facts import MEMORY, next_retry, nothing_exists, past, state_replaced
-from driftguard.pipeline.reconcile.pool import run_all
-from driftguard.pipeline.reconcile.proposing import Proposing, Turn, concerned, plan_approval, proposed
-from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
+from driftguard.pipeline.approve.commits import Approvals
+from driftguard.pipeline.approve.plans import PlanApproval
+from driftguard.pipeline.decide.decision import Facts, decide
+from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
+from driftguard.pipeline.notify import follow
+from driftguard.pipeline.pool import run_all
+from driftguard.pipeline.propose.environment import Proposing, Turn, concerned, plan_approval, proposed
 from driftguard.pipeline.record import in_sync_baseline, scan_entry
+from driftguard.pipeline.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
 from driftguard.ports import Alerts, Clock, Engine, Ledger, WorkingDirectory
 from driftguard.report import environment_json
 from driftguard.sealed import mask

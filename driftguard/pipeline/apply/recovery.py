@@ -12,10 +12,10 @@ from typing import Any
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import Attempt, AttemptState, Baseline, Classification, Closure, ErrorKind
-from driftguard.pipeline.act import Means, Outcome, act, close_dead
+from driftguard.pipeline.apply.apply import Means, Outcome, act, close_dead
+from driftguard.pipeline.apply.lease import hold
+from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
-from driftguard.pipeline.decide.approvals import Approvals
-from driftguard.pipeline.leasing import hold
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.ports import ApplyRun, Attempts, Backend, Clock, Engine, Leases, StateLock, WorkingDirectory
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from driftguard.approvalfile import folder_of
 from driftguard.config import EnvironmentSettings
-from driftguard.document import PlanDocument, decode
 from driftguard.errors import EnvironmentFault, ForgeFault, OperatorError
 from driftguard.model import (
     Action,
@@ -27,13 +25,15 @@ from driftguard.model import (
     ResourceChange,
     Verdict,
 )
+from driftguard.model.plan_document import PlanDocument, decode
 from driftguard.pipeline.adopt import Source, adopt
+from driftguard.pipeline.approve.approval_file import folder_of
+from driftguard.pipeline.approve.plans import PlanApproval, PlanFacts, judge_files
 from driftguard.pipeline.classify.fingerprints import planned_facts
-from driftguard.pipeline.decide.merged_plans import PlanApproval, PlanFacts, judge_files
 from driftguard.pipeline.plan import make_plan
 from driftguard.pipeline.propose import Choices, Draft, Outcome, settle
 from driftguard.pipeline.propose import Means as ProposalMeans
-from driftguard.pipeline.reconcile.scan import Findings, Folders, Scene, working_place
+from driftguard.pipeline.scan import Findings, Folders, Scene, working_place
 from driftguard.ports import Branches, Engine, Forge
 from driftguard.report import environment_json
 from driftguard.sealed import mask

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from driftguard.config import Policy
 from driftguard.model import Attempt, AttemptState, Baseline
-from driftguard.pipeline.reconcile.scan import Findings
+from driftguard.pipeline.scan import Findings
 
 # Attempts older than this say nothing about what to do next.
 MEMORY = timedelta(days=30)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftguard.config import EnvironmentSettings, IgnoreRule, missing_variables
-from driftguard.document import PlanDocument
 from driftguard.errors import EnvironmentFault
 from driftguard.model import (
     Baseline,
@@ -25,8 +24,9 @@ from driftguard.model import (
     ToolVersion,
     Verdict,
 )
+from driftguard.model.plan_document import PlanDocument
 from driftguard.pipeline.checkout import working_directory
-from driftguard.pipeline.classify import DriftedAddress, Evidence, classify, classify_quiet
+from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.pipeline.trace import objects_of
 from driftguard.ports import Engine, Repository, StateIdentity, WorkingDirectory

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from driftguard.approvalfile import ApprovalFile, Unreadable, path_of, read
+from driftguard.pipeline.approve.approval_file import ApprovalFile, Unreadable, path_of, read
 
 
 @dataclass(frozen=True, slots=True)
