@@ -37,7 +37,19 @@ from driftguard.model import (
     TrailEvent,
     Verdict,
 )
-from driftguard.pipeline import notify
+from driftguard.pipeline.alert.lifecycle import forgotten
+from driftguard.pipeline.alert.routing import (
+    SLACK,
+    SLACK_WEBHOOK,
+    STDOUT,
+    WEBHOOK,
+    Places,
+    current_place,
+    plan,
+    untold_at,
+)
+from driftguard.pipeline.alert.sending import Delivered, Means, deliver
+from driftguard.pipeline.alert.text import word
 from driftguard.pipeline.apply.lease import hold
 from driftguard.pipeline.trace import match
 from driftguard.ports import Clock, Sink
@@ -86,10 +98,10 @@ class Alerting:
     def __init__(self, ledger: SqlLedger, rules: AlertSettings, slack: Slack | None, around: Surroundings) -> None:
         self._ledger, self._alerts = ledger, ledger.alerts
         self._rules, self._around = rules, around
-        self._places = notify.Places(rules, slack)
+        self._places = Places(rules, slack)
         self._trail = CloudTrail(stopping=around.stopping)
 
-    def tell(self, reports: Sequence[EnvironmentReport], known: frozenset[str]) -> notify.Delivered:
+    def tell(self, reports: Sequence[EnvironmentReport], known: frozenset[str]) -> Delivered:
         """Find out who did it, then plan and deliver everything that waits.
 
         Args:
@@ -99,15 +111,15 @@ class Alerting:
         self._forget(known)
         notes = self._trace(reports)
         if not self._alerts.unplanned() and not self._alerts.undelivered() and not self._untold():
-            return notify.Delivered({}, 0, notes)
+            return Delivered({}, 0, notes)
         with self._turn() as still_ours:
             if still_ours is None:
                 note = "Another run is delivering alerts; what this one found is delivered by it or by the next run."
-                return notify.Delivered({}, len(self._alerts.unplanned()), (*notes, note))
+                return Delivered({}, len(self._alerts.unplanned()), (*notes, note))
             moved = self._give_up_old_places()
             self._plan()
             sinks, missing = self._sinks()
-            means = notify.Means(
+            means = Means(
                 alerts=self._alerts,
                 outbox=self._alerts,
                 sinks=sinks,
@@ -117,8 +129,8 @@ class Alerting:
                 run_id=self._around.run_id,
                 still_ours=still_ours,
             )
-            done = notify.deliver(means)
-            return notify.Delivered(done.sent, done.waiting, (*notes, *moved, *missing, *done.problems))
+            done = deliver(means)
+            return Delivered(done.sent, done.waiting, (*notes, *moved, *missing, *done.problems))
 
     # --- who did it -----------------------------------------------------------------------------
 
@@ -210,7 +222,7 @@ class Alerting:
         if not standing:
             return (), ()  # another run ended it meanwhile
         now, new_name = self._around.clock.now(), self._around.renamed.get(alert.environment)
-        ended = notify.forgotten(standing[0], run_id=self._around.run_id, now=now, renamed_to=new_name)
+        ended = forgotten(standing[0], run_id=self._around.run_id, now=now, renamed_to=new_name)
         return ended.alerts, ended.notices
 
     # --- telling --------------------------------------------------------------------------------
@@ -218,7 +230,7 @@ class Alerting:
     def _untold(self) -> bool:
         standing = self._alerts.standing()
         told = self._alerts.told([alert.id for alert in standing])
-        return any(notify.untold_at(sink, standing, told) for sink in self._places.sinks)
+        return any(untold_at(sink, standing, told) for sink in self._places.sinks)
 
     def _give_up_old_places(self) -> tuple[str, ...]:
         """Forget what waits for a place that is not configured any more; what still stands is told at the others."""
@@ -242,16 +254,16 @@ class Alerting:
             told = self._alerts.told([alert.id for alert in standing])
             about = [notice.alert.id for notice in notices] + [alert.id for alert in standing]
             shown = self._alerts.messages(about)
-            deliveries = notify.plan(notices, shown, self._places, standing=standing, told=told)
+            deliveries = plan(notices, shown, self._places, standing=standing, told=told)
             if self._alerts.plan(notices, deliveries):
                 return  # otherwise another run planned one of them meanwhile, so look again
 
     def _place(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Delivery | None:
-        return notify.current_place(delivery, alerts, self._places)
+        return current_place(delivery, alerts, self._places)
 
     def _word(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
         first_time = delivery.reference is None
-        return notify.word(
+        return word(
             alerts,
             now=self._around.clock.now(),
             meant_for=delivery.meant_for if first_time else None,
@@ -274,9 +286,9 @@ class Alerting:
 
     def _sink(self, name: str) -> Sink:
         environ, slack, webhook = self._around.environ, self._places.slack, self._rules.webhook
-        if name in (notify.SLACK, notify.SLACK_WEBHOOK) and slack is not None:
+        if name in (SLACK, SLACK_WEBHOOK) and slack is not None:
             return _slack_sink(slack, environ)
-        if name == notify.WEBHOOK and webhook is not None:
+        if name == WEBHOOK and webhook is not None:
             url = check_url(webhook.url_env, _secret(webhook.url_env, environ))
             return WebhookSink(url, _secret(webhook.secret_env, environ), self._around.clock.now)
         return TextSink(self._around.say)
@@ -327,12 +339,12 @@ def channels(settings: Settings) -> tuple[str, ...]:
 def places_in_words(settings: Settings) -> str:
     """Where alerts go, in a few words."""
     words = {
-        notify.SLACK: f"Slack: {', '.join(channels(settings))}",
-        notify.SLACK_WEBHOOK: "Slack, by an incoming webhook",
-        notify.WEBHOOK: "a JSON webhook",
-        notify.STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
+        SLACK: f"Slack: {', '.join(channels(settings))}",
+        SLACK_WEBHOOK: "Slack, by an incoming webhook",
+        WEBHOOK: "a JSON webhook",
+        STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
     }
-    return "; ".join(words[sink] for sink in notify.Places(settings.alerts, settings.slack).sinks)
+    return "; ".join(words[sink] for sink in Places(settings.alerts, settings.slack).sinks)
 
 
 def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> str:

@@ -22,10 +22,10 @@ from driftguard.adapters.sql import SqlLedger
 from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings
+from driftguard.hcledit.source import Source
 from driftguard.model import AlertKind, Entry, EntryKind, Proposal
-from driftguard.pipeline.adopt import Source
-from driftguard.pipeline.propose import PREFIX
 from driftguard.pipeline.propose.environment import ENDED, close_left_behind
+from driftguard.pipeline.propose.lifecycle import PREFIX
 from driftguard.pipeline.run import Proposing
 from driftguard.ports import Clock, Forge
 

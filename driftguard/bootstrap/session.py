@@ -32,6 +32,7 @@ from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
+from driftguard.hcledit.source import Source
 from driftguard.model import (
     Baseline,
     Closure,
@@ -44,9 +45,8 @@ from driftguard.model import (
     ToolVersion,
 )
 from driftguard.pipeline import discover
-from driftguard.pipeline.adopt import Source
+from driftguard.pipeline.alert.sending import Delivered
 from driftguard.pipeline.approve.approval_file import FOLDER
-from driftguard.pipeline.notify import Delivered
 from driftguard.pipeline.run import Folders, Pass, Place, Scene, recorded, run_pass
 from driftguard.pipeline.scan import closure_hash
 from driftguard.report import run_json

@@ -8,7 +8,7 @@ from driftguard import config
 from driftguard.adapters.git import GitRepository
 from driftguard.adapters.hcl import SourceParser
 from driftguard.config import EnvironmentSettings
-from driftguard.pipeline.adopt import Source
+from driftguard.hcledit.source import Source
 
 _FILES = ("100644", "100755")
 _VARIABLE = "TF_VAR_"

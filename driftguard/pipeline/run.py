@@ -25,6 +25,7 @@ from driftguard.model import (
     Seconds,
     Verdict,
 )
+from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.apply.apply import Outcome
 from driftguard.pipeline.apply.recovery import (
     Authority,
@@ -37,7 +38,6 @@ from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.decide.decision import Facts, decide
 from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
-from driftguard.pipeline.notify import follow
 from driftguard.pipeline.pool import run_all
 from driftguard.pipeline.propose.environment import Proposing, Turn, concerned, plan_approval, proposed
 from driftguard.pipeline.record import in_sync_baseline, scan_entry

@@ -14,8 +14,8 @@ from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.config import AlertSettings
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Action, Decision, DriftedObject, EnvironmentReport, ErrorKind, Verdict
+from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.apply.lease import hold
-from driftguard.pipeline.notify import follow
 from tests.world.sample_alerts import HEAD, drifted, outside, resource
 
 QUEUE = "aws_sqs_queue.jobs"

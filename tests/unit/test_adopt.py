@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from driftguard.hcledit.adopting import adopt
 from driftguard.model import Adoption, Departure
-from driftguard.pipeline.adopt import adopt
 from tests.world.adopt_shapes import SHAPES, Shape
 from tests.world.adopt_source import source_of, terraform_formatted
 

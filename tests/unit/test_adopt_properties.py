@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftguard.hcledit.adopting import adopt
+from driftguard.hcledit.writing import rendered
 from driftguard.model import Departure
-from driftguard.pipeline.adopt import adopt
-from driftguard.pipeline.adopt.writing import rendered
 from tests.world.adopt_source import PARSER, source_of, terraform_formatted
 
 PATH = "env/main.tf"

@@ -25,7 +25,8 @@ from driftguard.model import (
     Notice,
     Verdict,
 )
-from driftguard.pipeline.notify import Places, current_place, forgotten, plan
+from driftguard.pipeline.alert.lifecycle import forgotten
+from driftguard.pipeline.alert.routing import Places, current_place, plan
 from tests.world.sample_alerts import (
     DELETED,
     HEAD,

@@ -35,8 +35,7 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.reasons import REASONS
-from driftguard.pipeline.notify import word
-from driftguard.pipeline.notify.wording import event_json
+from driftguard.pipeline.alert.text import event_json, word
 from driftguard.report import environment_json
 from driftguard.sealed import ABSENT, PRESENT, Sealed
 from tests.world import slack_double

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from posixpath import dirname
 
 from driftguard.adapters.hcl import SourceParser
-from driftguard.pipeline.adopt import Source
+from driftguard.hcledit.source import Source
 
 ROOT = "env"
 PARSER = SourceParser()

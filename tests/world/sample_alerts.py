@@ -25,7 +25,8 @@ from driftguard.model import (
     ResourceChange,
     Verdict,
 )
-from driftguard.pipeline.notify import follow, word
+from driftguard.pipeline.alert.lifecycle import follow
+from driftguard.pipeline.alert.text import word
 from driftguard.report import environment_json
 from driftguard.sealed import ABSENT, PRESENT, Sealed
 

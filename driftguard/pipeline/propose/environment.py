@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import EnvironmentFault, ForgeFault, OperatorError
+from driftguard.hcledit.adopting import adopt
+from driftguard.hcledit.source import Source
 from driftguard.model import (
     Action,
     Attempt,
@@ -26,13 +28,12 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.plan_document import PlanDocument, decode
-from driftguard.pipeline.adopt import Source, adopt
 from driftguard.pipeline.approve.approval_file import folder_of
 from driftguard.pipeline.approve.plans import PlanApproval, PlanFacts, judge_files
 from driftguard.pipeline.classify.fingerprints import planned_facts
 from driftguard.pipeline.plan import make_plan
-from driftguard.pipeline.propose import Choices, Draft, Outcome, settle
-from driftguard.pipeline.propose import Means as ProposalMeans
+from driftguard.pipeline.propose.lifecycle import Choices, Draft, Outcome, settle
+from driftguard.pipeline.propose.lifecycle import Means as ProposalMeans
 from driftguard.pipeline.scan import Findings, Folders, Scene, working_place
 from driftguard.ports import Branches, Engine, Forge
 from driftguard.report import environment_json

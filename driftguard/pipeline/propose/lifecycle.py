@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from driftguard.model import Proposal, ProposalState, ProposedBranch, PullRequest, RequestState
 from driftguard.pipeline.approve.approval_file import ApprovalFile, path_of, render, slug, with_id
-from driftguard.pipeline.propose import wording
+from driftguard.pipeline.propose import text as wording
 from driftguard.ports import Branches, Forge
 
 PREFIX: Final = "driftguard/"

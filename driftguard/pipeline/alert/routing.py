@@ -24,7 +24,7 @@ from driftguard.model import (
     Notice,
     Severity,
 )
-from driftguard.pipeline.notify.wording import event_json, folds
+from driftguard.pipeline.alert.text import event_json, folds
 
 SLACK: Final = "slack"
 SLACK_WEBHOOK: Final = "slack-webhook"

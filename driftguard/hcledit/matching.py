@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from driftguard.pipeline.adopt.source import Refused
+from driftguard.hcledit.source import Refused
 
 
 def canonical(value: object) -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from posixpath import basename, dirname, join, normpath
 from typing import Final
 
+from driftguard.hcledit.source import Block, Document, Expression, File, Refused, Source, Token
 from driftguard.model.addresses import address_parts
-from driftguard.pipeline.adopt.source import Block, Document, Expression, File, Refused, Source, Token
 
 _BOM: Final = "\ufeff"
 _DEEPEST: Final = 30

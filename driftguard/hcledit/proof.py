@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 
-from driftguard.pipeline.adopt.edits import Edit, applied, in_order
-from driftguard.pipeline.adopt.source import Refused, Token
+from driftguard.hcledit.edits import Edit, applied, in_order
+from driftguard.hcledit.source import Refused, Token
 
 Tokens = Callable[[str], Sequence[Token]]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from driftguard.pipeline.adopt.source import Expression, Refused
+from driftguard.hcledit.source import Expression, Refused
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEYWORDS: Final = frozenset(("for", "in", "if", "else", "endif", "endfor", "null", "true", "false", "for_each"))

@@ -14,7 +14,7 @@ from typing import Final
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
-from driftguard.pipeline.notify.wording import LATE
+from driftguard.pipeline.alert.text import LATE
 from driftguard.ports import Alerts, Clock, Outbox, Sink
 
 _FIRST_WAIT: Final = timedelta(seconds=30)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from driftguard.config import AlertSettings
 from driftguard.model import Alert, AlertEvent, AlertKind, AlertState, Notice, Severity
 from driftguard.model.reasons import PASSING
-from driftguard.pipeline.notify.resolution import how_it_ended
+from driftguard.pipeline.alert.ending import how_it_ended
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
 _QUIET: Final = frozenset({"noise", "adopted"})

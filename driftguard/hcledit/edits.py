@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from driftguard.pipeline.adopt.source import Expression, Refused
+from driftguard.hcledit.source import Expression, Refused
 
 _COMMENT_LINE: Final = re.compile(r"[ \t]*(?:#|//).*")
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.pipeline.adopt.matching import canonical
+from driftguard.hcledit.matching import canonical
 
 _SETS: Final = frozenset(("Action", "NotAction", "Resource", "NotResource", "AWS", "Service", "Federated"))
 

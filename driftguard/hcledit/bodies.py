@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from driftguard.pipeline.adopt import writing
-from driftguard.pipeline.adopt.documents import same
-from driftguard.pipeline.adopt.edits import Edit, begins_line, cut_block, ends_line, indent_at, line_end, own_lines
-from driftguard.pipeline.adopt.matching import assignment, canonical
-from driftguard.pipeline.adopt.source import Attribute, Block, Body, Expression, Refused
-from driftguard.pipeline.adopt.values import Writer, reason, unwritten
+from driftguard.hcledit import writing
+from driftguard.hcledit.documents import same
+from driftguard.hcledit.edits import Edit, begins_line, cut_block, ends_line, indent_at, line_end, own_lines
+from driftguard.hcledit.matching import assignment, canonical
+from driftguard.hcledit.source import Attribute, Block, Body, Expression, Refused
+from driftguard.hcledit.values import Writer, reason, unwritten
 
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {}, 0, False)
 # Terraform's own, which no provider knows.

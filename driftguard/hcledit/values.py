@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Final
 
-from driftguard.pipeline.adopt import writing
-from driftguard.pipeline.adopt.documents import document, kept_form, same
-from driftguard.pipeline.adopt.edits import Edit, Row, appended, applied, indent_at, put_before, without
-from driftguard.pipeline.adopt.matching import assignment, canonical
-from driftguard.pipeline.adopt.source import Entry, Expression, Parser, Refused
+from driftguard.hcledit import writing
+from driftguard.hcledit.documents import document, kept_form, same
+from driftguard.hcledit.edits import Edit, Row, appended, applied, indent_at, put_before, without
+from driftguard.hcledit.matching import assignment, canonical
+from driftguard.hcledit.source import Entry, Expression, Parser, Refused
 
 _SCALARS: Final = ("string", "number", "bool", "null", "heredoc")
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {}, 0, False)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from driftguard.hcledit.bodies import change_attribute
+from driftguard.hcledit.documents import document, same
+from driftguard.hcledit.edits import Edit, Row, cut_block, without
+from driftguard.hcledit.modules import Declared, Estate, Module, SourceFile
+from driftguard.hcledit.proof import proven
+from driftguard.hcledit.source import Expression, Refused, Source
+from driftguard.hcledit.values import Writer, reason
 from driftguard.model import Adoption, Departure, Refusal
-from driftguard.pipeline.adopt.bodies import change_attribute
-from driftguard.pipeline.adopt.documents import document, same
-from driftguard.pipeline.adopt.edits import Edit, Row, cut_block, without
-from driftguard.pipeline.adopt.modules import Declared, Estate, Module, SourceFile
-from driftguard.pipeline.adopt.proof import proven
-from driftguard.pipeline.adopt.source import Expression, Refused, Source
-from driftguard.pipeline.adopt.values import Writer, reason
 from driftguard.sealed import Sealed, reveal
 
 # What a provider computes from another attribute, by that attribute.

@@ -1,0 +1,1 @@
+"""Alerts that reach the right people once: follow, route, send."""
