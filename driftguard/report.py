@@ -10,17 +10,17 @@ import msgspec
 from driftguard.model import (
     AttributeChange,
     Baseline,
-    EnvironmentReport,
+    EnvironmentResult,
     OutputChange,
     ResourceChange,
-    RunReport,
+    RunResult,
 )
 from driftguard.sealed import reveal
 
 _LONGEST_VALUE: Final = 60
 
 
-def run_json(report: RunReport) -> dict[str, Any]:
+def run_json(report: RunResult) -> dict[str, Any]:
     """A run as the contract's JSON object."""
     return {
         "version": 1,
@@ -37,7 +37,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
     }
 
 
-def environment_json(report: EnvironmentReport) -> dict[str, Any]:
+def environment_json(report: EnvironmentResult) -> dict[str, Any]:
     """One environment as the contract's JSON object; also what the ledger keeps of it."""
     classification = report.classification
     fault = report.fault

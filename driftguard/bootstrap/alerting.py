@@ -31,7 +31,7 @@ from driftguard.model import (
     DeliveryState,
     DriftedObject,
     EntryKind,
-    EnvironmentReport,
+    EnvironmentResult,
     Message,
     Notice,
     TrailEvent,
@@ -101,7 +101,7 @@ class Alerting:
         self._places = Places(rules, slack)
         self._trail = CloudTrail(stopping=around.stopping)
 
-    def tell(self, reports: Sequence[EnvironmentReport], known: frozenset[str]) -> Delivered:
+    def tell(self, reports: Sequence[EnvironmentResult], known: frozenset[str]) -> Delivered:
         """Find out who did it, then plan and deliver everything that waits.
 
         Args:
@@ -134,7 +134,7 @@ class Alerting:
 
     # --- who did it -----------------------------------------------------------------------------
 
-    def _trace(self, reports: Sequence[EnvironmentReport]) -> tuple[str, ...]:
+    def _trace(self, reports: Sequence[EnvironmentResult]) -> tuple[str, ...]:
         """Ask CloudTrail and git about drift that is new; the sentences on what could not be asked."""
         drifted = {r.name: r for r in reports if r.verdict in (Verdict.DRIFTED, Verdict.DIVERGED)}
         if not drifted:
@@ -151,7 +151,7 @@ class Alerting:
                     self._alerts.trace(alert.id, traces, self._refreshed(alert))
         return tuple(notes)
 
-    def _traces(self, alert: Alert, report: EnvironmentReport) -> tuple[dict[str, Any], str | None]:
+    def _traces(self, alert: Alert, report: EnvironmentResult) -> tuple[dict[str, Any], str | None]:
         found: dict[str, Any] = {}
         known = alert.traces
         for resource in alert.report["resources"]:

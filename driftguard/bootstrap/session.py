@@ -38,8 +38,8 @@ from driftguard.model import (
     Closure,
     Entry,
     EntryKind,
-    EnvironmentReport,
-    RunReport,
+    EnvironmentResult,
+    RunResult,
     SourceFacts,
     Told,
     ToolVersion,
@@ -239,7 +239,7 @@ class Session:
         acts: bool,
         baseline: str | None = None,
         noise: bool = False,
-        on_done: Callable[[EnvironmentReport], None],
+        on_done: Callable[[EnvironmentResult], None],
         say: Callable[[str], None] = print,
     ) -> dict[str, Any]:
         """One pass over the environments, as the contract's JSON report.
@@ -295,7 +295,7 @@ class Session:
             lacking += remediation.close_left_behind({settings.name for settings in self.environments}, self.head)
         everything = (*reports, *unplaced, *gone)
         told = self._tell(one_pass, everything, plan_variables, say) if acts else None
-        report = RunReport(
+        report = RunResult(
             run_id=run_id,
             repository=self.repository.display,
             ref=self.repository.ref,
@@ -337,7 +337,7 @@ class Session:
     def _tell(
         self,
         one_pass: Pass,
-        reports: Sequence[EnvironmentReport],
+        reports: Sequence[EnvironmentResult],
         variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
         say: Callable[[str], None],
     ) -> Delivered:
@@ -360,14 +360,14 @@ class Session:
 
     def _places(
         self, environments: Sequence[EnvironmentSettings], folders: RunFolders
-    ) -> tuple[list[Place], list[EnvironmentReport]]:
+    ) -> tuple[list[Place], list[EnvironmentResult]]:
         """The environments with what is needed to judge them, and reports of those where something of it is missing.
 
         Raises:
             DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
         """
         places: list[Place] = []
-        unplaced: list[EnvironmentReport] = []
+        unplaced: list[EnvironmentResult] = []
         failures: list[DriftGuardError] = []
         for settings in environments:
             try:
@@ -379,7 +379,7 @@ class Session:
             raise failures[0]
         return places, unplaced
 
-    def _removed_reports(self) -> list[EnvironmentReport]:
+    def _removed_reports(self) -> list[EnvironmentResult]:
         """Environments whose directory is gone from git: said in every pass, never destroyed."""
         return [removed(name, entry, self.ledger.baseline(name)) for name, entry in self._removed().items()]
 

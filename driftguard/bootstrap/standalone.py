@@ -9,7 +9,7 @@ from typing import Any
 
 from driftguard import config
 from driftguard.errors import UsageError
-from driftguard.model import Action, Decision, EnvironmentReport, ErrorKind, Fault, RunReport, Verdict
+from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
 from driftguard.model.plan_document import UnreadablePlan, read_document
 from driftguard.pipeline.classify.labels import Evidence
 from driftguard.pipeline.classify.labels import classify as classify_plan
@@ -36,7 +36,7 @@ def classify_text(text: bytes, source: str) -> dict[str, Any]:
             ErrorKind.PARTIAL, "The plan does not cover the whole environment, so nothing certain can be said."
         )
     verdict = Verdict.UNKNOWN if fault else classification.verdict
-    report = EnvironmentReport(
+    report = EnvironmentResult(
         name=source,
         path="",
         workspace="",
@@ -47,7 +47,7 @@ def classify_text(text: bytes, source: str) -> dict[str, Any]:
         classification=classification,
         fault=fault,
     )
-    return run_json(RunReport("", "", "", "", now, datetime.now(UTC), (report,)))
+    return run_json(RunResult("", "", "", "", now, datetime.now(UTC), (report,)))
 
 
 def first_configuration(folder: Path) -> tuple[str, int]:

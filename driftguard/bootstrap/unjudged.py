@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import Action, Baseline, Decision, Entry, EnvironmentReport, ErrorKind, Fault, Verdict
+from driftguard.model import Action, Baseline, Decision, Entry, EnvironmentResult, ErrorKind, Fault, Verdict
 from driftguard.sealed import mask
 
 _REMOVED = (
@@ -13,10 +13,10 @@ _REMOVED = (
 )
 
 
-def incomplete(settings: EnvironmentSettings, error: DriftGuardError, baseline: Baseline | None) -> EnvironmentReport:
+def incomplete(settings: EnvironmentSettings, error: DriftGuardError, baseline: Baseline | None) -> EnvironmentResult:
     """An environment that lacks something: its tool, a var file."""
     fault = Fault(error.kind if isinstance(error, EnvironmentFault) else ErrorKind.CONFIG, mask(str(error)))
-    return EnvironmentReport(
+    return EnvironmentResult(
         name=settings.name,
         path=settings.path,
         workspace=settings.workspace,
@@ -28,9 +28,9 @@ def incomplete(settings: EnvironmentSettings, error: DriftGuardError, baseline: 
     )
 
 
-def removed(name: str, last_scan: Entry, baseline: Baseline | None) -> EnvironmentReport:
+def removed(name: str, last_scan: Entry, baseline: Baseline | None) -> EnvironmentResult:
     """An environment whose directory is gone from git; the ledger's last scan says what it was."""
-    return EnvironmentReport(
+    return EnvironmentResult(
         name=name,
         path=last_scan.data["path"],
         workspace=last_scan.data["workspace"],

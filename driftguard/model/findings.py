@@ -114,7 +114,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentReport:
+class EnvironmentResult:
     """Everything one pass says of one environment.
 
     Attributes:
@@ -145,7 +145,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class RunResult:
     """Everything one pass says of a repository; `environments` is sorted by name."""
 
     run_id: str
@@ -154,7 +154,7 @@ class RunReport:
     commit: str
     started_at: datetime
     finished_at: datetime
-    environments: tuple[EnvironmentReport, ...]
+    environments: tuple[EnvironmentResult, ...]
     warnings: tuple[str, ...] = ()
     alerts: Told | None = None
 

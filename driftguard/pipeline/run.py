@@ -17,7 +17,7 @@ from driftguard.model import (
     Baseline,
     Closure,
     Decision,
-    EnvironmentReport,
+    EnvironmentResult,
     ErrorKind,
     Fault,
     Notice,
@@ -98,8 +98,8 @@ def run_pass(
     places: Sequence[Place],
     *,
     at_a_time: int,
-    on_done: Callable[[EnvironmentReport], None],
-) -> tuple[EnvironmentReport, ...]:
+    on_done: Callable[[EnvironmentResult], None],
+) -> tuple[EnvironmentResult, ...]:
     """Judge every environment; the reports come in the order of `places`. One failure never stops the others."""
     reports = run_all(
         places,
@@ -110,7 +110,7 @@ def run_pass(
     return tuple(reports)
 
 
-def _judge(one_pass: Pass, place: Place) -> EnvironmentReport:
+def _judge(one_pass: Pass, place: Place) -> EnvironmentResult:
     """The boundary of one environment: whatever goes wrong in here becomes its own `unknown`."""
     started = time.monotonic()
     baseline: Baseline | None = None
@@ -140,7 +140,7 @@ class _Judging:
         self._approval = PlanApproval()
         self._attempt: Attempt | None = None
 
-    def report(self, baseline: Baseline | None) -> EnvironmentReport:
+    def report(self, baseline: Baseline | None) -> EnvironmentResult:
         """Scan, decide, and act if that is decided; what is reported is what is true at the end."""
         notes = self._close_dead_attempts()
         with ExitStack() as stack:
@@ -156,7 +156,7 @@ class _Judging:
             return self._reported(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)), notes)
         return self._after(outcome, findings, baseline, decision, notes)
 
-    def _proposed(self, findings: Findings, report: EnvironmentReport) -> EnvironmentReport:
+    def _proposed(self, findings: Findings, report: EnvironmentResult) -> EnvironmentResult:
         """Bring the environment's proposal in line with the report, and say so in it."""
         proposing = self._pass.proposing
         if not self._authority.acts or proposing is None:
@@ -295,7 +295,7 @@ class _Judging:
         baseline: Baseline | None,
         decision: Decision,
         notes: tuple[str, ...],
-    ) -> EnvironmentReport:
+    ) -> EnvironmentResult:
         """Look again after an attempt: prove that it took, or say what is left."""
         self._attempt = outcome.attempt
         reason = f"{outcome.reason}: {outcome.fault.message}" if outcome.fault else outcome.reason
@@ -344,8 +344,8 @@ class _Judging:
 
     def _reported(
         self, findings: Findings, baseline: Baseline | None, decision: Decision, notes: tuple[str, ...]
-    ) -> EnvironmentReport:
-        return EnvironmentReport(
+    ) -> EnvironmentResult:
+        return EnvironmentResult(
             name=self._settings.name,
             path=self._settings.path,
             workspace=self._settings.workspace,
@@ -361,9 +361,9 @@ class _Judging:
         )
 
 
-def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentReport:
+def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentResult:
     settings = place.settings
-    return EnvironmentReport(
+    return EnvironmentResult(
         name=settings.name,
         path=settings.path,
         workspace=settings.workspace,
@@ -377,7 +377,7 @@ def _unknown(place: Place, baseline: Baseline | None, fault: Fault, started: flo
     )
 
 
-def recorded(one_pass: Pass, report: EnvironmentReport, *, journal: bool = True) -> EnvironmentReport:
+def recorded(one_pass: Pass, report: EnvironmentResult, *, journal: bool = True) -> EnvironmentResult:
     """Journal a report, and what it means for alerts, at once; one that cannot be recorded counts as unknown.
 
     Args:
@@ -401,7 +401,7 @@ def _defect(error: Exception) -> str:
     return f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
 
 
-def _record(one_pass: Pass, report: EnvironmentReport, journal: bool) -> None:
+def _record(one_pass: Pass, report: EnvironmentResult, journal: bool) -> None:
     now, head = one_pass.clock.now(), one_pass.scene.head
     environment = environment_json(report)
     entries = [scan_entry(one_pass.run_id, head, now, environment)] if journal else []

@@ -13,7 +13,7 @@ from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.config import AlertSettings
 from driftguard.errors import EnvironmentFault
-from driftguard.model import Action, Decision, DriftedObject, EnvironmentReport, ErrorKind, Verdict
+from driftguard.model import Action, Decision, DriftedObject, EnvironmentResult, ErrorKind, Verdict
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.apply.lease import hold
 from tests.world.sample_alerts import HEAD, drifted, outside, resource
@@ -58,7 +58,7 @@ def surroundings(clock: Hands, said: list[str], **more: Any) -> Surroundings:
     return Surroundings(**{**given, **more})
 
 
-def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings) -> EnvironmentReport:
+def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings) -> EnvironmentResult:
     environment = drifted("dev", resource(QUEUE, outside("delay_seconds", 1, 2)))
 
     def followed(before: Any) -> tuple[Any, Any]:
@@ -68,7 +68,7 @@ def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings) -> Envir
     ledger.alerts.record("dev", [], followed)
     queue = DriftedObject(QUEUE, "aws_sqs_queue", ("jobs",), "eu-west-1", ("delay_seconds",), absent=False)
     decision = Decision(Action.ALERT, ("policy_alert: drift",))
-    return EnvironmentReport("dev", "dev", "default", Verdict.DRIFTED, "", None, decision, drifted=(queue,))
+    return EnvironmentResult("dev", "dev", "default", Verdict.DRIFTED, "", None, decision, drifted=(queue,))
 
 
 def test_credentials_that_cannot_be_had_cost_the_trail_and_not_the_alert(ledger: SqlLedger, clock: Hands) -> None:

@@ -26,7 +26,7 @@ from driftguard.model import (
     Classification,
     Commit,
     Decision,
-    EnvironmentReport,
+    EnvironmentResult,
     ErrorKind,
     Fault,
     Label,
@@ -176,14 +176,14 @@ REASON = st.tuples(st.sampled_from(sorted(REASONS)), NAME).map(lambda parts: ": 
 
 
 @st.composite
-def reports(draw: st.DrawFn) -> EnvironmentReport:
+def reports(draw: st.DrawFn) -> EnvironmentResult:
     """Any report that says that something is wrong."""
     verdict = draw(st.sampled_from([v for v in Verdict if v is not Verdict.IN_SYNC]))
     # Many resources are one resource many times: what counts is their number.
     some = draw(st.lists(RESOURCES, min_size=1, max_size=4))
     many = some * draw(st.sampled_from([1, 1, 3, 60]))
     unknown = verdict is Verdict.UNKNOWN
-    return EnvironmentReport(
+    return EnvironmentResult(
         name=draw(NAME),
         path=draw(NAME),
         workspace="default",

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from driftguard import __version__
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.errors import OperatorError
-from driftguard.model import Action, Decision, EnvironmentReport, Fault, RunReport, Seconds, Verdict
+from driftguard.model import Action, Decision, EnvironmentResult, Fault, RunResult, Seconds, Verdict
 from driftguard.model import ErrorKind as Kind
 from driftguard.report import run_json
 from driftguard.scheduler import AgentState, healthy
@@ -26,8 +26,8 @@ from driftguard.scheduler import AgentState, healthy
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None = None) -> EnvironmentReport:
-    return EnvironmentReport(
+def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None = None) -> EnvironmentResult:
+    return EnvironmentResult(
         name=name,
         path=f"environments/{name}",
         workspace="default",
@@ -40,13 +40,13 @@ def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None =
     )
 
 
-def report(*environments: EnvironmentReport, seconds: int = 42) -> dict[str, Any]:
+def report(*environments: EnvironmentResult, seconds: int = 42) -> dict[str, Any]:
     """A real report of a real shape."""
     started = NOON - timedelta(seconds=seconds)
-    return run_json(RunReport("run", "repository", "main", "c" * 40, started, NOON, environments))
+    return run_json(RunResult("run", "repository", "main", "c" * 40, started, NOON, environments))
 
 
-def observe(metrics: Metrics, *environments: EnvironmentReport, **others: Any) -> None:
+def observe(metrics: Metrics, *environments: EnvironmentResult, **others: Any) -> None:
     given: dict[str, Any] = {"drift_since": {}, "alerts_sent": {}, "alerts_waiting": 0, "now": NOON}
     metrics.observe(report(*environments), **(given | others))
 

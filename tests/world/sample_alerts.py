@@ -16,7 +16,7 @@ from driftguard.model import (
     Classification,
     Commit,
     Decision,
-    EnvironmentReport,
+    EnvironmentResult,
     ErrorKind,
     Fault,
     Label,
@@ -91,7 +91,7 @@ def report(
     """One environment of a JSON report."""
     drifted = any({Label.DRIFT, Label.ABSORBED, Label.CONFLICT} & changed.labels for changed in resources)
     return environment_json(
-        EnvironmentReport(
+        EnvironmentResult(
             name=name,
             path=f"environments/{name}",
             workspace="default",

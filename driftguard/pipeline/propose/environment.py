@@ -19,7 +19,7 @@ from driftguard.model import (
     Closure,
     Decision,
     Departure,
-    EnvironmentReport,
+    EnvironmentResult,
     ErrorKind,
     Label,
     Proposal,
@@ -140,7 +140,7 @@ class Turn:
     engine: Engine
     folders: Folders
     findings: Findings
-    report: EnvironmentReport
+    report: EnvironmentResult
     approval: PlanApproval
     attempt: Attempt | None
     now: Callable[[], datetime]
@@ -152,7 +152,7 @@ def concerned(proposing: Proposing, name: str, decision: Decision) -> bool:
     return decision.action is Action.PROPOSE or (newest is not None and newest.state not in ENDED)
 
 
-def proposed(turn: Turn) -> EnvironmentReport:
+def proposed(turn: Turn) -> EnvironmentResult:
     """The report with what became of the environment's proposal among its reasons."""
     proposing, report = turn.proposing, turn.report
     if len(proposing.faults) >= _MOST_FAULTS:
@@ -196,7 +196,7 @@ def _means(proposing: Proposing, name: str, key: bytes, now: Callable[[], dateti
     )
 
 
-def _with_reasons(report: EnvironmentReport, reasons: Sequence[str]) -> EnvironmentReport:
+def _with_reasons(report: EnvironmentResult, reasons: Sequence[str]) -> EnvironmentResult:
     return replace(report, decision=Decision(report.decision.action, (*report.decision.reasons, *reasons)))
 
 
