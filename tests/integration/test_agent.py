@@ -14,16 +14,16 @@ from typing import IO, Any
 
 import pytest
 
-from tests.world.harness import World
-from tests.world.slack_double import SlackDouble
-from tests.world.toy_estate import EstateOf, processes_of, until
+from tests.support.harness import Sandbox
+from tests.support.slack_double import SlackDouble
+from tests.support.toy_estate import EstateOf, processes_of, until
 
 
 class Running:
     """An agent at work; every line that it says is kept."""
 
-    def __init__(self, world: World, *arguments: str, **variables: str) -> None:
-        self.process = world.start("agent", "--poll", "1s", *arguments, **variables)
+    def __init__(self, sandbox: Sandbox, *arguments: str, **variables: str) -> None:
+        self.process = sandbox.start("agent", "--poll", "1s", *arguments, **variables)
         self.said: list[str] = []
         self.printed: list[str] = []
         streams = ((self.process.stderr, self.said), (self.process.stdout, self.printed))
@@ -61,12 +61,12 @@ def page(port: int, path: str) -> tuple[int, str]:
 
 
 def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate = estate_of("blue", "green")
-    world.commit("on a schedule", {"driftguard.yaml": "agent: {every: 1h}\n"})
+    sandbox.commit("on a schedule", {"driftguard.yaml": "agent: {every: 1h}\n"})
     alive = tmp_path / "alive"
-    agent = Running(world, "--health-port", "0", "--liveness-file", str(alive))
+    agent = Running(sandbox, "--health-port", "0", "--liveness-file", str(alive))
     try:
         assert agent.wait_for(1) == ("start", "2 environments, 2 in sync")
         port = int(re.search(r"served on 127\.0\.0\.1 port (\d+)", "".join(agent.said))[1])  # type: ignore[index]
@@ -78,8 +78,8 @@ def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
 
         estate.rewrite("green", '"one"', '"two"', "another value")
         assert agent.wait_for(2) == ("commit", "1 environment, 1 pending")  # blue's closure did not change
-        world.write("notes.txt", "nothing that an environment is made of\n")
-        world.commit("a note")
+        sandbox.write("notes.txt", "nothing that an environment is made of\n")
+        sandbox.commit("a note")
 
         estate.clouds["blue"].change("web", value="outside")
         agent.process.send_signal(signal.SIGHUP)
@@ -90,34 +90,34 @@ def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
         assert re.search(r'driftguard_drift_age_seconds\{environment="blue"\} [0-9.]+', metrics)
     finally:
         assert agent.end() == 0
-    assert processes_of(world) == {}
+    assert processes_of(sandbox) == {}
 
 
 def test_an_agent_that_is_killed_goes_on_where_it_was_and_tells_nothing_twice(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate = estate_of("blue")
     with SlackDouble(channels=("drift",)) as slack:
         route = f'slack: {{token_env: SLACK_BOT_TOKEN, api_url: "{slack.api_url}", routes: [{{channel: "#drift"}}]}}\n'
-        world.commit("alerts", {"driftguard.yaml": route})
+        sandbox.commit("alerts", {"driftguard.yaml": route})
         estate.clouds["blue"].change("web", value="outside")
-        first = Running(world, SLACK_BOT_TOKEN=slack.token)
+        first = Running(sandbox, SLACK_BOT_TOKEN=slack.token)
         until(lambda: slack.messages("drift"), "an alert")
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
-        second = Running(world, SLACK_BOT_TOKEN=slack.token)
+        second = Running(sandbox, SLACK_BOT_TOKEN=slack.token)
         assert second.wait_for(1) == ("start", "1 environment, 1 drifted")
         assert second.end(signal.SIGINT) == 0
         assert len(slack.messages("drift")) == 1
 
 
-def test_an_agent_survives_that_its_repository_is_away(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_an_agent_survives_that_its_repository_is_away(sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path) -> None:
     estate_of("blue")
     bare = tmp_path / "origin.git"
-    world.git("clone", "--quiet", "--bare", ".", str(bare))
-    world.git("remote", "add", "origin", str(bare))
+    sandbox.git("clone", "--quiet", "--bare", ".", str(bare))
+    sandbox.git("remote", "add", "origin", str(bare))
     away = tmp_path / "away.git"
     bare.rename(away)
-    agent = Running(world, "--repo", f"file://{bare}", "--health-port", "0")
+    agent = Running(sandbox, "--repo", f"file://{bare}", "--health-port", "0")
     try:
         until(lambda: "The pass failed" in "".join(agent.said), "a pass that fails")
         port = int(re.search(r"served on 127\.0\.0\.1 port (\d+)", "".join(agent.said))[1])  # type: ignore[index]
@@ -131,17 +131,17 @@ def test_an_agent_survives_that_its_repository_is_away(world: World, estate_of: 
         assert agent.end() == 0
 
 
-def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(world: World, estate_of: EstateOf) -> None:
+def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
 
     def refused(*arguments: str) -> Any:
-        ran = world.run("agent", *arguments)
+        ran = sandbox.run("agent", *arguments)
         assert (ran.code, ran.stdout) == (64, "")
         return ran.stderr
 
     assert "--every 'soon' is not a duration; write it as 90s, 15m, 6h or 2d." in refused("--every", "soon")
     assert "does not exist" in refused("--repo", "/nowhere")
-    operator = world.home / "operator.yaml"
+    operator = sandbox.home / "operator.yaml"
     assert "operator.yaml cannot be read" in refused("--config", str(operator))
     operator.write_text('agent: {every: 1h, cron: "0 * * * *"}\n')
     assert "has more than one of `every`, `cron` and `at`" in refused("--config", str(operator))
@@ -157,9 +157,9 @@ def resident_kib(process: int) -> int:
 
 
 @pytest.mark.soak
-def test_the_memory_of_an_agent_is_flat_over_500_passes(world: World, estate_of: EstateOf) -> None:
+def test_the_memory_of_an_agent_is_flat_over_500_passes(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue")
-    agent = Running(world, "--every", "1s")
+    agent = Running(sandbox, "--every", "1s")
     try:
         sizes = {}
         for number in (50, 500):

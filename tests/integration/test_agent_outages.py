@@ -19,9 +19,9 @@ import pytest
 from driftguard.adapters.sql import open_ledger
 from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
 from tests.integration.test_agent import Running, page
-from tests.world.harness import World
-from tests.world.slack_double import SlackDouble
-from tests.world.toy_estate import EstateOf, processes_of, until
+from tests.support.harness import Sandbox
+from tests.support.slack_double import SlackDouble
+from tests.support.toy_estate import EstateOf, processes_of, until
 
 _WRONG = "agent: {every: soon}\n"
 _DEFECT = """
@@ -63,9 +63,9 @@ def healthy(agent: Running) -> bool:
 
 
 @contextmanager
-def agent_of(world: World, *arguments: str, **variables: str) -> Iterator[Running]:
+def agent_of(sandbox: Sandbox, *arguments: str, **variables: str) -> Iterator[Running]:
     """An agent that ends in order when it is told to, whatever goes on then, and leaves nothing running."""
-    agent = Running(world, "--health-port", "0", *arguments, **variables)
+    agent = Running(sandbox, "--health-port", "0", *arguments, **variables)
     try:
         yield agent
         assert agent.process.poll() is None, agent.said
@@ -73,16 +73,16 @@ def agent_of(world: World, *arguments: str, **variables: str) -> Iterator[Runnin
         code = agent.end(signal.SIGTERM)
     assert code == 0, agent.said
     assert "Traceback" not in "".join(agent.said)
-    assert processes_of(world) == {}
+    assert processes_of(sandbox) == {}
 
 
 def route(slack: SlackDouble, channel: str) -> str:
     return f'slack: {{token_env: SLACK_BOT_TOKEN, api_url: "{slack.api_url}", routes: [{{channel: "#{channel}"}}]}}\n'
 
 
-def try_now(world: World) -> None:
+def try_now(sandbox: Sandbox) -> None:
     """Let what waits to be delivered be due, as if its wait were over."""
-    (file,) = world.home.rglob("ledger.db")
+    (file,) = sandbox.home.rglob("ledger.db")
     with closing(open_ledger(f"sqlite:///{file}")) as ledger:
         now = datetime.now(UTC)
         for waiting in ledger.alerts.undelivered():
@@ -91,11 +91,11 @@ def try_now(world: World) -> None:
                 ledger.alerts.save(replace(waiting, next_try_at=now))
 
 
-def told_again(world: World, slack: SlackDouble) -> None:
+def told_again(sandbox: Sandbox, slack: SlackDouble) -> None:
     """Wait for the alert, which is tried in every pass."""
 
     def there() -> bool:
-        try_now(world)
+        try_now(sandbox)
         return bool(slack.messages("drift"))
 
     until(there, "the alert")
@@ -111,18 +111,18 @@ def slack() -> Iterator[SlackDouble]:
 
 
 def test_passes_go_on_while_slack_is_away_and_the_alert_is_told_once_when_it_is_back(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
-    world.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
+    sandbox.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
     estate.clouds["blue"].change("web", value="outside")
-    with agent_of(world, "--every", "1s", SLACK_BOT_TOKEN=slack.token) as agent:
+    with agent_of(sandbox, "--every", "1s", SLACK_BOT_TOKEN=slack.token) as agent:
         with slack.down():
             assert agent.wait_for(3)[1] == "1 environment, 1 drifted"
             assert "Slack could not be reached" in "".join(agent.said)
             assert metric(agent, "driftguard_alerts_waiting") == 1
             assert healthy(agent)
-        told_again(world, slack)
+        told_again(sandbox, slack)
         agent.wait_for(len(agent.passes()) + 2)
         assert metric(agent, "driftguard_alerts_waiting") == 0
         assert metric(agent, 'driftguard_alerts_total{kind="message"}') == 1
@@ -131,30 +131,30 @@ def test_passes_go_on_while_slack_is_away_and_the_alert_is_told_once_when_it_is_
 
 
 def test_an_agent_that_is_told_to_stop_while_slack_is_away_leaves_the_alert_to_the_next_one(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
-    world.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
+    sandbox.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
     estate.clouds["blue"].change("web", value="outside")
-    with slack.down(), agent_of(world, SLACK_BOT_TOKEN=slack.token) as agent:
+    with slack.down(), agent_of(sandbox, SLACK_BOT_TOKEN=slack.token) as agent:
         agent.wait_for(1)
-    with agent_of(world, "--every", "1s", SLACK_BOT_TOKEN=slack.token):
-        told_again(world, slack)
+    with agent_of(sandbox, "--every", "1s", SLACK_BOT_TOKEN=slack.token):
+        told_again(sandbox, slack)
     assert len(slack.messages("drift")) == 1
 
 
 def test_an_agent_that_is_told_to_stop_in_the_middle_of_a_message_sends_it_once(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
-    world.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
+    sandbox.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
     estate.clouds["blue"].change("web", value="outside")
-    first = Running(world, SLACK_BOT_TOKEN=slack.token)
+    first = Running(sandbox, SLACK_BOT_TOKEN=slack.token)
     with slack.block_after("chat.postMessage") as held:
         assert held.wait(), first.said
         first.process.send_signal(signal.SIGTERM)
     assert first.process.wait(timeout=30) == 0
-    with agent_of(world, SLACK_BOT_TOKEN=slack.token) as agent:
+    with agent_of(sandbox, SLACK_BOT_TOKEN=slack.token) as agent:
         assert agent.wait_for(1) == ("start", "1 environment, 1 drifted")
     assert len(slack.messages("drift")) == 1
 
@@ -181,20 +181,20 @@ def stopped(server: PostgresServer) -> Iterator[None]:
         server.start()
 
 
-def kinds(world: World) -> Callable[[str], int]:
+def kinds(sandbox: Sandbox) -> Callable[[str], int]:
     """How often each kind of entry stands in the ledger, which is sound."""
-    assert world.run("ledger", "verify").code == 0
-    entries = world.run("history", "--format", "json", "--limit", "1000").report["entries"]
+    assert sandbox.run("ledger", "verify").code == 0
+    entries = sandbox.run("history", "--format", "json", "--limit", "1000").report["entries"]
     return [entry["kind"] for entry in entries].count
 
 
 def test_an_agent_outlives_an_outage_of_its_ledger_and_nothing_is_lost_or_doubled(
-    world: World, estate_of: EstateOf, slack: SlackDouble, server: PostgresServer
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, server: PostgresServer
 ) -> None:
-    world.variables |= {"LEDGER_URL": server.new_database(), "SLACK_BOT_TOKEN": slack.token}
+    sandbox.variables |= {"LEDGER_URL": server.new_database(), "SLACK_BOT_TOKEN": slack.token}
     estate = estate_of("blue")
-    world.commit("a ledger", {"driftguard.yaml": "ledger: {url_env: LEDGER_URL}\n" + route(slack, "drift")})
-    with agent_of(world, "--every", "1s") as agent:
+    sandbox.commit("a ledger", {"driftguard.yaml": "ledger: {url_env: LEDGER_URL}\n" + route(slack, "drift")})
+    with agent_of(sandbox, "--every", "1s") as agent:
         assert agent.wait_for(1)[1] == "1 environment, 1 in sync"
         with stopped(server):
             before = len(agent.passes())
@@ -209,21 +209,21 @@ def test_an_agent_outlives_an_outage_of_its_ledger_and_nothing_is_lost_or_double
         assert healthy(agent)
     assert len(slack.messages("drift")) == 1
     assert "canary" not in "".join(agent.said)
-    count = kinds(world)
+    count = kinds(sandbox)
     assert count("alert_delivered") == 1
     # The server may have gone when a pass was recorded, but before it was said.
     assert count("run_finished") - len(agent.passes()) in (0, 1)
 
 
 def test_an_agent_that_is_told_to_stop_while_its_ledger_is_away_ends_in_order(
-    world: World, estate_of: EstateOf, server: PostgresServer
+    sandbox: Sandbox, estate_of: EstateOf, server: PostgresServer
 ) -> None:
-    world.variables["LEDGER_URL"] = server.new_database()
+    sandbox.variables["LEDGER_URL"] = server.new_database()
     estate_of("blue")
-    world.commit("a ledger", {"driftguard.yaml": "ledger: {url_env: LEDGER_URL}\n"})
-    with stopped(server), agent_of(world) as agent:
+    sandbox.commit("a ledger", {"driftguard.yaml": "ledger: {url_env: LEDGER_URL}\n"})
+    with stopped(server), agent_of(sandbox) as agent:
         until(lambda: failures(agent, "run") >= 1, f"a pass that fails: {agent.said}")
-    with agent_of(world) as agent:
+    with agent_of(sandbox) as agent:
         assert agent.wait_for(1) == ("start", "1 environment, 1 in sync")
 
 
@@ -231,72 +231,72 @@ def test_an_agent_that_is_told_to_stop_while_its_ledger_is_away_ends_in_order(
 
 
 def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_the_next_one_mends_it(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue", "green")
-    with agent_of(world, "--every", "1h") as agent:
+    with agent_of(sandbox, "--every", "1h") as agent:
         assert agent.wait_for(1) == ("start", "2 environments, 2 in sync")
-        world.commit("wrong", {"driftguard.yaml": _WRONG})
+        sandbox.commit("wrong", {"driftguard.yaml": _WRONG})
         until(lambda: failures(agent, "usage") >= 1, f"that it is said: {agent.said}")
         said = r"The pass failed: driftguard\.yaml:1: .*every.* in 30 s, and at once when there is a new commit\."
         until(lambda: re.search(said, "".join(agent.said)), f"that it is said: {agent.said}")
         assert healthy(agent)  # not yet otherwise
-        world.commit("mended", {"driftguard.yaml": "agent: {every: 2h}\n"})
+        sandbox.commit("mended", {"driftguard.yaml": "agent: {every: 2h}\n"})
         assert agent.wait_for(2) == ("commit", "2 environments, 2 in sync")
 
 
 def test_an_agent_starts_with_a_wrong_configuration_says_so_and_looks_at_each_new_commit(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate = estate_of("blue", "green")
-    world.commit("wrong", {"driftguard.yaml": _WRONG})
-    with agent_of(world, "--every", "1h") as agent:
+    sandbox.commit("wrong", {"driftguard.yaml": _WRONG})
+    with agent_of(sandbox, "--every", "1h") as agent:
         until(lambda: failures(agent, "usage") >= 1, f"that it is said: {agent.said}")
         estate.rewrite("green", '"one"', '"two"', "still wrong")
         until(lambda: failures(agent, "usage") >= 2, f"that the new commit is looked at: {agent.said}")
-        world.commit("mended", {"driftguard.yaml": "version: 1\n"})
+        sandbox.commit("mended", {"driftguard.yaml": "version: 1\n"})
         assert agent.wait_for(1) == ("start", "2 environments, 1 in sync, 1 pending")
 
 
 def test_an_agent_that_is_told_to_stop_while_its_configuration_is_wrong_ends_in_order(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue")
-    world.commit("wrong", {"driftguard.yaml": _WRONG})
-    with agent_of(world) as agent:
+    sandbox.commit("wrong", {"driftguard.yaml": _WRONG})
+    with agent_of(sandbox) as agent:
         until(lambda: failures(agent, "usage") >= 1, f"that it is said: {agent.said}")
 
 
 def test_a_route_that_a_commit_changes_is_used_by_the_next_pass_and_a_stop_in_that_pass_loses_nothing(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "green")
-    world.variables["SLACK_BOT_TOKEN"] = slack.token
-    world.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
+    sandbox.variables["SLACK_BOT_TOKEN"] = slack.token
+    sandbox.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
     estate.clouds["blue"].change("web", value="outside")
-    with agent_of(world, "--every", "1h") as agent:
+    with agent_of(sandbox, "--every", "1h") as agent:
         agent.wait_for(1)
         assert "blue" in slack.plain("drift")
         estate.clouds["green"].change("web", value="outside")
         estate.clouds["green"].faults(hang_on_read=True)
-        world.commit("another channel", {"driftguard.yaml": route(slack, "elsewhere")})
-        until(lambda: any(" plan " in command for command in processes_of(world).values()), "a plan that hangs")
+        sandbox.commit("another channel", {"driftguard.yaml": route(slack, "elsewhere")})
+        until(lambda: any(" plan " in command for command in processes_of(sandbox).values()), "a plan that hangs")
     # The stop ended that pass before it could see green.
     estate.clouds["green"].faults()
-    with agent_of(world, "--every", "1h") as agent:
+    with agent_of(sandbox, "--every", "1h") as agent:
         assert agent.wait_for(1) == ("start", "2 environments, 2 drifted")
     assert "green" in slack.plain("elsewhere")
     assert "green" not in slack.plain("drift")
 
 
-def test_a_changed_route_is_used_without_a_restart(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_a_changed_route_is_used_without_a_restart(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
-    world.variables["SLACK_BOT_TOKEN"] = slack.token
-    world.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
-    with agent_of(world, "--every", "1h") as agent:
+    sandbox.variables["SLACK_BOT_TOKEN"] = slack.token
+    sandbox.commit("alerts", {"driftguard.yaml": route(slack, "drift")})
+    with agent_of(sandbox, "--every", "1h") as agent:
         assert agent.wait_for(1) == ("start", "1 environment, 1 in sync")
         estate.clouds["blue"].change("web", value="outside")
-        world.commit("another channel", {"driftguard.yaml": route(slack, "elsewhere")})
+        sandbox.commit("another channel", {"driftguard.yaml": route(slack, "elsewhere")})
         assert agent.wait_for(2) == ("commit", "1 environment, 1 drifted")
         assert (len(slack.messages("drift")), len(slack.messages("elsewhere"))) == (0, 1)
 
@@ -304,10 +304,14 @@ def test_a_changed_route_is_used_without_a_restart(world: World, estate_of: Esta
 # --- what else a pass can meet ----------------------------------------------------------------------
 
 
-def test_a_defect_is_counted_like_every_other_failure_of_a_pass(world: World, estate_of: EstateOf) -> None:
+def test_a_defect_is_counted_like_every_other_failure_of_a_pass(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
     process = subprocess.Popen(
-        [sys.executable, "-c", _DEFECT], cwd=world.repository, env=world.variables, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _DEFECT],
+        cwd=sandbox.repository,
+        env=sandbox.variables,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     try:
@@ -323,12 +327,12 @@ def test_a_defect_is_counted_like_every_other_failure_of_a_pass(world: World, es
 
 
 def test_a_liveness_file_is_written_also_while_a_pass_takes_long(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate_of("blue").clouds["blue"].faults(hang_on_read=True)
     alive = tmp_path / "alive"
-    with agent_of(world, "--liveness-file", str(alive)) as agent:
-        until(lambda: any(" plan " in command for command in processes_of(world).values()), "a plan that hangs")
+    with agent_of(sandbox, "--liveness-file", str(alive)) as agent:
+        until(lambda: any(" plan " in command for command in processes_of(sandbox).values()), "a plan that hangs")
         before = alive.read_text()
         until(lambda: alive.read_text() != before, "the next sign of life")
         assert agent.passes() == []

@@ -14,16 +14,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.integration.test_alerts import Told, slack
-from tests.world.harness import World, kill
-from tests.world.slack_double import ApiError, HtmlPage, LostAnswer, RateLimited, Reset, ServerError, SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox, kill
+from tests.support.slack_double import ApiError, HtmlPage, LostAnswer, RateLimited, Reset, ServerError, SlackDouble
+from tests.support.toy_estate import EstateOf
 
 __all__ = ["slack"]
 
 
-def let_pass(world: World, time_passed: timedelta) -> None:
+def let_pass(sandbox: Sandbox, time_passed: timedelta) -> None:
     """Make what waits to be delivered older, and a dead run's turn, as if so much time had passed since."""
-    (file,) = world.home.rglob("ledger.db")
+    (file,) = sandbox.home.rglob("ledger.db")
     with closing(sqlite3.connect(file)) as connection, connection:
         for id_, text in connection.execute("SELECT id, data FROM deliveries").fetchall():
             data = json.loads(text)
@@ -35,16 +35,16 @@ def let_pass(world: World, time_passed: timedelta) -> None:
 
 
 def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_then(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     with slack.down():
         for number in range(5):
             cloud.change("web", value=f"outside-{number}")
             ran = told.reconcile()
             assert (ran.code, ran.report["alerts"]["waiting"]) == (2, 1)
-            let_pass(world, timedelta(hours=2))
+            let_pass(sandbox, timedelta(hours=2))
     assert "Slack could not be reached" in ran.report["warnings"][0]
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     text = slack.plain("drift")
@@ -55,16 +55,16 @@ def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_t
 
 
 def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolved(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     with slack.down():
         cloud.change("web", value="outside")
         assert told.reconcile().code == 2
         cloud.change("web", value="one")
         assert told.reconcile().code == 0
-    let_pass(world, timedelta(hours=2))
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "Put back by hand" in slack.plain("drift")
 
@@ -81,58 +81,62 @@ def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolv
     ids=["500", "reset", "lost answer", "page of a proxy", "too many requests"],
 )
 def test_an_answer_that_says_nothing_neither_loses_nor_doubles_an_alert(
-    world: World, estate_of: EstateOf, slack: SlackDouble, fault: object, arrived: bool
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, fault: object, arrived: bool
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     cloud.change("web", value="outside")
     slack.fail("chat.postMessage", fault)
     ran = told.reconcile()
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
     assert len(slack.messages("drift")) == arrived
     assert told.reconcile().report["alerts"]["waiting"] == 1  # not sooner than it was put off to
-    let_pass(world, timedelta(hours=2))
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert len(slack.messages("drift")) == 1
 
 
-def test_a_short_wait_that_slack_asks_for_is_waited_for(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_a_short_wait_that_slack_asks_for_is_waited_for(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     slack.fail("chat.postMessage", RateLimited(1))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
 
 
 def test_a_channel_that_is_not_there_keeps_nothing_from_the_others(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "prod-eu")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     for name in ("blue", "prod-eu"):
         estate.clouds[name].change("web", value=f"outside {name}")
     slack.fail("chat.postMessage", ApiError("channel_not_found"))
     ran = told.reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 1}
     assert "channel_not_found). Check the channel's name in slack.routes" in ran.report["warnings"][0]
-    let_pass(world, timedelta(hours=2))
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert (len(slack.messages("drift")), len(slack.messages("prod-drift"))) == (1, 1)
 
 
-def test_without_its_token_nothing_is_lost(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_without_its_token_nothing_is_lost(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(world, slack)
-    ran = world.run("reconcile", "--format", "json")
+    told = Told(sandbox, slack)
+    ran = sandbox.run("reconcile", "--format", "json")
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
     assert "SLACK_BOT_TOKEN is not set" in ran.report["warnings"][0]
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
 
 
-def test_two_runs_at_the_same_time_tell_one_thing_once(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_two_runs_at_the_same_time_tell_one_thing_once(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     runs = [
-        world.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token, XDG_CACHE_HOME=str(world.home / name))
+        sandbox.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token, XDG_CACHE_HOME=str(sandbox.home / name))
         for name in ("one", "two")
     ]
     for run in runs:
@@ -152,21 +156,21 @@ _STEPS = {
 
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.soak) for n in range(4, 20))])
 def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
-    world: World, estate_of: EstateOf, slack: SlackDouble, seed: int
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, seed: int
 ) -> None:
     dice = random.Random(seed)
     step, method = list(_STEPS.values())[seed % 4]
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     if method == "chat.update":
         cloud.change("web", tags={"team": "eve"})
         assert told.reconcile().code == 2
     cloud.change("web", value="outside")
     for _ in range(dice.choice((1, 1, 2))):
-        _kill_at(world, slack, step, method, dice.random())
-        let_pass(world, timedelta(hours=2))
+        _kill_at(sandbox, slack, step, method, dice.random())
+        let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().code == 2
-    let_pass(world, timedelta(hours=2))
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"]["waiting"] == 0
     text = slack.plain("drift")
     assert text.count("one → outside") == 1, text
@@ -179,10 +183,10 @@ def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
     assert len([m for m in slack.messages("drift") if not m.thread_ts]) == 1
 
 
-def _kill_at(world: World, slack: SlackDouble, step: str, method: str, delay_seconds: float) -> None:
+def _kill_at(sandbox: Sandbox, slack: SlackDouble, step: str, method: str, delay_seconds: float) -> None:
     """Start a run and kill it while Slack works on a call, or a moment after it answered."""
     held = getattr(slack, step)(method)
-    run = world.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token)
+    run = sandbox.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token)
     try:
         if held.wait(8) and delay_seconds < 0.8:
             kill(run)
@@ -198,16 +202,16 @@ def _kill_at(world: World, slack: SlackDouble, step: str, method: str, delay_sec
 
 
 def test_a_run_that_is_killed_before_it_tells_leaves_the_telling_to_the_next(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     run: subprocess.Popen[str]
     with slack.down():
-        run = world.start("reconcile", "--format", "json", SLACK_BOT_TOKEN=slack.token)
+        run = sandbox.start("reconcile", "--format", "json", SLACK_BOT_TOKEN=slack.token)
         run.communicate(timeout=60)
-    (file,) = world.home.rglob("ledger.db")
+    (file,) = sandbox.home.rglob("ledger.db")
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
-    let_pass(world, timedelta(hours=2))
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}

@@ -15,19 +15,19 @@ from typing import Any
 
 from tests.integration.test_alert_delivery import let_pass
 from tests.integration.test_alerts import Told, slack
-from tests.world.harness import World
-from tests.world.slack_double import SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox
+from tests.support.slack_double import SlackDouble
+from tests.support.toy_estate import EstateOf
 
 __all__ = ["slack"]
 
 
 def test_many_environments_with_one_cause_share_a_message(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     names = [f"edge-{number:02}" for number in range(40)]
     estate = estate_of(*names)
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     for cloud in estate.clouds.values():
         cloud.change("web", tags={"team": "eve"})
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
@@ -41,10 +41,10 @@ def test_many_environments_with_one_cause_share_a_message(
 
 
 def test_what_cannot_be_judged_is_told_after_two_passes_and_once_more_when_it_can(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     cloud.faults(fail_read="api error AccessDenied: not authorized")
     assert told.reconcile().code == 1
     assert slack.messages("drift") == []
@@ -54,19 +54,19 @@ def test_what_cannot_be_judged_is_told_after_two_passes_and_once_more_when_it_ca
     assert told.lines() == []
     cloud.faults()
     assert told.reconcile().code == 0
-    assert told.lines() == [f"It can be planned again: in sync at {world.git('rev-parse', 'HEAD')[:10]}."]
+    assert told.lines() == [f"It can be planned again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
 
 
 def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_decide_and_else_when_they_are_old(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "green")
     green = "environments: [{path: environments/*}, {path: environments/green, policy: {pending: apply}}]\n"
-    told = Told(world, slack, "alerts: {pending_after: 2s}\n" + green)
-    config = (world.repository / "driftguard.yaml").read_text()
+    told = Told(sandbox, slack, "alerts: {pending_after: 2s}\n" + green)
+    config = (sandbox.repository / "driftguard.yaml").read_text()
     route = '    - {channel: "#drift"}\n'
     authors = config.replace(route, '    - {authors: ["Ada*"], channel: "#leads"}\n' + route)
-    world.commit("authors have their own channel", {"driftguard.yaml": authors})
+    sandbox.commit("authors have their own channel", {"driftguard.yaml": authors})
     assert told.reconcile().code == 0
     estate.rewrite("blue", '"one"', '"two"', "blue: two")
     estate.rewrite("green", '"one"', '"two"', "green: two")
@@ -85,11 +85,11 @@ def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_
 
 
 def test_reminders_come_once_each_and_escalate_to_another_channel(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("prod-eu").clouds["prod-eu"]
     reminders = '[{after: 1s}, {after: 2s, channel: "#leads", mention: "<!here>"}]'
-    told = Told(world, slack, f"alerts: {{reminders: {reminders}}}\n")
+    told = Told(sandbox, slack, f"alerts: {{reminders: {reminders}}}\n")
     cloud.change("web", value="outside")
     assert told.reconcile().code == 2
     time.sleep(2.1)
@@ -105,9 +105,9 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
     assert "the drift is gone" in slack.plain("leads")
 
 
-def test_drift_that_git_caught_up_with_says_so(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     assert told.reconcile().code == 0
     estate.clouds["blue"].change("web", value="outside")
     assert told.reconcile().code == 2
@@ -139,15 +139,15 @@ def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     server.server_close()
 
 
-def test_a_machine_gets_signed_events_and_knows_a_repetition(world: World, estate_of: EstateOf) -> None:
+def test_a_machine_gets_signed_events_and_knows_a_repetition(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    world.commit("a webhook", {"driftguard.yaml": "alerts: {webhook: {url_env: HOOK, secret_env: HOOK_KEY}}\n"})
+    sandbox.commit("a webhook", {"driftguard.yaml": "alerts: {webhook: {url_env: HOOK, secret_env: HOOK_KEY}}\n"})
     with receiver() as (url, got):
         secrets = {"HOOK": url, "HOOK_KEY": "k3y"}
-        ran = world.run("reconcile", "--format", "json", **secrets)
+        ran = sandbox.run("reconcile", "--format", "json", **secrets)
         assert ran.report["alerts"] == {"sent": {}, "waiting": 1}
-        let_pass(world, timedelta(hours=2))
-        ran = world.run("reconcile", "--format", "json", **secrets)
+        let_pass(sandbox, timedelta(hours=2))
+        ran = sandbox.run("reconcile", "--format", "json", **secrets)
         assert ran.report["alerts"] == {"sent": {"event": 1}, "waiting": 0}
         assert len(got) == 2
         assert got[0][0]["x-driftguard-delivery"] == got[1][0]["x-driftguard-delivery"]
@@ -159,20 +159,20 @@ def test_a_machine_gets_signed_events_and_knows_a_repetition(world: World, estat
 
 
 def test_an_incoming_webhook_gets_messages_and_standard_output_stays_for_programs(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
     cloud.change("web", value="outside")
-    ran = world.run("reconcile", "--format", "json")
+    ran = sandbox.run("reconcile", "--format", "json")
     assert ran.report["alerts"]["sent"] == {"event": 1}  # the output is JSON and nothing else
     assert "[warning] blue has drifted" in ran.stderr
     cloud.change("web", value="one")
-    ran = world.run("reconcile")
+    ran = sandbox.run("reconcile")
     assert "[resolved] blue: Put back by hand" in ran.stdout
 
-    world.commit("a webhook", {"driftguard.yaml": "slack: {webhook_env: HOOK}\n"})
+    sandbox.commit("a webhook", {"driftguard.yaml": "slack: {webhook_env: HOOK}\n"})
     cloud.change("web", value="outside again")
-    ran = world.run("reconcile", "--format", "json", HOOK=slack.webhook_url("drift"))
+    ran = sandbox.run("reconcile", "--format", "json", HOOK=slack.webhook_url("drift"))
     assert ran.report["alerts"] == {"sent": {"event": 1}, "waiting": 0}
     assert "blue has drifted" in slack.plain("drift")
     assert slack.webhook_url("drift") not in ran.stdout + ran.stderr

@@ -16,7 +16,7 @@ from driftguard.errors import EnvironmentFault
 from driftguard.model import Action, Decision, DriftedObject, EnvironmentResult, ErrorKind, Verdict
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.apply.lease import hold
-from tests.world.sample_alerts import HEAD, drifted, outside, resource
+from tests.support.sample_alerts import HEAD, drifted, outside, resource
 
 QUEUE = "aws_sqs_queue.jobs"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.world.harness import Ran, World
-from tests.world.slack_double import Message, SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Ran, Sandbox
+from tests.support.slack_double import Message, SlackDouble
+from tests.support.toy_estate import EstateOf
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def settings(slack: SlackDouble, more: str = "") -> str:
 class Told:
     """Reconciles, with Slack as the place where alerts go."""
 
-    def __init__(self, world: World, slack: SlackDouble, more: str = "") -> None:
-        self.world, self.slack = world, slack
-        world.commit("alerts", {"driftguard.yaml": settings(slack, more)})
+    def __init__(self, sandbox: Sandbox, slack: SlackDouble, more: str = "") -> None:
+        self.sandbox, self.slack = sandbox, slack
+        sandbox.commit("alerts", {"driftguard.yaml": settings(slack, more)})
 
     def reconcile(self, *arguments: str) -> Ran:
-        return self.world.run("reconcile", *arguments, "--format", "json", SLACK_BOT_TOKEN=self.slack.token)
+        return self.sandbox.run("reconcile", *arguments, "--format", "json", SLACK_BOT_TOKEN=self.slack.token)
 
     def message(self, channel: str = "drift") -> Message:
         """The only message of a channel."""
@@ -49,9 +49,9 @@ class Told:
         return [reply.text for reply in self.slack.replies(channel, self.message(channel).ts)]
 
 
-def test_the_life_of_one_alert(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue", "prod-eu")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     assert told.reconcile().code == 0
     assert slack.calls == []  # a quiet pass says nothing
 

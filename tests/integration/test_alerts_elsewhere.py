@@ -8,9 +8,9 @@ import pytest
 
 from tests.integration.test_alert_delivery import let_pass
 from tests.integration.test_alerts import Told, settings, slack
-from tests.world.harness import World
-from tests.world.slack_double import SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox
+from tests.support.slack_double import SlackDouble
+from tests.support.toy_estate import EstateOf
 
 __all__ = ["slack"]
 
@@ -18,16 +18,16 @@ WEBHOOK = "slack: {webhook_env: HOOK}\n"
 
 
 def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(world, slack)
-    world.commit("a typo", {"driftguard.yaml": settings(slack).replace('"#drift"', '"#dritf"')})
+    told = Told(sandbox, slack)
+    sandbox.commit("a typo", {"driftguard.yaml": settings(slack).replace('"#drift"', '"#dritf"')})
     ran = told.reconcile()
     assert ran.report["alerts"] == {"sent": {}, "waiting": 1}
     assert "#dritf" in ran.report["warnings"][0]
-    world.commit("mended", {"driftguard.yaml": settings(slack)})
-    let_pass(world, timedelta(hours=2))
+    sandbox.commit("mended", {"driftguard.yaml": settings(slack)})
+    let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "blue has drifted" in slack.plain("drift")
     assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
@@ -35,38 +35,40 @@ def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
 
 
 def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    world.commit("a webhook", {"driftguard.yaml": WEBHOOK})
-    assert world.run("reconcile", "--format", "json").report["alerts"] == {"sent": {}, "waiting": 1}
-    ran = Told(world, slack).reconcile()
+    sandbox.commit("a webhook", {"driftguard.yaml": WEBHOOK})
+    assert sandbox.run("reconcile", "--format", "json").report["alerts"] == {"sent": {}, "waiting": 1}
+    ran = Told(sandbox, slack).reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "1 alert messages that waited for slack-webhook" in ran.report["warnings"][0]
     assert "blue has drifted" in slack.plain("drift")
 
 
 def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
     cloud.change("web", value="outside")
-    assert world.run("reconcile", "--format", "json").report["alerts"]["sent"] == {"event": 1}
-    told = Told(world, slack)
+    assert sandbox.run("reconcile", "--format", "json").report["alerts"]["sent"] == {"event": 1}
+    told = Told(sandbox, slack)
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     cloud.change("web", value="one")
     assert told.reconcile().code == 0
     assert "Put back by hand" in slack.plain("drift")
-    world.commit("no Slack", {"driftguard.yaml": "version: 1\n"})
-    ran = world.run("reconcile")
+    sandbox.commit("no Slack", {"driftguard.yaml": "version: 1\n"})
+    ran = sandbox.run("reconcile")
     assert (ran.code, "blue has drifted" in ran.stdout) == (0, False)  # it is over
 
 
-def test_a_message_that_a_person_deleted_mutes_nothing(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_a_message_that_a_person_deleted_mutes_nothing(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
     cloud = estate_of("blue").clouds["blue"]
     cloud.change("web", value="outside")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     assert told.reconcile().code == 2
     slack.someone_deletes("drift", told.message().ts)
     cloud.change("web", value="outside again")
@@ -80,15 +82,15 @@ def test_a_message_that_a_person_deleted_mutes_nothing(world: World, estate_of: 
 
 
 def test_an_environment_under_another_name_is_not_told_as_removed(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue", "green").clouds["blue"]
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     assert told.reconcile().code == 0
     cloud.change("web", value="outside")
     assert told.reconcile().code == 2
     named = "environments:\n  - {path: environments/*}\n  - {path: environments/blue, name: indigo}\n" + settings(slack)
-    world.commit("another name", {"driftguard.yaml": named})
+    sandbox.commit("another name", {"driftguard.yaml": named})
     ran = told.reconcile()
     assert [environment["name"] for environment in ran.report["environments"]] == ["green", "indigo"]
     blue, indigo = slack.messages("drift")
@@ -98,13 +100,13 @@ def test_an_environment_under_another_name_is_not_told_as_removed(
 
 
 def test_a_directory_that_is_gone_is_told_with_what_can_be_done(
-    world: World, estate_of: EstateOf, slack: SlackDouble
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue", "green")
-    told = Told(world, slack)
+    told = Told(sandbox, slack)
     assert told.reconcile().code == 0
-    world.git("rm", "-r", "--quiet", "environments/blue")
-    world.commit("gone")
+    sandbox.git("rm", "-r", "--quiet", "environments/blue")
+    sandbox.commit("gone")
     assert told.reconcile().code == 1
     text = slack.plain("drift")
     assert "blue was removed from git" in text
@@ -118,19 +120,19 @@ def test_a_directory_that_is_gone_is_told_with_what_can_be_done(
     [("", "HOOK is not set"), ("   ", "HOOK is not set"), ("not a url s3cret", "HOOK"), ("https://[s3cret", "HOOK")],
 )
 def test_a_webhook_that_cannot_be_one_keeps_alerts_waiting_and_is_not_shown(
-    world: World, estate_of: EstateOf, value: str, sentence: str
+    sandbox: Sandbox, estate_of: EstateOf, value: str, sentence: str
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    world.commit("a webhook", {"driftguard.yaml": WEBHOOK})
-    ran = world.run("reconcile", "--format", "json", HOOK=value)
+    sandbox.commit("a webhook", {"driftguard.yaml": WEBHOOK})
+    ran = sandbox.run("reconcile", "--format", "json", HOOK=value)
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
     assert sentence in ran.report["warnings"][0]
     assert "s3cret" not in ran.stdout + ran.stderr
 
 
-def test_a_credential_in_a_commit_is_shown_nowhere(world: World, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_a_credential_in_a_commit_is_shown_nowhere(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
-    told = Told(world, slack, "policy: {pending: apply, limits: {changes: 0}}\n")
+    told = Told(sandbox, slack, "policy: {pending: apply, limits: {changes: 0}}\n")
     assert told.reconcile().code == 0
     token = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
     estate.rewrite("blue", '"one"', '"two"', f"deploy with {token}")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.terraform
 
 
 def signed_commit(estate: Estate, key: Path, message: str) -> str:
-    git = estate.world.git
+    git = estate.sandbox.git
     git("add", "--all")
     git("-c", "gpg.format=ssh", "-c", f"user.signingkey={key}", "commit", "-q", "-S", "-m", message)
     return git("rev-parse", "HEAD")
@@ -35,7 +35,7 @@ def test_only_what_known_signers_signed_is_applied(estate: Estate, tmp_path: Pat
     estate.configure("policy: {pending: apply, approval: {require: merged}}\n")  # does not weaken the operator's word
 
     estate.write(thing("a", value="1"))
-    unsigned = estate.world.commit("Add a")
+    unsigned = estate.sandbox.commit("Add a")
     ran = estate.reconcile("--config", str(operator))
     assert decision(ran) == ("hold", ["not_signed"])
     assert unsigned[:10] in ran.environment("dev")["decision"]["reasons"][0]
@@ -52,7 +52,7 @@ def test_only_what_known_signers_signed_is_applied(estate: Estate, tmp_path: Pat
 
     # Each commit since the baseline counts: one unsigned among signed ones holds the range and is named.
     estate.write(thing("a", value="4"))
-    hidden = estate.world.commit("Not signed")
+    hidden = estate.sandbox.commit("Not signed")
     estate.write(thing("a", value="5"))
     signed_commit(estate, ada, "Signed again")
     ran = estate.reconcile("--config", str(operator))
@@ -83,7 +83,7 @@ exec terraform "$@"
     estate.configure(f"policy: {{pending: apply}}\naws: {{apply_role_arn: '{stolen}'}}\n")
     estate.write(thing("a"))
     estate.write(thing("p"), environment="prod")
-    estate.world.commit("Add dev and prod")
+    estate.sandbox.commit("Add dev and prod")
     ran = estate.reconcile("--config", str(operator), AWS_ENDPOINT_URL=estate.cloud.endpoint)
     assert ran.code == 0, ran.stderr
     assert "left out" in ran.stderr  # the repository's own roles do not count beside the operator's
@@ -95,5 +95,5 @@ exec terraform "$@"
     assert dev["plan"] != dev["apply"]
     assert {dev["plan"], dev["apply"]}.isdisjoint({"testing", "none"})
     assert {key for verb, _, key in seen if verb == "version"} == {"none"}
-    left = b"".join(estate.world.bytes_left().values())
+    left = b"".join(estate.sandbox.bytes_left().values())
     assert dev["apply"].encode() not in left

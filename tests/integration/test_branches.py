@@ -21,7 +21,7 @@ from driftguard.adapters.git.branches import Branches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
-from tests.world.git_server import GitServer
+from tests.support.git_server import GitServer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AUTHOR = "DriftGuard <driftguard@acme.example>"

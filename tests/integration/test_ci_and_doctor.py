@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.world.harness import World
-from tests.world.slack_double import SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox
+from tests.support.slack_double import SlackDouble
+from tests.support.toy_estate import EstateOf
 
 
-def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(world: World, estate_of: EstateOf) -> None:
+def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
-    ran = world.run("doctor", "--slack")
+    ran = sandbox.run("doctor", "--slack")
     assert ran.code == 0
     assert "standard output, as neither `slack` nor `alerts.webhook` is" in " ".join(ran.stdout.split())
 
     with SlackDouble(channels=("drift", "leads")) as slack:
-        world.commit(
+        sandbox.commit(
             "alerts",
             {
                 "driftguard.yaml": "slack:\n"
@@ -24,33 +24,33 @@ def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(world: 
                 "alerts: {reminders: [{after: 1d, channel: '#leads'}, {after: 2d}]}\n"
             },
         )
-        ran = world.run("doctor", TOKEN=slack.token)
+        ran = sandbox.run("doctor", TOKEN=slack.token)
         assert ran.code == 0
         assert "Slack: #drift, #leads" in ran.stdout
         assert slack.calls == []  # nothing is sent unasked
 
-        ran = world.run("doctor", "--slack", TOKEN=slack.token)
+        ran = sandbox.run("doctor", "--slack", TOKEN=slack.token)
         assert (ran.code, [len(slack.messages(name)) for name in ("drift", "leads")]) == (0, [1, 1])
         assert "posted to #leads" in ran.stdout
 
         slack.channel("leads").archived = True
-        ran = world.run("doctor", "--slack", TOKEN=slack.token)
+        ran = sandbox.run("doctor", "--slack", TOKEN=slack.token)
         assert ran.code == 1
         assert "is_archived" in ran.stdout
         assert "Name another channel" in " ".join(ran.stdout.split())
 
-        ran = world.run("doctor", "--slack", TOKEN="xoxb-not-the-one")
+        ran = sandbox.run("doctor", "--slack", TOKEN="xoxb-not-the-one")
         assert ran.code == 1
         assert "invalid_auth" in ran.stdout
         assert "xoxb-not-the-one" not in ran.stdout + ran.stderr
 
-        ran = world.run("doctor", "--slack")
+        ran = sandbox.run("doctor", "--slack")
         assert ran.code == 1
         assert "the environment variable TOKEN is not set" in " ".join(ran.stdout.split())
 
 
 def test_a_ci_job_shows_the_run_on_its_page_and_alerts_link_to_it(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate = estate_of("blue")
     page = tmp_path / "summary.md"
@@ -62,7 +62,7 @@ def test_a_ci_job_shows_the_run_on_its_page_and_alerts_link_to_it(
         "GITHUB_RUN_ID": "42",
     }
     estate.clouds["blue"].change("web", value="outside")
-    ran = world.run("reconcile", **job)
+    ran = sandbox.run("reconcile", **job)
     assert ran.code == 2
     text = page.read_text()
     assert text.startswith("from an earlier step\n### DriftGuard: 1 drifted\n")
@@ -71,6 +71,6 @@ def test_a_ci_job_shows_the_run_on_its_page_and_alerts_link_to_it(
 
     page.unlink()
     page.mkdir()  # cannot be written
-    ran = world.run("scan", **job)
+    ran = sandbox.run("scan", **job)
     assert ran.code == 2
     assert "could not be written" in ran.stderr

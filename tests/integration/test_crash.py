@@ -80,7 +80,7 @@ KILLS: list[Callable[[int], None]] = [kill_driftguard, kill_terraform, kill_ever
 
 @contextmanager
 def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    process = estate.world.start("reconcile", "--format", "json", **variables)
+    process = estate.sandbox.start("reconcile", "--format", "json", **variables)
     try:
         yield process
     finally:
@@ -91,7 +91,7 @@ def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]
 def until_quiet(estate: Estate) -> None:
     """Wait until no process works in this estate any more: an orphaned Terraform ends by itself."""
     deadline = time.monotonic() + 180
-    mark = str(estate.world.home).encode()
+    mark = str(estate.sandbox.home).encode()
     while any(mark in environment for environment in _environments()):
         assert time.monotonic() < deadline, "something is still running"
         time.sleep(0.2)
@@ -148,7 +148,7 @@ def crash(estate: Estate, seed: int) -> None:
         # so an update is never repeated; an object whose creation was lost is unknown to any Terraform and made again.
         assert all(count == 1 for effect, count in effects.items() if effect != "create new"), effects
         assert effects["create new"] <= 2
-    assert estate.world.run("ledger", "verify").code == 0
+    assert estate.sandbox.run("ledger", "verify").code == 0
     assert not estate.locked()
 
 
@@ -182,7 +182,7 @@ def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Es
         assert process.returncode in (1, 2)  # what is left is unknown, unless a plan was done before it noticed
     assert "create d" not in estate.toy.effects()
     assert not estate.locked()
-    entries = estate.world.run("history", "dev", "--format", "json").report["entries"]
+    entries = estate.sandbox.run("history", "dev", "--format", "json").report["entries"]
     (ended,) = [e["data"] for e in entries if e["kind"] == "attempt_finished"]
     assert (ended["state"], ended["data"]["error"]["kind"]) == ("failed", "interrupted")
     assert ended["data"]["resources"]["toy_thing.a"] == "done"
@@ -209,7 +209,7 @@ def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(est
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     estate.merge("Add a", thing("a"))
     assert estate.reconcile().code == 0
-    (file,) = estate.world.home.rglob("ledger.db")
+    (file,) = estate.sandbox.home.rglob("ledger.db")
     ledger = open_ledger(f"sqlite:///{file}")
     now = datetime.now(UTC)
     late = Attempt("late", "dev", "c0", "p0", None, "run", AttemptState.OPEN, now, data={"lock_id": "came-late"})
@@ -230,14 +230,14 @@ def race(estate: Estate, **variables: str) -> None:
     estate.merge("Add prod", "".join(thing(name) for name in "cd"), environment="prod")
     with (
         started(estate, **variables) as one,
-        started(estate, XDG_CACHE_HOME=str(estate.world.home / "b"), **variables) as two,
+        started(estate, XDG_CACHE_HOME=str(estate.sandbox.home / "b"), **variables) as two,
     ):
         for process in (one, two):
             process.communicate(timeout=180)
             assert process.returncode in (0, 1, 2)
-    assert estate.world.run("reconcile", "--quiet", **variables).code == 0
+    assert estate.sandbox.run("reconcile", "--quiet", **variables).code == 0
     assert sorted(estate.toy.effects()) == ["create a", "create b", "create c", "create d"]
-    assert estate.world.run("ledger", "verify", **variables).code == 0
+    assert estate.sandbox.run("ledger", "verify", **variables).code == 0
 
 
 def test_two_reconcilers_on_one_ledger_apply_once(estate: Estate) -> None:
@@ -254,7 +254,7 @@ def test_two_reconcilers_on_postgresql_apply_once_and_a_ledger_that_is_away_stop
         url = server.new_database()
         race(estate, DRIFTGUARD_LEDGER=url)
         estate.merge("Change a", thing("a", value="2") + thing("b"))
-    ran = estate.world.run("reconcile", DRIFTGUARD_LEDGER=url)
+    ran = estate.sandbox.run("reconcile", DRIFTGUARD_LEDGER=url)
     assert ran.code == 1
     assert "Traceback" not in ran.stderr
     assert estate.toy.thing("a")["value"] is None

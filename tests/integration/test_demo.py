@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.model import Label
-from tests.world.slack_double import SlackDouble
+from tests.support.slack_double import SlackDouble
 
 pytestmark = pytest.mark.terraform
 

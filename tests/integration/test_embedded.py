@@ -14,7 +14,7 @@ import pytest
 
 from driftguard.adapters.process import Stop, run
 from tests.integration.test_reconcile import thing
-from tests.world.harness import Toy, World
+from tests.support.harness import Sandbox, Toy
 
 pytestmark = [
     pytest.mark.terraform,
@@ -31,11 +31,11 @@ def test_exit_codes_and_output_are_terraforms_own(tmp_path: Path) -> None:
     assert subprocess.run([PROGRAM, "nonsense"], capture_output=True, cwd=tmp_path).returncode == 1
 
 
-def test_an_interrupt_lets_it_finish_what_it_does_and_release_its_lock(world: World, toy: Toy) -> None:
+def test_an_interrupt_lets_it_finish_what_it_does_and_release_its_lock(sandbox: Sandbox, toy: Toy) -> None:
     second = thing("b").replace("}\n", "  depends_on = [toy_thing.a]\n}\n")
-    world.commit("Add a and b", {"environments/dev/main.tf": toy.root_module(thing("a") + second)})
-    folder = world.repository / "environments" / "dev"
-    subprocess.run([PROGRAM, "init"], cwd=folder, env=world.variables, check=True, capture_output=True)
+    sandbox.commit("Add a and b", {"environments/dev/main.tf": toy.root_module(thing("a") + second)})
+    folder = sandbox.repository / "environments" / "dev"
+    subprocess.run([PROGRAM, "init"], cwd=folder, env=sandbox.variables, check=True, capture_output=True)
     toy.faults(create_seconds=2)
     stop, locked = Stop(), folder / ".terraform.tfstate.lock.info"
     seen: list[bool] = []
@@ -52,7 +52,7 @@ def test_an_interrupt_lets_it_finish_what_it_does_and_release_its_lock(world: Wo
     done = run(
         [PROGRAM, "apply", "-auto-approve", "-no-color"],
         directory=folder,
-        environment=world.variables,
+        environment=sandbox.variables,
         timeout_seconds=120,
         stop=stop,
         die_with_us=True,

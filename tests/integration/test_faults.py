@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.world.harness import World
-from tests.world.toy_estate import EstateOf, Wrapped, error, private_folders, processes_of, until, verdicts
+from tests.support.harness import Sandbox
+from tests.support.toy_estate import EstateOf, Wrapped, error, private_folders, processes_of, until, verdicts
 
 
-def test_broken_code_in_one_environment_leaves_the_others_their_verdicts(world: World, estate_of: EstateOf) -> None:
+def test_broken_code_in_one_environment_leaves_the_others_their_verdicts(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue", "broken", "green", "misspelt")
     estate.clouds["green"].change("web", value="outside")
-    world.replace("environments/broken/main.tf", 'name  = "web"', "name  =")
-    world.write("environments/misspelt/more.tf", 'resource "toy_thing" "b" {\n  nmae = "b"\n}\n')
-    world.commit("oops")
-    ran = world.scan()
+    sandbox.replace("environments/broken/main.tf", 'name  = "web"', "name  =")
+    sandbox.write("environments/misspelt/more.tf", 'resource "toy_thing" "b" {\n  nmae = "b"\n}\n')
+    sandbox.commit("oops")
+    ran = sandbox.scan()
     assert ran.code == 1
     assert verdicts(ran.report) == {"blue": "in_sync", "broken": "unknown", "green": "drifted", "misspelt": "unknown"}
     broken = ran.environment("broken")
@@ -27,15 +27,15 @@ def test_broken_code_in_one_environment_leaves_the_others_their_verdicts(world: 
     assert 'more.tf:2: Unsupported argument: An argument named "nmae" is not expected here' in error(misspelt)
 
 
-def test_a_provider_that_hangs_is_ended_in_time_with_nothing_left_of_it(world: World, estate_of: EstateOf) -> None:
+def test_a_provider_that_hangs_is_ended_in_time_with_nothing_left_of_it(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue", "stuck")
     estate.clouds["stuck"].faults(hang_on_read=True)
-    world.commit(
+    sandbox.commit(
         "a short patience",
         {"driftguard.yaml": "environments:\n  - path: environments/*\n  - {path: environments/stuck, timeout: 3s}\n"},
     )
     started = time.monotonic()
-    ran = world.scan()
+    ran = sandbox.scan()
     assert time.monotonic() - started < 3 + 5 + 60  # its time, the grace after the interrupt, a busy machine
     assert ran.code == 1
     assert verdicts(ran.report) == {"blue": "in_sync", "stuck": "unknown"}
@@ -43,15 +43,15 @@ def test_a_provider_that_hangs_is_ended_in_time_with_nothing_left_of_it(world: W
     assert stuck["error"]["kind"] == "timeout"
     assert "`terraform plan` did not finish within 3 seconds" in error(stuck)
     assert "`timeout`" in error(stuck)
-    assert processes_of(world) == {}
-    assert private_folders(world) == []
-    assert list(world.home.rglob("*.lock.info")) == []
+    assert processes_of(sandbox) == {}
+    assert private_folders(sandbox) == []
+    assert list(sandbox.home.rglob("*.lock.info")) == []
 
     estate.clouds["stuck"].faults()
-    assert world.scan().code == 0  # and nothing of it stands in the way of the next run
+    assert sandbox.scan().code == 0  # and nothing of it stands in the way of the next run
 
 
-def test_a_provider_that_fails_to_read_is_never_taken_for_a_deletion(world: World, estate_of: EstateOf) -> None:
+def test_a_provider_that_fails_to_read_is_never_taken_for_a_deletion(sandbox: Sandbox, estate_of: EstateOf) -> None:
     said = {
         "denied": "api error AccessDenied: User is not authorized to perform: toy:GetThing",
         "throttled": "api error ThrottlingException: Rate exceeded",
@@ -60,7 +60,7 @@ def test_a_provider_that_fails_to_read_is_never_taken_for_a_deletion(world: Worl
     estate = estate_of("blue", *said)
     for kind, message in said.items():
         estate.clouds[kind].faults(fail_read=message)
-    ran = world.scan()
+    ran = sandbox.scan()
     assert (ran.code, ran.report["summary"]["unknown"], ran.environment("blue")["verdict"]) == (1, 3, "in_sync")
     for kind, message in said.items():
         failing = ran.environment(kind)
@@ -69,7 +69,7 @@ def test_a_provider_that_fails_to_read_is_never_taken_for_a_deletion(world: Worl
         assert message in error(failing)
 
 
-def test_plan_json_that_cannot_be_used_is_unknown(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_plan_json_that_cannot_be_used_is_unknown(sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path) -> None:
     broken = {
         "cut": ("plan", "could not be read", 'echo \'{"format_version": "1.2", \'; exit 0'),
         "deferred": (
@@ -90,8 +90,8 @@ def test_plan_json_that_cannot_be_used_is_unknown(world: World, estate_of: Estat
     for cloud in estate.clouds.values():
         cloud.change("web", value="outside")
     tricks = "\n".join(f'"show "*/{name}) {trick};;' for name, (_, _, trick) in broken.items())
-    Wrapped(world, tmp_path / "wrapped", f'case "$1 $PWD" in\n{tricks}\nesac')
-    ran = world.scan()
+    Wrapped(sandbox, tmp_path / "wrapped", f'case "$1 $PWD" in\n{tricks}\nesac')
+    ran = sandbox.scan()
     unknown = dict.fromkeys(broken, "unknown")
     assert (ran.code, verdicts(ran.report)) == (1, {"blue": "drifted", "green": "drifted", **unknown})
     for name, (kind, said, _) in broken.items():
@@ -100,7 +100,7 @@ def test_plan_json_that_cannot_be_used_is_unknown(world: World, estate_of: Estat
 
 
 def test_a_state_that_moves_is_planned_once_more_and_then_unknown(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate = estate_of("blue", "green")
     estate.clouds["green"].change("web", value="outside")
@@ -113,43 +113,45 @@ case "$1 $PWD" in "plan "*/green)
   {apply} "{estate.state_file("green")}"
   exit $code;;
 esac"""
-    wrapped = Wrapped(world, tmp_path / "wrapped", trick)
-    ran = world.scan()
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped", trick)
+    ran = sandbox.scan()
     assert (ran.code, verdicts(ran.report)) == (1, {"blue": "in_sync", "green": "unknown"})
     assert ran.environment("green")["error"]["kind"] == "state_moved"
     assert "twice in a row" in error(ran.environment("green"))
     assert sorted(wrapped.commands()) == ["init", "init", "plan", "plan", "plan"]  # two of green, no values read
 
     (tmp_path / "once").touch()
-    ran = world.scan("green")
+    ran = sandbox.scan("green")
     assert (ran.code, verdicts(ran.report)) == (2, {"green": "drifted"})
     assert wrapped.commands() == ["plan", "plan", "show"]
 
 
 def test_variables_that_an_environment_asks_for_and_that_are_not_set_are_named(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue", "green")
-    world.commit(
+    sandbox.commit(
         "ask for variables",
         {
             "driftguard.yaml": "environments:\n  - path: environments/*\n"
             "  - {path: environments/green, env: [TF_VAR_missing, TF_VAR_there]}\n"
         },
     )
-    ran = world.scan(TF_VAR_there="x")
+    ran = sandbox.scan(TF_VAR_there="x")
     assert (ran.code, verdicts(ran.report)) == (1, {"blue": "in_sync", "green": "unknown"})
     assert ran.environment("green")["error"]["kind"] == "config"
     assert "TF_VAR_missing" in error(ran.environment("green"))
     assert "TF_VAR_there" not in error(ran.environment("green"))
 
 
-def test_a_commit_pushed_during_a_scan_waits_for_the_next(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_a_commit_pushed_during_a_scan_waits_for_the_next(
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
+) -> None:
     estate = estate_of("blue")
-    assert world.scan().code == 0
-    wrapped = Wrapped(world, tmp_path / "wrapped")
+    assert sandbox.scan().code == 0
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped")
     estate.clouds["blue"].faults(read_seconds=2)
-    running = world.start("scan", "--format", "json")
+    running = sandbox.start("scan", "--format", "json")
     until(lambda: wrapped.calls("plan"), "a plan")
     second = estate.rewrite("blue", 'value = "one"', 'value = "two"')
     report, said = running.communicate(timeout=60)
@@ -157,19 +159,19 @@ def test_a_commit_pushed_during_a_scan_waits_for_the_next(world: World, estate_o
     assert f'"commit": "{estate.commit}"' in report, said
     assert (running.returncode, '"verdict": "in_sync"' in report) == (0, True)
 
-    ran = world.scan()
+    ran = sandbox.scan()
     assert (ran.code, ran.report["commit"], verdicts(ran.report)) == (2, second, {"blue": "pending"})
     assert [commit["sha"] for commit in ran.environment("blue")["commits"]] == [second]
 
 
-def test_a_baseline_commit_without_the_directory_leaves_labels_uncertain(world: World, estate_of: EstateOf) -> None:
+def test_a_baseline_commit_without_the_directory_leaves_labels_uncertain(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue")
-    assert world.scan().code == 0
-    world.git("mv", "environments", "live")
-    world.write("driftguard.yaml", "environments:\n  - path: live/*\n")
-    world.replace("live/blue/main.tf", 'value = "one"', 'value = "two"')
-    world.commit("move and change")
-    ran = world.scan()
+    assert sandbox.scan().code == 0
+    sandbox.git("mv", "environments", "live")
+    sandbox.write("driftguard.yaml", "environments:\n  - path: live/*\n")
+    sandbox.replace("live/blue/main.tf", 'value = "one"', 'value = "two"')
+    sandbox.commit("move and change")
+    ran = sandbox.scan()
     blue = ran.environment("blue")
     assert (ran.code, blue["verdict"], blue["error"]) == (2, "pending", None)
     assert blue["baseline"] == {"commit": estate.commit, "from": "in_sync"}

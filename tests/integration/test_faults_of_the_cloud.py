@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
-from tests.world.aws import DIRECTORY, Shop
-from tests.world.faulty import Faulty
-from tests.world.toy_estate import BODY, EstateOf, ToyEstate, Wrapped, error, s3_backend, state_with, verdicts
+from tests.support.aws import DIRECTORY, Shop
+from tests.support.faulty import Faulty
+from tests.support.toy_estate import BODY, EstateOf, ToyEstate, Wrapped, error, s3_backend, state_with, verdicts
 
 _UNREACHABLE = "http://127.0.0.1:9"
 
@@ -22,10 +22,10 @@ class Remote:
     """Environments `local`, whose state lies beside it, and `remote`, whose state lies in S3."""
 
     def __init__(self, estate: ToyEstate, cloud: Cloud) -> None:
-        self.estate, self.world, self.storage = estate, estate.world, cloud.client("s3")
+        self.estate, self.sandbox, self.storage = estate, estate.sandbox, cloud.client("s3")
         self.endpoint, self.key = cloud.endpoint, f"remote-{uuid.uuid4().hex[:8]}/terraform.tfstate"
         make_state_bucket(cloud)
-        self.world.variables.update(cloud.environment())
+        self.sandbox.variables.update(cloud.environment())
         self.put(estate.applied.state)
         estate.state_file("remote").unlink()
         self.state_at(cloud.endpoint)
@@ -37,11 +37,11 @@ class Remote:
         """Merge code that looks for the state elsewhere."""
         backend = s3_backend(endpoint, self.key)
         body = self.estate.clouds["remote"].root_module(BODY, backend=backend)
-        self.world.commit("another place", {"environments/remote/main.tf": body})
+        self.sandbox.commit("another place", {"environments/remote/main.tf": body})
 
     def fault(self) -> dict[str, Any]:
         """What a scan says of `remote`, given that it cannot be judged while `local` can."""
-        ran = self.world.scan()
+        ran = self.sandbox.scan()
         assert (ran.code, verdicts(ran.report)) == (1, {"local": "in_sync", "remote": "unknown"}), ran.stdout
         return ran.environment("remote")
 
@@ -54,13 +54,13 @@ def remote(estate_of: EstateOf, cloud: Cloud) -> Remote:
 def test_a_state_that_somebody_else_locks_is_scanned_all_the_same(remote: Remote, tmp_path: Path) -> None:
     lock = {"ID": "6f2a", "Operation": "OperationTypeApply", "Who": "eve@laptop", "Version": "1.11.4"}
     remote.put(json.dumps(lock), ".tflock")
-    wrapped = Wrapped(remote.world, tmp_path / "wrapped")
-    ran = remote.world.scan("remote")
+    wrapped = Wrapped(remote.sandbox, tmp_path / "wrapped")
+    ran = remote.sandbox.scan("remote")
     assert (ran.code, verdicts(ran.report)) == (0, {"remote": "in_sync"}), ran.stdout
     assert wrapped.commands() == ["init", "plan"]
 
     remote.estate.clouds["remote"].change("web", value="outside")
-    ran = remote.world.scan()
+    ran = remote.sandbox.scan()
     assert (ran.code, verdicts(ran.report)) == (2, {"local": "in_sync", "remote": "drifted"})
     assert sorted(wrapped.commands()) == ["init", "plan", "plan", "show", "state"]
     kept = remote.storage.get_object(Bucket=STATE_BUCKET, Key=f"{remote.key}.tflock")["Body"].read()
@@ -77,15 +77,15 @@ def test_a_remote_state_that_moves_while_it_is_planned_is_unknown(remote: Remote
     newer = tmp_path / "newer.json"
     newer.write_text(state_with(remote.estate.applied.state, serial=77))
     trick = f'if [ "$1" = state ]; then "{sys.executable}" "{mover}" "{newer}"; fi'
-    wrapped = Wrapped(remote.world, tmp_path / "wrapped", trick)
-    ran = remote.world.scan("remote")
+    wrapped = Wrapped(remote.sandbox, tmp_path / "wrapped", trick)
+    ran = remote.sandbox.scan("remote")
     # The second plan starts from what was written meanwhile, and nothing moves any more.
     assert (ran.code, verdicts(ran.report)) == (2, {"remote": "drifted"}), ran.stdout
     assert wrapped.commands() == ["init", "plan", "state", "plan", "state", "show"]
 
 
 def test_a_state_that_cannot_be_reached_is_unknown(remote: Remote) -> None:
-    assert remote.world.scan().code == 0
+    assert remote.sandbox.scan().code == 0
     remote.state_at(_UNREACHABLE)
     found = remote.fault()
     assert found["error"]["kind"] == "init"
@@ -111,7 +111,7 @@ def test_a_state_behind_a_busy_service_is_throttled(remote: Remote) -> None:
 
 
 def test_a_damaged_state_is_not_read_as_nothing_applied(remote: Remote) -> None:
-    assert remote.world.scan().code == 0
+    assert remote.sandbox.scan().code == 0
     remote.put('{"version": 4, "serial": ')
     found = remote.fault()
     assert found["error"]["kind"] == "plan"
@@ -119,9 +119,9 @@ def test_a_damaged_state_is_not_read_as_nothing_applied(remote: Remote) -> None:
 
 def test_a_service_of_aws_that_refuses_or_is_busy_is_never_taken_for_a_deletion(shop: Shop) -> None:
     override = f"{DIRECTORY}/loopback_override.tf"
-    shop.world.replace(override, 'provider "aws" {', 'provider "aws" {\n  max_retries = 1')
+    shop.sandbox.replace(override, 'provider "aws" {', 'provider "aws" {\n  max_retries = 1')
     shop.settle('resource "aws_sqs_queue" "jobs" {\n  name = "NAME-jobs"\n}\n')
-    good = (shop.world.repository / override).read_text()
+    good = (shop.sandbox.repository / override).read_text()
     for status, code, message, kind in (
         (403, "AccessDenied", "User: arn:aws:iam::1:user/ada is not authorized to perform: sqs", "denied"),
         (403, "InvalidClientTokenId", "The security token included in the request is invalid.", "denied"),
@@ -129,9 +129,9 @@ def test_a_service_of_aws_that_refuses_or_is_busy_is_never_taken_for_a_deletion(
     ):
         with Faulty(status, code, message) as service:
             sqs = f'    sqs            = "{shop.cloud.endpoint}"'
-            shop.world.write(override, good)
-            shop.world.replace(override, sqs, sqs.replace(shop.cloud.endpoint, service.endpoint))
-            shop.world.commit(f"an endpoint that answers {code}")
+            shop.sandbox.write(override, good)
+            shop.sandbox.replace(override, sqs, sqs.replace(shop.cloud.endpoint, service.endpoint))
+            shop.sandbox.commit(f"an endpoint that answers {code}")
             exit_code, found = shop.scan()
             assert service.requests
         assert (exit_code, found["error"]["kind"]) == (1, kind), found

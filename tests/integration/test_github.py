@@ -12,7 +12,7 @@ import pytest
 from driftguard.adapters.forges.github import GitHubForge
 from driftguard.errors import ForgeFault
 from driftguard.model import RequestState
-from tests.world.github_double import (
+from tests.support.github_double import (
     Answer,
     Description,
     Fault,
@@ -25,9 +25,9 @@ from tests.world.github_double import (
     refused,
     unicorn,
 )
-from tests.world.github_double.connecting import Connect
+from tests.support.github_double.connecting import Connect
 
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 BRANCH = "driftguard/dev/0123abcd"
 MARK = "<!-- driftguard: outcome 1 -->"

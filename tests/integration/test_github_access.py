@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from driftguard.adapters.forges.github import GitHubForge
 from driftguard.errors import ForgeFault, OperatorError
-from tests.world.github_double import (
+from tests.support.github_double import (
     Answer,
     Fault,
     GitHubDouble,
@@ -27,9 +27,9 @@ from tests.world.github_double import (
     secondary_limit,
     unicorn,
 )
-from tests.world.github_double.connecting import Connect, settings
+from tests.support.github_double.connecting import Connect, settings
 
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 BRANCH = "driftguard/dev/0123abcd"
 LIST = "GET /repos/{owner}/{repo}/pulls"

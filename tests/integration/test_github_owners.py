@@ -7,10 +7,10 @@ import pytest
 from driftguard.adapters.forges.github import GitHubForge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest
-from tests.world.github_double import GitHubDouble, Repository, primary_limit, refused
-from tests.world.github_double.connecting import Connect
+from tests.support.github_double import GitHubDouble, Repository, primary_limit, refused
+from tests.support.github_double.connecting import Connect
 
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 CONTENTS = "GET /repos/{owner}/{repo}/contents/{path}"
 MEMBERS = "GET /orgs/{org}/teams/{team_slug}/members"

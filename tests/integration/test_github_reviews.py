@@ -7,10 +7,10 @@ import pytest
 from driftguard.adapters.forges.github import GitHubForge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
-from tests.world.github_double import Fault, GitHubDouble, Refusal, Repository, refused, secondary_limit, unicorn
-from tests.world.github_double.connecting import Connect
+from tests.support.github_double import Fault, GitHubDouble, Refusal, Repository, refused, secondary_limit, unicorn
+from tests.support.github_double.connecting import Connect
 
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 ALICE = ("Alice", "alice@example.com")
 MERGES = ["merge", "squash", "rebase"]

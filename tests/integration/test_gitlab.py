@@ -7,10 +7,10 @@ import pytest
 from driftguard.adapters.forges.gitlab import GitLabForge
 from driftguard.errors import ForgeFault
 from driftguard.model import PullRequest, RequestState
-from tests.world.gitlab_double import Answer, Fault, GitLabDouble, LostAnswer, Project, Reset, refused
-from tests.world.gitlab_double.connecting import Connect
+from tests.support.gitlab_double import Answer, Fault, GitLabDouble, LostAnswer, Project, Reset, refused
+from tests.support.gitlab_double.connecting import Connect
 
-pytest_plugins = ["tests.world.gitlab_double.fixtures"]
+pytest_plugins = ["tests.support.gitlab_double.fixtures"]
 
 BRANCH = "driftguard/dev/0123456789"
 MARK = "<!-- driftguard: outcome 1 -->"

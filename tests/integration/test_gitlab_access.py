@@ -14,7 +14,7 @@ import pytest
 
 from driftguard.adapters.forges.gitlab import GitLabForge
 from driftguard.errors import ForgeFault, OperatorError
-from tests.world.gitlab_double import (
+from tests.support.gitlab_double import (
     Answer,
     Fault,
     GitLabDouble,
@@ -25,10 +25,10 @@ from tests.world.gitlab_double import (
     limited,
     refused,
 )
-from tests.world.gitlab_double.connecting import Connect, settings
-from tests.world.gitlab_double.store import REPORTER
+from tests.support.gitlab_double.connecting import Connect, settings
+from tests.support.gitlab_double.store import REPORTER
 
-pytest_plugins = ["tests.world.gitlab_double.fixtures"]
+pytest_plugins = ["tests.support.gitlab_double.fixtures"]
 
 BRANCH = "driftguard/dev/0123456789"
 LIST = "GET /projects/{id}/merge_requests"

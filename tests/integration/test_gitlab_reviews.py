@@ -9,12 +9,12 @@ import pytest
 from driftguard.adapters.forges.gitlab import GitLabForge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, RequestState, Review
-from tests.world.gitlab_double import Answer, GitLabDouble, MergeRequest, Project, Refusal, refused
-from tests.world.gitlab_double.connecting import Connect
-from tests.world.gitlab_double.shapes import recorded
-from tests.world.gitlab_double.store import DEVELOPER, MAINTAINER, REPORTER
+from tests.support.gitlab_double import Answer, GitLabDouble, MergeRequest, Project, Refusal, refused
+from tests.support.gitlab_double.connecting import Connect
+from tests.support.gitlab_double.shapes import recorded
+from tests.support.gitlab_double.store import DEVELOPER, MAINTAINER, REPORTER
 
-pytest_plugins = ["tests.world.gitlab_double.fixtures"]
+pytest_plugins = ["tests.support.gitlab_double.fixtures"]
 
 STRANGER = ("Old Laptop", "root@localhost")
 REQUEST = "/projects/{id}/merge_requests/{iid}"

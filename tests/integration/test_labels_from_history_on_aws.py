@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from driftguard.demo.cloud import Cloud, write_estate
 from tests.integration.test_labels_on_aws import COMPUTED, FORM, JOBS, QUEUE, TIMEOUT, slower
-from tests.world.aws import DIRECTORY, Shop, attribute, labels, resource, values
-from tests.world.harness import World
+from tests.support.aws import DIRECTORY, Shop, attribute, labels, resource, values
+from tests.support.harness import Sandbox
 
 
 def test_drift_that_a_refresh_has_written_to_the_state_is_absorbed(shop: Shop) -> None:
     shop.settle(QUEUE)
     shop.set_timeout(99)
-    shop.world.terraform(DIRECTORY, "apply", "-refresh-only", "-auto-approve", "-input=false")
+    shop.sandbox.terraform(DIRECTORY, "apply", "-refresh-only", "-auto-approve", "-input=false")
     code, found = shop.scan()
     assert (code, found["verdict"]) == (2, "drifted")
     assert labels(found) == {JOBS: {TIMEOUT: "absorbed"}}
@@ -25,7 +25,7 @@ def test_drift_that_a_failed_apply_has_written_to_the_state_is_absorbed(shop: Sh
     failing = 'resource "aws_iam_role_policy" "any" {\n  role   = "NAME-nobody"\n  policy = jsonencode({})\n}\n'
     waiting = QUEUE.removesuffix("}\n") + "  depends_on = [aws_iam_role_policy.any]\n}\n"
     shop.commit(waiting + failing)
-    failed = shop.world.terraform(DIRECTORY, "apply", "-auto-approve", "-input=false", check=False)
+    failed = shop.sandbox.terraform(DIRECTORY, "apply", "-auto-approve", "-input=false", check=False)
     assert "NoSuchEntity" in failed.stderr
     code, found = shop.scan()
     assert (code, found["verdict"]) == (2, "diverged")
@@ -36,7 +36,7 @@ def test_drift_that_a_failed_apply_has_written_to_the_state_is_absorbed(shop: Sh
 
 def test_a_resource_that_a_failed_apply_left_tainted_is_residue(shop: Shop) -> None:
     shop.settle(QUEUE)
-    shop.world.terraform(DIRECTORY, "taint", JOBS)
+    shop.sandbox.terraform(DIRECTORY, "taint", JOBS)
     code, found = shop.scan()
     assert (code, found["verdict"]) == (2, "drifted")
     assert resource(found, JOBS)["action_reason"] == "replace_because_tainted"
@@ -77,7 +77,7 @@ def test_an_environment_of_tf_json_files_is_labelled_as_any_other(shop: Shop) ->
     assert shop.scan()[1]["verdict"] == "in_sync"
     shop.tag_queue(owner="eve")
     shop.write(text.replace("30", "60"), file="main.tf.json")
-    shop.world.commit("slow the queue down")
+    shop.sandbox.commit("slow the queue down")
     code, found = shop.scan()
     assert (code, found["verdict"]) == (2, "diverged")
     assert labels(found) == {JOBS: {"tags.owner": "drift", "tags_all.owner": "drift", TIMEOUT: "pending"}}
@@ -88,19 +88,19 @@ def test_workspaces_and_var_files_of_one_directory_are_environments_of_their_own
     body = slower(QUEUE, 0).replace(" = 0", " = var.timeout").replace("NAME-jobs", "NAME-${terraform.workspace}")
     shop.write(variable + body)
     for region, seconds in (("eu", 30), ("us", 40)):
-        shop.world.write(f"{DIRECTORY}/{region}.tfvars", f"timeout = {seconds}\n")
+        shop.sandbox.write(f"{DIRECTORY}/{region}.tfvars", f"timeout = {seconds}\n")
     entry = "  - {path: environments/shop, name: shop-%s, workspace: %s, var_files: [%s.tfvars]}\n"
-    shop.world.write("driftguard.yaml", "environments:\n" + "".join(entry % (r, r, r) for r in ("eu", "us")))
-    shop.world.terraform(DIRECTORY, "init", "-input=false")
+    shop.sandbox.write("driftguard.yaml", "environments:\n" + "".join(entry % (r, r, r) for r in ("eu", "us")))
+    shop.sandbox.terraform(DIRECTORY, "init", "-input=false")
     for region in ("eu", "us"):
-        shop.world.terraform(DIRECTORY, "workspace", "new", region)
-        shop.world.terraform(DIRECTORY, "apply", "-auto-approve", f"-var-file={region}.tfvars")
-    shop.world.commit("two regions")
-    clean = shop.world.scan()
+        shop.sandbox.terraform(DIRECTORY, "workspace", "new", region)
+        shop.sandbox.terraform(DIRECTORY, "apply", "-auto-approve", f"-var-file={region}.tfvars")
+    shop.sandbox.commit("two regions")
+    clean = shop.sandbox.scan()
     assert (clean.code, clean.report["summary"]["in_sync"]) == (0, 2)
     shop.set_timeout(99, name="eu")
-    shop.world.commit("us is slower", {f"{DIRECTORY}/us.tfvars": "timeout = 60\n"})
-    ran = shop.world.scan()
+    shop.sandbox.commit("us is slower", {f"{DIRECTORY}/us.tfvars": "timeout = 60\n"})
+    ran = shop.sandbox.scan()
     eu, us = ran.environment("shop-eu"), ran.environment("shop-us")
     assert (ran.code, eu["verdict"], us["verdict"]) == (2, "drifted", "pending")
     assert (eu["workspace"], us["workspace"], eu["path"]) == ("eu", "us", DIRECTORY)
@@ -108,22 +108,22 @@ def test_workspaces_and_var_files_of_one_directory_are_environments_of_their_own
     assert (labels(us), values(us, JOBS, TIMEOUT)) == ({JOBS: {TIMEOUT: "pending"}}, (40, 40, 60))
 
 
-def test_several_changes_of_the_example_estate_at_once(aws_world: World, cloud: Cloud) -> None:
-    world = aws_world
-    world.write(".gitignore", ".terraform/\n")
-    world.write("driftguard.yaml", "environments:\n  - {path: environments/*, env: [TF_VAR_payment_api_key]}\n")
-    write_estate(world.repository, cloud, ["dev"])
-    world.apply("environments/dev")
-    world.commit("the estate")
-    clean = world.scan()
+def test_several_changes_of_the_example_estate_at_once(aws_sandbox: Sandbox, cloud: Cloud) -> None:
+    sandbox = aws_sandbox
+    sandbox.write(".gitignore", ".terraform/\n")
+    sandbox.write("driftguard.yaml", "environments:\n  - {path: environments/*, env: [TF_VAR_payment_api_key]}\n")
+    write_estate(sandbox.repository, cloud, ["dev"])
+    sandbox.apply("environments/dev")
+    sandbox.commit("the estate")
+    clean = sandbox.scan()
     assert (clean.code, labels(clean.environment("dev"))) == (0, {"module.service.aws_iam_role.service": FORM})
     _change_outside(cloud)
-    world.replace("environments/dev/main.tf", "visibility_timeout_seconds = 60", "visibility_timeout_seconds = 90")
-    world.replace(
+    sandbox.replace("environments/dev/main.tf", "visibility_timeout_seconds = 60", "visibility_timeout_seconds = 90")
+    sandbox.replace(
         "environments/dev/main.tf", "  payment_api_key = var", "  log_retention_days = 30\n\n  payment_api_key = var"
     )
-    world.commit("slower mails, older logs")
-    ran = world.scan()
+    sandbox.commit("slower mails, older logs")
+    ran = sandbox.scan()
     dev = ran.environment("dev")
     assert (ran.code, dev["verdict"]) == (2, "diverged")
     assert labels(dev) == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.world.aws import Shop, attribute, labels, resource, values
+from tests.support.aws import Shop, attribute, labels, resource, values
 
 QUEUE = """\
 resource "aws_sqs_queue" "jobs" {
@@ -129,23 +129,23 @@ def test_null_in_the_state_and_empty_in_reality_are_noise(shop: Shop) -> None:
 
 
 def test_a_secret_changed_outside_is_drift_that_shows_no_value(shop: Shop) -> None:
-    shop.world.variables["TF_VAR_key"] = "planted-secret-of-the-state"
-    shop.world.write("driftguard.yaml", "environments:\n  - {path: environments/*, env: [TF_VAR_key]}\n")
+    shop.sandbox.variables["TF_VAR_key"] = "planted-secret-of-the-state"
+    shop.sandbox.write("driftguard.yaml", "environments:\n  - {path: environments/*, env: [TF_VAR_key]}\n")
     variable = 'variable "key" {\n  type      = string\n  sensitive = true\n}\n'
     shop.settle(variable + PARAMETER.replace('"not-a-secret"', "var.key"))
     name, outside = f"/{shop.prefix}/key", "planted-secret-outside"
     shop.cloud.client("ssm").put_parameter(Name=name, Value=outside, Type="SecureString", Overwrite=True)
-    ran = shop.world.scan("-vv")
+    ran = shop.sandbox.scan("-vv")
     found = ran.environment("shop")
     assert (ran.code, found["verdict"]) == (2, "drifted")
     address = "aws_ssm_parameter.key"
     assert labels(found) == {address: {"value": "drift", "version": "noise"}}
     assert values(found, address, "value") == ("(sensitive)",) * 3
     assert attribute(found, address, "value")["sensitive"] is True
-    shown = [ran, shop.world.run("scan", "-vv"), shop.world.run("scan", "--format", "markdown")]
-    shown += [shop.world.run("explain", "shop"), shop.world.run("history", "--format", "json")]
+    shown = [ran, shop.sandbox.run("scan", "-vv"), shop.sandbox.run("scan", "--format", "markdown")]
+    shown += [shop.sandbox.run("explain", "shop"), shop.sandbox.run("history", "--format", "json")]
     assert not [text for one in shown for text in (one.stdout, one.stderr) if "planted-secret" in text]
-    assert not [file for file, content in shop.world.bytes_left().items() if b"planted-secret" in content]
+    assert not [file for file, content in shop.sandbox.bytes_left().items() if b"planted-secret" in content]
 
 
 def test_a_replacement_forced_by_a_change_outside_is_drift(shop: Shop) -> None:

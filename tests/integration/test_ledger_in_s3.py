@@ -6,26 +6,26 @@ import shutil
 import uuid
 
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
-from tests.world.harness import World
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox
+from tests.support.toy_estate import EstateOf
 
 
 def test_two_jobs_at_once_on_runners_without_a_disk_tell_once_and_lose_nothing(
-    world: World, estate_of: EstateOf, cloud: Cloud
+    sandbox: Sandbox, estate_of: EstateOf, cloud: Cloud
 ) -> None:
     make_state_bucket(cloud)
-    world.variables |= {**cloud.environment(), "AWS_ENDPOINT_URL": cloud.endpoint}
+    sandbox.variables |= {**cloud.environment(), "AWS_ENDPOINT_URL": cloud.endpoint}
     estate = estate_of("blue", "green")
     url = f"s3://{STATE_BUCKET}/{uuid.uuid4().hex}/ledger"
-    world.commit("a ledger in S3", {"driftguard.yaml": f"ledger: {{url: '{url}'}}\n"})
+    sandbox.commit("a ledger in S3", {"driftguard.yaml": f"ledger: {{url: '{url}'}}\n"})
     estate.clouds["blue"].change("web", value="outside")
-    jobs = [world.start("reconcile", "--quiet", XDG_CACHE_HOME=str(world.home / name)) for name in ("one", "two")]
+    jobs = [sandbox.start("reconcile", "--quiet", XDG_CACHE_HOME=str(sandbox.home / name)) for name in ("one", "two")]
     said = [job.communicate(timeout=120) for job in jobs]
     assert [job.returncode for job in jobs] == [2, 2], said
     assert "".join(out for out, _ in said).count("blue has drifted") == 1
 
-    shutil.rmtree(world.home / ".local", ignore_errors=True)
-    entries = world.run("history", "--format", "json", "--limit", "100").report["entries"]
+    shutil.rmtree(sandbox.home / ".local", ignore_errors=True)
+    entries = sandbox.run("history", "--format", "json", "--limit", "100").report["entries"]
     assert [entry["kind"] for entry in entries].count("run_finished") == 2
     assert [entry["kind"] for entry in entries].count("scanned") == 4
-    assert world.run("ledger", "verify").code == 0
+    assert sandbox.run("ledger", "verify").code == 0

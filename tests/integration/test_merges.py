@@ -9,7 +9,7 @@ import pytest
 from driftguard.adapters.git.locations import locate
 from driftguard.adapters.git.merges import Merges
 from driftguard.errors import ForgeFault
-from tests.world.github_double.git import BareRepository
+from tests.support.github_double.git import BareRepository
 
 REF = "refs/pull/1/head"
 WHO = ("Ada", "ada@example.org")

@@ -14,10 +14,10 @@ import pytest
 from tests.integration.conftest import Estate
 from tests.integration.test_agent import Running
 from tests.integration.test_reconcile import decision, thing
-from tests.world.git_server import GitServer
-from tests.world.harness import Ran, World
-from tests.world.origin import Origin
-from tests.world.toy_estate import Wrapped
+from tests.support.git_server import GitServer
+from tests.support.harness import Ran, Sandbox
+from tests.support.origin import Origin
+from tests.support.toy_estate import Wrapped
 
 pytestmark = pytest.mark.terraform
 
@@ -29,17 +29,17 @@ class Team:
     """An estate whose team works through a server."""
 
     def __init__(self, estate: Estate, folder: Path, configuration: str = PROPOSE, body: str | None = None) -> None:
-        self.estate, self.world, self.toy = estate, estate.world, estate.toy
+        self.estate, self.sandbox, self.toy = estate, estate.sandbox, estate.toy
         estate.write(body or thing("a", value="git", tags={"owner": "core"}))
         estate.configure(configuration)
-        self.world.apply("environments/dev")
-        (self.world.repository / ".gitignore").write_text(".terraform/\n")
-        self.world.commit("applied")
-        self.origin = Origin(self.world, folder)
+        self.sandbox.apply("environments/dev")
+        (self.sandbox.repository / ".gitignore").write_text(".terraform/\n")
+        self.sandbox.commit("applied")
+        self.origin = Origin(self.sandbox, folder)
         assert self.reconcile().code == 0
 
     def reconcile(self, **variables: str) -> Ran:
-        self.world.git("pull", "--quiet", "--ff-only", "origin", "main")
+        self.sandbox.git("pull", "--quiet", "--ff-only", "origin", "main")
         return self.estate.reconcile(**variables)
 
     def configure(self, text: str) -> None:
@@ -48,7 +48,7 @@ class Team:
 
     def states(self) -> list[str]:
         """The states of the environment's proposals, in the order of the ledger, without repetitions."""
-        entries = self.world.run("history", "dev", "--format", "json", "--limit", "500").report["entries"]
+        entries = self.sandbox.run("history", "dev", "--format", "json", "--limit", "500").report["entries"]
         found = [entry["data"]["state"] for entry in entries if entry["kind"] == "proposal"]
         return [state for state, _ in groupby(found)]
 
@@ -85,7 +85,7 @@ def test_drift_is_proposed_merged_applied_and_in_sync(team: Team) -> None:
     assert team.origin.branches() == {}
     assert team.states() == ["opening", "open", "merged", "done"]
     assert team.reconcile().code == 0
-    assert team.world.run("ledger", "verify").code == 0
+    assert team.sandbox.run("ledger", "verify").code == 0
 
 
 def test_an_adoption_that_is_merged_leaves_nothing_to_do(estate: Estate, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_adoption_that_is_merged_leaves_nothing_to_do(estate: Estate, tmp_pat
     team.origin.merge(branch)
     ran = team.reconcile()
     assert (ran.code, ran.environment("dev")["verdict"]) == (0, "in_sync")
-    assert team.world.terraform("environments/dev", "plan", "-detailed-exitcode", "-input=false").returncode == 0
+    assert team.sandbox.terraform("environments/dev", "plan", "-detailed-exitcode", "-input=false").returncode == 0
     assert team.toy.effects() == effects
     assert team.origin.branches() == {}
     assert team.states()[-1] == "done"
@@ -196,22 +196,22 @@ def test_forged_copied_edited_and_used_approvals_apply_nothing(team: Team) -> No
     effects = team.toy.effects()
     for what, forged in forgeries.items():
         assert forged != text
-        team.world.commit(what, {path: forged + "\n"})
+        team.sandbox.commit(what, {path: forged + "\n"})
         team.origin.publish()
         ran = team.reconcile()
         assert decision(ran)[0] == "propose", what
         assert "was changed after DriftGuard wrote it" in str(reasons(ran)) or "not a" in str(reasons(ran)), what
         assert team.toy.effects() == effects, what
-    team.world.git("rm", "--quiet", path)
-    team.world.commit("away with it")
+    team.sandbox.git("rm", "--quiet", path)
+    team.sandbox.commit("away with it")
     other = path.replace("/dev/", "/prod/")
-    team.world.commit("in another environment's folder", {other: text + "\n"})
+    team.sandbox.commit("in another environment's folder", {other: text + "\n"})
     team.origin.publish()
     assert decision(team.reconcile())[0] == "propose"
     assert team.toy.effects() == effects
 
     # The real one is used once; the very same drift asks again, also if the file comes back.
-    team.world.commit("the real one", {path: text + "\n"})
+    team.sandbox.commit("the real one", {path: text + "\n"})
     team.origin.publish()
     assert decision(team.reconcile())[0] == "apply"
     team.toy.change("a", value="outside")
@@ -249,11 +249,11 @@ def test_what_somebody_pushes_to_the_branch_is_left_alone(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
     branch = team.origin.only_branch()
-    team.world.git("fetch", "--quiet", "origin", branch)
-    team.world.git("switch", "--quiet", "--detach", "FETCH_HEAD")
-    mine = team.world.commit("mine", {"notes.md": "wait\n"})
-    team.world.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
-    team.world.git("switch", "--quiet", "main")
+    team.sandbox.git("fetch", "--quiet", "origin", branch)
+    team.sandbox.git("switch", "--quiet", "--detach", "FETCH_HEAD")
+    mine = team.sandbox.commit("mine", {"notes.md": "wait\n"})
+    team.sandbox.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    team.sandbox.git("switch", "--quiet", "main")
     team.toy.change("a", value="outside again")
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposal_changed"])
     assert team.origin.branches()[branch] == mine
@@ -297,7 +297,7 @@ def test_a_sensitive_value_stands_nowhere_in_a_proposal(estate: Estate, tmp_path
     ran = team.reconcile()
     assert decision(ran) == ("propose", ["policy_propose", "proposed", "adopt_refused"])
     branch = team.origin.only_branch()
-    shown = json.dumps(team.origin.files(branch)) + team.world.git("log", "-1", "--format=%B", "FETCH_HEAD")
+    shown = json.dumps(team.origin.files(branch)) + team.sandbox.git("log", "-1", "--format=%B", "FETCH_HEAD")
     assert "s3cret" not in shown + ran.stdout + ran.stderr
 
 
@@ -305,8 +305,8 @@ def test_the_proposal_of_an_environment_that_is_gone_is_closed(team: Team) -> No
     team.toy.change("a", value="outside")
     team.reconcile()
     team.estate.write(thing("b"), environment="other")
-    team.world.git("rm", "-r", "--quiet", "environments/dev")
-    team.world.commit("dev is gone")
+    team.sandbox.git("rm", "-r", "--quiet", "environments/dev")
+    team.sandbox.commit("dev is gone")
     team.origin.publish()
     ran = team.reconcile()
     assert "dev is no longer an environment" in ran.stderr
@@ -316,7 +316,7 @@ def test_the_proposal_of_an_environment_that_is_gone_is_closed(team: Team) -> No
 # --- crashes -------------------------------------------------------------------------------------
 
 
-def kill_driftguard_at(world: World, folder: Path, command: str, number: int, when: str) -> Wrapped:
+def kill_driftguard_at(sandbox: Sandbox, folder: Path, command: str, number: int, when: str) -> Wrapped:
     """A git that kills driftguard before or after the nth call of one of its commands."""
     count = folder.with_name(f"{folder.name}.count")
     after = '"$REAL" "$@"; ' if when == "after" else ""
@@ -324,7 +324,7 @@ def kill_driftguard_at(world: World, folder: Path, command: str, number: int, wh
         f'case " $* " in *" {command} "*) echo x >> "{count}"; '
         f'if [ $(wc -l < "{count}") -eq {number} ]; then {after}kill -9 $PPID; exit 1; fi;; esac'
     )
-    return Wrapped(world, folder, trick, program="git")
+    return Wrapped(sandbox, folder, trick, program="git")
 
 
 # A moment of each kind in `make test`, the others in `make soak`.
@@ -345,11 +345,11 @@ def test_a_run_that_is_killed_while_it_proposes_leaves_one_proposal(
 ) -> None:
     team = Team(estate, tmp_path / "origin.git")
     team.toy.change("a", value="outside")
-    path = team.world.variables["PATH"]
-    kill_driftguard_at(team.world, tmp_path / "deadly", "push", number, when)
+    path = team.sandbox.variables["PATH"]
+    kill_driftguard_at(team.sandbox, tmp_path / "deadly", "push", number, when)
     assert team.estate.reconcile().code == -signal.SIGKILL
-    team.world.variables["PATH"] = path
-    expire_leases(team.world)
+    team.sandbox.variables["PATH"] = path
+    expire_leases(team.sandbox)
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
     branch = team.origin.only_branch()
     assert set(team.origin.branches()) == {branch, f"{branch}-adopt"}
@@ -367,25 +367,25 @@ def test_a_run_that_is_killed_while_it_closes_is_not_taken_for_a_person(
     team.toy.change("a", value="outside")
     team.reconcile()
     team.toy.change("a", value="git")
-    path = team.world.variables["PATH"]
-    kill_driftguard_at(team.world, tmp_path / "deadly", "push", number, when)
+    path = team.sandbox.variables["PATH"]
+    kill_driftguard_at(team.sandbox, tmp_path / "deadly", "push", number, when)
     assert team.estate.reconcile().code == -signal.SIGKILL
-    team.world.variables["PATH"] = path
-    expire_leases(team.world)
+    team.sandbox.variables["PATH"] = path
+    expire_leases(team.sandbox)
     assert team.reconcile().code == 0
     assert (team.origin.branches(), team.states()[-2:]) == ({}, ["closing", "closed"])
 
 
-def expire_leases(world: World) -> None:
+def expire_leases(sandbox: Sandbox) -> None:
     """As if the time of a dead run's leases had passed."""
-    (file,) = world.home.rglob("ledger.db")
+    (file,) = sandbox.home.rglob("ledger.db")
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM leases")
 
 
 def test_the_agent_wakes_for_a_merged_proposal_and_applies_it(team: Team) -> None:
     team.toy.change("a", value="outside")
-    agent = Running(team.world, "--every", "1h")
+    agent = Running(team.sandbox, "--every", "1h")
     try:
         assert agent.wait_for(1) == ("start", "1 environment, 1 drifted")
         team.origin.merge(team.origin.only_branch())
@@ -402,7 +402,7 @@ def test_the_whole_circle_over_http_without_a_work_tree(estate: Estate, tmp_path
     with GitServer(served, "driftguard", "p4ssword-of-the-bot") as server:
 
         def reconcile() -> Ran:
-            return team.world.run("reconcile", "--format", "json", "--repo", server.url("origin.git"))
+            return team.sandbox.run("reconcile", "--format", "json", "--repo", server.url("origin.git"))
 
         assert reconcile().code == 0
         team.toy.change("a", value="outside")

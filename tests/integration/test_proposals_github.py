@@ -9,11 +9,11 @@ import pytest
 from tests.integration.conftest import Estate
 from tests.integration.test_proposals import expire_leases, reasons
 from tests.integration.test_reconcile import decision, thing
-from tests.world.github_double import GitHubDouble, LostAnswer, Pull, Refusal, Repository, Reset, refused
-from tests.world.harness import Ran
+from tests.support.github_double import GitHubDouble, LostAnswer, Pull, Refusal, Repository, Reset, refused
+from tests.support.harness import Ran
 
 pytestmark = pytest.mark.terraform
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 OPEN = "POST /repos/{owner}/{repo}/pulls"
 LIST = "GET /repos/{owner}/{repo}/pulls"
@@ -32,7 +32,7 @@ class GitHubTeam:
     """An estate whose team works on GitHub; DriftGuard reads the work tree and pushes to its origin."""
 
     def __init__(self, estate: Estate, github: GitHubDouble, policy: str, *, forge: str = "") -> None:
-        self.estate, self.world, self.toy, self.github = estate, estate.world, estate.toy, github
+        self.estate, self.sandbox, self.toy, self.github = estate, estate.sandbox, estate.toy, github
         self.repository: Repository = github.add_repository()
         for login in ("ada", "bob"):
             github.allow(self.repository, login, "write")
@@ -41,17 +41,17 @@ class GitHubTeam:
             f"policy: {policy}\nalerts: {{trail: false}}\n"
             f"forge: {{kind: github, repository: acme/infra, token_env: TOKEN, url: {github.url}{forge}}}\n"
         )
-        self.world.apply("environments/dev")
-        self.world.commit("applied", {".gitignore": ".terraform/\n"})
-        self.world.git("remote", "add", "origin", str(self.repository.git.path))
+        self.sandbox.apply("environments/dev")
+        self.sandbox.commit("applied", {".gitignore": ".terraform/\n"})
+        self.sandbox.git("remote", "add", "origin", str(self.repository.git.path))
         self.publish()
         assert self.reconcile().code == 0
 
     def publish(self) -> None:
-        self.world.git("push", "--quiet", "origin", "HEAD:main")
+        self.sandbox.git("push", "--quiet", "origin", "HEAD:main")
 
     def reconcile(self) -> Ran:
-        self.world.git("pull", "--quiet", "--ff-only", "origin", "main")
+        self.sandbox.git("pull", "--quiet", "--ff-only", "origin", "main")
         return self.estate.reconcile(TOKEN=self.github.token)
 
     def pull(self) -> Pull:
@@ -60,7 +60,7 @@ class GitHubTeam:
         return self.repository.pull(number)
 
     def branches(self) -> list[str]:
-        listed = self.world.git("ls-remote", "--heads", "origin", "driftguard/*")
+        listed = self.sandbox.git("ls-remote", "--heads", "origin", "driftguard/*")
         return [line.rpartition("refs/heads/")[2] for line in listed.splitlines()]
 
     def merge(self, pull: Pull, how: str = "merge", *, by: str = "ada", bypass: bool = False) -> str:
@@ -131,7 +131,7 @@ def test_a_pull_request_that_a_person_closed_stays_closed(team: GitHubTeam) -> N
         assert decision(ran) == ("propose", ["policy_propose", "acknowledged"])
         assert "closed by bob at 2" in reasons(ran)[1]
     assert len(team.repository.pulls) == 1
-    assert "closed by bob" in team.world.run("explain", "dev").stdout
+    assert "closed by bob" in team.sandbox.run("explain", "dev").stdout
 
 
 def test_drift_that_is_gone_closes_the_pull_request_with_a_reason(team: GitHubTeam) -> None:
@@ -175,11 +175,11 @@ def test_a_forge_that_is_away_costs_the_rest_of_the_job_nothing(team: GitHubTeam
 
 
 def test_doctor_says_whether_the_forge_answers(team: GitHubTeam) -> None:
-    ran = team.world.run("doctor", "--format", "json", TOKEN=team.github.token)
+    ran = team.sandbox.run("doctor", "--format", "json", TOKEN=team.github.token)
     (forge,) = [check for check in ran.report["checks"] if check["check"] == "forge"]
     assert (forge["good"], forge["detail"].partition(";")[0]) == (True, "0 proposals are open")
     for token, sentence in (("", "TOKEN holds no token"), ("wrong", "Check the credential")):
-        ran = team.world.run("doctor", "--format", "json", TOKEN=token)
+        ran = team.sandbox.run("doctor", "--format", "json", TOKEN=token)
         (forge,) = [check for check in ran.report["checks"] if check["check"] == "forge"]
         assert (forge["good"], sentence in forge["detail"]) == (False, True)
 
@@ -201,18 +201,18 @@ REVIEWED = "{pending: apply, approval: {require: reviewed}}"
 
 def as_ada(team: GitHubTeam, address: str = "ada@example.com") -> None:
     """Commit by an address: Ada's own, or another."""
-    team.world.variables |= {"GIT_AUTHOR_EMAIL": address, "GIT_COMMITTER_EMAIL": address}
+    team.sandbox.variables |= {"GIT_AUTHOR_EMAIL": address, "GIT_COMMITTER_EMAIL": address}
 
 
 def change(team: GitHubTeam, value: str, *, reviewers: tuple[str, ...] = ("bob",), how: str = "merge") -> None:
     """Ada changes the code by a pull request."""
     branch = f"change-{value}"
-    team.world.git("switch", "--quiet", "--create", branch)
+    team.sandbox.git("switch", "--quiet", "--create", branch)
     team.estate.write(thing("a", value=value, tags={"owner": "core"}))
     as_ada(team)
-    team.world.commit(f"Say {value}")
-    team.world.git("push", "--quiet", "origin", branch)
-    team.world.git("switch", "--quiet", "main")
+    team.sandbox.commit(f"Say {value}")
+    team.sandbox.git("push", "--quiet", "origin", branch)
+    team.sandbox.git("switch", "--quiet", "main")
     pull = team.github.open_pull(team.repository, "ada", branch)
     for login in reviewers:
         team.github.review(team.repository, pull.number, login)
@@ -249,15 +249,15 @@ def test_a_bypass_a_direct_push_and_an_unreachable_forge_hold(estate: Estate, gi
 def test_a_merge_made_by_hand_with_more_in_it_is_not_what_was_approved(estate: Estate, github: GitHubDouble) -> None:
     team = GitHubTeam(estate, github, REVIEWED)
     as_ada(team)
-    team.world.git("switch", "--quiet", "--create", "harmless")
-    team.world.commit("A note", {"environments/dev/note.tf": "# a note\n"})
-    team.world.git("push", "--quiet", "origin", "harmless")
+    team.sandbox.git("switch", "--quiet", "--create", "harmless")
+    team.sandbox.commit("A note", {"environments/dev/note.tf": "# a note\n"})
+    team.sandbox.git("push", "--quiet", "origin", "harmless")
     pull = github.open_pull(team.repository, "ada", "harmless")
     github.review(team.repository, pull.number, "bob")
-    team.world.git("switch", "--quiet", "main")
-    team.world.git("merge", "--quiet", "--no-commit", "--no-ff", "harmless")
+    team.sandbox.git("switch", "--quiet", "main")
+    team.sandbox.git("merge", "--quiet", "--no-commit", "--no-ff", "harmless")
     team.estate.write(thing("a", value="evil", tags={"owner": "core"}))
-    team.world.commit("Merge #1")
+    team.sandbox.commit("Merge #1")
     team.publish()
     ran = team.reconcile()
     assert (decision(ran), team.toy.thing("a")["value"]) == (("hold", ["not_reviewed"]), "git")
@@ -269,15 +269,15 @@ def test_nobody_approves_their_own_commit_by_writing_it_under_another_address(
 ) -> None:
     team = GitHubTeam(estate, github, REVIEWED)
     as_ada(team)
-    team.world.git("switch", "--quiet", "--create", "harmless")
-    team.world.commit("A note", {"environments/dev/note.tf": "# a note\n"})
-    team.world.git("push", "--quiet", "origin", "harmless")
+    team.sandbox.git("switch", "--quiet", "--create", "harmless")
+    team.sandbox.commit("A note", {"environments/dev/note.tf": "# a note\n"})
+    team.sandbox.git("push", "--quiet", "origin", "harmless")
     pull = github.open_pull(team.repository, "ada", "harmless")
     as_ada(team, "nobody@nowhere.example")
     team.estate.write(thing("a", value="evil", tags={"owner": "core"}))
-    team.world.commit("Bob's")
-    team.world.git("push", "--quiet", "origin", "harmless")
-    team.world.git("switch", "--quiet", "main")
+    team.sandbox.commit("Bob's")
+    team.sandbox.git("push", "--quiet", "origin", "harmless")
+    team.sandbox.git("switch", "--quiet", "main")
     github.review(team.repository, pull.number, "bob")
     team.merge(pull, by="bob")
     ran = team.reconcile()
@@ -321,7 +321,7 @@ def test_a_killed_run_opens_no_second_pull_request(team: GitHubTeam, tmp_path: P
     team.github.fail(LIST, refused(500, "x"), refused(500, "x"), refused(500, "x"), refused(500, "x"))
     team.reconcile()
     team.github.clear_faults()
-    expire_leases(team.world)
+    expire_leases(team.sandbox)
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
     assert len(team.repository.pulls) == 1
 
@@ -343,12 +343,12 @@ def test_nothing_is_done_to_the_same_number_in_another_repository(team: GitHubTe
     team.reconcile()
     other = team.github.add_repository("acme/infra-new")
     team.github.allow(other, "ada", "write")
-    team.world.git("remote", "set-url", "origin", str(other.git.path))
+    team.sandbox.git("remote", "set-url", "origin", str(other.git.path))
     team.publish()
     other.git.add_commit("feature", {"x": "y\n"}, start="main")
     foreign = team.github.open_pull(other, "ada", "feature")
     assert foreign.number == team.pull().number
-    configuration = (team.world.repository / "driftguard.yaml").read_text()
+    configuration = (team.sandbox.repository / "driftguard.yaml").read_text()
     team.estate.configure(configuration.replace("acme/infra", "acme/infra-new"))
     team.publish()
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
@@ -363,7 +363,7 @@ def test_what_is_held_for_a_while_leaves_its_proposal_open(team: GitHubTeam) -> 
     team.toy.change("a", value="outside")
     team.reconcile()
     pull = team.pull()
-    configuration = (team.world.repository / "driftguard.yaml").read_text()
+    configuration = (team.sandbox.repository / "driftguard.yaml").read_text()
     suspended = configuration.replace("{drift: propose}", "{drift: propose, suspended: {reason: migration}}")
     assert suspended != configuration
     team.estate.configure(suspended)
@@ -378,7 +378,7 @@ def test_environments_that_are_judged_at_once_keep_to_the_most_that_may_be_open(
     names = ("b", "c", "d")
     for name in names:
         estate.write(thing(name, value="git"), environment=name)
-        estate.world.apply(f"environments/{name}")
+        estate.sandbox.apply(f"environments/{name}")
     team = GitHubTeam(estate, github, "{drift: propose}", forge=", most_open: 1")
     for name in ("a", *names):
         team.toy.change(name, value="outside")

@@ -7,12 +7,12 @@ import pytest
 from tests.integration.conftest import Estate
 from tests.integration.test_proposals import reasons
 from tests.integration.test_reconcile import decision, thing
-from tests.world.gitlab_double import GitLabDouble, LostAnswer
-from tests.world.gitlab_double.store import MergeRequest
-from tests.world.harness import Ran
+from tests.support.gitlab_double import GitLabDouble, LostAnswer
+from tests.support.gitlab_double.store import MergeRequest
+from tests.support.harness import Ran
 
 pytestmark = pytest.mark.terraform
-pytest_plugins = ["tests.world.gitlab_double.fixtures"]
+pytest_plugins = ["tests.support.gitlab_double.fixtures"]
 
 DEVELOPER = 30
 
@@ -21,7 +21,7 @@ class GitLabTeam:
     """An estate whose team works on GitLab; DriftGuard reads the work tree and pushes to its origin."""
 
     def __init__(self, estate: Estate, gitlab: GitLabDouble, policy: str) -> None:
-        self.estate, self.world, self.toy, self.gitlab = estate, estate.world, estate.toy, gitlab
+        self.estate, self.sandbox, self.toy, self.gitlab = estate, estate.sandbox, estate.toy, gitlab
         self.project = gitlab.add_project()
         for name in ("ada", "bob"):
             gitlab.allow(self.project, name, DEVELOPER)
@@ -30,14 +30,14 @@ class GitLabTeam:
             f"policy: {policy}\nalerts: {{trail: false}}\n"
             f"forge: {{kind: gitlab, repository: acme/infra, token_env: TOKEN, url: {gitlab.url}}}\n"
         )
-        self.world.apply("environments/dev")
-        self.world.commit("applied", {".gitignore": ".terraform/\n"})
-        self.world.git("remote", "add", "origin", str(self.project.git.path))
-        self.world.git("push", "--quiet", "origin", "HEAD:main")
+        self.sandbox.apply("environments/dev")
+        self.sandbox.commit("applied", {".gitignore": ".terraform/\n"})
+        self.sandbox.git("remote", "add", "origin", str(self.project.git.path))
+        self.sandbox.git("push", "--quiet", "origin", "HEAD:main")
         assert self.reconcile().code == 0
 
     def reconcile(self) -> Ran:
-        self.world.git("pull", "--quiet", "--ff-only", "origin", "main")
+        self.sandbox.git("pull", "--quiet", "--ff-only", "origin", "main")
         return self.estate.reconcile(TOKEN=self.gitlab.token)
 
     def request(self) -> MergeRequest:
@@ -80,11 +80,11 @@ def test_reviewed_merges_are_applied_and_others_held(estate: Estate, gitlab: Git
     team = GitLabTeam(estate, gitlab, "{pending: apply, approval: {require: reviewed}}")
 
     def change(value: str, *reviewers: str) -> None:
-        team.world.git("switch", "--quiet", "--create", f"change-{value}")
+        team.sandbox.git("switch", "--quiet", "--create", f"change-{value}")
         team.estate.write(thing("a", value=value))
-        team.world.commit(f"Say {value}")
-        team.world.git("push", "--quiet", "origin", f"change-{value}")
-        team.world.git("switch", "--quiet", "main")
+        team.sandbox.commit(f"Say {value}")
+        team.sandbox.git("push", "--quiet", "origin", f"change-{value}")
+        team.sandbox.git("switch", "--quiet", "main")
         request = gitlab.open(team.project, "ada", f"change-{value}")
         for name in reviewers:
             gitlab.approve(request, name)

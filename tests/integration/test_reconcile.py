@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Estate
-from tests.world.harness import Ran
+from tests.support.harness import Ran
 
 pytestmark = pytest.mark.terraform
 
@@ -51,13 +51,13 @@ def test_a_merged_change_is_applied_and_remembered_with_who_approved_it(estate: 
     assert estate.toy.effects() == ["create a", "update a"]
     assert not estate.locked()
 
-    entries = estate.world.run("history", "dev", "--format", "json").report["entries"]
+    entries = estate.sandbox.run("history", "dev", "--format", "json").report["entries"]
     opened = [e["data"] for e in entries if e["kind"] == "attempt_opened"]
     assert [o["commit"] for o in opened] == [first, second]
     assert opened[1]["data"]["approved_by"] == [{"commit": second, "author": "Ada", "subject": "Change a"}]
     finished = [e["data"] for e in entries if e["kind"] == "attempt_finished"]
     assert finished[1]["data"]["resources"] == {"toy_thing.a": "done"}
-    assert estate.world.run("ledger", "verify").code == 0
+    assert estate.sandbox.run("ledger", "verify").code == 0
 
 
 def test_a_hotfix_is_never_reverted_by_a_merge_and_goes_on_when_it_is_undone(estate: Estate) -> None:
@@ -72,7 +72,7 @@ def test_a_hotfix_is_never_reverted_by_a_merge_and_goes_on_when_it_is_undone(est
     assert decision(ran) == ("hold", ["mixed_with_drift"])
     assert estate.toy.thing("a")["tags"] == {"owner": "hotfix"}
     assert estate.toy.thing("a")["value"] == "1"
-    explained = estate.world.run("explain", "dev").stdout
+    explained = estate.sandbox.run("explain", "dev").stdout
     assert "Put it back by hand" in explained
 
     estate.toy.change("a", tags={"owner": "x"})
@@ -111,7 +111,7 @@ def test_drift_heals_until_something_else_is_fighting(estate: Estate) -> None:
     ran = estate.reconcile()
     assert (ran.code, decision(ran)) == (2, ("hold", ["flapping"]))
     assert estate.toy.thing("a")["value"] == "fought over"
-    estate.world.run("retry", "dev")
+    estate.sandbox.run("retry", "dev")
     assert estate.reconcile().code == 0
 
 
@@ -130,7 +130,7 @@ def test_an_apply_that_fails_half_way_is_recorded_backed_off_and_converges(estat
     assert "pending" in labels["toy_thing.d"]
     assert "toy_thing.b" not in labels  # it was finished
 
-    entries = estate.world.run("history", "dev", "--format", "json").report["entries"]
+    entries = estate.sandbox.run("history", "dev", "--format", "json").report["entries"]
     (failed,) = [e["data"] for e in entries if e["kind"] == "attempt_finished" and e["data"]["state"] == "failed"]
     assert failed["data"]["resources"] == {"toy_thing.b": "done", "toy_thing.c": "failed"}
     assert "refuses c" in failed["data"]["error"]["message"]
@@ -138,7 +138,7 @@ def test_an_apply_that_fails_half_way_is_recorded_backed_off_and_converges(estat
     assert decision(estate.reconcile()) == ("hold", ["backoff"])
     estate.toy.faults()
     assert decision(estate.reconcile()) == ("hold", ["backoff"])
-    estate.world.run("retry", "dev")
+    estate.sandbox.run("retry", "dev")
     ran = estate.reconcile()
     assert (ran.code, ran.environment("dev")["baseline"]["commit"]) == (0, second)
     assert sorted(estate.toy.effects()) == ["create a", "create b", "create c", "create d"]
@@ -190,8 +190,8 @@ def test_rolling_back_is_git_revert_and_its_preview_names_what_it_destroys(estat
     estate.reconcile()
     estate.merge("Change a, add b", thing("a", value="2") + thing("b"))
     assert estate.reconcile().code == 0
-    estate.world.git("revert", "--no-edit", "HEAD")
-    preview = estate.world.scan().environment("dev")
+    estate.sandbox.git("revert", "--no-edit", "HEAD")
+    preview = estate.sandbox.scan().environment("dev")
     planned = {r["address"]: r["actions"] for r in preview["resources"]}
     assert planned == {"toy_thing.a": ["update"], "toy_thing.b": ["delete"]}
     assert preview["decision"]["action"] == "apply"
@@ -205,7 +205,7 @@ def test_rewritten_history_is_held(estate: Estate) -> None:
     estate.merge("Add a", thing("a", value="1"))
     estate.reconcile()
     estate.write(thing("a", value="2"))
-    estate.world.git("commit", "--quiet", "--all", "--amend", "--message", "Rewritten")
+    estate.sandbox.git("commit", "--quiet", "--all", "--amend", "--message", "Rewritten")
     assert decision(estate.reconcile()) == ("hold", ["history_rewritten"])
     assert estate.toy.thing("a")["value"] == "1"
 
@@ -216,8 +216,8 @@ def test_what_changes_between_decision_and_apply_voids_it(estate: Estate) -> Non
     estate.reconcile()
     estate.merge("Change a", thing("a", value="2", tags={"o": "x"}))
     # The first plan that the pass makes is followed by a change behind its back.
-    wrapper = estate.world.home / "terraform-then-change"
-    marker = estate.world.home / "changed"
+    wrapper = estate.sandbox.home / "terraform-then-change"
+    marker = estate.sandbox.home / "changed"
     wrapper.write_text(
         f"""#!/bin/sh
 terraform "$@"
@@ -232,9 +232,11 @@ exit $code
 """
     )
     wrapper.chmod(0o755)
-    estate.world.commit("Wrap", {"driftguard.yaml": f"terraform: {{binary: {wrapper}}}\npolicy: {{pending: apply}}\n"})
+    estate.sandbox.commit(
+        "Wrap", {"driftguard.yaml": f"terraform: {{binary: {wrapper}}}\npolicy: {{pending: apply}}\n"}
+    )
     marker.touch()
-    estate.world.scan()  # the baseline's and head's data directories are ready now
+    estate.sandbox.scan()  # the baseline's and head's data directories are ready now
     marker.unlink()
     ran = estate.reconcile()
     assert decision(ran) == ("hold", ["plan_changed"])
@@ -257,13 +259,13 @@ def test_removing_a_directory_alerts_and_destroys_nothing(estate: Estate) -> Non
     estate.merge("Add dev", thing("a"))
     estate.merge("Add prod", thing("p"), environment="prod")
     assert estate.reconcile().code == 0
-    estate.world.git("rm", "-r", "--quiet", "environments/prod")
-    estate.world.commit("Remove prod")
+    estate.sandbox.git("rm", "-r", "--quiet", "environments/prod")
+    estate.sandbox.commit("Remove prod")
     ran = estate.reconcile()
     assert (ran.code, decision(ran, "prod")) == (1, ("alert", ["environment_removed"]))
     assert ran.environment("dev")["verdict"] == "in_sync"
     assert (estate.toy.folder / "p.json").exists()
-    assert estate.world.run("forget", "prod").code == 0
+    assert estate.sandbox.run("forget", "prod").code == 0
     assert estate.reconcile().code == 0
 
 
@@ -271,10 +273,10 @@ def test_history_tells_what_was_true_then(estate: Estate) -> None:
     estate.configure(APPLY)
     estate.merge("Add a", thing("a", value="1"))
     estate.reconcile()
-    then = estate.world.run("status", "--format", "json").report["environments"][0]["at"]
+    then = estate.sandbox.run("status", "--format", "json").report["environments"][0]["at"]
     estate.toy.change("a", value="2")
-    estate.world.run("scan", "--quiet")
-    assert estate.world.run("explain", "dev", "--format", "json").report["verdict"] == "drifted"
-    assert estate.world.run("explain", "dev", "--at", then, "--format", "json").report["verdict"] == "in_sync"
-    entries = estate.world.run("history", "dev", "--at", then, "--format", "json").report["entries"]
+    estate.sandbox.run("scan", "--quiet")
+    assert estate.sandbox.run("explain", "dev", "--format", "json").report["verdict"] == "drifted"
+    assert estate.sandbox.run("explain", "dev", "--at", then, "--format", "json").report["verdict"] == "in_sync"
+    entries = estate.sandbox.run("history", "dev", "--at", then, "--format", "json").report["entries"]
     assert all(entry["at"] <= then for entry in entries)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.harness import Ran, World
-from tests.world.toy_estate import EstateOf, Wrapped
+from tests.support.harness import Ran, Sandbox
+from tests.support.toy_estate import EstateOf, Wrapped
 
 
 def refused(ran: Ran, code: int) -> str:
@@ -33,43 +33,45 @@ def refused(ran: Ran, code: int) -> str:
     ],
 )
 def test_a_wrong_configuration_is_refused_with_its_line_and_nothing_is_run(
-    world: World, estate_of: EstateOf, tmp_path: Path, text: str, where: str, expected: str
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path, text: str, where: str, expected: str
 ) -> None:
     estate_of("blue")
-    world.commit("configure", {"driftguard.yaml": text})
-    wrapped = Wrapped(world, tmp_path / "wrapped")
-    said = refused(world.scan("--quiet"), 64)
+    sandbox.commit("configure", {"driftguard.yaml": text})
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped")
+    said = refused(sandbox.scan("--quiet"), 64)
     assert where in said
     assert expected in said
     assert wrapped.calls() == []
-    assert not (world.home / ".local").exists()  # not even a ledger
+    assert not (sandbox.home / ".local").exists()  # not even a ledger
 
 
-def test_an_unknown_environment_is_refused_with_those_there_are(world: World, estate_of: EstateOf) -> None:
+def test_an_unknown_environment_is_refused_with_those_there_are(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue", "green")
-    said = refused(world.scan("--quiet", "blue", "grene"), 64)
+    said = refused(sandbox.scan("--quiet", "blue", "grene"), 64)
     assert "grene" in said
     assert "blue, green" in said
 
 
-def test_a_terraform_that_is_not_there_is_named(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_a_terraform_that_is_not_there_is_named(sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path) -> None:
     estate_of("blue")
-    world.commit("another tool", {"driftguard.yaml": "terraform: {binary: terraform-0.99}\n"})
-    assert "terraform.binary is 'terraform-0.99', and no such program is found" in refused(world.scan("--quiet"), 1)
+    sandbox.commit("another tool", {"driftguard.yaml": "terraform: {binary: terraform-0.99}\n"})
+    assert "terraform.binary is 'terraform-0.99', and no such program is found" in refused(sandbox.scan("--quiet"), 1)
 
     other = tmp_path / "other-tool"
     other.write_text("#!/bin/sh\necho hello\n")
     other.chmod(0o755)
-    world.commit("no terraform", {"driftguard.yaml": f"terraform: {{binary: {other}}}\n"})
-    assert "did not answer `version -json` as Terraform does" in refused(world.scan("--quiet"), 1)
+    sandbox.commit("no terraform", {"driftguard.yaml": f"terraform: {{binary: {other}}}\n"})
+    assert "did not answer `version -json` as Terraform does" in refused(sandbox.scan("--quiet"), 1)
 
     other.write_text("#!/no/such/interpreter\n")
-    assert f"{other} could not be started" in refused(world.scan("--quiet"), 1)
+    assert f"{other} could not be started" in refused(sandbox.scan("--quiet"), 1)
 
 
-def test_what_one_environment_lacks_does_not_cost_the_others_their_verdicts(world: World, estate_of: EstateOf) -> None:
+def test_what_one_environment_lacks_does_not_cost_the_others_their_verdicts(
+    sandbox: Sandbox, estate_of: EstateOf
+) -> None:
     estate_of("blue", "green", "red")
-    world.commit(
+    sandbox.commit(
         "lacking",
         {
             "driftguard.yaml": """
@@ -82,18 +84,18 @@ environments:
 """
         },
     )
-    ran = world.scan("--quiet")
+    ran = sandbox.scan("--quiet")
     assert ran.code == 1
     assert ran.environment("blue")["verdict"] == "in_sync"
     for name, word in (("green", "terraform-0.99"), ("red", "missing.tfvars")):
         lacking = ran.environment(name)
         assert (lacking["verdict"], lacking["error"]["kind"]) == ("unknown", "config")
         assert word in lacking["error"]["message"]
-    assert world.run("explain", "green", "--format", "json").report["error"]["kind"] == "config"
+    assert sandbox.run("explain", "green", "--format", "json").report["error"]["kind"] == "config"
 
 
 def test_a_machine_without_any_terraform_is_told_what_to_install(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate_of("blue")
     tools = tmp_path / "tools"
@@ -102,11 +104,11 @@ def test_a_machine_without_any_terraform_is_told_what_to_install(
     python = tmp_path / "bin" / "python"  # an interpreter that the embedded Terraform is not installed beside
     python.parent.mkdir()
     python.symlink_to(sys.executable)
-    packages = f"{world.variables['PYTHONPATH']}:{sysconfig.get_path('purelib')}"
+    packages = f"{sandbox.variables['PYTHONPATH']}:{sysconfig.get_path('purelib')}"
     done = subprocess.run(
         [python, "-c", "from driftguard.cli import main; main()", "scan", "--quiet", "--format", "json"],
-        cwd=world.repository,
-        env={**world.variables, "PATH": str(tools), "PYTHONPATH": packages},
+        cwd=sandbox.repository,
+        env={**sandbox.variables, "PATH": str(tools), "PYTHONPATH": packages},
         capture_output=True,
         text=True,
         timeout=60,

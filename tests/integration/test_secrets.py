@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from driftguard.demo.cloud import PACKAGED_PROVIDER, STATE_BUCKET, Cloud, loopback_override, make_state_bucket
-from tests.world.git_server import GitServer
-from tests.world.harness import Ran, Toy, World
-from tests.world.toy_estate import Applied, Wrapped, end_all, private_folders, s3_backend, until
+from tests.support.git_server import GitServer
+from tests.support.harness import Ran, Sandbox, Toy
+from tests.support.toy_estate import Applied, Wrapped, end_all, private_folders, s3_backend, until
 
 _TOYS = """\
 variable "secret" { sensitive = true }
@@ -76,29 +76,29 @@ def _forms(text: str) -> list[bytes]:
 class Vault:
     """A machine with three environments full of canaries, one of which fails, behind a git URL with a token."""
 
-    def __init__(self, world: World, cloud: Cloud, folder: Path, applied: Applied, server: GitServer) -> None:
-        self.world, self.cloud, self.folder, self.server = world, cloud, folder, server
+    def __init__(self, sandbox: Sandbox, cloud: Cloud, folder: Path, applied: Applied, server: GitServer) -> None:
+        self.sandbox, self.cloud, self.folder, self.server = sandbox, cloud, folder, server
         self.prefix = f"vault-{uuid.uuid4().hex[:8]}"
         self.toy, self.failing = Toy(folder / "cloud/toys"), Toy(folder / "cloud/failing")
         self.said: list[tuple[str, bytes]] = []
         make_state_bucket(cloud)
         state = {name: f"{self.prefix}/{name}/terraform.tfstate" for name in ("aws", "failing", "toys")}
-        world.write(".gitignore", ".terraform/\n*.tfplan\n")
-        world.write("driftguard.yaml", _REPOSITORY_FILE)
+        sandbox.write(".gitignore", ".terraform/\n*.tfplan\n")
+        sandbox.write("driftguard.yaml", _REPOSITORY_FILE)
         for name, toy, body in (
             ("toys", self.toy, _TOYS),
             ("failing", self.failing, 'resource "toy_thing" "web" {\n  name = "web"\n}\n'),
         ):
             text = toy.root_module(body, backend=s3_backend(cloud.endpoint, state[name]))
-            world.write(f"environments/{name}/main.tf", text)
-        world.write("environments/aws/main.tf", 'terraform {\n  backend "s3" {}\n}\n' + _AWS % self.prefix)
+            sandbox.write(f"environments/{name}/main.tf", text)
+        sandbox.write("environments/aws/main.tf", 'terraform {\n  backend "s3" {}\n}\n' + _AWS % self.prefix)
         override = loopback_override(cloud.endpoint, state["aws"], PACKAGED_PROVIDER)
-        world.write("environments/aws/loopback_override.tf", override)
+        sandbox.write("environments/aws/loopback_override.tf", override)
         cloud.client("s3").put_object(Bucket=STATE_BUCKET, Key=state["failing"], Body=applied.state.encode())
         (self.failing.folder / "web.json").write_text(applied.thing)
         for name in ("toys", "aws"):
-            world.apply(f"environments/{name}")
-        world.commit("full of secrets")
+            sandbox.apply(f"environments/{name}")
+        sandbox.commit("full of secrets")
 
     def operator_file(self, canaries: Canaries) -> Path:
         """Backend credentials as settings for one environment, as a file for another."""
@@ -114,7 +114,7 @@ class Vault:
 
     def run(self, *arguments: str, **variables: Any) -> Ran:
         """Run a command and keep all that it says."""
-        ran = self.world.run(*arguments, **variables)
+        ran = self.sandbox.run(*arguments, **variables)
         assert "Traceback" not in ran.stderr, ran.stderr
         self.said.append((f"{len(self.said)} {arguments[0]}", (ran.stdout + ran.stderr).encode()))
         return ran
@@ -156,14 +156,14 @@ def vault(
         "LEDGER_URL": f"sqlite:///{home}/ledger.db",
         "SLACK_BOT_TOKEN": f"xoxb-{canaries.plant('SLACK_BOT_TOKEN')}",
     }
-    world = World(home, variables)
+    sandbox = Sandbox(home, variables)
     with GitServer(home, "ada", canaries.plant("token in the git URL")) as server:
-        yield Vault(world, cloud, tmp_path, applied, server)
-    end_all(world)
+        yield Vault(sandbox, cloud, tmp_path, applied, server)
+    end_all(sandbox)
 
 
 def test_no_secret_is_found_in_anything_that_is_said_or_left(vault: Vault, canaries: Canaries, tmp_path: Path) -> None:
-    home = vault.world.home
+    home = vault.sandbox.home
     noise = {
         "TF_LOG": "TRACE",
         "TF_LOG_PATH": str(home / "terraform.log"),
@@ -171,8 +171,8 @@ def test_no_secret_is_found_in_anything_that_is_said_or_left(vault: Vault, canar
         "GIT_TRACE_CURL": str(home / "curl.log"),
         "GIT_TRACE_REDACT": "0",
     }
-    terraform = Wrapped(vault.world, tmp_path / "terraform")
-    git = Wrapped(vault.world, tmp_path / "git", program="git")
+    terraform = Wrapped(vault.sandbox, tmp_path / "terraform")
+    git = Wrapped(vault.sandbox, tmp_path / "git", program="git")
     where = ["--repo", vault.server.url("infra/.git"), "--config", str(vault.operator_file(canaries)), "-v", "-v"]
 
     vault.toy.change(
@@ -189,7 +189,7 @@ def test_no_secret_is_found_in_anything_that_is_said_or_left(vault: Vault, canar
         f"password={canaries.plant('password in a diagnostic')}"
     )
 
-    killed = vault.world.start("scan", *where, **noise)
+    killed = vault.sandbox.start("scan", *where, **noise)
     until(lambda: terraform.calls("plan"), "a plan")
     killed.kill()
     vault.said.append(("killed scan", b"".join(text.encode() for text in killed.communicate())))
@@ -218,9 +218,12 @@ def test_no_secret_is_found_in_anything_that_is_said_or_left(vault: Vault, canar
     down = f"postgresql://driftguard:{canaries.plant('ledger password')}@127.0.0.1:9/ledger"
     assert vault.run("status", *where, **{**noise, "LEDGER_URL": down}).code == 1
 
-    assert private_folders(vault.world) == []
-    temporary = Path(vault.world.variables["TMPDIR"])
-    left = {**vault.world.bytes_left(), **{file: file.read_bytes() for file in temporary.rglob("*") if file.is_file()}}
+    assert private_folders(vault.sandbox) == []
+    temporary = Path(vault.sandbox.variables["TMPDIR"])
+    left = {
+        **vault.sandbox.bytes_left(),
+        **{file: file.read_bytes() for file in temporary.rglob("*") if file.is_file()},
+    }
     leaks = {name: canaries.found_in(text) for name, text in vault.said}
     leaks |= {str(file): canaries.found_in(content) for file, content in left.items()}
     leaks |= {"arguments": canaries.found_in("\n".join([*terraform.calls(), *git.calls()]).encode())}

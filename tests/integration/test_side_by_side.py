@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.world.harness import World
-from tests.world.toy_estate import (
+from tests.support.harness import Sandbox
+from tests.support.toy_estate import (
     EstateOf,
     Wrapped,
     end_all,
@@ -24,54 +24,54 @@ from tests.world.toy_estate import (
 )
 
 
-def test_terraform_runs_no_more_often_than_it_must(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_terraform_runs_no_more_often_than_it_must(sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path) -> None:
     estate = estate_of("blue")
-    wrapped = Wrapped(world, tmp_path / "wrapped")
-    assert world.scan().code == 0
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped")
+    assert sandbox.scan().code == 0
     assert wrapped.commands() == ["init", "plan"]
 
-    assert world.scan().code == 0
+    assert sandbox.scan().code == 0
     calls = wrapped.calls("plan")
     assert "-detailed-exitcode" in calls[0]
     assert "-json" in calls[0]
     assert "-lock=false" in calls[0]
     assert wrapped.commands() == ["plan"], "a clean environment costs one process"
 
-    world.commit("nothing that Terraform reads", {"README.md": "hello"})
-    assert world.scan().code == 0
+    sandbox.commit("nothing that Terraform reads", {"README.md": "hello"})
+    assert sandbox.scan().code == 0
     assert wrapped.commands() == ["plan"], "another commit, another work tree, the same initialised data"
 
     estate.clouds["blue"].change("web", value="outside")
-    assert world.scan().code == 2
+    assert sandbox.scan().code == 2
     assert wrapped.commands() == ["plan", "show"], "drift: the baseline's code is head's, so one plan decides"
     estate.clouds["blue"].change("web", value="one")
 
     estate.rewrite("blue", '"core"', '"platform"', "only tags")
-    assert world.scan().code == 2
+    assert sandbox.scan().code == 2
     assert wrapped.commands() == ["plan", "show", "init", "plan", "show"], "the baseline's plan has its own data"
-    assert world.scan().code == 2
+    assert sandbox.scan().code == 2
     assert wrapped.commands() == ["plan", "show", "plan", "show"]
 
-    world.write("environments/blue/.terraform.lock.hcl", "# checked\n" + estate.applied.lock_file)
-    world.commit("another lock file")
-    assert world.scan().code == 2
+    sandbox.write("environments/blue/.terraform.lock.hcl", "# checked\n" + estate.applied.lock_file)
+    sandbox.commit("another lock file")
+    assert sandbox.scan().code == 2
     assert wrapped.commands() == ["init", "plan", "show", "plan", "show"]
 
 
-def test_two_scans_of_one_repository_at_the_same_time_are_both_right(world: World, estate_of: EstateOf) -> None:
+def test_two_scans_of_one_repository_at_the_same_time_are_both_right(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue", "green")
     estate.clouds["green"].change("web", value="outside")
-    running = [world.start("scan", "--format", "json") for _ in range(2)]
+    running = [sandbox.start("scan", "--format", "json") for _ in range(2)]
     for process in running:
         report, said = process.communicate(timeout=120)
         assert process.returncode == 2, said
         assert verdicts(json.loads(report)) == {"blue": "in_sync", "green": "drifted"}
-    assert world.run("ledger", "verify").code == 0
-    assert private_folders(world) == []
+    assert sandbox.run("ledger", "verify").code == 0
+    assert private_folders(sandbox) == []
 
 
 def test_environments_run_as_many_at_a_time_as_the_configuration_says(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     names = ("a", "b", "c")
     estate = estate_of(*names)
@@ -79,20 +79,22 @@ def test_environments_run_as_many_at_a_time_as_the_configuration_says(
     together.mkdir()
     count = f'mkdir "{together}/$$"; ls "{together}" | wc -l >> "{tmp_path}/at-once"'
     trick = f'if [ "$1" = plan ]; then {count}; "$REAL" "$@"; code=$?; rmdir "{together}/$$"; exit $code; fi'
-    Wrapped(world, tmp_path / "wrapped", trick)
+    Wrapped(sandbox, tmp_path / "wrapped", trick)
     for cloud in estate.clouds.values():
         cloud.faults(read_seconds=1.5)
     for setting, most in (("1", 1), ("3", 3)):
         (tmp_path / "at-once").unlink(missing_ok=True)
-        world.commit(f"concurrency {setting}", {"driftguard.yaml": f"concurrency: {setting}\n"})
-        ran = world.scan()
+        sandbox.commit(f"concurrency {setting}", {"driftguard.yaml": f"concurrency: {setting}\n"})
+        ran = sandbox.scan()
         assert (ran.code, verdicts(ran.report)) == (0, dict.fromkeys(names, "in_sync"))
         assert max(int(line) for line in (tmp_path / "at-once").read_text().split()) == most
 
 
-def test_what_surrounds_the_process_does_not_reach_terraform(world: World, estate_of: EstateOf, tmp_path: Path) -> None:
+def test_what_surrounds_the_process_does_not_reach_terraform(
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
+) -> None:
     estate = estate_of("blue")
-    world.write("environments/blue/variables.tf", 'variable "value" {\n  default = "one"\n}\n')
+    sandbox.write("environments/blue/variables.tf", 'variable "value" {\n  default = "one"\n}\n')
     estate.rewrite("blue", 'value = "one"', "value = var.value")
     log = tmp_path / "terraform.log"
     hostile: dict[str, Any] = {
@@ -106,30 +108,32 @@ def test_what_surrounds_the_process_does_not_reach_terraform(world: World, estat
         "TF_REATTACH_PROVIDERS": "nonsense",
         "GIT_DIR": str(tmp_path),
     }
-    ran = world.scan(**hostile)
+    ran = sandbox.scan(**hostile)
     assert (ran.code, verdicts(ran.report)) == (0, {"blue": "in_sync"}), ran.stderr
     assert not log.exists()
     assert not (tmp_path / "elsewhere").exists()
-    ran = world.scan(TF_CLI_CONFIG_FILE=str(tmp_path / "no-such-file"))
+    ran = sandbox.scan(TF_CLI_CONFIG_FILE=str(tmp_path / "no-such-file"))
     assert (ran.code, verdicts(ran.report)) == (0, {"blue": "in_sync"}), ran.stdout
 
-    world.commit("let one in", {"driftguard.yaml": "environments:\n  - {path: environments/*, env: [TF_VAR_value]}\n"})
-    ran = world.scan(**hostile)
+    sandbox.commit(
+        "let one in", {"driftguard.yaml": "environments:\n  - {path: environments/*, env: [TF_VAR_value]}\n"}
+    )
+    ran = sandbox.scan(**hostile)
     attribute = ran.environment("blue")["resources"][0]["attributes"][-1]
     assert (attribute["path"], attribute["label"], attribute["desired"]) == ("value", "input", "surrounding")
 
 
-def test_a_workspace_has_its_own_state_and_var_files(world: World, estate_of: EstateOf) -> None:
+def test_a_workspace_has_its_own_state_and_var_files(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue")
     folder = "environments/blue"
     state = estate.state_file("blue")
     for workspace in ("eu", "us"):
-        world.write(f"{folder}/terraform.tfstate.d/{workspace}/terraform.tfstate", state.read_text())
-        world.write(f"{folder}/{workspace}.tfvars", 'value = "one"\n')
+        sandbox.write(f"{folder}/terraform.tfstate.d/{workspace}/terraform.tfstate", state.read_text())
+        sandbox.write(f"{folder}/{workspace}.tfvars", 'value = "one"\n')
     state.unlink()
-    world.write(f"{folder}/variables.tf", 'variable "value" {}\n')
+    sandbox.write(f"{folder}/variables.tf", 'variable "value" {}\n')
     estate.rewrite("blue", 'value = "one"', "value = var.value")
-    world.commit(
+    sandbox.commit(
         "two workspaces",
         {
             "driftguard.yaml": "environments:\n"
@@ -137,45 +141,45 @@ def test_a_workspace_has_its_own_state_and_var_files(world: World, estate_of: Es
             f"  - {{path: {folder}, name: us, workspace: us, var_files: [us.tfvars]}}\n"
         },
     )
-    ran = world.scan()
+    ran = sandbox.scan()
     assert (ran.code, verdicts(ran.report)) == (0, {"eu": "in_sync", "us": "in_sync"}), ran.stdout
     assert [e["workspace"] for e in ran.report["environments"]] == ["eu", "us"]
 
-    world.commit("only eu", {f"{folder}/eu.tfvars": 'value = "two"\n'})
-    ran = world.scan()
+    sandbox.commit("only eu", {f"{folder}/eu.tfvars": 'value = "two"\n'})
+    ran = sandbox.scan()
     assert (ran.code, verdicts(ran.report)) == (2, {"eu": "pending", "us": "in_sync"})
 
 
 def test_a_local_state_is_read_where_it_lies_and_every_file_of_the_user_stays_as_it_is(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate = estate_of("blue", "green")
     estate.clouds["green"].change("web", value="outside")
-    world.write("environments/blue/main.tf", "not merged, and not even valid {")
-    before = snapshot(world.repository)
-    ran = world.scan(cwd=world.repository / "environments")
+    sandbox.write("environments/blue/main.tf", "not merged, and not even valid {")
+    before = snapshot(sandbox.repository)
+    ran = sandbox.scan(cwd=sandbox.repository / "environments")
     assert (ran.code, verdicts(ran.report)) == (2, {"blue": "in_sync", "green": "drifted"})
-    assert snapshot(world.repository) == before
+    assert snapshot(sandbox.repository) == before
 
-    ran = world.scan("--repo", f"file://{world.repository}")
+    ran = sandbox.scan("--repo", f"file://{sandbox.repository}")
     assert (ran.code, verdicts(ran.report)) == (1, {"blue": "unknown", "green": "unknown"})
     for environment in ran.report["environments"]:
         assert environment["error"]["kind"] == "config"
         assert "keeps its state in a local file" in error(environment)
         assert error(environment).count(". ") == 0  # one sentence
-    assert snapshot(world.repository) == before
+    assert snapshot(sandbox.repository) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
-    world: World, estate_of: EstateOf, tmp_path: Path, number: signal.Signals
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path, number: signal.Signals
 ) -> None:
     estate = estate_of("blue", "green")
-    world.commit("one at a time", {"driftguard.yaml": "concurrency: 1\n"})
-    wrapped = Wrapped(world, tmp_path / "wrapped")
+    sandbox.commit("one at a time", {"driftguard.yaml": "concurrency: 1\n"})
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped")
     estate.clouds["blue"].faults(hang_on_read=True)
-    running = world.start("scan", "--format", "json")
-    until(lambda: any("launcher.py" in command for command in processes_of(world).values()), "a provider")
+    running = sandbox.start("scan", "--format", "json")
+    until(lambda: any("launcher.py" in command for command in processes_of(sandbox).values()), "a provider")
     until(lambda: wrapped.calls("plan"), "a plan")
     time.sleep(1.5)  # it hangs by now
     asked = time.monotonic()
@@ -190,44 +194,44 @@ def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
     ]
     assert "was interrupted; the next run looks again" in environments[0]["error"]["message"]
     assert "stopped before this environment's turn" in environments[1]["error"]["message"]
-    assert processes_of(world) == {}
-    assert private_folders(world) == []
+    assert processes_of(sandbox) == {}
+    assert private_folders(sandbox) == []
     assert len(wrapped.calls("plan")) == 1  # nothing new was begun
 
     estate.clouds["blue"].faults()
-    assert world.scan().code == 0
+    assert sandbox.scan().code == 0
 
 
 def test_a_scan_that_is_killed_is_cleaned_up_after_by_the_next(
-    world: World, estate_of: EstateOf, tmp_path: Path
+    sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate = estate_of("blue", "green")
-    assert world.scan().code == 0
+    assert sandbox.scan().code == 0
     estate.clouds["green"].change("web", value="outside")
-    wrapped = Wrapped(world, tmp_path / "wrapped", 'if [ "$1" = show ]; then sleep 3; fi')
-    running = world.start("scan", "--format", "json")
+    wrapped = Wrapped(sandbox, tmp_path / "wrapped", 'if [ "$1" = show ]; then sleep 3; fi')
+    running = sandbox.start("scan", "--format", "json")
     until(lambda: wrapped.calls("show"), "a plan whose values are being read")
     running.kill()
     running.wait()
     try:
-        left = private_folders(world)
+        left = private_folders(sandbox)
         assert len(left) == 1
         assert left[0].stat().st_mode & 0o777 == 0o700
         assert list(left[0].rglob("plan")), "the plan file was there when the run was killed"
 
-        ran = world.scan()
+        ran = sandbox.scan()
         assert (ran.code, verdicts(ran.report)) == (2, {"blue": "in_sync", "green": "drifted"}), ran.stdout
-        assert private_folders(world) == []
-        verified = world.run("ledger", "verify")
+        assert private_folders(sandbox) == []
+        verified = sandbox.run("ledger", "verify")
         assert (verified.code, verified.stderr) == (0, "")
-        until(lambda: processes_of(world) == {}, "the end of what the killed run had begun")
+        until(lambda: processes_of(sandbox) == {}, "the end of what the killed run had begun")
     finally:
-        end_all(world)
+        end_all(sandbox)
 
 
-def test_a_reader_that_hangs_up_is_no_reason_for_a_traceback(world: World, estate_of: EstateOf) -> None:
+def test_a_reader_that_hangs_up_is_no_reason_for_a_traceback(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
-    running = world.start("scan", "--format", "json")
+    running = sandbox.start("scan", "--format", "json")
     assert running.stdout is not None
     running.stdout.close()
     _, said = running.communicate(timeout=60)

@@ -13,12 +13,12 @@ from driftguard.adapters.slack import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink
 from driftguard.model import Delivery
 from driftguard.ports import Sink
-from tests.world.harness import World
-from tests.world.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
-from tests.world.slack_double import DEFAULT_SCOPES, ApiError, LostAnswer, RateLimited, SlackDouble
-from tests.world.toy_estate import EstateOf
+from tests.support.harness import Sandbox
+from tests.support.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
+from tests.support.slack_double import DEFAULT_SCOPES, ApiError, LostAnswer, RateLimited, SlackDouble
+from tests.support.toy_estate import EstateOf
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 
 
 def posted(sink: Sink, channel: str = "#drift") -> Delivery:
@@ -179,7 +179,7 @@ def test_a_scope_that_is_missing_is_named() -> None:
 
 
 def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_come_twice(
-    world: World, estate_of: EstateOf
+    sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue", "green", "prod-eu")
     with SlackDouble(channels=("drift",), scopes=DEFAULT_SCOPES - {"groups:read"}) as slack:
@@ -187,8 +187,8 @@ def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_c
 
         def doctor(routes: str, more: str = "") -> str:
             settings = f"slack: {{token_env: TOKEN, api_url: '{slack.api_url}', routes: [{routes}]}}\n{more}"
-            world.commit("routes", {"driftguard.yaml": settings})
-            ran = world.run("doctor", "--slack", TOKEN=slack.token)
+            sandbox.commit("routes", {"driftguard.yaml": settings})
+            ran = sandbox.run("doctor", "--slack", TOKEN=slack.token)
             assert ran.code == 0
             return " ".join(ran.stdout.split())
 

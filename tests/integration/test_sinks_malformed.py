@@ -16,10 +16,10 @@ from driftguard.adapters.webhook import WebhookSink, check_url, signature
 from driftguard.errors import OperatorError
 from driftguard.model import ChangeText, CommitText, EnvironmentText, Message
 from driftguard.ports import Sink
-from tests.world.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
-from tests.world.slack_double import SlackDouble
+from tests.support.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
+from tests.support.slack_double import SlackDouble
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 
 SECRET = "s3cr3t-value"
 

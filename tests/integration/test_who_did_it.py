@@ -5,41 +5,41 @@ from __future__ import annotations
 import re
 
 from tests.integration.test_labels_on_aws import QUEUE
-from tests.world.aws import Shop
-from tests.world.trail_double import TrailDouble
+from tests.support.aws import Shop
+from tests.support.trail_double import TrailDouble
 
 
 def test_an_alert_names_who_did_it_once_cloudtrail_knows_and_lives_without(shop: Shop) -> None:
     shop.settle(QUEUE)
     with TrailDouble() as trail:
         variables = {"AWS_ENDPOINT_URL_CLOUDTRAIL": trail.url}
-        assert shop.world.run("reconcile", **variables).code == 0
+        assert shop.sandbox.run("reconcile", **variables).code == 0
         assert trail.asked == []  # what is in sync is not asked about
 
         shop.tag_queue(owner="eve")
         parameters = {"queueUrl": shop.queue_url(), "tags": {"owner": "eve-secret-value"}}
         trail.happened("TagQueue", "sqs.amazonaws.com", "driftguard", parameters, userIdentity=OWN)
         trail.happened("TagQueue", "sqs.amazonaws.com", "eve", parameters)
-        ran = shop.world.run("reconcile", **variables)
+        ran = shop.sandbox.run("reconcile", **variables)
         assert ran.code == 2
         assert re.search(r"hanged by eve .* from 198\.51\.100\.7, .*: TagQueue", ran.stdout), ran.stdout
         assert re.search(r"Written in git by Ada, .*: “the shop” \(.*, environments/shop/main\.tf:1\)", ran.stdout)
         assert "eve-secret-value" not in ran.stdout + ran.stderr
         asked = len(trail.asked)
-        assert shop.world.run("reconcile", **variables).code == 2
+        assert shop.sandbox.run("reconcile", **variables).code == 2
         assert len(trail.asked) == asked  # the answer is known
         shop.tag_queue(owner="mallory")
         trail.happened("TagQueue", "sqs.amazonaws.com", "mallory", {**parameters, "tags": {"owner": "mallory"}})
-        assert shop.world.run("reconcile", **variables).code == 2
+        assert shop.sandbox.run("reconcile", **variables).code == 2
         assert len(trail.asked) > asked  # it was changed again, perhaps by somebody else
-        assert b"eve-secret-value" not in b"".join(shop.world.bytes_left().values())
+        assert b"eve-secret-value" not in b"".join(shop.sandbox.bytes_left().values())
 
         shop.set_timeout(77)
         trail.refusing = True
-        ran = shop.world.run("reconcile", **variables)
+        ran = shop.sandbox.run("reconcile", **variables)
         assert ran.code == 2
         assert "cloudtrail:LookupEvents" in ran.stdout + ran.stderr  # what to allow, and nothing worse
-        found = shop.world.run("doctor", **variables)
+        found = shop.sandbox.run("doctor", **variables)
         assert "cannot be asked: AccessDeniedException" in found.stdout
         assert found.code == 0
 

@@ -9,8 +9,8 @@ import pytest
 
 from driftguard.hcledit.adopting import adopt
 from driftguard.model import Adoption, Departure
-from tests.world.adopt_shapes import SHAPES, Shape
-from tests.world.adopt_source import source_of, terraform_formatted
+from tests.support.adopt_shapes import SHAPES, Shape
+from tests.support.adopt_source import source_of, terraform_formatted
 
 PATH = "env/main.tf"
 BEHIND = '\n# n = 30\nresource "aws_x" "other" {\n  n = 30\n  s = "old"\n}\n'

@@ -9,7 +9,7 @@ import pytest
 
 from driftguard.hcledit.adopting import adopt
 from driftguard.model import Adoption, Departure, Refusal
-from tests.world.adopt_source import source_of, terraform_formatted
+from tests.support.adopt_source import source_of, terraform_formatted
 
 RESOURCE = 'resource "aws_x" "a" {\n  n = 30\n}\n'
 BY_VARIABLE = 'resource "aws_x" "a" {\n  n = var.n\n}\n\nvariable "n" {\n  default = 30\n}\n'

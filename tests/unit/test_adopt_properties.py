@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from driftguard.hcledit.adopting import adopt
 from driftguard.hcledit.writing import rendered
 from driftguard.model import Departure
-from tests.world.adopt_source import PARSER, source_of, terraform_formatted
+from tests.support.adopt_source import PARSER, source_of, terraform_formatted
 
 PATH = "env/main.tf"
 # What templates read in two ways is refused, which the table of shapes shows; secrets have tests of their own.

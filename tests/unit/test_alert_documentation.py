@@ -12,8 +12,8 @@ import yaml
 
 from driftguard.adapters.webhook import signature
 from driftguard.config import AlertSettings, Slack
-from tests.world.sample_alerts import drift_of_one_attribute
-from tests.world.slack_page import PICTURE, page
+from tests.support.sample_alerts import drift_of_one_attribute
+from tests.support.slack_page import PICTURE, page
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "alerts-in-slack.md"
 

@@ -27,7 +27,7 @@ from driftguard.model import (
 )
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.routing import Places, current_place, plan
-from tests.world.sample_alerts import (
+from tests.support.sample_alerts import (
     DELETED,
     HEAD,
     NOON,

@@ -38,8 +38,8 @@ from driftguard.model.reasons import REASONS
 from driftguard.pipeline.alert.text import event_json, word
 from driftguard.report import environment_json
 from driftguard.sealed import ABSENT, PRESENT, Sealed
-from tests.world import slack_double
-from tests.world.sample_alerts import (
+from tests.support import slack_double
+from tests.support.sample_alerts import (
     NOON,
     REPOSITORY,
     SAMPLES,
@@ -53,10 +53,10 @@ from tests.world.sample_alerts import (
     outside,
     resource,
 )
-from tests.world.slack_double import SlackDouble, render_text
-from tests.world.slack_double.content import Content, message_content
+from tests.support.slack_double import SlackDouble, render_text
+from tests.support.slack_double.content import Content, message_content
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SECRET = "canary-3f9d"

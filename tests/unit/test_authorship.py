@@ -6,7 +6,7 @@ from pathlib import Path
 
 from driftguard.adapters.git import open_repository
 from driftguard.bootstrap.authorship import Authorship
-from tests.world.harness import World
+from tests.support.harness import Sandbox
 
 MAIN = """\
 resource "aws_sqs_queue" "jobs" {
@@ -21,33 +21,33 @@ resource "aws_sqs_queue" "mails" {
 
 
 def commit(
-    world: World, text: str, author: str, message: str, date: str, path: str = "environments/prod/main.tf"
+    sandbox: Sandbox, text: str, author: str, message: str, date: str, path: str = "environments/prod/main.tf"
 ) -> str:
-    world.write(path, text)
-    world.git("add", "--all")
-    world.variables |= {
+    sandbox.write(path, text)
+    sandbox.git("add", "--all")
+    sandbox.variables |= {
         "GIT_AUTHOR_NAME": author,
         "GIT_COMMITTER_DATE": date,
         "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z",
     }
-    world.git("commit", "--quiet", "--message", message)
-    return world.git("rev-parse", "HEAD")
+    sandbox.git("commit", "--quiet", "--message", message)
+    return sandbox.git("rev-parse", "HEAD")
 
 
 def test_the_newest_change_of_a_block_counts_and_other_blocks_do_not(tmp_path: Path) -> None:
-    world = World(tmp_path / "home", {})
-    first = commit(world, MAIN, "Ada", "queues", "2026-01-01T10:00:00Z")
-    second = commit(world, MAIN.replace("30", "60"), "Eve\t&co", "slower; token=abcdef1234", "2026-02-01T10:00:00Z")
-    world.git("mv", "environments/prod/main.tf", "environments/prod/queues of ours.tf")
+    sandbox = Sandbox(tmp_path / "home", {})
+    first = commit(sandbox, MAIN, "Ada", "queues", "2026-01-01T10:00:00Z")
+    second = commit(sandbox, MAIN.replace("30", "60"), "Eve\t&co", "slower; token=abcdef1234", "2026-02-01T10:00:00Z")
+    sandbox.git("mv", "environments/prod/main.tf", "environments/prod/queues of ours.tf")
     commit(
-        world,
+        sandbox,
         MAIN.replace("30", "60"),
         "Mover",
         "rename",
         "2026-03-01T10:00:00Z",
         "environments/prod/queues of ours.tf",
     )
-    repository = open_repository(str(world.repository), tmp_path / "cache")
+    repository = open_repository(str(sandbox.repository), tmp_path / "cache")
     found = Authorship(repository, repository.head)
 
     jobs = found.written_by("environments/prod", "aws_sqs_queue.jobs")

@@ -14,7 +14,7 @@ from driftguard.model import AttributeChange, Classification, Label, ResourceCha
 from driftguard.model.plan_document import PlanDocument, UnreadablePlan, read_document
 from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.sealed import reveal
-from tests.world.plans import KEY, plan, plan_text, resource
+from tests.support.plans import KEY, plan, plan_text, resource
 
 FIRST_SCAN = Evidence(has_baseline=False)
 SAME_COMMIT = Evidence(has_baseline=True, closure_changed=False, state_written=False)

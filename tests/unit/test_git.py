@@ -21,16 +21,16 @@ import pytest
 
 from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.errors import OperatorError, UsageError
-from tests.world.harness import World
+from tests.support.harness import Sandbox
 
 TOKEN = "t0ken-c4nary"
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> World:
-    world = World(tmp_path / "home", {})
-    world.commit("first", {"a.tf": "1", "environments/dev/main.tf": "2"})
-    return world
+def user(tmp_path: Path) -> Sandbox:
+    sandbox = Sandbox(tmp_path / "home", {})
+    sandbox.commit("first", {"a.tf": "1", "environments/dev/main.tf": "2"})
+    return sandbox
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_head_is_the_tracked_branchs(user: World, cache: Path) -> None:
+def test_head_is_the_tracked_branchs(user: Sandbox, cache: Path) -> None:
     head = user.git("rev-parse", "HEAD")
     user.git("checkout", "-q", "-b", "other")
     user.commit("second", {"a.tf": "changed"})
@@ -51,19 +51,19 @@ def test_head_is_the_tracked_branchs(user: World, cache: Path) -> None:
     assert open_repository(str(user.repository), cache).ref == "other"
 
 
-def test_a_place_inside_of_the_work_tree_will_do(user: World, cache: Path) -> None:
+def test_a_place_inside_of_the_work_tree_will_do(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository / "environments" / "dev"), cache)
     assert opened.local_root == user.repository.resolve()
 
 
-def test_a_detached_work_tree_is_read_at_its_commit(user: World, cache: Path) -> None:
+def test_a_detached_work_tree_is_read_at_its_commit(user: Sandbox, cache: Path) -> None:
     user.commit("second", {"a.tf": "changed"})
     user.git("checkout", "-q", "--detach", "HEAD~1")
     opened = open_repository(str(user.repository), cache)
     assert (opened.ref, opened.head) == ("HEAD", user.git("rev-parse", "HEAD"))
 
 
-def test_new_commits_and_rewritten_branches_are_fetched(user: World, cache: Path) -> None:
+def test_new_commits_and_rewritten_branches_are_fetched(user: Sandbox, cache: Path) -> None:
     first = open_repository(str(user.repository), cache)
     user.git("commit", "-q", "--amend", "-m", "rewritten")
     second = open_repository(str(user.repository), cache)
@@ -72,7 +72,7 @@ def test_new_commits_and_rewritten_branches_are_fetched(user: World, cache: Path
     assert not second.is_ancestor(first.head, second.head)
 
 
-def test_the_users_repository_stays_byte_identical(user: World, cache: Path) -> None:
+def test_the_users_repository_stays_byte_identical(user: Sandbox, cache: Path) -> None:
     user.write("environments/dev/main.tf", "not committed")
     user.git("add", "--all")
     user.write("untracked.txt", "x")
@@ -85,7 +85,7 @@ def test_the_users_repository_stays_byte_identical(user: World, cache: Path) -> 
 
 
 def test_variables_of_a_surrounding_git_do_not_lead_elsewhere(
-    user: World, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    user: Sandbox, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
@@ -95,7 +95,7 @@ def test_variables_of_a_surrounding_git_do_not_lead_elsewhere(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_the_tree_lists_files_links_and_odd_names(user: World, cache: Path) -> None:
+def test_the_tree_lists_files_links_and_odd_names(user: Sandbox, cache: Path) -> None:
     (user.repository / "link").symlink_to("a.tf")
     head = user.commit("odd", {"sp ace/ünï\tcode.tf": "x", "-dash": "y"})
     tree = open_repository(str(user.repository), cache).tree(head)
@@ -103,7 +103,7 @@ def test_the_tree_lists_files_links_and_odd_names(user: World, cache: Path) -> N
     assert tree["link"].mode == "120000"
 
 
-def test_commits_are_those_that_touch_a_path(user: World, cache: Path) -> None:
+def test_commits_are_those_that_touch_a_path(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.commit("other", {"b.tf": "x"})
     wanted = user.commit("wanted", {"a.tf": "x"})
@@ -113,7 +113,7 @@ def test_commits_are_those_that_touch_a_path(user: World, cache: Path) -> None:
     assert opened.commits(None, opened.head, ["a.tf"]) == ()
 
 
-def test_a_merge_counts_with_what_it_brought(user: World, cache: Path) -> None:
+def test_a_merge_counts_with_what_it_brought(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.git("checkout", "-q", "-b", "feature")
     user.commit("on a branch", {"a.tf": "branch"})
@@ -124,7 +124,7 @@ def test_a_merge_counts_with_what_it_brought(user: World, cache: Path) -> None:
     assert (merge.subject, touched) == ("merge it", {"a.tf"})
 
 
-def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: World, cache: Path) -> None:
+def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.write("a.tf", "x")
     user.git("add", "--all")
@@ -136,7 +136,7 @@ def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: World, ca
     assert found.subject == subject
 
 
-def test_a_date_beyond_all_calendars_is_read(user: World, cache: Path) -> None:
+def test_a_date_beyond_all_calendars_is_read(user: Sandbox, cache: Path) -> None:
     tree, parent = user.git("rev-parse", "HEAD^{tree}"), user.git("rev-parse", "HEAD")
     raw = f"tree {tree}\nparent {parent}\nauthor A <a> 9999999999999 +0000\ncommitter A <a> 9999999999999 +0000\n\nx\n"
     file = user.home / "raw"
@@ -147,7 +147,7 @@ def test_a_date_beyond_all_calendars_is_read(user: World, cache: Path) -> None:
     assert (commit.date.year, touched) == (9999, frozenset())
 
 
-def test_a_name_that_is_no_text_can_be_hashed_and_printed(user: World, cache: Path) -> None:
+def test_a_name_that_is_no_text_can_be_hashed_and_printed(user: Sandbox, cache: Path) -> None:
     (user.repository / os.fsdecode(b"\xff.tf")).write_text("x")
     base = user.git("rev-parse", "HEAD")
     head = user.commit("latin", {})
@@ -157,7 +157,7 @@ def test_a_name_that_is_no_text_can_be_hashed_and_printed(user: World, cache: Pa
     assert len(opened.commits(base, head, [name])) == 1
 
 
-def test_a_commit_that_is_gone_is_an_answer_and_no_failure(user: World, cache: Path) -> None:
+def test_a_commit_that_is_gone_is_an_answer_and_no_failure(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
     gone = "1" * 40
     assert not opened.exists(gone)
@@ -171,7 +171,7 @@ def test_a_commit_that_is_gone_is_an_answer_and_no_failure(user: World, cache: P
     assert opened.resolve(opened.head[:8]) == opened.head
 
 
-def test_thousands_of_paths_are_no_problem(user: World, cache: Path) -> None:
+def test_thousands_of_paths_are_no_problem(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.commit("second", {"a.tf": "changed"})
     opened = open_repository(str(user.repository), cache)
@@ -179,14 +179,14 @@ def test_thousands_of_paths_are_no_problem(user: World, cache: Path) -> None:
     assert len(opened.commits(base, opened.head, [*paths, "a.tf"])) == 1
 
 
-def test_a_branch_may_take_the_place_of_a_directory_of_branches(user: World, cache: Path) -> None:
+def test_a_branch_may_take_the_place_of_a_directory_of_branches(user: Sandbox, cache: Path) -> None:
     user.git("branch", "release")
     open_repository(str(user.repository), cache, "release")
     user.git("branch", "-m", "release", "release/1")
     assert open_repository(str(user.repository), cache, "release/1").ref == "release/1"
 
 
-def test_a_clone_without_history_is_read_and_gets_its_history_later(user: World, cache: Path, tmp_path: Path) -> None:
+def test_a_clone_without_history_is_read_and_gets_its_history_later(user: Sandbox, cache: Path, tmp_path: Path) -> None:
     first = user.git("rev-parse", "HEAD")
     user.commit("second", {"a.tf": "2"})
     clone = tmp_path / "clone"
@@ -200,12 +200,12 @@ def test_a_clone_without_history_is_read_and_gets_its_history_later(user: World,
     assert len(whole.commits(first, whole.head, ["a.tf"])) == 1
 
 
-def test_a_second_work_tree_of_the_users_is_read_at_its_own_branch(user: World, cache: Path, tmp_path: Path) -> None:
+def test_a_second_work_tree_of_the_users_is_read_at_its_own_branch(user: Sandbox, cache: Path, tmp_path: Path) -> None:
     user.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
     assert open_repository(str(tmp_path / "side"), cache).ref == "side"
 
 
-def test_a_bare_repository_and_a_file_url_will_do(user: World, cache: Path, tmp_path: Path) -> None:
+def test_a_bare_repository_and_a_file_url_will_do(user: Sandbox, cache: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.git"
     user.git("clone", "-q", "--bare", str(user.repository), str(bare))
     for location in (str(bare), f"file://{bare}"):
@@ -214,7 +214,7 @@ def test_a_bare_repository_and_a_file_url_will_do(user: World, cache: Path, tmp_
 
 
 def test_a_machine_that_trusts_no_bare_repository_found_by_chance_is_no_obstacle(
-    user: World, cache: Path, monkeypatch: pytest.MonkeyPatch
+    user: Sandbox, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user.git("config", "--global", "safe.bareRepository", "explicit")
     monkeypatch.setenv("HOME", str(user.home))
@@ -226,7 +226,7 @@ def test_a_machine_that_trusts_no_bare_repository_found_by_chance_is_no_obstacle
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
-def test_a_repository_of_another_user_is_said_so(user: World, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_another_user_is_said_so(user: Sandbox, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(user.home))
     for path in (user.repository, user.repository / ".git"):
         os.chown(path, 12345, 12345)
@@ -234,7 +234,9 @@ def test_a_repository_of_another_user_is_said_so(user: World, cache: Path, monke
         open_repository(str(user.repository), cache)
 
 
-def test_no_hook_of_the_users_is_run(user: World, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_hook_of_the_users_is_run(
+    user: Sandbox, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     for name in ("post-checkout", "reference-transaction", "post-index-change"):
@@ -273,12 +275,12 @@ def test_hostile_locations_are_refused(location: str, cache: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("ref", ["-x", "--all", "a..b", "a b", "refs/heads/../x", "", "@{-1}", "a\0b", "a\nb"])
-def test_hostile_refs_are_refused(ref: str, user: World, cache: Path) -> None:
+def test_hostile_refs_are_refused(ref: str, user: Sandbox, cache: Path) -> None:
     with pytest.raises(UsageError):
         open_repository(str(user.repository), cache, ref)
 
 
-def test_a_missing_branch_names_those_there_are(user: World, cache: Path) -> None:
+def test_a_missing_branch_names_those_there_are(user: Sandbox, cache: Path) -> None:
     with pytest.raises(UsageError, match=r"no branch 'prod'.*branches: main"):
         open_repository(str(user.repository), cache, "prod")
 
@@ -296,7 +298,7 @@ def test_an_unreachable_remote_is_one_sentence(cache: Path) -> None:
         open_repository("https://127.0.0.1:9/acme/infra.git", cache)
 
 
-def test_a_work_tree_is_shared_and_made_again_when_half_made(user: World, cache: Path) -> None:
+def test_a_work_tree_is_shared_and_made_again_when_half_made(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
     with opened.worktree(opened.head) as tree, opened.worktree(opened.head) as same:
         assert tree == same
@@ -309,7 +311,7 @@ def test_a_work_tree_is_shared_and_made_again_when_half_made(user: World, cache:
         assert (tree / "a.tf").read_text() == "1"
 
 
-def test_a_run_that_is_killed_while_a_work_tree_is_made_leaves_nothing_in_the_way(user: World, cache: Path) -> None:
+def test_a_run_that_is_killed_while_a_work_tree_is_made_leaves_nothing_in_the_way(user: Sandbox, cache: Path) -> None:
     user.commit("many", {f"f/{number}": "x" * 1000 for number in range(3000)})
     opened = open_repository(str(user.repository), cache)
     process = start(user, cache)
@@ -323,7 +325,7 @@ def test_a_run_that_is_killed_while_a_work_tree_is_made_leaves_nothing_in_the_wa
         assert len(list((tree / "f").iterdir())) == 3000
 
 
-def test_locks_that_a_killed_run_left_are_no_obstacle(user: World, cache: Path) -> None:
+def test_locks_that_a_killed_run_left_are_no_obstacle(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
     with opened.worktree(opened.head) as tree:
         pass
@@ -338,7 +340,7 @@ def test_locks_that_a_killed_run_left_are_no_obstacle(user: World, cache: Path) 
         assert (tree / "a.tf").read_text() == "1"
 
 
-def test_a_work_tree_is_clean_for_its_first_user_and_left_alone_while_it_is_used(user: World, cache: Path) -> None:
+def test_a_work_tree_is_clean_for_its_first_user_and_left_alone_while_it_is_used(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
     with opened.worktree(opened.head) as tree:
         (tree / "a.tf").write_text("dirty")
@@ -350,7 +352,7 @@ def test_a_work_tree_is_clean_for_its_first_user_and_left_alone_while_it_is_used
         assert (tree / "environments/dev/.terraform.lock.hcl").exists()
 
 
-def test_old_work_trees_are_pruned_and_those_in_use_stay(user: World, cache: Path) -> None:
+def test_old_work_trees_are_pruned_and_those_in_use_stay(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
     first = opened.head
     with opened.worktree(first) as kept:
@@ -373,7 +375,7 @@ PROGRAM = (
 )
 
 
-def start(user: World, cache: Path) -> subprocess.Popen[str]:
+def start(user: Sandbox, cache: Path) -> subprocess.Popen[str]:
     """Another run, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(user.repository), str(cache)],
@@ -385,13 +387,13 @@ def start(user: World, cache: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_runs_at_the_same_time_do_not_disturb_one_another(user: World, cache: Path) -> None:
+def test_runs_at_the_same_time_do_not_disturb_one_another(user: Sandbox, cache: Path) -> None:
     for process in [start(user, cache) for _ in range(4)]:
         stdout, stderr = process.communicate(timeout=60)
         assert stdout.strip() == "1", stderr
 
 
-def test_threads_share_a_work_tree_and_a_reader(user: World, cache: Path) -> None:
+def test_threads_share_a_work_tree_and_a_reader(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
 
     def work(number: int) -> tuple[str, bytes | None]:
@@ -402,7 +404,7 @@ def test_threads_share_a_work_tree_and_a_reader(user: World, cache: Path) -> Non
         assert set(pool.map(work, range(40))) == {("1", b"1")}
 
 
-def test_without_git_there_is_one_sentence(user: World, cache: Path) -> None:
+def test_without_git_there_is_one_sentence(user: Sandbox, cache: Path) -> None:
     program = PROGRAM.replace("import sys", "import os, sys; os.environ['PATH'] = '/nowhere'", 1)
     done = subprocess.run(
         [sys.executable, "-c", program, str(user.repository), str(cache)],
@@ -497,7 +499,7 @@ def assert_token_nowhere(cache: Path, *elsewhere: bytes) -> None:
 
 
 def test_a_token_in_the_url_is_used_and_kept_nowhere(
-    user: World, cache: Path, caplog: pytest.LogCaptureFixture
+    user: Sandbox, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     seen: list[bytes] = []
@@ -512,7 +514,7 @@ def test_a_token_in_the_url_is_used_and_kept_nowhere(
     assert_token_nowhere(cache, *seen, caplog.text.encode(), repr(vars(opened)).encode())
 
 
-def test_a_wrong_token_is_one_sentence_without_it(user: World, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_token_is_one_sentence_without_it(user: Sandbox, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     seen: list[bytes] = []
     with git_server(user.home, seen) as host, pytest.raises(OperatorError, match="refuses our credentials") as caught:
@@ -520,7 +522,7 @@ def test_a_wrong_token_is_one_sentence_without_it(user: World, cache: Path, capl
     assert_token_nowhere(cache, *seen, caplog.text.encode(), repr(caught.value).encode())
 
 
-def test_a_repository_that_is_not_there_is_one_sentence(user: World, cache: Path) -> None:
+def test_a_repository_that_is_not_there_is_one_sentence(user: Sandbox, cache: Path) -> None:
     with git_server(user.home, []) as host, pytest.raises(OperatorError, match="there is no such repository"):
         open_repository(f"http://ci:{TOKEN}@{host}/nothing/.git", cache)
     assert_token_nowhere(cache)

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.world.github_double import (
+from tests.support.github_double import (
     Description,
     GitHubDouble,
     Hang,
@@ -27,7 +27,7 @@ from tests.world.github_double import (
     refused,
 )
 
-pytest_plugins = ["tests.world.github_double.fixtures"]
+pytest_plugins = ["tests.support.github_double.fixtures"]
 
 PULLS = "/repos/acme/infra/pulls"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from driftguard.model import Proposal, ProposalState, ProposedBranch
 from driftguard.pipeline.propose.text import Told, body, code, mark_of, plain, title
-from tests.world.sample_alerts import drifted, outside, resource
+from tests.support.sample_alerts import drifted, outside, resource
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GITHUB = (256, 65_536)

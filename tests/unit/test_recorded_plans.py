@@ -10,7 +10,7 @@ from driftguard.model import AttributeChange, Classification, Label, ResourceCha
 from driftguard.model.plan_document import PlanDocument, read_document
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.sealed import reveal
-from tests.world.plans import KEY
+from tests.support.plans import KEY
 
 PLANS = Path(__file__).parents[1] / "fixtures" / "plans"
 SAME_COMMIT = Evidence(has_baseline=True, closure_changed=False, state_written=False)

@@ -17,7 +17,7 @@ from driftguard.adapters.signatures import verify_commits
 from driftguard.errors import OperatorError
 from driftguard.model import Commit, Signature, SignedBy
 from driftguard.pipeline.approve.commits import Approvals, Range, judge_approvals
-from tests.world.harness import World
+from tests.support.harness import Sandbox
 
 PATH = os.environ["PATH"]
 
@@ -32,26 +32,26 @@ class Signer:
     def allowed(self, options: str = "") -> str:
         return f"{self.name}@example.org {options} {self.key.with_suffix('.pub').read_text()}"
 
-    def commit(self, world: World, text: str) -> str:
-        world.write("a.tf", text)
-        world.git("add", "--all")
+    def commit(self, sandbox: Sandbox, text: str) -> str:
+        sandbox.write("a.tf", text)
+        sandbox.git("add", "--all")
         settings = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key}"]
-        world.git(*settings, "commit", "-q", "-S", "-m", text)
-        return world.git("rev-parse", "HEAD")
+        sandbox.git(*settings, "commit", "-q", "-S", "-m", text)
+        return sandbox.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> World:
-    world = World(tmp_path / "home", {})
-    world.commit("unsigned", {"a.tf": "0"})
-    return world
+def user(tmp_path: Path) -> Sandbox:
+    sandbox = Sandbox(tmp_path / "home", {})
+    sandbox.commit("unsigned", {"a.tf": "0"})
+    return sandbox
 
 
-def opened(user: World) -> GitRepository:
+def opened(user: Sandbox) -> GitRepository:
     return open_repository(str(user.repository), user.home / "cache")
 
 
-def write_commit(user: World, raw: str) -> str:
+def write_commit(user: Sandbox, raw: str) -> str:
     """Make a commit object of any text; its id."""
     command = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
     return subprocess.run(
@@ -59,11 +59,11 @@ def write_commit(user: World, raw: str) -> str:
     ).stdout.strip()
 
 
-def status(user: World, commit: str, signers: Path) -> Signature:
+def status(user: Sandbox, commit: str, signers: Path) -> Signature:
     return verify_commits(opened(user).mirror, [commit], signers, PATH)[commit].status
 
 
-def test_ssh_signatures_of_known_signers_are_good_and_nobody_elses(user: World, tmp_path: Path) -> None:
+def test_ssh_signatures_of_known_signers_are_good_and_nobody_elses(user: Sandbox, tmp_path: Path) -> None:
     ada, eve = Signer(tmp_path, "ada"), Signer(tmp_path, "eve")
     unsigned = user.git("rev-parse", "HEAD")
     by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
@@ -75,7 +75,7 @@ def test_ssh_signatures_of_known_signers_are_good_and_nobody_elses(user: World, 
     assert found[unsigned] == SignedBy(Signature.UNSIGNED, None)
 
 
-def test_a_key_whose_time_was_over_is_not_good(user: World, tmp_path: Path) -> None:
+def test_a_key_whose_time_was_over_is_not_good(user: Sandbox, tmp_path: Path) -> None:
     ada = Signer(tmp_path, "ada")
     commit = ada.commit(user, "1")
     signers = tmp_path / "allowed"
@@ -83,7 +83,7 @@ def test_a_key_whose_time_was_over_is_not_good(user: World, tmp_path: Path) -> N
     assert status(user, commit, signers) is not Signature.GOOD
 
 
-def test_a_key_for_another_purpose_is_not_good(user: World, tmp_path: Path) -> None:
+def test_a_key_for_another_purpose_is_not_good(user: Sandbox, tmp_path: Path) -> None:
     ada = Signer(tmp_path, "ada")
     commit = ada.commit(user, "1")
     signers = tmp_path / "allowed"
@@ -91,7 +91,7 @@ def test_a_key_for_another_purpose_is_not_good(user: World, tmp_path: Path) -> N
     assert status(user, commit, signers) is not Signature.GOOD
 
 
-def test_a_signature_moved_to_another_commit_is_not_good(user: World, tmp_path: Path) -> None:
+def test_a_signature_moved_to_another_commit_is_not_good(user: Sandbox, tmp_path: Path) -> None:
     ada = Signer(tmp_path, "ada")
     signed = ada.commit(user, "1")
     raw = user.git("cat-file", "commit", signed)
@@ -104,7 +104,7 @@ def test_a_signature_moved_to_another_commit_is_not_good(user: World, tmp_path: 
     assert status(user, made, signers) is Signature.BAD
 
 
-def test_a_signature_taken_from_another_commit_is_not_good(user: World, tmp_path: Path) -> None:
+def test_a_signature_taken_from_another_commit_is_not_good(user: Sandbox, tmp_path: Path) -> None:
     ada = Signer(tmp_path, "ada")
     signed = user.git("cat-file", "commit", ada.commit(user, "1"))
     signature = signed[signed.index("gpgsig ") : signed.index("-----END SSH SIGNATURE-----")]
@@ -117,7 +117,7 @@ def test_a_signature_taken_from_another_commit_is_not_good(user: World, tmp_path
     assert status(user, made, signers) is Signature.BAD
 
 
-def test_settings_of_the_judged_repository_and_of_its_user_do_not_count(user: World, tmp_path: Path) -> None:
+def test_settings_of_the_judged_repository_and_of_its_user_do_not_count(user: Sandbox, tmp_path: Path) -> None:
     eve = Signer(tmp_path, "eve")
     commit = eve.commit(user, "1")
     theirs = tmp_path / "theirs"
@@ -129,7 +129,7 @@ def test_settings_of_the_judged_repository_and_of_its_user_do_not_count(user: Wo
     assert status(user, commit, ours) is not Signature.GOOD
 
 
-def test_signers_that_cannot_be_read_are_one_sentence(user: World, tmp_path: Path) -> None:
+def test_signers_that_cannot_be_read_are_one_sentence(user: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"signers file .* cannot be read"):
         status(user, user.git("rev-parse", "HEAD"), tmp_path / "nowhere")
 
@@ -163,23 +163,23 @@ class Gnupg:
         file.write_bytes(self.gpg("--armor", "--export", self.name))
         return file
 
-    def commit(self, world: World, text: str, **variables: str) -> str:
-        world.write("a.tf", text)
-        world.git("add", "--all")
+    def commit(self, sandbox: Sandbox, text: str, **variables: str) -> str:
+        sandbox.write("a.tf", text)
+        sandbox.git("add", "--all")
         subprocess.run(
             ["git", "-c", f"user.signingkey={self.name}@example.org", "commit", "-q", "-S", "-m", text],
-            cwd=world.repository,
-            env={**world.variables, "GNUPGHOME": str(self.home), **variables},
+            cwd=sandbox.repository,
+            env={**sandbox.variables, "GNUPGHOME": str(self.home), **variables},
             check=True,
         )
-        return world.git("rev-parse", "HEAD")
+        return sandbox.git("rev-parse", "HEAD")
 
     def stop(self) -> None:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: World, tmp_path: Path) -> None:
+def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: Sandbox, tmp_path: Path) -> None:
     ada, eve = Gnupg("ada"), Gnupg("eve")
     try:
         by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
@@ -192,7 +192,7 @@ def test_openpgp_signatures_count_by_the_operators_file_of_keys(user: World, tmp
     assert found[by_eve].status is not Signature.GOOD
 
 
-def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
+def test_an_expired_openpgp_key_does_not_count(user: Sandbox, tmp_path: Path) -> None:
     ada = Gnupg("ada", "seconds=2")
     try:
         commit = ada.commit(user, "1")
@@ -203,7 +203,7 @@ def test_an_expired_openpgp_key_does_not_count(user: World, tmp_path: Path) -> N
         ada.stop()
 
 
-def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: World, tmp_path: Path) -> None:
+def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: Sandbox, tmp_path: Path) -> None:
     operator, friend, ada = (Gnupg(name) for name in ("operator", "friend", "ada"))
     file = tmp_path / "key.asc"
     try:
@@ -221,7 +221,7 @@ def test_a_gnupg_home_counts_by_its_own_trust_and_marginal_is_not_enough(user: W
             person.stop()
 
 
-def test_a_revoked_openpgp_key_does_not_count(user: World, tmp_path: Path) -> None:
+def test_a_revoked_openpgp_key_does_not_count(user: Sandbox, tmp_path: Path) -> None:
     ada = Gnupg("ada")
     try:
         commit = ada.commit(user, "1")

@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
-from tests.world.slack_double import (
+from tests.support.slack_double import (
     DEFAULT_SCOPES,
     ApiError,
     RateLimited,
@@ -21,8 +21,8 @@ from tests.world.slack_double import (
     SlackDouble,
     render_text,
 )
-from tests.world.slack_double.blocks import Json
-from tests.world.slack_double.calls import (
+from tests.support.slack_double.blocks import Json
+from tests.support.slack_double.calls import (
     TINY,
     buttons,
     client_of,
@@ -37,7 +37,7 @@ from tests.world.slack_double.calls import (
     section,
 )
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 
 

@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
-from tests.world.slack_double import (
+from tests.support.slack_double import (
     ApiError,
     Fault,
     Hang,
@@ -25,13 +25,13 @@ from tests.world.slack_double import (
     ServerError,
     SlackDouble,
 )
-from tests.world.slack_double.calls import (
+from tests.support.slack_double.calls import (
     client_of,
     error,
     post,
 )
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 
 
 # --- faults ----------------------------------------------------------------------------------------

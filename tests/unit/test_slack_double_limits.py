@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from tests.world.slack_double import (
+from tests.support.slack_double import (
     MAX_MESSAGE,
     SlackDouble,
     message_size,
     offences,
 )
-from tests.world.slack_double.blocks import Json
-from tests.world.slack_double.calls import (
+from tests.support.slack_double.blocks import Json
+from tests.support.slack_double.calls import (
     PLAIN,
     TINY,
     buttons,
@@ -33,7 +33,7 @@ from tests.world.slack_double.calls import (
     url,
 )
 
-pytest_plugins = ["tests.world.slack_double.fixtures"]
+pytest_plugins = ["tests.support.slack_double.fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from driftguard.model.traces import Confidence, DriftedObject, TraceFindings, TrailEvent
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.pipeline.trace import match, objects_of
-from tests.world.plans import KEY, plan, resource
+from tests.support.plans import KEY, plan, resource
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SAME_COMMIT = Evidence(has_baseline=True, closure_changed=False, state_written=False)

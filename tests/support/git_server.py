@@ -1,0 +1,94 @@
+"""A git server on loopback that asks for a token, as a forge does: HTTP in front of git's own `http-backend`."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_PASSED_ON = {
+    "Content-Type": "CONTENT_TYPE",
+    "Content-Encoding": "HTTP_CONTENT_ENCODING",
+    "Git-Protocol": "GIT_PROTOCOL",
+}
+
+
+class GitServer:
+    """Serves every repository below a folder to whoever has the password. Use it in a `with` block.
+
+    Attributes:
+        writable: whether who has the password may also push.
+        lost_answers: how many of the next pushes are done without their answer arriving.
+        away_after_loss: whether the server answers nothing at all once an answer was lost.
+    """
+
+    def __init__(self, root: Path, user: str, password: str) -> None:
+        self._user, self._password = user, password
+        self.writable, self.lost_answers, self.away_after_loss, self._away = True, 0, False, False
+        server = self
+        expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if server._away:
+                    return
+                if self.headers.get("Authorization") != expected:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                    self.end_headers()
+                    return
+                path, _, query = self.path.partition("?")
+                variables = {
+                    "PATH": os.environ["PATH"],
+                    "HOME": os.devnull,
+                    "GIT_PROJECT_ROOT": str(root),
+                    "GIT_HTTP_EXPORT_ALL": "1",
+                    "PATH_INFO": path,
+                    "QUERY_STRING": query,
+                    "REQUEST_METHOD": self.command,
+                    "CONTENT_LENGTH": str(len(body)),
+                    "GIT_CONFIG_COUNT": "1",
+                    "GIT_CONFIG_KEY_0": "http.receivepack",
+                    "GIT_CONFIG_VALUE_0": str(server.writable).lower(),
+                    **{name: self.headers[header] for header, name in _PASSED_ON.items() if header in self.headers},
+                }
+                done = subprocess.run(["git", "http-backend"], input=body, env=variables, capture_output=True)
+                # Git asks with four bytes whether a large push may come; that is not the push.
+                if path.endswith("/git-receive-pack") and server.lost_answers and len(body) > 4:
+                    server.lost_answers -= 1
+                    server._away = server.away_after_loss
+                    return
+                head, _, content = done.stdout.partition(b"\r\n\r\n")
+                headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+                self.send_response(int(headers.pop("Status", "200").split()[0]))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def url(self, path: str, password: str | None = None) -> str:
+        """The URL of a repository, with the user and a password in it."""
+        return f"http://{self._user}:{password or self._password}@127.0.0.1:{self._server.server_port}/{path}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
