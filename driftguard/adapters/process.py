@@ -21,7 +21,7 @@ from driftguard.sealed import mask
 
 log = logging.getLogger(__name__)
 
-_SUPERVISOR = str(Path(__file__).parents[1] / "supervise.py")
+_SUPERVISOR = str(Path(__file__).with_name("supervise.py"))
 _TICK_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 16
 _STDERR_TAIL_BYTES = 1 << 16

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Final
 
 from driftguard import config
-from driftguard.adapters.git import head_of, open_repository
+from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
 from driftguard.bootstrap.session import CONFIG_FILE, Session

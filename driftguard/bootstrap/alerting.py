@@ -16,8 +16,9 @@ import msgspec
 
 from driftguard.adapters.aws.trail import NOT_TO_THE_END, CloudTrail, own_session
 from driftguard.adapters.plain import TextSink
-from driftguard.adapters.slack import SlackSink, SlackWebhookSink
-from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.slack.client import SlackSink
+from driftguard.adapters.slack.webhook import SlackWebhookSink
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.webhook import WebhookSink, check_url
 from driftguard.config import AlertSettings, Settings, Slack, run_url
 from driftguard.errors import DriftGuardError, OperatorError

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from driftguard.adapters import machine
 from driftguard.adapters.aws.statelock import S3StateLock
-from driftguard.adapters.git import GitRepository
+from driftguard.adapters.git.repository import GitRepository
 from driftguard.adapters.signatures import verify_commits
-from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy

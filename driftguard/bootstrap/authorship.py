@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.adapters.git import GitRepository
-from driftguard.adapters.hcl import blocks
+from driftguard.adapters.git.repository import GitRepository
+from driftguard.adapters.hcl.facts import blocks
 from driftguard.errors import OperatorError
 from driftguard.model import Block, Written
 from driftguard.pipeline.declared import declared

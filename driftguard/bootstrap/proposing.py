@@ -14,11 +14,11 @@ import msgspec
 from driftguard.adapters.forges.github import GitHubForge
 from driftguard.adapters.forges.gitlab import GitLabForge
 from driftguard.adapters.forges.plain import PlainForge
-from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.branches import Branches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
 from driftguard.adapters.git.merges import Merges
-from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.git.repository import GitRepository
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings

@@ -7,7 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import UsageError
 from driftguard.model import Entry, EntryKind

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.merges import Merges
+from driftguard.adapters.git.repository import GitRepository
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest
 from driftguard.pipeline.approve.commits import Range, Reviewed, put_on_branch

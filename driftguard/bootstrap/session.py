@@ -14,13 +14,14 @@ from typing import Any
 
 from driftguard import config
 from driftguard.adapters.folders import RunFolders, folder_name
-from driftguard.adapters.git import GitRepository, open_repository
-from driftguard.adapters.hcl import CachingReader
+from driftguard.adapters.git.repository import GitRepository, open_repository
+from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.process import Stop
-from driftguard.adapters.sql import SqlLedger, open_ledger
-from driftguard.adapters.terraform import TerraformEngine
-from driftguard.adapters.tool import find_tool
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
+from driftguard.adapters.terraform.engine import TerraformEngine
+from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority

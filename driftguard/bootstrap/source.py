@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from driftguard import config
-from driftguard.adapters.git import GitRepository
-from driftguard.adapters.hcl import SourceParser
+from driftguard.adapters.git.repository import GitRepository
+from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.config import EnvironmentSettings
 from driftguard.hcledit.source import Source
 

@@ -18,7 +18,7 @@ import msgspec
 
 from driftguard import config
 from driftguard.adapters.process import Stop, run
-from driftguard.adapters.tool import find_tool
+from driftguard.adapters.terraform.tool import find_tool
 from driftguard.demo.cloud import FETCHED_PROVIDER, PACKAGED_PROVIDER, Cloud, provider_cli_config, write_estate
 
 _COMMAND_SECONDS = 600.0

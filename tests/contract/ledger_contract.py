@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from driftguard.adapters.sql import SqlLedger
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Baseline, Entry, EntryKind
 from driftguard.sealed import Sealed

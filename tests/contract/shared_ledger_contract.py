@@ -14,14 +14,15 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from driftguard.adapters.sql import SqlLedger, open_ledger
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
 from tests.contract.ledger_contract import NOW, LedgerContract, at, attempt, baseline, scanned
 
 _APPEND_IN_A_LOOP = """
 import sys
 from datetime import UTC, datetime
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Entry, EntryKind
 url, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ledger = open_ledger(url)
@@ -230,7 +231,7 @@ class SharedLedgerContract(LedgerContract):
 
     def test_a_current_ledger_opens_without_importing_alembic(self, ledger: SqlLedger, url: str) -> None:
         program = (
-            "import sys; from driftguard.adapters.sql import open_ledger; open_ledger(sys.argv[1]).entries();"
+            "import sys; from driftguard.adapters.sql.opening import open_ledger; open_ledger(sys.argv[1]).entries();"
             "print([m for m in ('alembic', 'sqlalchemy.orm') if m in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, check=True)

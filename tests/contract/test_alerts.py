@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import event, func, insert, select, text
 
-from driftguard.adapters.sql import SqlLedger, open_ledger
 from driftguard.adapters.sql.alerts import SqlAlerts
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, SHOWN
 from driftguard.errors import OperatorError
 from driftguard.model import (
@@ -602,7 +603,7 @@ def test_recording_reads_the_environments_own_alerts_by_index_whatever_the_numbe
 _ROOT = Path(__file__).parents[2]
 _PROCESS = """
 import sys
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from tests.contract.ledger_contract import scanned
 from tests.contract.test_alerts import alert, delivery, notice
 def say(*words):

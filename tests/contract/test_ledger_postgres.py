@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
 from tests.contract.ledger_contract import scanned
 from tests.contract.postgres_server import PASSWORD, PostgresServer, postgres_server, server_programs
@@ -93,7 +93,7 @@ def test_a_ledger_locked_for_too_long_is_one_sentence(url: str) -> None:
 def test_a_missing_driver_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from driftguard.adapters.sql import open_ledger\n"
+        "from driftguard.adapters.sql.opening import open_ledger\n"
         "from driftguard.errors import OperatorError\n"
         "try: open_ledger('postgresql://user:canary-Pa55word@db.example/ledger')\n"
         "except OperatorError as error: print(error)"

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from driftguard.adapters.sql import SqlLedger, open_ledger
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
 from driftguard.errors import OperatorError, UsageError
 from tests.contract.ledger_contract import scanned

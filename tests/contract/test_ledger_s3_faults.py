@@ -21,7 +21,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from driftguard.adapters.sql import SqlLedger, open_ledger
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
 from driftguard.errors import OperatorError, UsageError
 from tests.contract.ledger_contract import scanned
@@ -29,7 +30,7 @@ from tests.contract.ledger_contract import scanned
 _APPEND = """
 import sys
 from datetime import UTC, datetime
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 url, lock_seconds, *names = sys.argv[1:]

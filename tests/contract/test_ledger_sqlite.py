@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.sql.schema import REVISIONS
 from driftguard.errors import OperatorError, UsageError
 from tests.contract.ledger_contract import scanned
@@ -73,7 +73,7 @@ def test_opening_a_ledger_again_in_one_process_does_not_free_its_locks(url: str)
     first.append(scanned())
     second = open_ledger(url)
     # A process that finds no locks takes itself for the last one, and removes the write-ahead log when it leaves.
-    program = "import sys; from driftguard.adapters.sql import open_ledger; open_ledger(sys.argv[1]).close()"
+    program = "import sys; from driftguard.adapters.sql.opening import open_ledger; open_ledger(sys.argv[1]).close()"
     subprocess.run([sys.executable, "-c", program, url], check=True)
     first.append(scanned())
     third = open_ledger(url)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
 from tests.integration.test_agent import Running, page
 from tests.support.harness import Sandbox

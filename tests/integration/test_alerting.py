@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from driftguard.adapters.sql import SqlLedger, open_ledger
+from driftguard.adapters.sql.ledger import SqlLedger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.config import AlertSettings
 from driftguard.errors import EnvironmentFault

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.git import open_repository
+from driftguard.adapters.git.repository import open_repository
 from driftguard.bootstrap.authorship import Authorship
 from driftguard.model import Written
 from tests.support.harness import Sandbox

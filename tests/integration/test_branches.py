@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.git import GitRepository, open_repository
 from driftguard.adapters.git.branches import Branches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
+from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
 from tests.support.git_server import GitServer

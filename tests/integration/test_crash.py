@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Attempt, AttemptState
 from tests.contract.postgres_server import postgres_server, server_programs
 from tests.integration.conftest import Estate

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from driftguard.adapters.slack import SlackWebhookSink
+from driftguard.adapters.slack.webhook import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink
 from driftguard.model import Delivery
 from driftguard.ports import Sink

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from driftguard.adapters.plain import TextSink, as_text
-from driftguard.adapters.slack import SlackSink, SlackWebhookSink
 from driftguard.adapters.slack.calling import unreachable
+from driftguard.adapters.slack.client import SlackSink
+from driftguard.adapters.slack.webhook import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink, check_url, signature
 from driftguard.errors import OperatorError
 from driftguard.model import ChangeText, CommitText, EnvironmentText, Message

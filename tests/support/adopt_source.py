@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from posixpath import dirname
 
-from driftguard.adapters.hcl import SourceParser
+from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.hcledit.source import Source
 
 ROOT = "env"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from driftguard.adapters.slack import SlackSink
+from driftguard.adapters.slack.client import SlackSink
 from driftguard.errors import DeliveryFault
 from driftguard.model import ChangeText, Delivery, DeliveryKind, EnvironmentText, Message, Severity
 from tests.support.slack_double import SlackDouble

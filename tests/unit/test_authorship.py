@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driftguard.adapters.git import open_repository
+from driftguard.adapters.git.repository import open_repository
 from driftguard.bootstrap.authorship import Authorship
 from tests.support.harness import Sandbox
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from driftguard.adapters.hcl import blocks
+from driftguard.adapters.hcl.facts import blocks
 from driftguard.model import Block
 from driftguard.pipeline.declared import declared
 

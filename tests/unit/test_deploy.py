@@ -22,7 +22,7 @@ import yaml
 from croniter import croniter
 
 from driftguard import config
-from driftguard.adapters.terraform import _APPLY_GRACE_SECONDS
+from driftguard.adapters.terraform.engine import _APPLY_GRACE_SECONDS
 from driftguard.cli.application import app
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.hcl import CachingReader
+from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, SourceFacts, TreeEntry
 from driftguard.pipeline.discover import Closures, find

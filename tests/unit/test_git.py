@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.git import GitRepository, open_repository
+from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.errors import OperatorError, UsageError
 from tests.support.harness import Sandbox
 
@@ -369,7 +369,7 @@ def test_old_work_trees_are_pruned_and_those_in_use_stay(user: Sandbox, cache: P
 
 
 PROGRAM = (
-    "import sys; from pathlib import Path; from driftguard.adapters.git import open_repository\n"
+    "import sys; from pathlib import Path; from driftguard.adapters.git.repository import open_repository\n"
     "r = open_repository(sys.argv[1], Path(sys.argv[2]))\n"
     "with r.worktree(r.head) as t: print((t / 'a.tf').read_text())"
 )

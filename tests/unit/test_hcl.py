@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.adapters.hcl import CachingReader
+from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.model import ModuleSource, SourceFacts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +111,7 @@ def test_the_parser_is_not_loaded_while_everything_is_known(tmp_path: Path) -> N
     reader.read("id", "main.tf", BACKEND.encode())
     reader.save()
     program = (
-        "import sys; from pathlib import Path; from driftguard.adapters.hcl import CachingReader\n"
+        "import sys; from pathlib import Path; from driftguard.adapters.hcl.facts import CachingReader\n"
         "r = CachingReader(Path(sys.argv[1])); assert r.read('id', 'main.tf', b'module')\n"
         "print([name for name in sys.modules if name in ('hcl2', 'lark')])"
     )

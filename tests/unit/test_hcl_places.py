@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.adapters.hcl import SourceParser
+from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.places import Expression
 
 PARSER = SourceParser()

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import EntryKind
 
 _WORK = """
 import itertools, os, sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Attempt, AttemptState, Entry, EntryKind
 
 now = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ for number in itertools.count():
 _FILL_A_SMALL_DISK = """
 import resource, sys
 from datetime import UTC, datetime
-from driftguard.adapters.sql import open_ledger
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from driftguard.adapters.git import GitRepository, open_repository
+from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.errors import OperatorError
 from driftguard.model import Commit, Signature, SignedBy

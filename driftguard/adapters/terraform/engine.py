@@ -16,9 +16,9 @@ import msgspec
 import python_terraform
 from python_terraform import IsFlagged
 
-from driftguard.adapters.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.process import Completed, Stop, run
+from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
 from driftguard.ports import ApplyRun, Backend, PlanRun, StateIdentity, StreamDrift, WorkingDirectory

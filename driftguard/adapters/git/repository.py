@@ -1,0 +1,219 @@
+"""Reads a git repository through a bare mirror of our own; never the user's work tree, index or branches."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import git
+
+from driftguard.adapters.filelock import locked
+from driftguard.adapters.folders import folder_name
+from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
+from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
+from driftguard.adapters.git.locations import check_branch, locate
+from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
+from driftguard.adapters.git.worktrees import WorkTrees
+from driftguard.errors import OperatorError, UsageError
+from driftguard.model import Commit, TreeEntry
+from driftguard.sealed import mask
+
+_NETWORK_SECONDS = 600.0
+_LISTING_SECONDS = 60.0
+
+Touching = tuple[Commit, frozenset[str]]
+"""A commit and the paths that it changed against its first parent."""
+
+
+class GitRepository:
+    """One repository at the head of its tracked branch; fulfils `ports.Repository`. Safe to share between threads.
+
+    Attributes:
+        head: the commit at the tracked branch's head, resolved once when opened.
+        ref: the tracked branch's name; `HEAD` for a detached one.
+        display: the location without credentials.
+        local_root: the user's own work tree, when the location is one.
+        mirror: the bare repository behind this one.
+    """
+
+    def __init__(self, mirror: Path, worktrees: Path, display: str, ref: str, head: str, root: Path | None) -> None:
+        self.mirror, self.display, self.ref, self.head, self.local_root = mirror, display, ref, head, root
+        self._git = commands(mirror, GIT_DIR=str(mirror))
+        self._blobs = commands(mirror, GIT_DIR=str(mirror))
+        self._worktrees = WorkTrees(self._git, mirror, worktrees)
+        self._trees: dict[str, Mapping[str, TreeEntry]] = {}
+        self._spans: dict[tuple[str, ...], tuple[Touching, ...]] = {}
+        self._guard = threading.Lock()
+
+    def exists(self, commit: str) -> bool:
+        """Whether the mirror holds a commit; it may lack one that was rewritten away before the mirror was made."""
+        return _is_id(commit) and succeeds(self._git, "cat-file", "-e", f"{commit}^{{commit}}")
+
+    def tree(self, commit: str) -> Mapping[str, TreeEntry]:
+        """Every file of a commit, by its path from the root; nothing for a commit that does not exist any more."""
+        with self._guard:
+            if commit not in self._trees:
+                there = self.exists(commit)
+                listed = run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit) if there else ""
+                self._trees[commit] = dict(_entries(listed))
+            return self._trees[commit]
+
+    def read(self, object_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
+        """The contents of blobs, in the order asked for, all through one process.
+
+        Raises:
+            OperatorError: the mirror is damaged.
+        """
+        for object_id in object_ids:
+            with self._guard:
+                try:
+                    content = self._blobs.get_object_data(object_id)[3]
+                except (ValueError, OSError, git.GitCommandError):
+                    raise OperatorError(
+                        f"{object_id} cannot be read from {self.mirror}. Delete that folder; it will be made again."
+                    ) from None
+            yield object_id, content
+
+    def file(self, commit: str, path: str) -> bytes | None:
+        """The contents of one file of a commit; None if it is not there."""
+        entry = self.tree(commit).get(path)
+        return None if entry is None else next(iter(self.read([entry.object_id])))[1]
+
+    def resolve(self, name: str) -> str:
+        """The full id of a commit that the user named.
+
+        Raises:
+            UsageError: there is no such commit in the tracked branch's history.
+        """
+        if _is_id(name) and self.exists(name):
+            return run(self._git, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+        raise UsageError(f"{name!r} is not a commit of {self.ref} in {self.display}; give its id.")
+
+    def is_ancestor(self, base: str, head: str) -> bool:
+        """Whether one commit is an ancestor of (or the same as) another; False for a commit that is gone."""
+        return _is_id(base) and _is_id(head) and succeeds(self._git, "merge-base", "--is-ancestor", base, head)
+
+    def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:
+        """Commits after `base` up to `head` that touch one of `paths`, newest first; empty without such a base."""
+        if base is None or not paths or not self.exists(base):
+            return ()
+        wanted = set(paths)
+        return tuple(commit for commit, touched in self._span(f"{base}..{head}") if not wanted.isdisjoint(touched))
+
+    def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
+        """The newest commit that wrote one of some lines of a file (counted from 1).
+
+        None where that cannot be told: no such commit or lines, a history that is damaged or not there.
+        """
+        if not _is_id(commit):
+            return None
+        shallow = self.mirror / "shallow"
+        try:
+            cut = frozenset(shallow.read_text(errors="replace").split())
+        except OSError:  # the history is whole
+            cut = frozenset()
+        return newest_change(self._git, commit, path, first, last, cut)
+
+    def first_parents(self, base: str | None, head: str) -> tuple[Touching, ...]:
+        """First-parent commits after `base` (all without one) with the paths each touched, newest first."""
+        return self._span(f"{base}..{head}" if base else head, "--first-parent")
+
+    def worktree(self, commit: str) -> AbstractContextManager[Path]:
+        """A detached work tree at a commit, kept from pruning while the context is open.
+
+        Its tracked files are clean for whoever takes it while nobody else has it; files of others, such as lock
+        files that Terraform wrote, may be there.
+        """
+        return self._worktrees.use(commit)
+
+    def _span(self, span: str, *options: str) -> tuple[Touching, ...]:
+        key = (span, *options)
+        with self._guard:
+            if key not in self._spans:
+                self._spans[key] = tuple(_touching(self._git, span, *options))
+            return self._spans[key]
+
+
+def head_of(location: str, ref: str | None) -> str | None:
+    """The commit at the tracked branch's head, by one `ls-remote`; None where there is no such branch.
+
+    Raises:
+        UsageError: the location cannot be read.
+        OperatorError: the repository cannot be reached.
+    """
+    forget_surrounding_git()
+    return remote_head(locate(location), ref, _LISTING_SECONDS)
+
+
+def open_repository(
+    location: str, cache: Path, ref: str | None = None, *, network_seconds: float = _NETWORK_SECONDS
+) -> GitRepository:
+    """Bring the mirror of a repository up to date and resolve the head of its tracked branch.
+
+    Args:
+        location: a path (anywhere inside a work tree, or a bare repository) or a URL.
+        cache: DriftGuard's cache folder; mirrors lie in `repos` below it.
+        ref: the tracked branch; None for the repository's own default (a work tree's current branch).
+        network_seconds: how long the repository may take to answer, for each of two requests.
+
+    Raises:
+        UsageError: the location or the branch does not exist, or is not one that git may be handed.
+        OperatorError: the repository cannot be reached or read, or the cache cannot be written.
+    """
+    forget_surrounding_git()
+    if ref is not None:
+        check_branch(ref)
+    place = locate(location)
+    folder = cache / "repos" / folder_name(place.source)
+    mirror = folder / "mirror.git"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(folder / "mirror.lock"):
+            branch, head = fetch(open_mirror(mirror), mirror, place, ref, network_seconds)
+        repository = GitRepository(mirror, folder / "trees", place.display, branch, head, place.root)
+        repository._worktrees.prune()
+    except OSError as error:
+        raise OperatorError(
+            f"the cache folder cannot be used: {error.filename or folder}: {error.strerror}. Nothing was run."
+        ) from None
+    return repository
+
+
+def _is_id(name: str) -> bool:
+    return re.fullmatch(r"[0-9a-fA-F]{4,64}", name) is not None
+
+
+def _entries(listed: str) -> Iterator[tuple[str, TreeEntry]]:
+    for record in listed.split("\0"):
+        if record:
+            facts, path = record.split("\t", 1)
+            mode, _, object_id = facts.split(" ")
+            yield path, TreeEntry(mode, object_id)
+
+
+def _touching(mirror: git.Git, span: str, *options: str) -> Iterator[Touching]:
+    """Commits of a span with what they changed, from plumbing that no setting of the user's alters."""
+    layout = "--format=%H%x00%P%x00%an%x00%ct%x00%s"
+    listed = run(mirror, "rev-list", layout, "--encoding=UTF-8", *options, span, "--")
+    commits, asked = [], []
+    for line in listed.split("\n")[1::2]:  # each is preceded by a line `commit ID`
+        sha, parents, author, at, subject = line.split("\0", 4)
+        moment = datetime.fromtimestamp(min(int(at or 0), LAST_MOMENT), UTC)
+        commits.append(Commit(sha, mask(author), moment, mask(subject)))  # people paste credentials into both
+        asked.append(f"{sha} {parents.split(' ')[0]}".rstrip())
+    pairs = "".join(f"{pair}\n" for pair in asked)
+    changed = run(mirror, "diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames", stdin=pairs)
+    touched: dict[str, set[str]] = {}
+    fields = iter(changed.split("\0"))
+    current: set[str] = set()
+    for item in fields:
+        if item.startswith(":"):  # the modes and ids of one file, whose name follows
+            current.add(next(fields))
+        elif item:
+            current = touched.setdefault(item, set())
+    for commit in commits:
+        yield commit, frozenset(touched.get(commit.sha, ()))

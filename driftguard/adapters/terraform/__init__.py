@@ -1,0 +1,1 @@
+"""Terraform or OpenTofu: finding the program, running it, and the embedded one."""
