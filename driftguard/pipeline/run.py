@@ -36,7 +36,8 @@ from driftguard.pipeline.apply.recovery import (
 )
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import PlanApproval
-from driftguard.pipeline.decide.decision import Facts, decide
+from driftguard.pipeline.decide.decision import decide
+from driftguard.pipeline.decide.facts import Facts
 from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
 from driftguard.pipeline.pool import run_all
 from driftguard.pipeline.propose.environment import Proposing, Turn, concerned, plan_approval, proposed

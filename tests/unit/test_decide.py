@@ -27,7 +27,8 @@ from driftguard.model.reasons import REASONS, sentence
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.classify.labels import verdict_of
-from driftguard.pipeline.decide.decision import Facts, decide
+from driftguard.pipeline.decide.decision import decide
+from driftguard.pipeline.decide.facts import Facts
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -205,7 +206,6 @@ def test_every_reason_that_fires_is_named() -> None:
         reverts=1,
         failures=1,
         backoff_until=NOW + timedelta(minutes=5),
-        acting_elsewhere=True,
     )
     assert names(decide(held))[1] == [
         "state_replaced",
@@ -218,7 +218,6 @@ def test_every_reason_that_fires_is_named() -> None:
         "flapping",
         "backoff",
         "local_state",
-        "acting_elsewhere",
     ]
 
 
@@ -279,7 +278,6 @@ all_facts = st.builds(
             "local_state": st.booleans(),
             "nothing_exists": st.booleans(),
             "state_replaced": st.booleans(),
-            "acting_elsewhere": st.booleans(),
             "can_propose": st.booleans(),
             "plan_approval": st.sampled_from([NO_APPROVAL, PlanApproval(void={"id": "it expired"}), MERGED]),
         }
@@ -308,7 +306,7 @@ def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
     assert (policy.suspended, policy.windows) == (None, ())
     assert reviewed or given_facts.reverts < policy.flapping.reverts
     assert given_facts.backoff_until is None or given_facts.backoff_until <= NOW
-    assert not any((given_facts.local_state, given_facts.state_replaced, given_facts.acting_elsewhere))
+    assert not any((given_facts.local_state, given_facts.state_replaced))
     destroyed = sum(changed.actions == ("delete",) for changed in classification.resources)
     assert reviewed or destroyed <= policy.limits.destroys
     assert destroyed < 2 or destroyed < 0.8 * classification.resource_count

@@ -1,0 +1,193 @@
+"""Why was this not applied? One function for each condition that holds a plan, in the order of the reasons.
+
+Takes `Facts`; each condition gives the reasons that it has against an apply: stable names, followed by `: detail`.
+Pure: no clock, no port, no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+from driftguard.model import Classification, Label, ResourceChange
+from driftguard.pipeline.decide.facts import GROUPS, Facts
+from driftguard.pipeline.decide.windows import window_state
+
+# A plan that deletes this share of an environment is held whatever the limits say.
+_ALMOST_EVERYTHING: Final = 0.8
+_MAX_NAMED: Final = 3
+
+
+def reasons_against(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
+    """Every reason against applying the plan, or against proposing it where the policy proposes, in order.
+
+    Args:
+        groups: what the policy asks for in each group of labels; see `policy_by_group`.
+    """
+    if Label.CONFLICT.value in groups:
+        yield f"conflict: {named(classification, {Label.CONFLICT})}"
+    if not any(word in ("apply", "revert", "approved", "propose") for word in groups.values()):
+        return
+    yield from _mixed(facts, classification, groups)
+    conditions = _EVEN_IF_APPROVED if "propose" in groups.values() else _CONDITIONS
+    for condition in conditions:
+        if facts.plan_approval.id is None or condition not in _LIFTED:
+            yield from condition(facts, classification)
+
+
+def _mixed(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
+    """A plan does everything that it contains, so each part of it must be wanted."""
+    for group, word in groups.items():
+        if word == "propose" and not facts.can_propose:
+            yield f"proposals_not_available: {group}"
+        elif word == "alert":
+            yield f"mixed_with_{group}: {named(classification, GROUPS[group])}"
+
+
+def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.nothing_exists:
+        return
+    known = {(), ("no-op",)}
+    if facts.first_apply_unfinished:
+        known.add(("create",))  # it was never made: whatever is there, the first apply made
+    doubtful = [r.address for r in classification.resources if not r.certain and r.actions not in known]
+    if not facts.first_apply_unfinished:
+        doubtful += [f"output {o.name}" for o in classification.outputs if not o.certain]
+    if doubtful:
+        yield f"uncertain: {_listed(doubtful)}"
+
+
+def _would_revert_ignored(facts: Facts, classification: Classification) -> Iterator[str]:
+    names = [
+        f"{resource.address} {attribute.path}"
+        for resource in classification.resources
+        for attribute in resource.attributes
+        if attribute.ignored_by and (attribute.unknown or attribute.reality != attribute.desired)
+    ]
+    if names:
+        yield f"would_revert_ignored: {_listed(names)}"
+
+
+def _not_approved(facts: Facts, classification: Classification) -> Iterator[str]:
+    if not facts.approvals.approved:
+        yield from facts.approvals.reasons
+
+
+def _destroyed(classification: Classification) -> list[ResourceChange]:
+    return [r for r in classification.resources if r.actions == ("delete",)]
+
+
+def _replaced(classification: Classification) -> list[ResourceChange]:
+    return [r for r in classification.resources if len(r.actions) == 2]
+
+
+def _changed(classification: Classification) -> list[ResourceChange]:
+    return [r for r in classification.resources if r.actions not in ((), ("no-op",), ("read",))]
+
+
+def _protected(facts: Facts, classification: Classification) -> Iterator[str]:
+    hit = [
+        r.address
+        for r in (*_destroyed(classification), *_replaced(classification))
+        if facts.policy.protecting(r.address, r.type)
+    ]
+    if hit:
+        yield f"protected: {_listed(hit)}"
+
+
+def _almost_everything(facts: Facts, classification: Classification) -> Iterator[str]:
+    destroyed, existing = len(_destroyed(classification)), classification.resource_count
+    if destroyed > 1 and destroyed >= _ALMOST_EVERYTHING * existing:
+        yield f"would_delete_almost_everything: {destroyed} of {existing}"
+
+
+def _limits(facts: Facts, classification: Classification) -> Iterator[str]:
+    limits = facts.policy.limits
+    for name, count, most in (
+        ("changes", len(_changed(classification)), limits.changes),
+        ("destroys", len(_destroyed(classification)), limits.destroys),
+        ("replaces", len(_replaced(classification)), limits.replaces),
+    ):
+        if count > most:
+            yield f"limit_{name}: {count} of at most {most}"
+    touched = [r for r in _changed(classification) if r.actions != ("create",)]
+    existing = classification.resource_count
+    # One or two resources are a large share of any small environment and say nothing.
+    if len(touched) > 2 and len(touched) > limits.share * existing:
+        yield f"limit_share: {len(touched)} of {existing} resources"
+
+
+def _suspended(facts: Facts, classification: Classification) -> Iterator[str]:
+    suspended = facts.policy.suspended
+    if suspended is not None and (suspended.until is None or facts.now < suspended.until):
+        until = f" until {suspended.until:%Y-%m-%d %H:%M} UTC" if suspended.until else ""
+        yield f"suspended: {suspended.reason}{until}"
+
+
+def _window(facts: Facts, classification: Classification) -> Iterator[str]:
+    state = window_state(facts.policy.windows, facts.now)
+    if not state.open:
+        yield f"window_closed: {state.because}"
+
+
+def _flapping(facts: Facts, classification: Classification) -> Iterator[str]:
+    limit = facts.policy.flapping
+    if facts.reverts >= limit.reverts:
+        yield f"flapping: reverted {facts.reverts} times within {limit.within}"
+
+
+def _backoff(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.backoff_until is not None and facts.now < facts.backoff_until:
+        yield f"backoff: {facts.failures} failed, next attempt after {facts.backoff_until:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _state_replaced(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.state_replaced:
+        yield "state_replaced: the state is not the one that was applied to last"
+
+
+def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.local_state:
+        yield "local_state: the state is a local file"
+
+
+_Condition = Callable[[Facts, Classification], Iterator[str]]
+_CONDITIONS: Final[tuple[_Condition, ...]] = (
+    _state_replaced,
+    _uncertain,
+    _would_revert_ignored,
+    _not_approved,
+    _protected,
+    _almost_everything,
+    _limits,
+    _suspended,
+    _window,
+    _flapping,
+    _backoff,
+    _local_state,
+)
+# Lifted by a merged approval of exactly this plan: its reviewer has looked.
+_LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _flapping})
+# Holds the plan also after it was approved, so that proposing it would be in vain.
+_EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
+    _state_replaced,
+    _would_revert_ignored,
+    _not_approved,
+    _protected,
+    _almost_everything,
+    _suspended,
+    _local_state,
+)
+
+
+def named(classification: Classification, labels: Collection[Label]) -> str:
+    """The first resources and outputs with one of the labels, as a detail of a reason."""
+    wanted = frozenset(labels)
+    names = [r.address for r in classification.resources if r.labels & wanted]
+    names += [f"output {o.name}" for o in classification.outputs if o.label in wanted]
+    return _listed(names)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
