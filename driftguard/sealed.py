@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-REDACTED: Final = "(sensitive)"
+from driftguard.redaction import REDACTED, looks_secret_name, looks_secret_text, mask
+
+__all__ = ["ABSENT", "PRESENT", "REDACTED", "UNKNOWN", "Marker", "Sealed", "digest", "looks_secret", "mask", "reveal"]
 
 
 class Marker:
@@ -78,53 +80,12 @@ def digest(key: bytes, parts: Any) -> str:
     return hmac.new(key, _canonical(parts), hashlib.sha256).hexdigest()
 
 
-# Names of attributes whose values are treated as credentials although the provider does not mark them.
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_\-.])(?:pass(?:wd|word|phrase)?|secret|token|api_?key|access_?key|private_?key|credentials?"
-    r"|auth|connection_string|client_secret|secret_key|master_password|session_token|bearer|signature|encryption_key)"
-    r"(?:$|[_\-.0-9\[])"
-)
-_SECRET_NAME_PLAIN = re.compile(
-    r"(?i)password|passwd|passphrase|apikey|accesskey|privatekey|clientsecret|secretkey|secretaccesskey|authtoken"
-    r"|connectionstring"
-)
-# Attributes with such a name that only point at a secret or describe one.
-_NOT_SECRET_NAME = re.compile(
-    r"(?i)(?:_arn|_id|_ids|_name|_names|_version|_enabled|_length|_policy|_type|_ttl|_days|_rotation|_required"
-    r"|_specs?|_algorithm|_usage|_status)$"
-)
-_SECRET_VALUE = re.compile(
-    r"(?:"
-    r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"
-    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_\-]{16,}"
-    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"
-    r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]+"
-    r"|sk_(?:live|test)_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_\-]{20,}"
-    r"|AIza[0-9A-Za-z_\-]{35}|ya29\.[0-9A-Za-z_\-]{20,}|hv[sb]\.[A-Za-z0-9_\-]{20,}|npm_[A-Za-z0-9]{30,}"
-    r"|(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|(?<![a-zA-Z0-9])[a-zA-Z][a-zA-Z0-9+.\-]{0,30}://[^/\s:@\"']*:[^/\s@\"']+@"
-    # NAME=VALUE and "name": "value" inside longer text, such as a script or JSON that is itself escaped
-    r"|(?i:(?:password|passwd|passphrase|pwd|secret|token|api_?key|account_?key|access_?key|private_?key)"
-    r"(?:\\*[\"'])?\s*[=:]\s*(?:\\*[\"'][^\"'\\]{3,}|[^\s;,&\"'\\]{4,}))"
-    r"|(?i:\bbearer\s+[A-Za-z0-9_\-.=]{16,})"
-    r")"
-)
-# Credentials in a URL's userinfo, with or without a password part; kept apart because plain
-# `user@host` without a scheme is an ordinary e-mail address or SSH remote.
-_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]{0,30}://)(?P<userinfo>[^/\s@\"']+)@")
-
-
 def looks_secret(path: str, value: Any) -> bool:
     """Whether an attribute holds a credential, judged by its path and by the shapes of its strings."""
     last = re.sub(r"\[[^\]]*\]", "", path).rsplit(".", 1)[-1]
     if value in (None, "", True, False) or isinstance(value, Marker):
         return False
-    if not _NOT_SECRET_NAME.search(last) and (_SECRET_NAME.search(last) or _SECRET_NAME_PLAIN.search(last)):
-        return True
-    if isinstance(value, str):
-        return _SECRET_VALUE.search(value) is not None
-    return False
+    return looks_secret_name(last) or (isinstance(value, str) and looks_secret_text(value))
 
 
 def reveal(sealed: Sealed, path: str = "") -> Any:
@@ -164,9 +125,3 @@ def _redact_json_text(path: str, text: str) -> str:
         return REDACTED if looks_secret(path, text) else text
     redacted = _redact(path, decoded)
     return text if redacted == decoded else msgspec.json.encode(redacted).decode()
-
-
-def mask(text: str) -> str:
-    """Free text (a log line, a diagnostic, a URL) with every credential shape replaced."""
-    text = _USERINFO.sub(lambda m: f"{m['scheme']}{REDACTED}@", text)
-    return _SECRET_VALUE.sub(REDACTED, text)
