@@ -122,7 +122,7 @@ def _cron(value: Any) -> str:
 
 
 def _cron_field(field: str) -> bool:
-    # Stricter than croniter, which reads `0-0` as every minute, wraps `5-1` around, and knows random fields.
+    # Stricter than cron libraries: `0-0` and `5-1` are mistakes; `L`, `#` and random fields differ between libraries.
     for item in field.split(","):
         match = _CRON_ITEM.fullmatch(item)
         if match is None:

@@ -26,7 +26,7 @@ LIBRARIES = {
     "jwt": ["adapters/forges/github_access.py"],
     "slack_sdk": ["adapters/slack/"],
     "moto": ["demo/cloud.py"],
-    "croniter": ["config/cron.py"],
+    "cronsim": ["config/cron.py"],
     "pydantic": ["config/"],
     "yaml": ["config/", "pipeline/approve/approval_file.py"],
     "platformdirs": ["config/"],
