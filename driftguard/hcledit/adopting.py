@@ -84,7 +84,7 @@ class _Adopting:
 
     def _proven(self, edited: _Edited) -> str:
         file = edited.file
-        formatted = None if file.json else lambda text: self._source.formatted(text.encode()).decode()
+        formatted = None if file.json else lambda text: self._source.formatter.formatted(text.encode()).decode()
         return proven(file.text, edited.edits, lambda text: self._estate.tokens(file.path, text), formatted)
 
     # --- one departure ------------------------------------------------------------------------------------

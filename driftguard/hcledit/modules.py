@@ -101,7 +101,7 @@ class Estate:
 
     def _listed(self, directory: str) -> Mapping[str, bytes]:
         if directory not in self._directories:
-            self._directories[directory] = self._source.files(directory)
+            self._directories[directory] = self._source.tree.files(directory)
         return self._directories[directory]
 
     def parsed(self, path: str) -> SourceFile:
@@ -209,7 +209,7 @@ class Estate:
         """Raises Refused where a change of a module's file would change anything beside this module."""
         if file.overrides:
             raise Refused("an override file says what it is", line, file.path)
-        others = self._source.shared_with(file.path)
+        others = self._source.tree.shared_with(file.path)
         if others:
             names = ", ".join(sorted(others))
             raise Refused(f"the file belongs to other environments too: it would also change {names}", line, file.path)

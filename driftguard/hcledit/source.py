@@ -5,7 +5,7 @@ The protocols say what a parser gives; the adapter for python-hcl2 has classes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -138,6 +138,26 @@ class Parser(Protocol):
     def json(self, text: str, *, templates: bool) -> Document: ...
 
 
+class SourceTree(Protocol):
+    """The files of an environment's repository."""
+
+    def files(self, directory: str) -> Mapping[str, bytes]:
+        """Every file directly in a directory, by its path from the repository's root."""
+        ...
+
+    def shared_with(self, path: str) -> tuple[str, ...]:
+        """Names of the other environments that a file belongs to."""
+        ...
+
+
+class Formatter(Protocol):
+    """The tool's own formatter."""
+
+    def formatted(self, text: bytes) -> bytes:
+        """A text in native syntax as the formatter has it; unchanged where it cannot be formatted."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One environment's source at one commit.
@@ -145,19 +165,15 @@ class Source:
     Attributes:
         root: the environment's directory, from the repository's root.
         var_files: given on the command line, relative to `root`, in order: later ones win.
-        variables: names of variables that are given from outside, such as by `TF_VAR_x`: those are refused.
-        files: every file directly in a directory, by its path from the repository's root.
-        shared_with: names of the other environments that a file belongs to.
-        formatted: what the tool's own formatter makes of a text in native syntax.
+        variables: names of variables that are given from outside the repository, such as by `TF_VAR_x`: refused.
         parser: reads both notations.
     """
 
     root: str
     var_files: tuple[str, ...]
     variables: frozenset[str]
-    files: Callable[[str], Mapping[str, bytes]]
-    shared_with: Callable[[str], tuple[str, ...]]
-    formatted: Callable[[bytes], bytes]
+    tree: SourceTree
+    formatter: Formatter
     parser: Parser
 
 

@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from driftguard.model import Baseline, Entry, EntryKind, Verdict
+import msgspec
+
+from driftguard.model import Baseline, Entry, EntryKind, Proposal, Verdict
 from driftguard.ports import StateIdentity
 
 
 def scan_entry(run_id: str, commit: str, at: datetime, environment: Mapping[str, Any]) -> Entry:
     """One environment's report (the contract's JSON object) as an entry of the journal."""
     return Entry(EntryKind.SCANNED, at, run_id, environment["name"], {**environment, "commit": commit})
+
+
+def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:
+    """One proposal's state as an entry of the journal."""
+    return Entry(EntryKind.PROPOSAL, at, run_id, environment, msgspec.to_builtins(proposal))
 
 
 def in_sync_baseline(

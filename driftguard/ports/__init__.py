@@ -14,24 +14,32 @@ from driftguard.ports.engine import (
     StreamDrift,
     WorkingDirectory,
 )
+from driftguard.ports.forge import RequestForge, RequestReader, RequestWriter, ReviewReader
 from driftguard.ports.record import Attempts, Clock, Leases, Ledger
-from driftguard.ports.source import Branches, Forge, Repository
+from driftguard.ports.source import Blame, BlockReader, Branches, History, Merges, Repository
 
 __all__ = [
     "Alerts",
     "ApplyRun",
     "Attempts",
     "Backend",
+    "Blame",
+    "BlockReader",
     "Branches",
     "Clock",
     "Engine",
-    "Forge",
+    "History",
     "Leases",
     "Ledger",
     "LockInfo",
+    "Merges",
     "Outbox",
     "PlanRun",
     "Repository",
+    "RequestForge",
+    "RequestReader",
+    "RequestWriter",
+    "ReviewReader",
     "Sink",
     "StateIdentity",
     "StateLock",

@@ -1,14 +1,14 @@
-"""The source of truth and where changes of it are proposed: repository, branches, forge."""
+"""The source of truth, read and written: files and commits, the tracked branch, blame, branches, merges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from driftguard.model import Commit, MergedRequest, PullRequest, TreeEntry
+from driftguard.model import Block, Commit, TreeEntry
 
 
 class Repository(Protocol):
@@ -59,48 +59,55 @@ class Branches(Protocol):
         ...
 
 
-class Forge(Protocol):
-    """Pull requests of one repository. Every method raises `ForgeFault` when it cannot tell that it worked.
+class History(Protocol):
+    """The history of the tracked branch.
 
     Attributes:
-        longest_title, longest_body: the most characters of each that the forge takes.
+        ref: the tracked branch.
+        head: its commit that this run goes by.
     """
 
-    longest_title: int
-    longest_body: int
+    @property
+    def ref(self) -> str: ...
+    @property
+    def head(self) -> str: ...
 
-    def requests(self, branch: str) -> tuple[PullRequest, ...]:
-        """Every pull request from one branch of the repository itself, in whatever state, newest first."""
+    def is_ancestor(self, base: str, head: str) -> bool:
+        """Whether `base` is an ancestor of `head` (or is it)."""
         ...
 
-    def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
-        """Open pull requests from branches of the repository itself that begin with a prefix, oldest first."""
+    def first_parents(self, base: str | None, head: str) -> Sequence[tuple[Commit, Collection[str]]]:
+        """The first-parent commits after `base` up to `head`, newest first, each with the paths that it touches."""
         ...
 
-    def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
-        """Open a pull request; the one that is open from this branch already, as it is, where there is one."""
+
+class Blame(Protocol):
+    """The authors of lines."""
+
+    def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
+        """The newest commit that changed one of the lines (counted from 1); None where that is unknown."""
         ...
 
-    def update(self, number: int, title: str, body: str) -> None:
-        """Give an open pull request another title and text."""
+
+class BlockReader(Protocol):
+    """Finds the blocks of a Terraform file."""
+
+    def blocks(self, path: str, source: bytes) -> tuple[Block, ...]:
+        """The `resource`, `data` and `module` blocks of a file; empty for one that cannot be parsed, or is JSON."""
         ...
 
-    def comment(self, number: int, text: str, mark: str) -> None:
-        """Comment on a pull request, unless one of our comments there holds the mark (an HTML comment) already."""
-        ...
 
-    def close(self, number: int) -> None:
-        """Close a pull request without merging it; nothing if it is closed or merged."""
-        ...
+class Merges(Protocol):
+    """Compares what a merge put on a branch with what was to be merged."""
 
-    def compare_url(self, base: str, branch: str) -> str | None:
-        """The page where one click opens a pull request from a branch; None where the forge has none."""
-        ...
-
-    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
-        """The merged pull requests into `base` that the forge says a commit came with.
+    def difference(self, oldest: str, last: str, head: str, ref: str) -> str | None:
+        """Why the branch holds something else than what was to be merged; None where it does not.
 
         Args:
-            owners: find out about code owners, too.
+            oldest, last: the commits that the merge put on the branch: one, or those of a rebase.
+            head: the commit that was to be merged; ref: where the server keeps it.
+
+        Raises:
+            ForgeFault: the head cannot be fetched, or this git cannot merge without a work tree.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who wrote the block that reality departed from."""
+"""The author of a block: the newest commit that changed it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.adapters.git.repository import GitRepository
-from driftguard.adapters.hcl.facts import blocks
 from driftguard.errors import OperatorError
 from driftguard.model import Block, Written
 from driftguard.pipeline.declared import declared
+from driftguard.ports import Blame, BlockReader, Repository
 from driftguard.sealed import mask
 
 _SECONDS: Final = 60.0
 
 
 class Authorship:
-    """Authors of blocks at one commit. Every directory is read once and every block asked about once; thread-safe.
+    """Authors of blocks at one commit. Every directory is read once and every block looked up once; thread-safe.
 
     Args:
-        seconds: how long all answers together may take, since alerts wait for them; after that nothing is known.
+        seconds: limit of all answers together, since alerts wait for them; after that every author is unknown.
     """
 
-    def __init__(self, repository: GitRepository, commit: str, *, seconds: float = _SECONDS) -> None:
-        self._repository, self._commit = repository, commit
+    def __init__(
+        self, repository: Repository, blame: Blame, reader: BlockReader, commit: str, *, seconds: float = _SECONDS
+    ) -> None:
+        self._repository, self._blame, self._reader, self._commit = repository, blame, reader, commit
         self._left_seconds = seconds
         self._guard = threading.Lock()
         self._blocks_of = cache(self._read)
@@ -60,7 +61,7 @@ class Authorship:
         return found
 
     def _ask(self, block: Block) -> Written | None:
-        commit = self._repository.newest_change(self._commit, block.path, block.line, block.last_line)
+        commit = self._blame.newest_change(self._commit, block.path, block.line, block.last_line)
         if commit is None:
             return None
         return Written(commit.sha, mask(commit.author), commit.date, mask(commit.subject), block.path, block.line)
@@ -71,7 +72,7 @@ class Authorship:
         paths = [path for path in paths if path.endswith(".tf") and tree[path].mode.startswith("100")]
         paths.sort(key=_overrides)  # what a file declares stands before what another one overrides
         contents = self._repository.read([tree[path].object_id for path in paths])
-        return tuple(block for path, (_, source) in zip(paths, contents, strict=True) for block in blocks(path, source))
+        return tuple(block for path, (_, source) in zip(paths, contents, strict=True) for block in self._reader.blocks(path, source))
 
 
 def _overrides(path: str) -> bool:
