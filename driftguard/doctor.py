@@ -62,7 +62,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
         for notice in session.notices:
             yield Finding("configuration", True, notice)
         if session.settings.forge is not None:
-            yield _check("forge", lambda: _forge(session))
+            yield _check("forge", session.probe_forge)
         yield from _alerts(session, slack=slack)
 
 
@@ -108,13 +108,6 @@ def _check(what: str, look: Callable[[], str]) -> Finding:
 
 def _missing(advice: str) -> str:
     raise DriftGuardError(f"not found; {advice}")
-
-
-def _forge(session: Session) -> str:
-    remediation, lacking = session.remediation("doctor", lambda text: None)
-    if remediation is None:
-        raise DriftGuardError(" ".join(lacking))
-    return remediation.probe()
 
 
 def _tool(environ: dict[str, str]) -> str:

@@ -14,10 +14,10 @@ from driftguard.adapters.aws.statelock import S3StateLock
 from driftguard.adapters.git.repository import GitRepository
 from driftguard.adapters.signatures import verify_commits
 from driftguard.adapters.sql.ledger import SqlLedger
-from driftguard.bootstrap.reviewing import Reviews
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Baseline, Closure, Commit, EntryKind, SignedBy
 from driftguard.pipeline.approve.commits import Approvals, Range, judge_approvals
+from driftguard.pipeline.approve.reviews import Reviews
 from driftguard.pipeline.run import Authority
 
 
@@ -34,7 +34,7 @@ def authority(
     """The authority of one pass over a repository.
 
     Args:
-        reviews: tell which commits were reviewed; None where no forge is configured that could.
+        reviews: say which commits were reviewed; None where no forge is configured that could.
     """
     retries = ledger.latest(EntryKind.RETRY_REQUESTED)
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
-from driftguard.adapters.git import GitRepository
 from driftguard.adapters.git.branches import GitBranches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
 from driftguard.adapters.git.merges import GitMerges
+from driftguard.adapters.git.repository import GitRepository
 from driftguard.config import EnvironmentSettings
 from driftguard.config import Forge as ForgeSettings
 from driftguard.pipeline.approve.reviews import Reviews
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.propose.limits import PREFIX, ForgeFaults, OpenLimit
-from driftguard.ports import RequestForge
+from driftguard.ports import HostedForge, RequestForge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from driftguard.adapters.sql import SqlLedger
+    from driftguard.adapters.sql.ledger import SqlLedger
     from driftguard.ports import Clock
 
 
@@ -35,6 +35,9 @@ class ForgeAccess:
         pushed_to: where branches go, without credentials.
     """
 
+    settings: ForgeSettings
+    repository: GitRepository
+    journal: ProposalJournal
     requests: RequestForge
     branches: GitBranches
     reviews: Reviews | None
@@ -68,38 +71,19 @@ def open_forge(
     Raises:
         DriftGuardError: the forge's credentials are missing, or its location cannot be used.
     """
-    to = push_location(locate(location), settings.push_url)
-    if settings.kind == "github":
-        from driftguard.adapters.forges.github import GitHubForge
-
-        github = GitHubForge(settings, environ)
-        to = _with_token(to, settings.url or "https://github.com", "x-access-token", github.token())
-        service: GitHubForge | GitLabForge | None = github
-    elif settings.kind == "gitlab":
-        from driftguard.adapters.forges.gitlab import GitLabForge
-
-        gitlab = GitLabForge(settings, environ)
-        to = _with_token(to, settings.url or "https://gitlab.com", "oauth2", gitlab.token())
-        service = gitlab
-    else:
-        service = None
+    service, to = _service(settings, environ, push_location(locate(location), settings.push_url))
     branches = GitBranches(repository.mirror, to, author=settings.author, signing=settings.signing)
     if service is not None:
         reviews = Reviews(service, repository, GitMerges(repository.mirror, to), journal)
-        return ForgeAccess(service, branches, reviews, to.display)
+        return ForgeAccess(settings, repository, journal, service, branches, reviews, to.display)
     from driftguard.adapters.forges.plain import PlainForge
 
-    return ForgeAccess(PlainForge(branches, repository, journal.of_branch, say), branches, None, to.display)
+    plain = PlainForge(branches, repository, journal.of_branch, say)
+    return ForgeAccess(settings, repository, journal, plain, branches, None, to.display)
 
 
 def proposal_context(
-    forge: ForgeAccess,
-    settings: ForgeSettings,
-    repository: GitRepository,
-    ledger: SqlLedger,
-    journal: ProposalJournal,
-    environments: Sequence[EnvironmentSettings],
-    clock: Clock,
+    forge: ForgeAccess, ledger: SqlLedger, environments: Sequence[EnvironmentSettings], clock: Clock
 ) -> ProposalContext:
     """What the proposals of a run share.
 
@@ -111,17 +95,36 @@ def proposal_context(
     return ProposalContext(
         forge=forge.requests,
         branches=forge.branches,
-        history=repository,
-        journal=journal,
+        history=forge.repository,
+        journal=forge.journal,
         alerts=ledger.alerts,
-        limit=OpenLimit(forge.requests, settings.most_open),
+        limit=OpenLimit(forge.requests, forge.settings.most_open),
         faults=ForgeFaults(),
         parser=SourceParser(),
         environments=environments,
-        expires_after=settings.expires,
+        expires_after=forge.settings.expires,
         key=ledger.key(),
         clock=clock,
     )
+
+
+def _service(settings: ForgeSettings, environ: Mapping[str, str], to: Location) -> tuple[HostedForge | None, Location]:
+    """The service, None for a plain git server; and the push location with its token."""
+    match settings.kind:
+        case "github":
+            from driftguard.adapters.forges.github import GitHubForge
+
+            github = GitHubForge(settings, environ)
+            return github, _with_token(to, settings.url or "https://github.com", "x-access-token", github.token())
+        case "gitlab":
+            from driftguard.adapters.forges.gitlab import GitLabForge
+
+            gitlab = GitLabForge(settings, environ)
+            return gitlab, _with_token(to, settings.url or "https://gitlab.com", "oauth2", gitlab.token())
+        case "git":
+            return None, to
+        case _:
+            assert_never(settings.kind)
 
 
 def _with_token(location: Location, forge_url: str, user: str, token: str) -> Location:

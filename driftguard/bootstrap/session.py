@@ -16,6 +16,7 @@ from driftguard import config
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.adapters.hcl.facts import CachingReader
+from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.process import Stop
 from driftguard.adapters.sql.ledger import SqlLedger
@@ -25,15 +26,12 @@ from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap import records
 from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
-from driftguard.bootstrap.authorship import Authorship
 from driftguard.bootstrap.credentials import Credentials
-from driftguard.bootstrap.proposing import Remediation, proposals_of
-from driftguard.bootstrap.source import source_at_head
+from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
-from driftguard.hcledit.source import Source
 from driftguard.model import (
     Baseline,
     Closure,
@@ -48,6 +46,9 @@ from driftguard.model import (
 from driftguard.pipeline import discover
 from driftguard.pipeline.alert.sending import Delivered
 from driftguard.pipeline.approve.approval_file import FOLDER
+from driftguard.pipeline.authorship import Authorship
+from driftguard.pipeline.propose.environment import close_left_behind
+from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import Folders, Pass, Place, Scene, recorded, run_pass
 from driftguard.pipeline.scan import closure_hash
 from driftguard.report import run_json
@@ -254,7 +255,9 @@ class Session:
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folders = self._closing.enter_context(closing(RunFolders(self._directories.cache, run_id, self._stop)))
         places, unplaced = self._places(environments, folders)
-        remediation, lacking = self.remediation(run_id, say)
+        journal = ProposalJournal(self.ledger, self._clock, run_id)
+        forge, lacking = self.forge(journal, say)
+        proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
         credentials = Credentials(run_id, self._clock, self.environ)
         plan_variables = credentials.variables_for("plan")
         one_pass = Pass(
@@ -263,8 +266,8 @@ class Session:
             ledger=self.ledger,
             alerts=self.ledger.alerts if acts else None,
             alert_settings=self.settings.alerts,
-            proposing=remediation.proposing if remediation else None,
-            proposals=partial(proposals_of, self.ledger),
+            proposing=proposing,
+            journal=journal,
             authority=authority(
                 self.repository,
                 self.ledger,
@@ -272,7 +275,7 @@ class Session:
                 closure_at=self.closure_at,
                 apply_environment_of=credentials.variables_for("apply"),
                 acts=acts,
-                reviews=remediation.reviews if remediation else None,
+                reviews=forge.reviews if forge else None,
             ),
             clock=self._clock,
             given_baselines=self._given([place.settings for place in places], baseline) if baseline else {},
@@ -292,8 +295,8 @@ class Session:
         gone = self._removed_reports() if len(environments) == len(self.environments) else []
         for removed_one in gone:
             recorded(one_pass, removed_one, journal=False)
-        if remediation is not None and acts and len(environments) == len(self.environments):
-            lacking += remediation.close_left_behind({settings.name for settings in self.environments}, self.head)
+        if proposing is not None and acts and len(environments) == len(self.environments):
+            lacking += close_left_behind(proposing, {settings.name for settings in self.environments})
         everything = (*reports, *unplaced, *gone)
         told = self._tell(one_pass, everything, plan_variables, say) if acts else None
         report = RunResult(
@@ -311,29 +314,26 @@ class Session:
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
         return run_json(report)
 
-    def remediation(self, run_id: str, say: Callable[[str], None]) -> tuple[Remediation | None, tuple[str, ...]]:
-        """What proposes and knows reviews; where it lacks something, a sentence says so and everything else goes on."""
-        if self.settings.forge is None:
+    def forge(self, journal: ProposalJournal, say: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
+        """The configured forge; where it lacks something, a sentence says so and everything else goes on."""
+        settings = self.settings.forge
+        if settings is None:
             return None, ()
         try:
-            return Remediation(
-                self.settings.forge,
-                self._location,
-                self.repository,
-                self.ledger,
-                self._clock,
-                run_id,
-                self.environ,
-                say,
-                self._source,
-            ), ()
+            return open_forge(settings, self._location, self.repository, journal, self.environ, say), ()
         except DriftGuardError as error:
             return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
 
-    def _source(self, settings: EnvironmentSettings, formatted: Callable[[bytes], bytes]) -> Source:
-        """An environment's source at head, for writing into it."""
-        files = {e.name: self._closure_at_head(e).files for e in self.environments if e.name != settings.name}
-        return source_at_head(self.repository, settings, files, self.environ, formatted)
+    def probe_forge(self) -> str:
+        """One line on whether the configured forge answers.
+
+        Raises:
+            DriftGuardError: it does not, or its credentials are missing.
+        """
+        forge, lacking = self.forge(ProposalJournal(self.ledger, self._clock, "doctor"), lambda text: None)
+        if forge is None:
+            raise DriftGuardError(" ".join(lacking))
+        return forge.probe()
 
     def _tell(
         self,
@@ -344,7 +344,7 @@ class Session:
     ) -> Delivered:
         """Deliver what this pass and earlier ones have to tell."""
         by_name = {settings.name: settings for settings in self.environments}
-        authorship = Authorship(self.repository, self.head)
+        authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)
         around = Surroundings(
             run_id=one_pass.run_id,
             repository=self.repository.display,

@@ -72,7 +72,11 @@ class Authorship:
         paths = [path for path in paths if path.endswith(".tf") and tree[path].mode.startswith("100")]
         paths.sort(key=_overrides)  # what a file declares stands before what another one overrides
         contents = self._repository.read([tree[path].object_id for path in paths])
-        return tuple(block for path, (_, source) in zip(paths, contents, strict=True) for block in self._reader.blocks(path, source))
+        return tuple(
+            block
+            for path, (_, source) in zip(paths, contents, strict=True)
+            for block in self._reader.blocks(path, source)
+        )
 
 
 def _overrides(path: str) -> bool:

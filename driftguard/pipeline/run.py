@@ -21,7 +21,6 @@ from driftguard.model import (
     ErrorKind,
     Fault,
     Notice,
-    Proposal,
     Seconds,
     Verdict,
 )
@@ -40,14 +39,16 @@ from driftguard.pipeline.decide.decision import decide
 from driftguard.pipeline.decide.facts import Facts
 from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
 from driftguard.pipeline.pool import run_all
-from driftguard.pipeline.propose.environment import Proposing, Turn, concerned, plan_approval, proposed
+from driftguard.pipeline.propose.context import ProposalContext
+from driftguard.pipeline.propose.environment import Candidate, concerned, plan_approval, proposed
+from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.record import in_sync_baseline, scan_entry
 from driftguard.pipeline.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
 from driftguard.ports import Alerts, Clock, Engine, Ledger, WorkingDirectory
 from driftguard.report import environment_json
 from driftguard.sealed import mask
 
-__all__ = ["Authority", "Folders", "Pass", "Place", "Proposing", "Scene", "recorded", "run_pass"]
+__all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "recorded", "run_pass"]
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Pass:
         given_baselines: baselines by environment name that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a pass that tells nobody.
         proposing: what pull requests are opened with; None where no forge is configured, or it is away.
-        proposals: an environment's proposals as the ledger has them, newest first.
+        journal: the proposals that the ledger holds.
         stopping: whether a stop was requested.
     """
 
@@ -87,8 +88,8 @@ class Pass:
     alerts: Alerts | None
     alert_settings: AlertSettings
     authority: Authority
-    proposing: Proposing | None
-    proposals: Callable[[str], Sequence[Proposal]]
+    proposing: ProposalContext | None
+    journal: ProposalJournal
     clock: Clock
     given_baselines: Mapping[str, Baseline]
     stopping: Callable[[], bool]
@@ -167,20 +168,18 @@ class _Judging:
         with leased(self._authority, self._settings, self._clock, self._place.fence) as still_ours:
             if still_ours is None:
                 return report  # whoever acts there takes care of it, or the next pass does
-            turn = Turn(
-                proposing=proposing,
+            candidate = Candidate(
                 scene=self._pass.scene,
                 settings=self._settings,
                 closure=self._place.closure,
                 engine=self._place.engine,
                 folders=self._folders,
                 findings=findings,
-                report=report,
+                result=report,
                 approval=self._approval,
                 attempt=self._attempt,
-                now=self._clock.now,
             )
-            return proposed(turn)
+            return proposed(proposing, candidate)
 
     def _close_dead_attempts(self) -> tuple[str, ...]:
         if not self._authority.acts:
@@ -233,8 +232,8 @@ class _Judging:
                 self._pass.scene,
                 self._settings,
                 findings,
-                lambda since: self._authority.attempts.recent(self._settings.name, since),
-                self._pass.proposals(self._settings.name),
+                self._authority.attempts,
+                self._pass.journal.standing(self._settings.name),
                 now,
             )
             approvals = self._authority.approvals_of(self._settings, self._place.closure, baseline, self._approval.path)

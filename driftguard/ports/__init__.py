@@ -14,7 +14,7 @@ from driftguard.ports.engine import (
     StreamDrift,
     WorkingDirectory,
 )
-from driftguard.ports.forge import RequestForge, RequestReader, RequestWriter, ReviewReader
+from driftguard.ports.forge import HostedForge, RequestForge, RequestReader, RequestWriter, ReviewReader
 from driftguard.ports.record import Attempts, Clock, Leases, Ledger
 from driftguard.ports.source import Blame, BlockReader, Branches, History, Merges, Repository
 
@@ -29,6 +29,7 @@ __all__ = [
     "Clock",
     "Engine",
     "History",
+    "HostedForge",
     "Leases",
     "Ledger",
     "LockInfo",

@@ -67,3 +67,11 @@ class ReviewReader(Protocol):
             owners: read the code owners, too.
         """
         ...
+
+
+class HostedForge(RequestForge, ReviewReader, Protocol):
+    """A service that hosts repositories: requests, reviews, and a token for git."""
+
+    def token(self) -> str:
+        """What git may push with."""
+        ...

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from driftguard.adapters.git.repository import open_repository
-from driftguard.bootstrap.authorship import Authorship
+from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.model import Written
+from driftguard.pipeline.authorship import Authorship
 from tests.support.harness import Sandbox
 
 PROD = "environments/prod"
@@ -48,7 +49,7 @@ def raw_commit(sandbox: Sandbox, author: str, date: str, path: str, content: byt
 
 def written(sandbox: Sandbox, cache: Path, address: str, root: str = PROD) -> Written | None:
     repository = open_repository(str(sandbox.repository), cache)
-    return Authorship(repository, repository.head).written_by(root, address)
+    return Authorship(repository, repository, SourceParser(), repository.head).written_by(root, address)
 
 
 def test_of_two_authors_in_one_block_the_newest_counts(sandbox: Sandbox, cache: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_clone_without_history_blames_nobody_for_what_lies_before_it(
     shallow.git("clone", "--quiet", "--depth=2", f"file://{sandbox.repository}", ".")
 
     repository = open_repository(str(shallow.repository), cache)
-    authorship = Authorship(repository, repository.head)
+    authorship = Authorship(repository, repository, SourceParser(), repository.head)
     assert authorship.written_by(PROD, "aws_sqs_queue.jobs") is None
     mails = authorship.written_by(PROD, "aws_sqs_queue.mails")
     assert mails is not None
@@ -229,7 +230,7 @@ def test_settings_of_whoever_runs_it_do_not_change_the_answer(
 def test_what_is_no_commit_of_the_repository_has_no_authors(sandbox: Sandbox, cache: Path, name: str) -> None:
     commit(sandbox, "Ada", 1, f"{PROD}/main.tf", QUEUE)
     repository = open_repository(str(sandbox.repository), cache)
-    assert Authorship(repository, name).written_by(PROD, "aws_sqs_queue.jobs") is None
+    assert Authorship(repository, repository, SourceParser(), name).written_by(PROD, "aws_sqs_queue.jobs") is None
     assert repository.newest_change(name, f"{PROD}/main.tf", 1, 2) is None
 
 
@@ -243,7 +244,7 @@ def test_lines_beyond_a_files_end_have_no_author(sandbox: Sandbox, cache: Path) 
 def test_a_damaged_mirror_is_an_answer_not_a_failure(sandbox: Sandbox, cache: Path) -> None:
     commit(sandbox, "Ada", 1, f"{PROD}/main.tf", QUEUE)
     repository = open_repository(str(sandbox.repository), cache)
-    authorship = Authorship(repository, repository.head)
+    authorship = Authorship(repository, repository, SourceParser(), repository.head)
     repository.tree(repository.head)
     shutil.rmtree(repository.mirror / "objects")
     assert authorship.written_by(PROD, "aws_sqs_queue.jobs") is None
@@ -253,14 +254,15 @@ def test_a_damaged_mirror_is_an_answer_not_a_failure(sandbox: Sandbox, cache: Pa
 def test_a_run_out_of_its_time_says_nothing_rather_than_late(sandbox: Sandbox, cache: Path) -> None:
     commit(sandbox, "Ada", 1, f"{PROD}/main.tf", QUEUE)
     repository = open_repository(str(sandbox.repository), cache)
-    assert Authorship(repository, repository.head, seconds=0.0).written_by(PROD, "aws_sqs_queue.jobs") is None
+    authorship = Authorship(repository, repository, SourceParser(), repository.head, seconds=0.0)
+    assert authorship.written_by(PROD, "aws_sqs_queue.jobs") is None
 
 
 def test_many_threads_get_the_same_answer_and_a_block_is_asked_about_once(sandbox: Sandbox, cache: Path) -> None:
     commit(sandbox, "Ada", 1, f"{PROD}/main.tf", 'module "m" {\n  source = "../../m"\n}\n')
     commit(sandbox, "Eve", 2, "m/main.tf", MODULE)
     repository = open_repository(str(sandbox.repository), cache)
-    authorship = Authorship(repository, repository.head)
+    authorship = Authorship(repository, repository, SourceParser(), repository.head)
     addresses = [f'module.m.aws_sqs_queue.work["{number}"]' for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda address: authorship.written_by(PROD, address), addresses))

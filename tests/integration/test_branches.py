@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.git.branches import Branches, push_location, with_token
+from driftguard.adapters.git.branches import GitBranches, push_location, with_token
 from driftguard.adapters.git.locations import Location, locate
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.config import Signing
@@ -61,9 +61,9 @@ class Place:
         self.repository: GitRepository = open_repository(str(self.work), self.cache)
         self.head = self.repository.head
 
-    def branches(self, location: Location | None = None, signing: Signing | None = None) -> Branches:
+    def branches(self, location: Location | None = None, signing: Signing | None = None) -> GitBranches:
         place = location or locate(str(self.server))
-        return Branches(self.repository.mirror, place, author=AUTHOR, signing=signing)
+        return GitBranches(self.repository.mirror, place, author=AUTHOR, signing=signing)
 
     def commit(self, content: bytes = b"a") -> str:
         return self.branches().commit(self.head, {"a.tf": content}, "m\n", NOON)
@@ -214,7 +214,7 @@ def test_a_server_in_trouble_is_told_from_one_that_refuses(place: Place) -> None
 def test_a_server_that_does_not_answer_is_left_after_some_time(place: Place) -> None:
     place.hook("pre-receive", "exec sleep 5")
     where = locate(str(place.server))
-    slow = Branches(place.repository.mirror, where, author=AUTHOR, signing=None, network_seconds=0.8)
+    slow = GitBranches(place.repository.mirror, where, author=AUTHOR, signing=None, network_seconds=0.8)
     with pytest.raises(ForgeFault, match="did not answer in time") as late:
         slow.push(BRANCH, place.commit(), None)
     assert not late.value.denied
@@ -288,8 +288,9 @@ def test_a_run_that_is_killed_while_it_pushes_leaves_nothing_in_the_way(place: P
     hook = place.hook("pre-receive", f"touch '{started}'\nexec sleep 20")
     program = (
         "import sys; from pathlib import Path\n"
-        "from driftguard.adapters.git.branches import Branches; from driftguard.adapters.git.locations import locate\n"
-        "branches = Branches(Path(sys.argv[1]), locate(sys.argv[2]), author='a <b>', signing=None)\n"
+        "from driftguard.adapters.git.branches import GitBranches\n"
+        "from driftguard.adapters.git.locations import locate\n"
+        "branches = GitBranches(Path(sys.argv[1]), locate(sys.argv[2]), author='a <b>', signing=None)\n"
         "branches.push(*sys.argv[3:], None)\n"
     )
     given = (str(place.repository.mirror), str(place.server), BRANCH, place.commit())
@@ -316,7 +317,7 @@ def test_a_branch_is_pushed_from_a_copy_without_history(place: Place, tmp_path: 
     repository = open_repository(str(tmp_path / "shallow"), tmp_path / "cache-of-ci")
     assert (repository.mirror / "shallow").exists()
     where = push_location(locate(str(tmp_path / "shallow")), None)
-    branches = Branches(repository.mirror, where, author=AUTHOR, signing=None)
+    branches = GitBranches(repository.mirror, where, author=AUTHOR, signing=None)
     branches.push(BRANCH, branches.commit(repository.head, {"a.tf": b"a"}, "m\n", NOON), None)
     assert git(place.server, "rev-list", "--count", BRANCH) == "3"
 
@@ -399,7 +400,7 @@ def test_who_commits_and_with_which_key_must_be_told_properly(place: Place) -> N
     where = locate(str(place.server))
     for author in ("DriftGuard", " <a@b>", "a@b", "DriftGuard <a@b"):
         with pytest.raises(UsageError, match="Name <address>"):
-            Branches(place.repository.mirror, where, author=author, signing=None)
+            GitBranches(place.repository.mirror, where, author=author, signing=None)
     with pytest.raises(UsageError, match="not an absolute path"):
         place.branches(signing=Signing(key_file="ssh-keys/id"))
 

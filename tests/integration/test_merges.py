@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.adapters.git.locations import locate
-from driftguard.adapters.git.merges import Merges
+from driftguard.adapters.git.merges import GitMerges
 from driftguard.errors import ForgeFault
 from tests.support.github_double.git import BareRepository
 
@@ -33,10 +33,10 @@ def tip(server: BareRepository, branch: str) -> str:
 
 
 @pytest.fixture
-def merges(server: BareRepository, tmp_path: Path) -> Merges:
+def merges(server: BareRepository, tmp_path: Path) -> GitMerges:
     mirror = BareRepository(tmp_path / "mirror.git")
     mirror.run("fetch", "--quiet", str(server.path), "refs/heads/main:refs/heads/main")
-    return Merges(mirror.path, locate(str(server.path)))
+    return GitMerges(mirror.path, locate(str(server.path)))
 
 
 def mirrored(server: BareRepository, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def mirrored(server: BareRepository, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["merge", "squash", "rebase", "ff"])
 def test_what_a_forge_merges_is_what_git_makes_of_it(
-    server: BareRepository, merges: Merges, tmp_path: Path, how: str
+    server: BareRepository, merges: GitMerges, tmp_path: Path, how: str
 ) -> None:
     head, count = tip(server, "feature"), 1
     if how == "merge":
@@ -68,7 +68,7 @@ def test_what_a_forge_merges_is_what_git_makes_of_it(
 @pytest.mark.parametrize("file", ["a.tf", "e.tf"])
 @pytest.mark.parametrize("squashed", [False, True])
 def test_a_merge_with_something_else_in_it_is_told(
-    server: BareRepository, merges: Merges, tmp_path: Path, squashed: bool, file: str
+    server: BareRepository, merges: GitMerges, tmp_path: Path, squashed: bool, file: str
 ) -> None:
     head, before = tip(server, "feature"), tip(server, "main")
     server.merge("main", head, "Merge", WHO)
@@ -80,7 +80,7 @@ def test_a_merge_with_something_else_in_it_is_told(
     assert merges.difference(by_hand, by_hand, head, REF) == "it holds something else than its branch"
 
 
-def test_conflicts_that_somebody_settled_are_told(server: BareRepository, merges: Merges, tmp_path: Path) -> None:
+def test_conflicts_that_somebody_settled_are_told(server: BareRepository, merges: GitMerges, tmp_path: Path) -> None:
     server.add_commit("main", {"a.tf": "three\n"})
     before, head = tip(server, "main"), tip(server, "feature")
     settled = server.run(*IDENTITY, "commit-tree", f"{head}^{{tree}}", "-p", before, "-p", head, "-m", "Merge")
@@ -90,7 +90,7 @@ def test_conflicts_that_somebody_settled_are_told(server: BareRepository, merges
 
 
 def test_a_head_that_the_server_does_not_keep_is_a_fault(
-    server: BareRepository, merges: Merges, tmp_path: Path
+    server: BareRepository, merges: GitMerges, tmp_path: Path
 ) -> None:
     squashed = server.squash("main", tip(server, "feature"), "Squashed", WHO)
     mirrored(server, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from posixpath import dirname
 
 from driftguard.adapters.hcl.parser import SourceParser
@@ -20,6 +21,30 @@ def terraform_formatted(text: bytes) -> bytes:
     return subprocess.run(["terraform", "fmt", "-"], input=text, capture_output=True, check=True, timeout=60).stdout
 
 
+@dataclass(frozen=True)
+class Texts:
+    """A `SourceTree` of texts in memory."""
+
+    contents: Mapping[str, bytes]
+    shared: Mapping[str, tuple[str, ...]]
+
+    def files(self, directory: str) -> Mapping[str, bytes]:
+        return {path: text for path, text in self.contents.items() if dirname(path) == directory}
+
+    def shared_with(self, path: str) -> tuple[str, ...]:
+        return self.shared.get(path, ())
+
+
+@dataclass(frozen=True)
+class Formatting:
+    """A `Formatter` from a function."""
+
+    function: Callable[[bytes], bytes]
+
+    def formatted(self, text: bytes) -> bytes:
+        return self.function(text)
+
+
 def source_of(
     files: Mapping[str, bytes],
     *,
@@ -33,8 +58,7 @@ def source_of(
         root=ROOT,
         var_files=var_files,
         variables=variables,
-        files=lambda directory: {path: text for path, text in files.items() if dirname(path) == directory},
-        shared_with=lambda path: (shared or {}).get(path, ()),
-        formatted=formatted,
+        tree=Texts(files, shared or {}),
+        formatter=Formatting(formatted),
         parser=PARSER,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from driftguard.adapters.git.repository import open_repository
-from driftguard.bootstrap.authorship import Authorship
+from driftguard.adapters.hcl.parser import SourceParser
+from driftguard.pipeline.authorship import Authorship
 from tests.support.harness import Sandbox
 
 MAIN = """\
@@ -48,7 +49,7 @@ def test_the_newest_change_of_a_block_counts_and_other_blocks_do_not(tmp_path: P
         "environments/prod/queues of ours.tf",
     )
     repository = open_repository(str(sandbox.repository), tmp_path / "cache")
-    found = Authorship(repository, repository.head)
+    found = Authorship(repository, repository, SourceParser(), repository.head)
 
     jobs = found.written_by("environments/prod", "aws_sqs_queue.jobs")
     assert jobs is not None

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from driftguard.model import MergedRequest, Proposal, ProposalState, PullRequest, RequestState
-from driftguard.ports import Branches
+from driftguard.model import Proposal, ProposalState, PullRequest, RequestState
+from driftguard.ports import Branches, History, RequestReader, RequestWriter
 
 _LONGEST: Final = 60_000
 
 
-class PlainForge:
-    """Implements `ports.Forge` without a service: what a request's state is, is read off the branches.
+class PlainForge(RequestReader, RequestWriter):
+    """Requests without a service: the state of a request is read from the branches.
 
     Args:
-        branches: of the server.
-        known: the newest proposal that a branch of ours belongs to; None for one that nothing is known of.
-        head: the tracked branch's commit that this pass goes by; is_merged: whether a commit is part of it.
-        say: tells people: there is no page where a request could be read.
+        branches: of the server; history: the tracked branch at head.
+        known: the newest proposal that a branch of ours belongs to; None for one of no proposal.
+        say: prints a request, as there is no page where it could be read.
     """
 
     longest_title = 200
@@ -27,13 +26,11 @@ class PlainForge:
     def __init__(
         self,
         branches: Branches,
+        history: History,
         known: Callable[[str], Proposal | None],
-        head: str,
-        is_merged: Callable[[str], bool],
         say: Callable[[str], None],
     ) -> None:
-        self._branches, self._known, self._say = branches, known, say
-        self._head, self._is_merged = head, is_merged
+        self._branches, self._history, self._known, self._say = branches, history, known, say
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:
         proposal = self._known(branch)
@@ -46,7 +43,7 @@ class PlainForge:
             state = RequestState.MERGED
         elif there is None and proposal.state is ProposalState.OPENING:
             return ()  # it was never pushed
-        elif there is None and self._branches.listed(base).get(base) == self._head:
+        elif there is None and self._branches.listed(base).get(base) == self._history.head:
             state = RequestState.CLOSED  # deleted without having been merged: somebody said no
         return (_request(branch, base, state, there or commit),)
 
@@ -75,8 +72,8 @@ class PlainForge:
     def compare_url(self, base: str, branch: str) -> str | None:
         return None
 
-    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
-        return ()
+    def _is_merged(self, commit: str) -> bool:
+        return self._history.is_ancestor(commit, self._history.head)
 
     def _tell(self, branch: str, base: str, title: str, body: str) -> None:
         self._say(

@@ -18,6 +18,7 @@ from driftguard.adapters.git.commands import attempt, commands, run
 from driftguard.adapters.git.locations import Location, authorization, locate
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
+from driftguard.ports import Branches
 from driftguard.sealed import mask
 
 _NETWORK_SECONDS: Final = 120.0
@@ -48,8 +49,8 @@ _NOT_THERE: Final = re.compile(
 _NO_ANSWER: Final = "it did not answer in time"
 
 
-class Branches:
-    """Implements `ports.Branches`. Safe to share between threads.
+class GitBranches(Branches):
+    """Branches on a git server, with git. Safe to share between threads.
 
     Args:
         mirror: our bare copy, in which the commits are made; its objects stay.

@@ -8,13 +8,14 @@ from typing import Final
 from driftguard.adapters.git.commands import attempt, commands
 from driftguard.adapters.git.locations import Location
 from driftguard.errors import ForgeFault
+from driftguard.ports import Merges
 
 _NETWORK_SECONDS: Final = 120.0
 # What a user's settings may change about a merge.
 _PLAINLY: Final = ("-c", "merge.renames=true", "-c", "merge.directoryRenames=conflict")
 
 
-class Merges:
+class GitMerges(Merges):
     """Merges that were made, made again in our own copy of the repository.
 
     Args:

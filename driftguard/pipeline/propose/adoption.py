@@ -35,7 +35,9 @@ class EnvironmentTree:
         environments: every environment at head, whose closures are compared.
     """
 
-    def __init__(self, scene: Scene, settings: EnvironmentSettings, environments: Sequence[EnvironmentSettings]) -> None:
+    def __init__(
+        self, scene: Scene, settings: EnvironmentSettings, environments: Sequence[EnvironmentSettings]
+    ) -> None:
         self._scene, self._settings, self._environments = scene, settings, environments
 
     def files(self, directory: str) -> Mapping[str, bytes]:

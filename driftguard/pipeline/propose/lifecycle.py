@@ -49,7 +49,9 @@ class EnvironmentOutcome:
     unreadable: str | None = None
 
 
-def settle(context: ProposalContext, environment: str, draft: Draft | None, outcome: EnvironmentOutcome) -> tuple[str, ...]:
+def settle(
+    context: ProposalContext, environment: str, draft: Draft | None, outcome: EnvironmentOutcome
+) -> tuple[str, ...]:
     """Bring the environment's proposal in line with what is true now; reasons to add to the decision.
 
     Args:
