@@ -1,4 +1,4 @@
-"""The command that runs reconcile on a schedule until it is told to stop."""
+"""The command that runs reconcile on a schedule."""
 
 from __future__ import annotations
 
@@ -8,45 +8,36 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftguard.cli.application import (
-    ConfigOption,
-    QuietOption,
-    RefOption,
-    RepoOption,
-    VerboseOption,
-    app,
-    set_verbosity,
-)
-from driftguard.cli.text import counted, outcome
+from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
 from driftguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from driftguard.scheduler import Due
 
 log = logging.getLogger("driftguard")
 
 
-@app.command()
 def agent(
     every: Annotated[
         str | None,
-        typer.Option(
-            "--every", metavar="DURATION", help="A pass every so often. [default: `agent` of the settings, 15m]"
-        ),
+        typer.Option("--every", metavar="DURATION", help="Interval between runs. Default: `agent.every`, 15m."),
     ] = None,
     poll: Annotated[
-        str, typer.Option("--poll", metavar="DURATION", help="Look for a new commit every so often.")
+        str, typer.Option("--poll", metavar="DURATION", help="Interval between checks for a new commit.")
     ] = "60s",
     health_port: Annotated[
         int | None,
         typer.Option("--health-port", min=0, max=65535, metavar="PORT", help="Serve /healthz and /metrics here."),
     ] = None,
     health_address: Annotated[
-        str, typer.Option("--health-address", metavar="ADDRESS", help="The address for that.")
+        str, typer.Option("--health-address", metavar="ADDRESS", help="Listen address of the health port.")
     ] = "127.0.0.1",
     liveness_file: Annotated[
-        Path | None, typer.Option("--liveness-file", metavar="FILE", help="Write the time here while all is well.")
+        Path | None, typer.Option("--liveness-file", metavar="FILE", help="Write the time here while healthy.")
     ] = None,
     repo: RepoOption = ".",
     ref: RefOption = None,
@@ -54,16 +45,18 @@ def agent(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Run reconcile on a schedule until told to stop (pull strategy).
+    """Run reconcile on a schedule.
 
-    A pass at once, then by the clock; a new commit wakes it early, for the environments that it changes. SIGTERM and
-    Ctrl-C end it in order; SIGHUP reads everything anew and runs a pass. A wrong driftguard.yaml in the tracked commit
-    does not end it: it says so and looks again at each new commit. Exit codes: 0 told to stop; 1 it could not start;
-    64 wrong usage or operator's file.
+    The first run starts at once, later ones by the schedule. A new commit starts an early run of the environments that
+    it changes. SIGTERM and Ctrl-C end the agent in order. SIGHUP reloads the configuration and starts a run. An invalid
+    driftguard.yaml in the tracked commit does not end the agent: it logs the error and retries at each new commit.
+
+    Exit codes: 0 stopped by a signal; 1 the start failed; 64 wrong usage or operator's file.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until passes begin: everything is read anew just now
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the first run: the configuration is being read just now
     from driftguard.bootstrap import Target
     from driftguard.bootstrap.agent import AgentOptions, run_agent
+    from driftguard.cli.text import counted, outcome
 
     set_verbosity(verbose)
     options = AgentOptions(
@@ -74,7 +67,7 @@ def agent(
         liveness_file=liveness_file,
     )
 
-    def told(due: Any, report: Mapping[str, Any]) -> None:
+    def log_run(due: Due, report: Mapping[str, Any]) -> None:
         for warning in report["warnings"]:
             log.warning("%s", warning)
         if not quiet:
@@ -83,10 +76,10 @@ def agent(
                 file=sys.stderr,
             )
 
-    run_agent(Target(repo, ref, config), options, say=_say, on_pass=told)
+    run_agent(Target(repo, ref, config), options, say=_print_alert, on_pass=log_run)
 
 
-def _say(text: str) -> None:
+def _print_alert(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -96,5 +89,5 @@ def _duration(option: str, text: str) -> timedelta:
 
     found = duration(text)
     if found is None:
-        raise UsageError(f"{option} {text!r} is not a duration; write it as 90s, 15m, 6h or 2d.")
+        raise UsageError(f"{option} {text!r} is not a duration; write 90s, 15m, 6h or 2d.")
     return found

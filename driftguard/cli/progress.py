@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 
 class Reporter:
-    """Says what is being done. `quiet` says nothing but errors."""
+    """Prints progress; with `quiet` nothing at all."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -28,13 +28,13 @@ class Reporter:
             self._progress.stop()
             self._progress = None
 
-    def say(self, text: str) -> None:
-        """One line about what happens now."""
+    def line(self, text: str) -> None:
+        """Print one line of progress."""
         if not self._quiet:
             self._console.print(text, markup=False)
 
     def begin(self, total: int) -> None:
-        """Start counting environments."""
+        """Start counting `total` environments."""
         self._total = total
         if self._quiet or not sys.stderr.isatty():
             return
@@ -51,11 +51,11 @@ class Reporter:
         self._progress.start()
 
     def done(self, name: str, verdict: str, seconds: float) -> None:
-        """One environment is finished."""
+        """Count one environment as finished, with its verdict and duration in seconds."""
         self._done += 1
         line = f"[{self._done}/{self._total}] {name}: {verdict.replace('_', ' ')} ({seconds:.1f} s)"
         if self._progress is not None:
             self._progress.console.print(line, markup=False)
             self._progress.advance(self._progress.task_ids[0])
         else:
-            self.say(line)
+            self.line(line)

@@ -17,9 +17,9 @@ BAR = "\\|"  # a bar in a table's cell
 
 
 def commands() -> str:
-    """Every command with its arguments and options."""
+    """Every command with its arguments and options, in the order of use, as Markdown."""
     lines = ["# Commands", "", "Generated from the code by `make docs`; `driftguard COMMAND --help` says the same.", ""]
-    for path, function in sorted(_commands("driftguard", app)):
+    for path, function in _commands("driftguard", app):
         lines += [f"## `{path}`", "", inspect.cleandoc(function.__doc__ or ""), ""]
         lines += ["| argument or option | meaning |", "| --- | --- |", *_rows(function), ""]
     return "\n".join(lines)
@@ -54,6 +54,8 @@ def _rows(function: Callable[..., None]) -> Iterator[str]:
                 written += " " + (parameter.metavar or "|".join(_choices(kind)) or "VALUE")
         else:
             written = parameter.metavar or name.upper()
+            written += "..." if get_origin(kind) is list else ""
+            written = f"[{written}]..." if type(None) in get_args(kind) else written
         yield f"| `{written.replace('|', BAR)}` | {parameter.help} |"
 
 

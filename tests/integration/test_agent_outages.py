@@ -27,7 +27,7 @@ _WRONG = "agent: {every: soon}\n"
 _DEFECT = """
 from driftguard.bootstrap import Target
 from driftguard.bootstrap.agent import AgentOptions, run_agent
-from driftguard.cli.application import set_verbosity
+from driftguard.cli.options import set_verbosity
 
 def told(due, report):
     raise RuntimeError("nobody expects this")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from driftguard.cli.application import (
+from driftguard.cli.options import (
     EXIT_FAILED,
     ConfigOption,
     Format,
@@ -17,45 +17,49 @@ from driftguard.cli.application import (
     RefOption,
     RepoOption,
     VerboseOption,
-    app,
     set_verbosity,
 )
-from driftguard.cli.looking import print_rows
+from driftguard.cli.output import emit_rows
 from driftguard.errors import UsageError
 
 
-@app.command()
 def init(
     repo: Annotated[Path, typer.Option("--repo", metavar="PATH", help="The work tree to write into.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Replace a driftguard.yaml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing driftguard.yaml.")] = False,
 ) -> None:
-    """Write a commented driftguard.yaml from what is found; it changes nothing until it is committed."""
+    """Write a first driftguard.yaml.
+
+    The file lists the environments found, with comments. It has no effect until it is committed.
+    """
     from driftguard.bootstrap import CONFIG_FILE, first_configuration
+    from driftguard.cli.text import counted
 
     if not repo.is_dir():
         raise UsageError(f"--repo {repo} is not a directory; give the work tree of a repository.")
     target = repo / CONFIG_FILE
     if target.exists() and not force:
-        raise UsageError(f"{target} exists and was left as it is; --force replaces it.")
+        raise UsageError(f"{target} exists and was not changed; --force replaces it.")
     text, found = first_configuration(repo)
     target.write_text(text)
-    print(f"Wrote {target} for {found} environments. Look through it, commit it, then run `driftguard scan`.")
+    print(f"Wrote {target} for {counted(found)}. Review and commit it, then run `driftguard scan`.")
 
 
-@app.command()
 def doctor(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
     slack: Annotated[
-        bool, typer.Option("--slack", help="Send a test message to every channel that alerts may go to.")
+        bool, typer.Option("--slack", help="Send a test message to each configured Slack channel.")
     ] = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Check everything that a run needs, and say what to do about what is missing."""
+    """Check everything that a run needs.
+
+    Each failed check names the next step. Exit code 1 if a check failed.
+    """
     from driftguard.doctor import examine
 
     set_verbosity(verbose)
@@ -63,18 +67,20 @@ def doctor(
     rows = [("ok" if finding.good else "FAIL", finding.what, finding.detail) for finding in findings]
     checks = [{"check": f.what, "good": f.good, "detail": f.detail} for f in findings]
     if not quiet or format is not Format.TABLE:
-        print_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
+        emit_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
     if not all(finding.good for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep the demo's files here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Merge the proposal at the end without asking.")] = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Show the whole job on this machine: a cloud on loopback, changes from both sides, a scan, a proposal."""
+    """Show the whole loop on this machine.
+
+    A cloud on loopback, changes from both sides, a scan, an apply, a rollback, a proposal. Needs no cloud account.
+    """
     from driftguard.demo.story import tell
 
     set_verbosity(verbose)

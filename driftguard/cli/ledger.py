@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from driftguard.cli.application import (
+from driftguard.cli.options import (
     EXIT_FAILED,
     ConfigOption,
     RefOption,
     RepoOption,
+    RequiredNames,
     VerboseOption,
-    app,
     set_verbosity,
 )
 
-ledger = typer.Typer(help="The durable record.", no_args_is_help=False, rich_markup_mode=None)
-app.add_typer(ledger, name="ledger")
 
-Environments = Annotated[list[str], typer.Argument(metavar="ENV...", help="Names or globs.")]
-
-
-@app.command()
 def retry(
-    env: Environments,
+    env: RequiredNames,
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Forgive failed applies and a blown fuse: the next reconcile may attempt again at once."""
+    """Reset failed applies and the flapping limit.
+
+    The next reconcile can apply immediately.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
         for name in session.retry(env):
-            print(f"{name}: the next `driftguard reconcile` may attempt again.")
+            print(f"{name}: reset. The next `driftguard reconcile` can apply.")
 
 
-@app.command()
 def forget(
-    env: Environments,
+    env: RequiredNames,
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Stop reporting environments whose directory was removed from git. Their history stays."""
+    """Stop reporting a removed environment.
+
+    For environments whose directory was removed from git. Their history stays in the ledger.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -56,14 +53,16 @@ def forget(
             print(f"{name}: no longer reported as removed.")
 
 
-@ledger.command()
 def verify(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Check the ledger's hash chain; exit 1 and name the place where an entry was edited or is missing."""
+    """Check the ledger's hash chain.
+
+    Exit code 1 if an entry was edited or is missing; its number is printed.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -73,4 +72,4 @@ def verify(
         print(f"entry {fault.sequence}: {fault.message}")
     if faults:
         raise typer.Exit(EXIT_FAILED)
-    print("The chain holds: no entry was edited or is missing.")
+    print("The hash chain is intact: no entry was edited or is missing.")

@@ -1,19 +1,15 @@
-"""Commands that look at what is known: environments, status, history and explain."""
+"""Commands that read the ledger and the configuration: environments, status, history and explain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
-from driftguard.cli.application import (
+from driftguard.cli.options import (
     ConfigOption,
     Format,
     FormatOption,
@@ -23,24 +19,22 @@ from driftguard.cli.application import (
     RefOption,
     RepoOption,
     VerboseOption,
-    app,
-    emit,
-    emit_json,
     set_verbosity,
-    to_text,
 )
-from driftguard.cli.text import markdown_table
+from driftguard.cli.output import emit_rich, emit_rows, table
 from driftguard.errors import UsageError
 from driftguard.model.reasons import sentence
 from driftguard.model.words import PLAIN_WORDS
 from driftguard.report import shorten
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 AtOption = Annotated[
-    str | None, typer.Option("--at", metavar="TIME", help="What was known then (RFC 3339, e.g. 2026-11-01T12:00:00Z).")
+    str | None, typer.Option("--at", metavar="TIME", help="As of this time (RFC 3339: 2026-11-01T12:00:00Z).")
 ]
 
 
-@app.command()
 def environments(
     env: Names = None,
     repo: RepoOption = ".",
@@ -51,7 +45,10 @@ def environments(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """List environments with their closures: every file that can change an environment's plan."""
+    """List environments and their closures.
+
+    A closure is every file that can change an environment's plan.
+    """
     from driftguard.bootstrap import Session, Target
     from driftguard.cli.progress import Reporter
 
@@ -60,7 +57,7 @@ def environments(
         listed = session.describe(session.select(env or []))
         with Reporter(quiet=quiet) as progress:
             for text in (*session.notices, *(w for item in listed for w in item["warnings"])):
-                progress.say(f"note: {text}")
+                progress.line(f"note: {text}")
     rows = [
         (
             item["name"],
@@ -73,10 +70,9 @@ def environments(
         for item in listed
     ]
     headings = ("environment", "path", "workspace", "files", "modules", "closure")
-    print_rows(headings, rows, {"environments": listed}, format, output)
+    emit_rows(headings, rows, {"environments": listed}, format, output)
 
 
-@app.command()
 def status(
     env: Names = None,
     repo: RepoOption = ".",
@@ -87,7 +83,10 @@ def status(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Show each environment's last verdict, from the ledger."""
+    """Show the last verdict of each environment.
+
+    Reads the ledger, the durable record; plans nothing.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -104,15 +103,14 @@ def status(
         )
         for item in listed
     ]
-    headings = ("environment", "verdict", "seen at", "commit", "baseline", "decision")
-    print_rows(headings, rows, {"environments": listed}, format, output)
+    headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
+    emit_rows(headings, rows, {"environments": listed}, format, output)
 
 
-@app.command()
 def history(
     env: Names = None,
     at: AtOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many entries, the newest ones.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of entries, the newest ones.")] = 50,
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
@@ -121,7 +119,10 @@ def history(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the ledger: what was seen, approved and done, oldest first (-v: every step of an apply)."""
+    """Show the ledger: runs, approvals, applies.
+
+    Oldest entry first. `-v` includes each step of an apply.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -132,10 +133,9 @@ def history(
         for e in entries
         if verbose or e["kind"] != "attempt_progress"
     ]
-    print_rows(("no.", "at", "environment", "what", "detail"), rows, {"entries": entries}, format, output)
+    emit_rows(("no.", "at", "environment", "entry", "detail"), rows, {"entries": entries}, format, output)
 
 
-@app.command()
 def explain(
     env: Annotated[str, typer.Argument(metavar="ENV", help="An environment's name.")],
     at: AtOption = None,
@@ -147,7 +147,11 @@ def explain(
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Show why an environment got its verdict: S, R, D and L of each attribute and the rule that fired."""
+    """Show why an environment got its verdict.
+
+    The decision with its reasons, then each changed attribute: its value in the state (S), in reality (R), in the
+    configuration (D) and in the baseline (L: the last known-good configuration), its label and the rule that matched.
+    """
     from driftguard.bootstrap import Session, Target
 
     set_verbosity(verbose)
@@ -156,7 +160,7 @@ def explain(
     scan = found[0]
     rows = [_explained(resource, attribute) for resource in scan["resources"] for attribute in resource["attributes"]]
     rows += [
-        (resource["address"], "-", ", ".join(resource["labels"]), "-", "-", "-", "-", "nothing is planned for it")
+        (resource["address"], "-", ", ".join(resource["labels"]), "-", "-", "-", "-", "nothing planned")
         for resource in scan["resources"]
         if not resource["attributes"]
     ]
@@ -165,12 +169,10 @@ def explain(
         for output_ in scan["outputs"]
     ]
     headings = ("resource", "attribute", "label", "state S", "reality R", "desired D", "baseline L", "rule")
-    if format is Format.JSON:
-        emit_json(scan, output)
-    elif format is Format.MARKDOWN:
-        emit(markdown_table(headings, rows), output)
+    if format is Format.TABLE:
+        emit_rich(lambda console: _print_explanation(console, scan, headings, rows), output)
     else:
-        to_text(lambda console: _print_explanation(console, scan, headings, rows), output)
+        emit_rows(headings, rows, scan, format, output)
 
 
 def _explained(resource: dict[str, Any], attribute: dict[str, Any]) -> tuple[str, ...]:
@@ -194,6 +196,9 @@ def _explained(resource: dict[str, Any], attribute: dict[str, Any]) -> tuple[str
 def _print_explanation(
     console: Console, scan: dict[str, Any], headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]
 ) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+
     baseline = scan["baseline"]
     console.print(
         f"{escape(scan['name'])} was {scan['verdict'].replace('_', ' ')} at {scan['at']}, commit {scan['commit'][:10]}."
@@ -201,41 +206,19 @@ def _print_explanation(
     if baseline["commit"]:
         console.print(f"Baseline: {baseline['commit'][:10]}, from {baseline['from']}.")
     else:
-        console.print("There is no baseline yet, so what is pending cannot be told from what was absorbed.")
+        console.print("No baseline yet: `pending` and `absorbed` cannot be distinguished.")
     if scan["error"]:
         console.print(f"{scan['error']['kind']}: {scan['error']['message']}", markup=False)
-    console.print(f"Decision: {scan['decision']['action']}, because of", markup=False)
+    console.print(f"Decision: {scan['decision']['action']}, because of:", markup=False)
     for reason in scan["decision"]["reasons"]:
         console.print(f"  {sentence(reason)}", markup=False)
     for resource, found in groupby(rows, key=lambda row: row[0]):
         console.print(f"\n{escape(resource)}", style="cyan")
-        console.print(Padding(_table(headings[1:], [row[1:] for row in found]), (0, 0, 0, 2)))
+        console.print(Padding(table(headings[1:], [row[1:] for row in found]), (0, 0, 0, 2)))
     if rows:
         console.print()
     for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):
         console.print(f"{label}: {PLAIN_WORDS[label]}.")
-
-
-def print_rows(
-    headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], value: dict[str, Any], format: Format, output: Any
-) -> None:
-    """Print rows as a table or Markdown, or the value they stand for as JSON."""
-    match format:
-        case Format.JSON:
-            emit_json(value, output)
-        case Format.MARKDOWN:
-            emit(markdown_table(headings, rows), output)
-        case Format.TABLE:
-            to_text(lambda console: console.print(_table(headings, rows)), output)
-
-
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading.upper(), overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -244,7 +227,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--at {text!r} is not a time; write it as 2026-11-01T12:00:00Z.") from None
+        raise UsageError(f"--at {text!r} is not a time; write 2026-11-01T12:00:00Z.") from None
     if not moment.microsecond:
-        moment = moment.replace(microsecond=999_999)  # what is shown in whole seconds is found again by them
+        moment = moment.replace(microsecond=999_999)  # printed times are in whole seconds
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,76 @@
+"""Runs one command: every failure ends as one sentence on standard error and the contract's exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from typing import Final
+
+import typer
+
+from driftguard.cli.application import app
+from driftguard.cli.options import EXIT_FAILED, EXIT_USAGE
+from driftguard.errors import DriftGuardError, UsageError
+from driftguard.sealed import mask
+
+# Typer brings a click of its own; this is that click's error for a wrong command line.
+_WRONG_COMMAND_LINE: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+_EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+
+
+class _MaskedFormatter(logging.Formatter):
+    """Log lines without credentials, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; never returns.
+
+    Args:
+        arguments: the command line without the program's name; None for this process's own.
+
+    Raises:
+        SystemExit: always. 64 for wrong usage or configuration, 1 for any other failure.
+    """
+    warnings.simplefilter("ignore")
+    _log_to_standard_error()
+    try:
+        code = app(args=arguments, prog_name="driftguard", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.Exit as error:
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; nothing more was done.")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _EXIT_BROKEN_PIPE
+    except _WRONG_COMMAND_LINE as error:
+        message = str(getattr(error, "message", error)).removesuffix(".")
+        end = "" if message.endswith("?") else "."
+        code = _fail(f"{message}{end} `driftguard COMMAND --help` lists the options.", EXIT_USAGE)
+    except UsageError as error:
+        code = _fail(str(error), EXIT_USAGE)
+    except DriftGuardError as error:
+        code = _fail(str(error))
+    except OSError as error:
+        code = _fail(f"{error.filename or 'operating system'}: {error.strerror or error}.")
+    except Exception as error:  # the boundary of the command line: a defect
+        logging.getLogger("driftguard").debug("defect", exc_info=True)
+        code = _fail(f"a defect in DriftGuard ({type(error).__name__}: {error}); run with -v and report the output.")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _log_to_standard_error() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(name)s %(message)s"))
+    logging.getLogger("driftguard").addHandler(handler)
+
+
+def _fail(message: str, code: int = EXIT_FAILED) -> int:
+    print(f"driftguard: {mask(message)}", file=sys.stderr)
+    return code

@@ -1,0 +1,99 @@
+"""Results of a command: text, JSON, Markdown or a table, to standard output or a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from driftguard.cli.options import EXIT_DIVERGED, EXIT_FAILED, EXIT_IN_SYNC, Format
+from driftguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_WIDTH_WITHOUT_TERMINAL: Final = 120
+
+
+def exit_code(report: Mapping[str, Any]) -> int:
+    """The contract's exit code of a JSON report: `unknown` outranks divergence."""
+    summary = report["summary"]
+    if summary["unknown"]:
+        return EXIT_FAILED
+    return EXIT_DIVERGED if summary["drifted"] + summary["pending"] + summary["diverged"] else EXIT_IN_SYNC
+
+
+def emit(text: str, output: Path | None) -> None:
+    """Write text to standard output, or to a file in one step.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    scratch = output.with_name(f".{output.name}.part")
+    try:
+        scratch.write_text(text)
+        scratch.replace(output)
+    except OSError as error:
+        raise UsageError(f"--output {output}: {error.strerror}.") from None
+
+
+def emit_json(value: Any, output: Path | None) -> None:
+    """Write a JSON value, indented by two."""
+    emit(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n", output)
+
+
+def emit_rich(render: Callable[[Console], None], output: Path | None) -> None:
+    """Print with Rich to standard output, or as plain text into a file.
+
+    Args:
+        render: is called with the console to print on.
+    """
+    from rich.console import Console
+
+    if output is None:
+        render(Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL))
+        return
+    text = StringIO()
+    render(Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL, file=text))
+    emit(text.getvalue(), output)
+
+
+def emit_rows(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    value: Mapping[str, Any],
+    format: Format,
+    output: Path | None,
+) -> None:
+    """Print rows as a table or Markdown, or the value behind them as JSON."""
+    match format:
+        case Format.JSON:
+            emit_json(value, output)
+        case Format.MARKDOWN:
+            from driftguard.cli.text import markdown_table
+
+            emit(markdown_table(headings, rows), output)
+        case Format.TABLE:
+            emit_rich(lambda console: console.print(table(headings, rows)), output)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A Rich table without lines; long cells are folded, never cut."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading.upper(), overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    return made

@@ -1,0 +1,220 @@
+"""Commands that plan: scan, reconcile and classify."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from driftguard.cli.options import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    Names,
+    NoiseOption,
+    OutputOption,
+    QuietOption,
+    RefOption,
+    RepoOption,
+    VerboseOption,
+    set_verbosity,
+)
+from driftguard.cli.output import emit, emit_json, emit_rich, exit_code
+from driftguard.errors import UsageError
+from driftguard.sealed import mask
+
+if TYPE_CHECKING:
+    from driftguard.adapters.process import Stop
+
+log = logging.getLogger(__name__)
+
+_MAX_SUMMARY_CHARACTERS: Final = 500_000  # GitHub refuses more than a mebibyte
+
+BaselineOption = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="COMMIT", help="Last known-good commit. Default: the ledger's."),
+]
+
+
+def scan(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    baseline: BaselineOption = None,
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Find drift and pending changes; change nothing.
+
+    One run: plan, classify, record, report. Changes nothing in the cloud or in git.
+
+    Exit codes: 0 every environment in sync; 2 at least one drifted, pending or diverged; 1 at least one unknown;
+    64 wrong usage or configuration.
+    """
+    set_verbosity(verbose)
+    request = _Request(env or [], repo, ref, config, baseline=baseline, noise=noise, quiet=quiet)
+    report = _run(request, acts=False, print_alert=_printer(aside=True))
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+def reconcile(
+    env: Names = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Scan, then alert, propose or apply.
+
+    One run of the whole job: scan, decide, send alerts, open proposals, apply what is approved.
+
+    Exit codes: 0 every environment in sync when it ends; 2 divergence remains; 1 at least one unknown; 64 wrong usage
+    or configuration.
+    """
+    set_verbosity(verbose)
+    aside = format is not Format.TABLE and output is None  # a machine-readable result stays free of alerts
+    request = _Request(env or [], repo, ref, config, baseline=None, noise=noise, quiet=quiet)
+    report = _run(request, acts=True, print_alert=_printer(aside=aside))
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+def classify(
+    plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="`terraform show -json`; `-` for standard input.")],
+    noise: NoiseOption = False,
+    format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Label a plan that another tool made.
+
+    Reads the output of `terraform show -json PLANFILE` and labels it without a baseline.
+    """
+    from driftguard.bootstrap import classify_text
+
+    set_verbosity(verbose)
+    report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan)
+    _print(report, format, output, noise)
+    raise typer.Exit(exit_code(report))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments that scan and reconcile share."""
+
+    environments: list[str]
+    repo: str
+    ref: str | None
+    config: Path | None
+    baseline: str | None
+    noise: bool
+    quiet: bool
+
+
+def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> dict[str, Any]:
+    """One run with progress; the JSON report."""
+    from driftguard.adapters.process import Stop
+    from driftguard.bootstrap import Session, Target
+    from driftguard.cli.progress import Reporter
+    from driftguard.cli.text import counted
+
+    stop = Stop()
+    _stop_on_signals(stop)
+    with Reporter(quiet=request.quiet) as progress:
+        progress.line(f"Fetching {mask(request.repo)} ...")
+        with Session(Target(request.repo, request.ref, request.config), stop) as session:
+            chosen = session.select(request.environments)
+            for notice in session.notices:
+                progress.line(f"note: {notice}")
+            progress.line(f"Planning {counted(len(chosen))} at {session.head[:10]} ({session.repository.ref}) ...")
+            progress.begin(len(chosen))
+            report = session.run(
+                chosen,
+                acts=acts,
+                baseline=request.baseline,
+                noise=request.noise,
+                on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
+                say=print_alert,
+            )
+            for warning in report["warnings"][len(session.notices) :]:
+                progress.line(f"note: {warning}")
+            return report
+
+
+def _printer(*, aside: bool) -> Callable[[str], None]:
+    """A sink for alerts without another one: standard output, or standard error (`aside`)."""
+
+    def print_alert(text: str) -> None:
+        stream = sys.stderr if aside else sys.stdout
+        stream.write(text)
+        stream.flush()
+
+    return print_alert
+
+
+def _read_plan(plan: str) -> bytes:
+    if plan == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(plan).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{plan} cannot be read: {error.strerror}. Give the output of `terraform show -json PLANFILE`, or `-`."
+        ) from None
+
+
+def _print(report: dict[str, Any], format: Format, output: Path | None, noise: bool) -> None:
+    from driftguard.cli.text import markdown, print_run
+
+    _add_to_job_summary(report)
+    match format:
+        case Format.JSON:
+            emit_json(report, output)
+        case Format.MARKDOWN:
+            emit(markdown(report), output)
+        case Format.TABLE:
+            emit_rich(lambda console: print_run(console, report, noise=noise), output)
+
+
+def _add_to_job_summary(report: dict[str, Any]) -> None:
+    """Append the run to the summary page of its CI job, if there is one."""
+    from driftguard.cli.text import markdown
+    from driftguard.config import summary_page
+
+    page = summary_page()
+    if page is None:
+        return
+    try:
+        with page.open("a") as stream:
+            stream.write(markdown(report)[:_MAX_SUMMARY_CHARACTERS])
+    except OSError as error:
+        log.warning("The job's summary %s could not be written: %s.", page, error.strerror)
+
+
+def _stop_on_signals(stop: Stop) -> None:
+    """Ctrl-C and SIGTERM start nothing new, interrupt and record running plans; a second Ctrl-C ends at once."""
+
+    def request(signum: int, frame: FrameType | None) -> None:
+        if stop.requested and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.request()
+
+    signal.signal(signal.SIGINT, request)
+    signal.signal(signal.SIGTERM, request)
