@@ -1,16 +1,16 @@
-"""Every error DriftGuard raises on purpose, grouped by who must act next.
+"""Every error that DriftGuard raises on purpose, grouped by the next step.
 
     DriftGuardError
-    ├── UsageError            operator: the command line or the configuration is wrong (exit 64, nothing was run)
-    ├── OperatorError         operator: the machine, the ledger, git or a credential is not in order (exit 1)
-    ├── EnvironmentFault      environment owner: one environment cannot be judged; the others go on
-    │   ├── TransientFault    nobody: the same call is expected to work later; the next pass retries
-    │   └── InitNeeded        nobody: the plan stage initialises again and repeats the call
-    ├── DeliveryFault         nobody, mostly: an alert could not be delivered; it stays in the outbox
-    ├── ForgeFault            nobody, mostly: the forge did not do what was asked; the next pass tries again
-    └── SafetyRefusal         refused by a safety rule: nothing is wrong, but acting would be
+    ├── UsageError            the operator corrects the command line or the configuration (exit 64, nothing was run)
+    ├── OperatorError         the operator repairs the machine, the ledger, git or a credential (exit 1)
+    ├── EnvironmentFault      the environment's owner acts: its verdict is `unknown`, the run continues
+    │   ├── TransientFault    the next run retries
+    │   └── InitNeeded        the plan stage runs `terraform init` and repeats the call
+    ├── DeliveryFault         the outbox (undelivered alerts in the ledger) retries
+    ├── ForgeFault            the next run retries
+    └── SafetyRefusal         a safety rule forbids the action; the decision names the rule
 
-A message says what happened, where, what happens next and what to do. It never holds a secret.
+A message says what failed, where, the consequence and the next step, in that order. It never holds a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from driftguard.model import ErrorKind
 
 
 class DriftGuardError(Exception):
-    """Base of all errors that carry a sentence for the reader."""
+    """Base of all errors whose message is shown to the user."""
 
 
 class UsageError(DriftGuardError):
@@ -27,15 +27,15 @@ class UsageError(DriftGuardError):
 
 
 class OperatorError(DriftGuardError):
-    """The run as a whole cannot proceed (exit code 1)."""
+    """The whole run failed (exit code 1)."""
 
 
 class EnvironmentFault(DriftGuardError):
-    """One environment cannot be judged: its verdict is `unknown`.
+    """The plan or apply of one environment failed: its verdict is `unknown`.
 
     Args:
         kind: the contract's `error.kind`.
-        message: one clear sentence or two, without secrets.
+        message: one or two sentences, without secrets.
     """
 
     def __init__(self, kind: ErrorKind, message: str) -> None:
@@ -45,21 +45,21 @@ class EnvironmentFault(DriftGuardError):
 
 
 class TransientFault(EnvironmentFault):
-    """Expected to pass by itself (a lock, throttling, a moved state): the next pass tries again."""
+    """A temporary failure (a state lock, a rate limit, a state that changed): the next run retries."""
 
 
 class InitNeeded(EnvironmentFault):
-    """Terraform asks for another `init` of a directory that was thought to be ready."""
+    """Terraform asks for another `init` of an initialised directory."""
 
 
 class DeliveryFault(DriftGuardError):
-    """An alert could not be delivered now; it stays in the outbox.
+    """An alert was not delivered; it stays in the outbox.
 
     Args:
-        retry_after_seconds: how long the service asked to be left alone.
-        perhaps_delivered: it may have arrived, because only the answer was lost.
-        whole_sink: nothing else can be delivered there now either.
-        gone: what should be changed is not there any more.
+        retry_after_seconds: the delay that the service asked for.
+        perhaps_delivered: the response was lost, so the alert may have arrived.
+        whole_sink: the sink accepts no other delivery now either.
+        gone: the message to update no longer exists.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class DeliveryFault(DriftGuardError):
 
 
 class ForgeFault(DriftGuardError):
-    """The forge (GitHub, GitLab, a git server) did not do what was asked; the next pass tries again.
+    """The forge (GitHub, GitLab, a git server) refused or failed a request; the next run retries.
 
     Args:
-        missing: there is no such repository, branch or pull request, or our credentials may not see it.
-        denied: our credentials may not do this.
-        retry_after_seconds: how long the forge asked to be left alone.
-        perhaps_done: it may have happened, because only the answer was lost.
+        missing: the repository, branch or pull request does not exist or is not visible to the credentials.
+        denied: the credentials lack the permission.
+        retry_after_seconds: the delay that the forge asked for.
+        perhaps_done: the response was lost, so the request may have taken effect.
     """
 
     def __init__(
@@ -101,4 +101,4 @@ class ForgeFault(DriftGuardError):
 
 
 class SafetyRefusal(DriftGuardError):
-    """A safety rule forbids the action; the world was left as it is."""
+    """A safety rule forbids the action; nothing was changed."""

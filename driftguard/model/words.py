@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Label(StrEnum):
-    """The cause of one changed attribute or resource."""
+    """The cause of a changed attribute or resource."""
 
     DRIFT = "drift"
     ABSORBED = "absorbed"
@@ -23,7 +23,7 @@ class Label(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What an environment is."""
+    """The state of an environment, as a run found it."""
 
     IN_SYNC = "in_sync"
     DRIFTED = "drifted"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 
 class Action(StrEnum):
-    """What is done about a verdict."""
+    """The action of a decision."""
 
     NONE = "none"
     ALERT = "alert"
@@ -43,7 +43,7 @@ class Action(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """Why a verdict is unknown (`error.kind`)."""
+    """The reason for the verdict `unknown` (`error.kind`)."""
 
     INIT = "init"
     PLAN = "plan"
@@ -58,16 +58,16 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
-# Each label as people read it.
+# Each label in plain words, for tables, alerts and pull requests.
 PLAIN_WORDS: Final[Mapping[str, str]] = {
-    "drift": "changed outside",
-    "absorbed": "changed outside, already in the state",
+    "drift": "changed outside Terraform",
+    "absorbed": "changed outside Terraform, already in the state",
     "pending": "merged, not applied",
-    "conflict": "changed outside and by a commit",
-    "adopted": "the configuration caught up with reality",
-    "input": "changed by neither a commit nor anybody outside",
+    "conflict": "changed outside Terraform and by a commit",
+    "adopted": "changed outside Terraform and by a commit, to the same value",
+    "input": "changed by a data source, a variable or a provider",
     "derived": "follows from another change",
     "residue": "left behind by a failed apply",
-    "refactor": "address changed, object stays",
-    "noise": "no difference in meaning",
+    "refactor": "address changed, object unchanged",
+    "noise": "equivalent, or ignored by the configuration",
 }
