@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: help demo test check format lint types layers soak bench docs clean
+.PHONY: lab help demo test check format lint types layers soak bench docs clean
 
 help:
 	@echo "make demo    the whole job on this machine: a cloud on loopback, a repository, drift, a scan"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, layers, tests"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
+	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
 	@echo "make clean   remove the virtual environment and caches"
@@ -46,6 +47,12 @@ layers: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m soak
+
+RUNS ?= 2000
+SEED ?= 1
+
+lab: $(VENV)/.dev
+	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench $(BENCH)

@@ -1,0 +1,132 @@
+"""The cloud that the laboratory owns, and how its provider plans: both in memory, both known to the truth."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.schema import Attribute, Type, canonical
+from lab.wire import UNKNOWN
+
+Values = dict[str, Any]
+
+
+class Refused(Exception):
+    """The cloud refuses an operation."""
+
+
+@dataclass
+class Cloud:
+    """Objects by id, with the values that data sources read and a log of every effect.
+
+    Attributes:
+        refuse: names of objects whose changes fail.
+    """
+
+    types: dict[str, Type] = field(default_factory=dict)
+    objects: dict[str, Values] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    refuse: set[str] = field(default_factory=set)
+    effects: list[tuple[str, str]] = field(default_factory=list)
+    made: int = 0
+
+    def read(self, object_id: str) -> Values | None:
+        """An object as a refresh sees it."""
+        found = self.objects.get(object_id)
+        return copy.deepcopy(found) if found is not None else None
+
+    def create(self, type_name: str, planned: Values) -> Values:
+        """Make an object of what was planned."""
+        self._may(planned)
+        self.made += 1
+        object_id = f"i-{self.made}"
+        self.kinds[object_id] = type_name
+        return self._store("create", object_id, planned)
+
+    def update(self, object_id: str, planned: Values) -> Values:
+        """Change an object to what was planned."""
+        self._may(planned)
+        return self._store("update", object_id, planned)
+
+    def delete(self, object_id: str) -> None:
+        """Delete an object through the provider."""
+        found = self.objects.pop(object_id, None)
+        if found is not None:
+            self.effects.append(("delete", str(found["name"])))
+
+    def named(self, name: str) -> str | None:
+        """The id of the object with a name."""
+        return next((key for key, value in self.objects.items() if value["name"] == name), None)
+
+    def _may(self, planned: Values) -> None:
+        if planned["name"] in self.refuse:
+            raise Refused(f"The cloud refuses {planned['name']}.")
+
+    def _store(self, verb: str, object_id: str, planned: Values) -> Values:
+        self.made += 1
+        filled = {key: _filled(value, f"{key}-{self.made}") for key, value in planned.items()}
+        filled["id"] = object_id
+        kind = self.types[self.kinds[object_id]]
+        self.objects[object_id] = {a.name: copy.deepcopy(normal(a, filled[a.name])) for a in kind.attributes}
+        self.effects.append((verb, str(filled["name"])))
+        return filled
+
+
+def plan(kind: Type, prior: Values | None, config: Values) -> tuple[Values, set[str]]:
+    """What the provider plans for a configuration, and the attributes that force a replacement."""
+    planned: Values = {}
+    for attribute in kind.attributes:
+        planned[attribute.name] = _planned(attribute, prior, config.get(attribute.name))
+    if prior is None:
+        return planned, set()
+    changed = {a.name for a in kind.attributes if differs(a, planned[a.name], prior[a.name])}
+    if changed:
+        planned.update({a.name: UNKNOWN for a in kind.attributes if a.volatile})
+    return planned, {a.name for a in kind.attributes if a.replaces and a.name in changed}
+
+
+def differs(attribute: Attribute, left: Any, right: Any) -> bool:
+    """Whether two values of an attribute are not the same to Terraform."""
+    left, right = canonical(attribute.kind, left), canonical(attribute.kind, right)
+    return bool(json.dumps(left, sort_keys=True, default=repr) != json.dumps(right, sort_keys=True, default=repr))
+
+
+def normal(attribute: Attribute, value: Any) -> Any:
+    """A value in the form that the provider gives it."""
+    if value is None or value is UNKNOWN:
+        return value
+    if attribute.form == "lower" and isinstance(value, str):
+        return value.lower()
+    if attribute.form == "order" and isinstance(value, list):
+        return sorted(value, key=repr)
+    if attribute.form == "json" and isinstance(value, str):
+        return json.dumps(json.loads(value), sort_keys=True, separators=(",", ":"))
+    return value
+
+
+def _planned(attribute: Attribute, prior: Values | None, wanted: Any) -> Any:
+    before = prior[attribute.name] if prior is not None else None
+    if attribute.write_only:
+        return None
+    if attribute.mode == "computed":
+        return UNKNOWN if prior is None else before
+    if wanted is None and attribute.mode == "both":
+        if attribute.default is not None:
+            return attribute.default
+        return UNKNOWN if prior is None else before
+    if prior is not None and not differs(attribute, normal(attribute, wanted), normal(attribute, before)):
+        return before
+    return wanted
+
+
+def _filled(value: Any, made: str) -> Any:
+    if value is UNKNOWN:
+        return made
+    if isinstance(value, dict):
+        return {key: _filled(item, made) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, made) for item in value]
+    return value

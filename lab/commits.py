@@ -1,0 +1,161 @@
+"""What a commit changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from lab.configuration import Configuration, Ref, Resource, expressions
+from lab.drawing import draw_resource, draw_tree
+from lab.history import Change, History
+from lab.schema import BLOCKS
+
+
+def any_resource(history: History) -> Resource | None:
+    """One of the resource blocks."""
+    return history.dice.choice(history.config.resources) if history.config.resources else None
+
+
+def _with(history: History, old: Resource, new: Resource | None) -> Configuration:
+    resources = tuple(new if r is old else r for r in history.config.resources)
+    return replace(history.config, resources=tuple(r for r in resources if r is not None))
+
+
+def _near(history: History, resource: Resource) -> list[Resource]:
+    before = history.config.resources[: history.config.resources.index(resource)]
+    return [r for r in before if r.module == resource.module and r.keys is None]
+
+
+def value_edited(history: History) -> str:
+    resource = any_resource(history)
+    if resource is None:
+        return ""
+    kind = history.site.types[resource.type]
+    attribute = history.dice.choice(kind.own)
+    tree = draw_tree(history.dice, attribute, _near(history, resource), history.site.types)
+    return _argued(history, resource, {**resource.arguments, attribute.name: tree}, attribute.name)
+
+
+def argument_removed(history: History) -> str:
+    resource = any_resource(history)
+    if resource is None:
+        return ""
+    kind = history.site.types[resource.type]
+    options = [a.name for a in kind.own if a.mode != "required" and a.name in resource.arguments]
+    if not options:
+        return ""
+    name = history.dice.choice(options)
+    return _argued(history, resource, {k: v for k, v in resource.arguments.items() if k != name}, name)
+
+
+def _argued(history: History, resource: Resource, arguments: dict[str, Any], name: str) -> str:
+    old, new = resource.arguments.get(name), arguments.get(name)
+    if repr(old) == repr(new):
+        return ""
+    history.commit(_with(history, resource, replace(resource, arguments=arguments)), f"{resource.name}.{name}")
+    return f"{resource.address}.{name}: {old!r} becomes {new!r}"
+
+
+def resource_added(history: History) -> str:
+    if any(r.name == "omega" for r in history.config.resources):
+        return ""
+    new = draw_resource(history.dice, history.site.types, "omega", history.config.resources)
+    if new.module:
+        new = replace(
+            new, module=(), arguments={k: v for k, v in new.arguments.items() if not _refers(v)}, replaced_by=""
+        )
+    if any(a.mode == "required" and a.name not in new.arguments for a in history.site.types[new.type].own):
+        return ""
+    history.commit(replace(history.config, resources=(*history.config.resources, new)), "add omega")
+    return f"{new.address}: {dict(new.arguments)!r}"
+
+
+def _refers(tree: Any) -> bool:
+    return any(isinstance(e, Ref) for e in expressions(tree))
+
+
+def _free(history: History) -> Resource | None:
+    """A resource that nothing else refers to."""
+    used = {e.resource for r in history.config.resources for e in expressions(dict(r.arguments)) if isinstance(e, Ref)}
+    used |= {r.replaced_by for r in history.config.resources}
+    used |= {e.resource for tree in history.config.outputs.values() for e in expressions(tree) if isinstance(e, Ref)}
+    options = [r for r in history.config.resources if r.name not in used]
+    return history.dice.choice(options) if options else None
+
+
+def resource_removed(history: History) -> str:
+    resource = _free(history)
+    if resource is None:
+        return ""
+    history.commit(_with(history, resource, None), f"remove {resource.name}")
+    return resource.address
+
+
+def resource_forgotten(history: History) -> str:
+    resource = _free(history)
+    if resource is None:
+        return ""
+    config = _with(history, resource, None)
+    gone = (*config.removed, resource.address)
+    history.commit(replace(config, removed=gone), f"forget {resource.name}")
+    return resource.address
+
+
+def resource_renamed(history: History) -> str:
+    return _renamed(history, moved=False)
+
+
+def resource_moved(history: History) -> str:
+    return _renamed(history, moved=True)
+
+
+def _renamed(history: History, *, moved: bool) -> str:
+    resource = _free(history)
+    if resource is None or resource.name.endswith("_new"):
+        return ""
+    new = replace(resource, name=f"{resource.name}_new")
+    config = _with(history, resource, new)
+    if moved:
+        config = replace(config, moved=(*config.moved, (resource.address, new.address)))
+    history.commit(config, f"rename {resource.name}")
+    return f"{resource.address} becomes {new.address}"
+
+
+def ignored(history: History) -> str:
+    resource = any_resource(history)
+    if resource is None or resource.ignore:
+        return ""
+    plain = [a.name for a in history.site.types[resource.type].own if not a.replaces and a.kind not in BLOCKS]
+    plain = [name for name in plain if not history.site.types[resource.type].attribute(name).write_only]
+    if not plain:
+        return ""
+    name = history.dice.choice(plain)
+    history.commit(_with(history, resource, replace(resource, ignore=(name,))), f"ignore {name}")
+    return f"{resource.address}: {name}"
+
+
+def file_outside(history: History) -> str:
+    history.commit(history.config, "readme", {"README.md": f"{len(history.log)} changes\n"})
+    return "README.md"
+
+
+def variable_changed(history: History) -> str:
+    new = history.dice.choice(("filed again", "filed", ""))
+    if history.config.values["v_file"] == new:
+        return ""
+    history.commit(replace(history.config, values={"v_file": new}), "variable")
+    return f"v_file becomes {new!r}"
+
+
+COMMITS: Final[dict[str, Change]] = {
+    "value edited": value_edited,
+    "argument removed": argument_removed,
+    "resource added": resource_added,
+    "resource removed": resource_removed,
+    "resource forgotten": resource_forgotten,
+    "resource renamed": resource_renamed,
+    "resource moved": resource_moved,
+    "ignore_changes added": ignored,
+    "file outside edited": file_outside,
+    "variable changed": variable_changed,
+}

@@ -1,0 +1,138 @@
+"""What a configuration wants of a known reality: D, and L when the configuration is the baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.cloud import Values, differs, plan
+from lab.configuration import Configuration, Data, Each, Ref, Resource, Var, evaluate, expressions
+from lab.schema import Type, canonical
+from lab.wire import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One instance as a configuration wants it.
+
+    Attributes:
+        values: with `UNKNOWN` where only an apply will tell.
+        configured: the attributes that the configuration sets to something.
+        impure: of those, the attributes whose expression calls an impure function.
+        replaced: whether the object would be made anew.
+        replaces: the attributes that would make it so.
+    """
+
+    values: Values
+    configured: frozenset[str] = frozenset()
+    impure: frozenset[str] = frozenset()
+    replaced: bool = False
+    replaces: frozenset[str] = frozenset()
+    restless: bool = False
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What reaches a configuration from outside of it: variables by name, and what data sources read."""
+
+    variables: Mapping[str, str]
+    data: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Desire:
+    """What a configuration wants of a reality, by address."""
+
+    instances: dict[str, Wanted] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+def desire(
+    config: Configuration, types: Mapping[str, Type], reality: Mapping[str, Values | None], inputs: Inputs
+) -> Desire:
+    """What the configuration wants.
+
+    Args:
+        reality: what is there now, by the address in this configuration; None for what is gone.
+    """
+    known: dict[Any, Any] = {Var(name): value for name, value in inputs.variables.items()}
+    known |= {Data(key): value for key, value in inputs.data.items()}
+    found = Desire()
+    changing: set[str] = set()
+    for resource in _in_order(config.resources):
+        _needed(known, resource, found, config)
+        for address, key in resource.instances():
+            known[Each()] = str(key) if isinstance(key, int) else key
+            forced = resource.replaced_by in changing
+            wanted = _wanted(resource, types[resource.type], reality.get(address), known, forced)
+            found.instances[address] = wanted
+            if (
+                wanted.replaced
+                or reality.get(address) is None
+                or _moves(types[resource.type], wanted, reality[address])
+            ):
+                changing.add(resource.name)
+    for name, tree in config.outputs.items():
+        for ref in expressions(tree):
+            if isinstance(ref, Ref):
+                known[ref] = found.instances[config.resource(ref.resource).address].values[ref.attribute]
+        found.outputs[name] = evaluate(tree, known)
+    return found
+
+
+def _in_order(resources: tuple[Resource, ...]) -> Iterator[Resource]:
+    """What is referred to comes first; resources refer only to earlier ones by construction of their names."""
+    done: set[str] = set()
+    waiting = list(resources)
+    while waiting:
+        for resource in waiting:
+            needs = {e.resource for e in expressions(dict(resource.arguments)) if isinstance(e, Ref)}
+            needs |= {resource.replaced_by} if resource.replaced_by else set()
+            if needs <= done:
+                break
+        else:
+            raise ValueError("resources refer to each other in a circle")
+        waiting.remove(resource)
+        done.add(resource.name)
+        yield resource
+
+
+def _needed(known: dict[Any, Any], resource: Resource, found: Desire, config: Configuration) -> None:
+    for ref in expressions(dict(resource.arguments)):
+        if isinstance(ref, Ref):
+            known[ref] = found.instances[config.resource(ref.resource).address].values[ref.attribute]
+
+
+def _wanted(resource: Resource, kind: Type, prior: Values | None, known: Mapping[Any, Any], forced: bool) -> Wanted:
+    config: Values = {}
+    for attribute in kind.attributes:
+        tree = resource.arguments.get(attribute.name)
+        value = evaluate(tree, known) if tree is not None else attribute.empty
+        config[attribute.name] = canonical(attribute.kind, value)
+    full = dict(config)
+    if prior is not None:
+        config.update({name: prior[name] for name in resource.ignore})
+    values, replaces = plan(kind, prior, config)
+    if forced and prior is not None:
+        replaces = replaces or {""}
+    if replaces:
+        values, _ = plan(kind, None, full)
+    impure = {n for n, tree in resource.arguments.items() if any(_is_impure(e) for e in expressions(tree))}
+    return Wanted(
+        values=values,
+        configured=frozenset(n for n, tree in resource.arguments.items() if tree is not None),
+        impure=frozenset(impure),
+        replaced=bool(replaces),
+        replaces=frozenset(replaces),
+    )
+
+
+def _is_impure(expression: Any) -> bool:
+    return type(expression).__name__ == "Impure"
+
+
+def _moves(kind: Type, wanted: Wanted, prior: Values | None) -> bool:
+    return prior is None or any(
+        wanted.values[a.name] is UNKNOWN or differs(a, wanted.values[a.name], prior[a.name]) for a in kind.attributes
+    )

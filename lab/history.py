@@ -1,0 +1,105 @@
+"""A history of one environment: it is applied, then things happen to it, then DriftGuard looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from lab.cloud import Values
+from lab.configuration import Configuration
+from lab.desire import Inputs
+from lab.judge import Expected, Mismatch, Situation, Then, compare, expect
+from lab.schema import Attribute
+from lab.site import Site
+from lab.values import Dice
+
+Change = Callable[["History"], str]
+GIVEN: Final = {"v_given": "given"}
+DATA_VALUES: Final = {"d_one": "looked up", "d_check": "fine"}
+
+
+@dataclass
+class History:
+    """What happens to one site; each change notes its kind and a line for a person to repeat it."""
+
+    site: Site
+    dice: Dice
+    config: Configuration
+    then: Then | None = None
+    kinds: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    first_state: str = ""
+
+    def begin(self, *, baseline: bool = True) -> list[Mismatch]:
+        """Commit, apply by hand, and have DriftGuard see it in sync."""
+        site = self.site
+        site.given.update(GIVEN)
+        site.cloud.data.update(DATA_VALUES)
+        site.commit(self.config, "first")
+        site.terraform("init", "-input=false")
+        site.apply()
+        self.first_state = site.state_file.read_text()
+        if not baseline:
+            return []
+        report = site.scan(noise=False)
+        mismatches = list(compare(expect(self.situation()), report))
+        self.then = Then(self.config, self.reality(), self.inputs())
+        return mismatches
+
+    def reality(self) -> dict[str, Values]:
+        """What is there by address in the state; objects that are gone are left out."""
+        seen = ((address, self.site.cloud.read(values["id"])) for address, values in self.site.state().items())
+        return {address: values for address, values in seen if values is not None}
+
+    def inputs(self) -> Inputs:
+        return Inputs({**self.config.values, **self.site.given}, dict(self.site.cloud.data))
+
+    def situation(self) -> Situation:
+        """Everything that the truth follows from, now."""
+        state = self.site.state()
+        imported = {a: v for a, i in self.config.imports.items() if (v := self.site.cloud.read(i)) is not None}
+        return Situation(
+            types=self.site.types,
+            config=self.config,
+            state=state,
+            reality={address: self.site.cloud.read(values["id"]) for address, values in state.items()},
+            inputs=self.inputs(),
+            then=self.then,
+            imported=imported,
+        )
+
+    def commit(self, config: Configuration, message: str, files: dict[str, str] | None = None) -> None:
+        self.config = config
+        self.site.commit(config, message, files)
+
+    def judge(self) -> tuple[dict[str, Expected], list[Mismatch]]:
+        """What the truth is, and where DriftGuard's report differs from it."""
+        truth = expect(self.situation())
+        report = self.site.scan(noise=self.dice.flag(4))
+        return truth, list(compare(truth, report))
+
+    def happen(self, changes: Mapping[str, Change]) -> None:
+        """Draw one change and make it."""
+        kind, change = self.dice.choice(list(changes.items()))
+        line = change(self)
+        if line:
+            self.kinds.append(kind)
+            self.log.append(f"{kind}: {line}")
+
+
+def described(history: History) -> Iterator[str]:
+    """A history for a person who has to repeat it."""
+    for kind in history.site.types.values():
+        yield f"  type {kind.name}: " + "; ".join(_short(a) for a in kind.own)
+    if history.then is not None:
+        for path, text in history.then.config.files(history.site.types).items():
+            yield from (f"  {path} | {line}" for line in text.splitlines()[5 if path.endswith(".tf") else 0 :] if line)
+    yield from (f"  {number}. {line}" for number, line in enumerate(history.log, 1))
+
+
+def _short(attribute: Attribute) -> str:
+    flags = [n for n in ("sensitive", "write_only", "replaces") if getattr(attribute, n)]
+    flags += [f"default={attribute.default!r}"] if attribute.default is not None else []
+    flags += [f"form={attribute.form}"] if attribute.form else []
+    return " ".join((attribute.name, attribute.kind, attribute.mode, *flags))

@@ -1,0 +1,243 @@
+"""What DriftGuard has to report of a site, and where its report differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lab.cloud import Values
+from lab.configuration import Configuration
+from lab.desire import Desire, Inputs, Wanted, desire
+from lab.schema import Type
+from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, label, verdict
+from lab.wire import UNKNOWN
+
+# Where a test of the contract cannot be made, by name; every other uncertain label is a failure.
+UNCERTAIN: Final[Mapping[str, str]] = {
+    "no_baseline": "there is no baseline, so neither L nor the values of then are known",
+    "unknown_but_changed": "a configured attribute was changed outside and its desired value is unknown until apply",
+    "unknown_before": "what the baseline's commit wants is unknown until apply",
+    "quiet": "nothing is planned after a commit, so the values behind the label were not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """The last known-good point: its configuration, and every value that was there."""
+
+    config: Configuration
+    reality: Mapping[str, Values]
+    inputs: Inputs
+
+
+@dataclass(slots=True)
+class Expected:
+    """The truth of one object: its facts by place."""
+
+    address: str
+    facts: list[Fact] = field(default_factory=list)
+
+    @property
+    def labels(self) -> set[str]:
+        return {fact.label for fact in self.facts if not fact.optional}
+
+    @property
+    def possible(self) -> set[str]:
+        """The labels with those of optional facts."""
+        return {fact.label for fact in self.facts}
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing that DriftGuard should have reported otherwise."""
+
+    where: str
+    expected: str
+    got: str
+    five: Five | None = None
+
+    @property
+    def kind(self) -> str:
+        """What was mistaken for what."""
+        return f"{self.expected} → {self.got}"
+
+    @property
+    def only_uncertain(self) -> bool:
+        """Whether the label is right and only its certainty is not."""
+        return self.expected == self.got.replace("?", "")
+
+    def __str__(self) -> str:
+        return f"{self.where}: expected {self.expected}, got {self.got}" + (f"\n      {self.five}" if self.five else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that the truth follows from."""
+
+    types: Mapping[str, Type]
+    config: Configuration
+    state: Mapping[str, Values]
+    reality: Mapping[str, Values | None]
+    inputs: Inputs
+    then: Then | None
+    imported: Mapping[str, Values]
+
+
+def moved_to(config: Configuration, address: str, taken: Mapping[str, Any]) -> str:
+    """Where the moves of a configuration bring an address."""
+    for source, target in config.moved:
+        rest = address[len(source) :]
+        if address.startswith(source) and rest[:1] in ("", ".", "[") and target + rest not in taken:
+            return moved_to(config, target + rest, taken)
+    return address
+
+
+def expect(situation: Situation) -> dict[str, Expected]:
+    """The truth by address; only objects that have a label."""
+    config, then = situation.config, situation.then
+    now = _views(situation, config)
+    wanted = desire(config, situation.types, now, situation.inputs)
+    earlier = (
+        None if then is None else desire(then.config, situation.types, _views(situation, then.config), situation.inputs)
+    )
+    places = {moved_to(config, address, situation.state): address for address in situation.state}
+    found = {}
+    for address in sorted({*places, *wanted.instances}):
+        known = _Object(situation, address, places.get(address), wanted, earlier)
+        expected = Expected(address, list(known.facts()))
+        if expected.labels:
+            found[address] = expected
+    return found
+
+
+def _views(situation: Situation, config: Configuration) -> dict[str, Values | None]:
+    there = {moved_to(config, a, situation.state): situation.reality[a] for a in situation.state}
+    imported = {a: v for a, v in situation.imported.items() if a in config.imports and a not in there}
+    return {**there, **imported}
+
+
+class _Object:
+    """One object's five views."""
+
+    def __init__(
+        self, situation: Situation, address: str, before: str | None, wanted: Desire, earlier: Desire | None
+    ) -> None:
+        self._address, self._before, self._situation = address, before, situation
+        self._wanted: Wanted | None = wanted.instances.get(address)
+        self._imported = before is None and address in situation.config.imports
+        self.state: Values | None = situation.state[before] if before is not None else None
+        self.reality = situation.reality[before] if before is not None else None
+        if self._imported:
+            self.state = self.reality = situation.imported[address]
+        self.desired = self._wanted.values if self._wanted else None
+        self.earlier: Any = NOT_KNOWN
+        if earlier is not None:
+            at = earlier.instances.get(address) or earlier.instances.get(before or address)
+            self.earlier = at.values if at else None
+        self.then: Any = NOT_KNOWN
+        if situation.then is not None:
+            known = situation.then.reality
+            self.then = known.get(address, known.get(before or address))
+
+    def facts(self) -> Iterator[Fact]:
+        """The object's own label, then those of its attributes."""
+        yield from self._existence()
+        type_name = self._address.split("[")[0].rsplit(".", 2)[-2]
+        for attribute in self._situation.types[type_name].attributes:
+            name = attribute.name
+            configured = self._wanted is not None and name in self._wanted.configured
+            five = self._five(name)
+            if self.state is None or (self.reality is None and self.desired is None):
+                return
+            found = facts(attribute, five, configured)
+            if self.reality is None:
+                yield from (f for f in found if self._is_news(f))
+            elif self.desired is None:
+                yield from (f for f in found if f.label == "conflict")
+            else:
+                yield from found
+
+    def _five(self, name: str) -> Five:
+        views = (self.state, self.reality, self.desired, self.earlier, self.then)
+        return Five(*(v if v is NOT_KNOWN else ABSENT if v is None else v[name] for v in views))
+
+    def _is_news(self, fact: Fact) -> bool:
+        """Beside a deletion outside Terraform only what a commit changed since is reported."""
+        five = fact.five
+        return five is not None and five.desired is not UNKNOWN and fact.label == "conflict"
+
+    def _existence(self) -> Iterator[Fact]:
+        config = self._situation.config
+        if (
+            self._imported
+            or self._before not in (None, self._address)
+            or (self._before is not None and self.desired is None and _forgotten(config, self._before))
+        ):
+            yield Fact("", "refactor")
+        else:
+            views = (self.state, self.reality, self.desired, self.earlier, self.then)
+            five = Five(*(v if v is NOT_KNOWN else ABSENT if v is None else PRESENT for v in views))
+            found = label(five, True)
+            if found is not None:
+                yield Fact("", found[0], found[1], five)
+
+
+def _forgotten(config: Configuration, address: str) -> bool:
+    return any(address.split("[")[0] == gone for gone in config.removed)
+
+
+def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iterator[Mismatch]:
+    """Where a report differs from the truth."""
+    wanted = verdict(e.labels for e in expected.values())
+    if report["error"]:
+        yield Mismatch("environment", wanted, f"{report['verdict']}: {report['error']['message']}")
+        return
+    if report["verdict"] != wanted:
+        yield Mismatch("environment", wanted, report["verdict"])
+    reported = {resource["address"]: resource for resource in report["resources"]}
+    for address in sorted(expected.keys() | reported.keys()):
+        one, other = expected.get(address), reported.get(address)
+        if one is None or other is None:
+            yield Mismatch(address, _shown(one.labels if one else ()), _shown(other["labels"] if other else ()))
+        elif not other["attributes"] and one.labels <= _QUIET:
+            yield from _compare_quiet(one, other)
+        else:
+            yield from _compare_one(one, other)
+
+
+_QUIET: Final = frozenset({"noise", "adopted"})
+
+
+def _compare_quiet(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
+    """Where nothing was planned and no value was read, a commit makes it uncertain which of two labels it is."""
+    labels = set(got["labels"])
+    if labels != expected.labels and not (not got["certain"] and labels <= _QUIET):
+        yield Mismatch(expected.address, _shown(expected.labels), _shown(labels))
+
+
+def _compare_one(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
+    if not expected.labels <= set(got["labels"]) <= expected.possible:
+        yield Mismatch(expected.address, _shown(expected.labels), _shown(got["labels"]))
+    needed = Counter(_signature(fact) for fact in expected.facts if not fact.optional)
+    allowed = Counter(_signature(fact) for fact in expected.facts if fact.optional)
+    found = Counter((a["path"], a["label"], a["certain"]) for a in got["attributes"]) - allowed
+    lacking, extra = needed - found, found - needed
+    by_path = {fact.path: fact.five for fact in expected.facts}
+    for path in sorted({path for path, _, _ in (*lacking, *extra)}):
+        where = f"{expected.address} {path or '(object)'}"
+        yield Mismatch(where, _at(path, lacking), _at(path, extra), by_path.get(path))
+
+
+def _signature(fact: Fact) -> tuple[str, str, bool]:
+    return fact.path, fact.label, fact.certain
+
+
+def _at(path: str, found: Counter[tuple[str, str, bool]]) -> str:
+    """The labels at one path; a question mark stands behind what is not certain."""
+    return _shown(f"{name}{'' if certain else '?'}" for at, name, certain in found.elements() if at == path)
+
+
+def _shown(labels: Iterable[str]) -> str:
+    return "+".join(sorted(labels)) or "nothing"

@@ -1,0 +1,123 @@
+"""Plays histories: draws each with hypothesis, counts what occurred, keeps what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from lab.changes import CHANGES
+from lab.drawing import draw_configuration, draw_types
+from lab.history import History, described
+from lab.judge import Mismatch
+from lab.provider import Provider
+from lab.site import Site, TerraformFailed
+from lab.truth import verdict
+from lab.values import Dice
+
+
+class Drawn(Dice):
+    """Draws with hypothesis."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def number(self, least: int, most: int) -> int:
+        drawn: int = self._data.draw(st.integers(least, most))
+        return drawn
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        return options[self._data.draw(st.integers(0, len(options) - 1))]
+
+
+@dataclass
+class Tally:
+    """What occurred over many histories."""
+
+    histories: int = 0
+    labels: int = 0
+    invalid: int = 0
+    occurred: Counter[str] = field(default_factory=Counter)
+    wrong: list[tuple[str, list[Mismatch], str]] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.histories += other.histories
+        self.labels += other.labels
+        self.invalid += other.invalid
+        self.occurred += other.occurred
+        self.wrong += other.wrong
+
+
+class Wrong(AssertionError):
+    """DriftGuard's report differs from the truth."""
+
+
+def play_one(dice: Dice, provider: Provider, tally: Tally) -> list[Mismatch]:
+    """Draw one history, play it, judge it; what differs."""
+    types = draw_types(dice)
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        site = Site(Path(folder), provider, types)
+        history = History(site, dice, draw_configuration(dice, types))
+        try:
+            mismatches = history.begin(baseline=not dice.flag(12))
+            if not mismatches:
+                for _ in range(dice.number(1, 4)):
+                    history.happen(CHANGES)
+                truth, mismatches = history.judge()
+                _count(tally, history, truth)
+        except TerraformFailed as failed:
+            tally.invalid += 1
+            tally.wrong.append(("terraform failed", [], "\n".join((*described(history), str(failed)))))
+            return []
+        tally.histories += 1
+        if mismatches:
+            text = "\n".join((*described(history), *(f"  ✗ {mismatch}" for mismatch in mismatches)))
+            tally.wrong.append((mismatches[0].kind, mismatches, text))
+        return mismatches
+
+
+def _count(tally: Tally, history: History, truth: Any) -> None:
+    facts = [fact for expected in truth.values() for fact in expected.facts]
+    tally.labels += len(facts)
+    tally.occurred.update(f"label {fact.label}" for fact in facts)
+    tally.occurred[f"verdict {verdict(e.labels for e in truth.values())}"] += 1
+    tally.occurred.update(f"kind {kind}" for kind in set(history.kinds))
+    pairs = combinations(sorted(set(history.kinds)), 2)
+    tally.occurred.update(f"pair {one} + {other}" for one, other in pairs)
+
+
+def play(runs: int, seed: int, stop_at_first: bool) -> Tally:
+    """Play many histories in this process.
+
+    Args:
+        stop_at_first: let hypothesis shrink the first that goes wrong and end there.
+    """
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder, Provider(Path(folder) / "provider") as provider:
+
+        @hypothesis.seed(seed)
+        @settings(
+            max_examples=runs,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink) if stop_at_first else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.data())
+        def one(data: Any) -> None:
+            mismatches = play_one(Drawn(data), provider, tally)
+            if mismatches and stop_at_first:
+                raise Wrong(mismatches[0].kind)
+
+        with contextlib.suppress(Wrong):
+            one()
+    return tally

@@ -1,0 +1,187 @@
+"""One environment on real Terraform: its repository, its state, its cloud, and DriftGuard that watches it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from driftguard.bootstrap.session import Session
+from driftguard.bootstrap.target import Target
+from lab.cloud import Cloud, Values
+from lab.configuration import Configuration, quoted
+from lab.provider import Provider
+from lab.schema import Type, canonical
+
+FOLDER: Final = "environments/lab"
+_TIMEOUT_SECONDS: Final = 120.0
+_IDENTITY: Final = {"NAME": "Ada", "EMAIL": "ada@example.org"}
+_SETTINGS: Final = """environments:
+  - path: environments/*
+    env: [TF_REATTACH_PROVIDERS{more}]
+"""
+
+
+class TerraformFailed(AssertionError):
+    """A Terraform command that the laboratory ran failed: the history was drawn wrong."""
+
+
+@dataclass(slots=True)
+class Site:
+    """A repository with one environment; everything below one folder.
+
+    Attributes:
+        given: variables that come from the process environment, with their values.
+        settings: what the configuration file of DriftGuard says besides the environment.
+    """
+
+    folder: Path
+    provider: Provider
+    types: Mapping[str, Type]
+    given: dict[str, str] = field(default_factory=dict)
+    settings: str = ""
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.provider.cloud = Cloud(types=dict(self.types))
+        self.repository.mkdir(parents=True)
+        self._git("init", "--quiet", "--initial-branch=main")
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.provider.cloud
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "home/infra"
+
+    @property
+    def directory(self) -> Path:
+        return self.repository / FOLDER
+
+    @property
+    def state_file(self) -> Path:
+        return self.directory / "terraform.tfstate"
+
+    # --- git --------------------------------------------------------------------------------------
+
+    def commit(self, config: Configuration, message: str, files: Mapping[str, str] | None = None) -> str:
+        """Write a configuration, with further files of the repository, and commit it; the commit."""
+        for old in [*self.directory.rglob("*.tf"), *self.directory.glob("*.tfvars")]:
+            if ".terraform" not in old.parts:
+                old.unlink()
+        more = "".join(f", TF_VAR_{name}" for name in self.given)
+        written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
+        written |= {"driftguard.yaml": _SETTINGS.format(more=more) + self.settings, ".gitignore": _IGNORED}
+        for path, text in {**written, **(files or {})}.items():
+            place = self.repository / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.repository,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    # --- Terraform --------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The process environment of everything that runs here."""
+        roles = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _IDENTITY.items()}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "CHECKPOINT_DISABLE": "1",
+            "TF_IN_AUTOMATION": "1",
+            "TF_REATTACH_PROVIDERS": self.provider.reattachment(),
+            **{f"TF_VAR_{name}": value for name, value in self.given.items()},
+            **roles,
+        }
+
+    def terraform(self, *arguments: str, may_fail: bool = False) -> str:
+        """Run Terraform as an operator would; its standard output."""
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=self.directory,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        if done.returncode != 0 and not may_fail:
+            raise TerraformFailed(f"terraform {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def apply(self, *arguments: str, may_fail: bool = False) -> None:
+        """Apply the work tree's configuration by hand."""
+        self.terraform("apply", "-input=false", "-auto-approve", "-no-color", *arguments, may_fail=may_fail)
+
+    def state(self) -> dict[str, Values]:
+        """Every object in the state by address, without those that are deposed."""
+        if not self.state_file.exists():
+            return {}
+        found: dict[str, Values] = {}
+        for resource in json.loads(self.state_file.read_text())["resources"]:
+            if resource["mode"] != "managed":
+                continue
+            kind = self.types[resource["type"]]
+            for instance in resource["instances"]:
+                if "deposed" not in instance:
+                    raw = instance["attributes"]
+                    values = {a.name: canonical(a.kind, raw.get(a.name, a.empty)) for a in kind.attributes}
+                    found[_address(resource, instance)] = values
+        return found
+
+    # --- DriftGuard -------------------------------------------------------------------------------
+
+    def scan(self, *, acts: bool = False, noise: bool = False) -> dict[str, Any]:
+        """What DriftGuard reports of the environment: one run in this process."""
+        with _environment(self.variables), Session(Target(repo=str(self.repository))) as session:
+            report = session.run(session.select(()), acts=acts, noise=noise, on_done=lambda _: None, say=lambda _: None)
+        environment: dict[str, Any] = report["environments"][0]
+        return environment
+
+    def close(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_IGNORED: Final = "*.tfstate*\n.terraform/\n.terraform.lock.hcl\n"
+
+
+def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
+    module = f"{resource['module']}." if "module" in resource else ""
+    key = instance.get("index_key")
+    suffix = "" if key is None else f"[{key}]" if isinstance(key, int) else f"[{quoted(key)}]"
+    return f"{module}{resource['type']}.{resource['name']}{suffix}"
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment, for as long as DriftGuard runs in it."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,223 @@
+"""The contract's table of labels, as the laboratory reads it: S, R, D, L and the baseline's values in, labels out.
+
+Written from the contract alone. It knows the schema, the cloud and both configurations, which DriftGuard does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lab.schema import LISTS, MAPS, SETS, SINGLE, Attribute
+from lab.wire import UNKNOWN
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+class _NotKnown:
+    def __repr__(self) -> str:
+        return "not known"
+
+
+ABSENT: Any = _Absent()
+PRESENT = "present"
+NOT_KNOWN: Any = _NotKnown()
+
+
+@dataclass(frozen=True, slots=True)
+class Five:
+    """The values of one place: state, reality, desired, what the last good configuration wants, what was there then."""
+
+    state: Any
+    reality: Any
+    desired: Any
+    wanted: Any
+    then: Any
+
+    def each(self, of: Any) -> Five:
+        """The same, with a function of each value."""
+        return Five(of(self.state), of(self.reality), of(self.desired), of(self.wanted), of(self.then))
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One place with its label.
+
+    Attributes:
+        certain: whether every test for the label can be made.
+        optional: whether nothing may be reported of it: null turned into absent, or back.
+    """
+
+    path: str
+    label: str
+    certain: bool = True
+    five: Five | None = None
+    optional: bool = False
+
+
+def identical(left: Any, right: Any) -> bool:
+    """Equality to the letter."""
+    return left is right or _letters(left) == _letters(right)
+
+
+def _letters(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality to the contract: exact, except that texts of JSON are compared as JSON."""
+    if left is right:
+        return True
+    if isinstance(left, _Absent | _NotKnown) or isinstance(right, _Absent | _NotKnown) or UNKNOWN in (left, right):
+        return False
+    return _form(left) == _form(right)
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return "json:" + json.dumps(json.loads(value), sort_keys=True)
+        except ValueError:
+            return json.dumps(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}={_form(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_form(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def label(five: Five, configured: bool) -> tuple[str, bool] | None:
+    """The label of one place and whether every test for it could be made; None for what did not change."""
+    s, r, d, wanted, then = five.state, five.reality, five.desired, five.wanted, five.then
+    moved = not same(s, r)
+    if d is not UNKNOWN and same(s, r) and same(r, d):
+        return None if identical(s, r) and identical(r, d) else ("noise", True)
+    if d is UNKNOWN:
+        return ("drift", False) if moved and configured else ("derived", True)
+    commit: bool | None = None if wanted is NOT_KNOWN or wanted is UNKNOWN else not same(d, wanted)
+    if same(r, d):
+        return (("adopted" if commit else "noise"), commit is not None or then is NOT_KNOWN) if moved else None
+    if moved:
+        if same(d, s) or commit is False:
+            return "drift", True
+        return "conflict", commit is not None
+    if commit is None:
+        return "pending", False
+    if then is NOT_KNOWN:
+        return ("pending", True) if commit else ("absorbed", False)
+    if commit:
+        return ("pending" if same(r, then) or same(d, then) else "conflict"), True
+    return ("input" if same(r, then) else "absorbed"), True
+
+
+def facts(attribute: Attribute, five: Five, configured: bool, path: str | None = None) -> Iterator[Fact]:
+    """Every place at or below an attribute that has a label."""
+    path = attribute.name if path is None else path
+    for below, values in _places(attribute, path, five):
+        found = label(values, configured)
+        if found is not None:
+            nothing = all(value is None or value is ABSENT for value in (values.state, values.reality, values.desired))
+            yield Fact(below, found[0], found[1], values, optional=nothing)
+
+
+def _places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    kind = attribute.kind
+    if UNKNOWN in (five.desired,) or not _structured(five):
+        yield path, five
+        return
+    if kind in SINGLE:
+        found = list(_members(path, five))
+    elif kind in MAPS:
+        found = [place for key, inner in _keyed(path, five) for place in _inside(kind, key, inner)]
+    elif kind in SETS or (kind in LISTS and _longest(five) > 1):
+        found = list(_bag(path, five))
+    elif kind in LISTS:
+        element = five.each(lambda value: _first(value))
+        found = list(_members(f"{path}[0]", element)) if kind != "list" else [(f"{path}[0]", element)]
+    else:
+        found = []
+    plain = all(identical(a, b) for _, f in found for a, b in ((f.state, f.reality), (f.reality, f.desired)))
+    yield from [(path, five)] if plain else found
+
+
+def _structured(five: Five) -> bool:
+    return any(isinstance(value, dict | list) for value in (five.state, five.reality, five.desired))
+
+
+def _members(path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    for name in ("p", "q"):
+        yield f"{path}.{name}", five.each(lambda value, name=name: _member(value, name))
+
+
+def _member(value: Any, name: str) -> Any:
+    if value is None or value is ABSENT:
+        return ABSENT
+    return value if value is NOT_KNOWN or value is UNKNOWN else value.get(name)
+
+
+def _keyed(path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    keys = {key for value in (five.state, five.reality, five.desired) if isinstance(value, dict) for key in value}
+    for key in sorted(keys):
+        yield f"{path}.{key}", five.each(lambda value, key=key: _entry(value, key))
+
+
+def _entry(value: Any, key: str) -> Any:
+    if value is NOT_KNOWN or value is UNKNOWN:
+        return value
+    return value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
+
+
+def _inside(kind: str, path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    if kind != "map" and _structured(five):
+        yield from _members(path, five)
+    else:
+        yield path, five
+
+
+def _longest(five: Five) -> int:
+    return max(len(value) for value in (five.state, five.reality, five.desired) if isinstance(value, list))
+
+
+def _first(value: Any) -> Any:
+    if value is NOT_KNOWN or value is UNKNOWN:
+        return value
+    return value[0] if isinstance(value, list) and value else ABSENT
+
+
+def _bag(path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    values = (five.state, five.reality, five.desired, five.wanted, five.then)
+    bags = [_counted(value) for value in values]
+    elements = {_form(e): e for value in values[:3] if isinstance(value, list) for e in value}
+    for text in sorted(elements):
+        counts = [bag[text] for bag in bags[:3] if bag is not None]
+        for copy in range(min(counts), max(counts)):
+            inside = (NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else ABSENT for bag in bags)
+            yield f"{path}[]", Five(*inside)
+
+
+def _counted(value: Any) -> Counter[str] | None:
+    if value is NOT_KNOWN or value is UNKNOWN:
+        return None
+    return Counter(_form(element) for element in value) if isinstance(value, list) else Counter()
+
+
+_DRIFTED = frozenset({"drift", "absorbed", "residue"})
+_WAITING = frozenset({"pending", "input", "refactor"})
+
+
+def verdict(label_sets: Iterable[Iterable[str]], restless_only: bool = False) -> str:
+    """An environment's verdict from all labels."""
+    labels = {label for labels in label_sets for label in labels}
+    if "conflict" in labels or (labels & _DRIFTED and labels & _WAITING):
+        return "diverged"
+    if labels & _DRIFTED:
+        return "drifted"
+    if labels & _WAITING or ("derived" in labels and not restless_only):
+        return "pending"
+    return "in_sync"
