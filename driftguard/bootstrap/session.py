@@ -15,6 +15,7 @@ from typing import Any
 from driftguard import config
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
+from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.machine import environments_at_a_time
@@ -39,13 +40,12 @@ from driftguard.model import (
     EntryKind,
     EnvironmentResult,
     RunResult,
-    SourceFacts,
     Told,
     ToolVersion,
 )
 from driftguard.pipeline import discover
 from driftguard.pipeline.alert.sending import Delivered
-from driftguard.pipeline.approve.approval_file import FOLDER
+from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.propose.journal import ProposalJournal
@@ -130,24 +130,16 @@ class Session:
         backend = settings.backend_config
         with self._closure_lock:
             if commit not in self._closures:
-                # Approval files change no plan, also where the environment is the repository's root.
-                tree = {p: e for p, e in self.repository.tree(commit).items() if not p.startswith(f"{FOLDER}/")}
-                self._closures[commit] = discover.Closures(tree, self._facts, self._link_target)
+                reader = BlobReader(self.repository, self._reader)
+                self._closures[commit] = discover.Closures(self.repository.tree(commit), reader, APPROVALS)
             return self._closures[commit].closure(
                 settings.path,
                 var_files=settings.var_files,
                 extra_files=settings.extra_files,
                 files=() if isinstance(backend, Mapping) else [f for f in backend if not f.startswith("/")],
+                workspace=settings.workspace,
+                variables=config.terraform_variables(settings.env, self.environ),
             )
-
-    def _facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
-        unknown = {object_id: path for path, object_id in sources if self._reader.known(object_id) is None}
-        for object_id, content in self.repository.read(list(unknown)):
-            self._reader.read(object_id, unknown[object_id], content)
-        return {object_id: self._reader.known(object_id) or SourceFacts() for _, object_id in sources}
-
-    def _link_target(self, object_id: str) -> str:
-        return next(iter(self.repository.read([object_id])))[1].decode(errors="surrogateescape")
 
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
         """The environments as `driftguard environments --format json` prints them."""
@@ -164,6 +156,7 @@ class Session:
                     "modules": list(closure.modules),
                     "remote_sources": list(closure.remote_sources),
                     "files": dict(closure.files),
+                    "closure_open": list(closure.open),
                     "warnings": list(closure.warnings),
                 }
             )

@@ -27,6 +27,7 @@ from driftguard.config.surroundings import (
     summary_page,
     surroundings,
     terraform_environment,
+    terraform_variables,
 )
 from driftguard.config.template import template
 from driftguard.config.values import duration, duration_text
@@ -68,4 +69,5 @@ __all__ = [
     "surroundings",
     "template",
     "terraform_environment",
+    "terraform_variables",
 ]

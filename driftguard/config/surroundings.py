@@ -128,6 +128,12 @@ def run_url(environ: Mapping[str, str]) -> str | None:
     return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
 
 
+def terraform_variables(env: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of Terraform's variables that an environment's `env` gives as `TF_VAR_NAME`, by name."""
+    given = {name: environ.get(name) if value is None else value for name, value in env.items()}
+    return {name[7:]: value for name, value in given.items() if name.startswith("TF_VAR_") and value is not None}
+
+
 def missing_variables(env: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, ...]:
     """Names that an environment's `env` asks to pass on and that this process does not have, sorted."""
     return tuple(sorted(name for name, value in env.items() if value is None and name not in environ))

@@ -112,6 +112,7 @@ class SourceFacts:
         root_paths: the same, relative to the root module's directory, which is where Terraform runs.
         problem: when the file could not be parsed and the facts are a conservative guess: what follows the
             file's name in a sentence that says so, e.g. `:13 could not be parsed; ...`.
+        computed: whether it reads a file whose path is more than a literal below its own directory.
     """
 
     modules: tuple[ModuleSource, ...] = ()
@@ -119,6 +120,7 @@ class SourceFacts:
     paths: tuple[str, ...] = ()
     root_paths: tuple[str, ...] = ()
     problem: str | None = None
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Closure:
         init_key: digest of what `terraform init` depends on (lock file, module calls, backend and provider
             requirements); equal keys mean that no commit asks for another init.
         warnings: one sentence for each file that could not be read exactly and was over-approximated.
+        open: why it cannot be known completely, one sentence for each reason; empty for a closed one.
     """
 
     files: Mapping[str, str]
@@ -139,6 +142,7 @@ class Closure:
     remote_sources: tuple[str, ...]
     init_key: str
     warnings: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
 
     def hash(self, tool: str, workspace: str, var_files: tuple[str, ...]) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits)."""

@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from posixpath import dirname, join, normpath
 
 from driftguard.errors import EnvironmentFault, UsageError
-from driftguard.model import Closure, ErrorKind, SourceFacts, TreeEntry
+from driftguard.model import Closure, ErrorKind, TreeEntry
+from driftguard.model.expressions import Definitions, Node
+from driftguard.pipeline.filearguments import Module, Named, automatic, named_files
+from driftguard.ports import SourceReader
 
 _LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
 _MOST_LINKS = 40
-
-Facts = Callable[[Sequence[tuple[str, str]]], Mapping[str, SourceFacts]]
-"""Facts of Terraform files: takes pairs of path and object id, gives facts by object id."""
 
 
 def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
@@ -68,22 +68,24 @@ class _Module:
     root_paths: set[str] = field(default_factory=set)
     init_facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    computed: bool = False
 
 
 class Closures:
     """Closures at one commit; a module that many environments reach is walked once.
 
     Args:
-        link_target: the text of a symbolic link, by its object id.
+        own: a prefix of paths that count only where they are named themselves: approval files change no plan.
     """
 
-    def __init__(self, tree: Mapping[str, TreeEntry], facts: Facts, link_target: Callable[[str], str]) -> None:
-        self._tree, self._facts, self._link_target = tree, facts, link_target
+    def __init__(self, tree: Mapping[str, TreeEntry], reader: SourceReader, own: str) -> None:
+        self._tree, self._reader, self._own = tree, reader, own
         self._paths = sorted(tree)
         self._terraform_directories = {dirname(path) for path in self._paths if _is_terraform(path)}
         self._submodules = tuple(path for path in self._paths if tree[path].mode == _SUBMODULE)
         self._modules: dict[str, _Module] = {}
         self._matches: dict[str, dict[str, str]] = {}
+        self._definitions: dict[str, Module] = {}
 
     def closure(
         self,
@@ -92,6 +94,8 @@ class Closures:
         var_files: Sequence[str] = (),
         extra_files: Sequence[str] = (),
         files: Sequence[str] = (),
+        workspace: str = "default",
+        variables: Mapping[str, str] | None = None,
     ) -> Closure | None:
         """One environment's closure; None if the directory holds no Terraform files at this commit.
 
@@ -99,6 +103,7 @@ class Closures:
             var_files: relative to the directory.
             extra_files: globs from the repository's root.
             files: further files relative to the directory, such as backend configuration.
+            variables: values of the root module's variables from the environment (`TF_VAR_*`), by name.
 
         Raises:
             EnvironmentFault: a var file or other named file does not exist.
@@ -120,6 +125,10 @@ class Closures:
             included.update(self._mentioned(path))
         for pattern in extra_files:
             included.update(self._matching(pattern))
+        named = self._computed(root, reached, var_files, workspace, variables or {})
+        for each in named:
+            if each.path is not None:
+                included.update(self._below_path(each.path) if each.whole else self._mentioned(each.path))
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
@@ -129,7 +138,49 @@ class Closures:
             remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
             init_key=hashlib.sha256("\0".join(parts).encode()).hexdigest(),
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
+            open=tuple(each.reason for each in named if each.reason is not None),
         )
+
+    def _computed(
+        self,
+        root: str,
+        reached: Mapping[str, _Module],
+        var_files: Sequence[str],
+        workspace: str,
+        variables: Mapping[str, str],
+    ) -> list[Named]:
+        """What expressions name as files; nothing is parsed where every path is a literal."""
+        if not any(module.computed for module in reached.values()):
+            return []
+        given: dict[str, Node] = {name: ["v", value] for name, value in variables.items()}
+        names = [path[len(root) :].lstrip("/") for path in self._below(root)]
+        for name in (*automatic(names), *var_files):
+            path = self._resolved(normpath(join(root, name)))[0]
+            if path in self._tree:
+                given |= self._define([path])[path].values
+        return named_files(root, self._defined, given=given, workspace=workspace, listed=self._listed)
+
+    def _listed(self, directory: str) -> list[str]:
+        prefix = f"{directory}/" if directory else ""
+        return [path[len(prefix) :] for path in self._under(prefix)]
+
+    def _defined(self, directory: str) -> Module:
+        if directory not in self._definitions:
+            paths = [path for path in self._below(directory) if dirname(path) == directory and _is_terraform(path)]
+            self._definitions[directory] = Module(self._define(paths))
+        return self._definitions[directory]
+
+    def _define(self, paths: Sequence[str]) -> dict[str, Definitions]:
+        entries = {path: self._tree.get(self._resolved(path)[0]) for path in paths}
+        sources = [(path, e.object_id) for path, e in entries.items() if e and e.mode not in (_LINK, _SUBMODULE)]
+        found = self._reader.definitions(sources)
+        return {path: found[object_id] for path, object_id in sources}
+
+    def _below_path(self, directory: str) -> Iterator[tuple[str, str]]:
+        """Everything below a directory, as far as nothing is known of what counts there."""
+        for path, object_id in self._mentioned(directory):
+            if not path.startswith(self._own):
+                yield path, object_id
 
     def _matching(self, pattern: str) -> Mapping[str, str]:
         if pattern not in self._matches:
@@ -166,11 +217,12 @@ class Closures:
                 entry = self._tree.get(self._resolved(path)[0])
                 if entry is not None and entry.mode not in (_LINK, _SUBMODULE):
                     sources.append((path, entry.object_id))
-        known = self._facts(sources)
+        known = self._reader.facts(sources)
         for path, object_id in sources:
             facts = known[object_id]
             if facts.init_facts not in ("", "[]"):
                 module.init_facts.append(facts.init_facts)
+            module.computed = module.computed or facts.computed
             if facts.problem:
                 module.warnings.append(f"{path}{facts.problem}")
             for call in facts.modules:
@@ -234,14 +286,14 @@ class Closures:
             if link is None:
                 break
             passed.append(link)
-            target = normpath(join(dirname(link), self._link_target(self._tree[link].object_id)))
+            target = normpath(join(dirname(link), self._reader.link_target(self._tree[link].object_id)))
             path = normpath(join(target, path[len(link) :].lstrip("/")))
         return path, passed
 
     def _below(self, directory: str) -> Iterator[str]:
         """Files in a directory and below it, without subdirectories that are modules of their own."""
         for path in self._under(f"{directory}/" if directory else ""):
-            if not self._in_another_module(path, directory):
+            if not path.startswith(self._own) and not self._in_another_module(path, directory):
                 yield path
 
     def _under(self, prefix: str) -> Iterator[str]:

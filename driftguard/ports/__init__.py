@@ -16,7 +16,7 @@ from driftguard.ports.engine import (
 )
 from driftguard.ports.forge import HostedForge, RequestForge, RequestReader, RequestWriter, ReviewReader
 from driftguard.ports.record import Attempts, Clock, Leases, Ledger
-from driftguard.ports.source import Blame, BlockReader, Branches, History, Merges, Repository
+from driftguard.ports.source import Blame, BlockReader, Branches, History, Merges, Repository, SourceReader
 
 __all__ = [
     "Alerts",
@@ -42,6 +42,7 @@ __all__ = [
     "RequestWriter",
     "ReviewReader",
     "Sink",
+    "SourceReader",
     "StateIdentity",
     "StateLock",
     "StreamDrift",

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from driftguard.model import Block, Commit, TreeEntry
+from driftguard.model import Block, Commit, SourceFacts, TreeEntry
+from driftguard.model.expressions import Definitions
 
 
 class Repository(Protocol):
@@ -28,6 +29,22 @@ class Repository(Protocol):
 
     def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:
         """Commits after `base` up to `head` that touch one of `paths`, newest first; empty without a base."""
+        ...
+
+
+class SourceReader(Protocol):
+    """What Terraform files say, read once for each git blob."""
+
+    def facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
+        """Facts of Terraform files: takes pairs of path and object id, gives facts by object id."""
+        ...
+
+    def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
+        """The expressions of Terraform files and files of variables, by object id."""
+        ...
+
+    def link_target(self, object_id: str) -> str:
+        """The text of a symbolic link."""
         ...
 
 

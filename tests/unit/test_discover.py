@@ -11,12 +11,15 @@ import pytest
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, SourceFacts, TreeEntry
+from driftguard.model.expressions import Definitions
+from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures, find
+from driftguard.ports import SourceReader
 
 NETWORK = 'module "net" {\n  source = "../../modules/network"\n}\n'
 
 
-class Tree:
+class Tree(SourceReader):
     """Files of a commit; a value that starts with `->` is a symbolic link."""
 
     def __init__(self, files: Mapping[str, str], cache: Path) -> None:
@@ -38,7 +41,13 @@ class Tree:
         return found
 
     def closures(self) -> Closures:
-        return Closures(self.entries, self.facts, self.contents.__getitem__)
+        return Closures(self.entries, self, APPROVALS)
+
+    def link_target(self, object_id: str) -> str:
+        return self.contents[object_id]
+
+    def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
+        return {i: self.reader.read_definitions(i, path, self.contents[i].encode()) for path, i in sources}
 
 
 @pytest.fixture
@@ -179,7 +188,7 @@ def test_files_mentioned_by_a_literal_path_count(cache: Path) -> None:
         'file("${path.module}/../../shared/${var.kind}/a.json")',
         'fileset("${path.module}/../../shared", "**/*.json")',
         'fileset(path.module, "../../shared/**/*.json")',
-        '[for k in ["a", "${var.b}", "../../shared/x"] : file("../../shared/${k}/a.json")]',
+        '[for k in ["a", "${var.b}", "x"] : file("../../shared/${k}/a.json")]',
         '"${file("../../shared/x/a.json")}"',
     ],
 )
@@ -368,3 +377,126 @@ def test_a_cache_that_is_damaged_costs_only_time(cache: Path) -> None:
     cache.write_bytes(b"{ not json")
     files = {"environments/dev/main.tf": NETWORK, "modules/network/main.tf": ""}
     assert closure(files, cache).modules == ("modules/network",)
+
+
+# --- computed file names -------------------------------------------------------------------------
+
+CONFIG = {"config/dev.yaml": "text: one\n", "config/other.yaml": "x\n", "unrelated/file.txt": "y\n"}
+READ = (
+    'variable "v" {{\n  default = {default}\n}}\nlocals {{\n  dir = "../../config/"\n  found = file({argument})\n}}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "var.v",
+        'join("/", [path.module, "..", "..", "config", "dev.yaml"])',
+        'join("/", concat([path.root, ".."], ["..", "config/dev.yaml"]))',
+        'format("%s/../../%s/dev.%s", path.module, "config", "yaml")',
+        'replace("../../config-dev.yaml", "-", "/")',
+        '"${dirname(dirname(abspath(path.module)))}/config/dev.yaml"',
+        '"${local.dir}dev.yaml"',
+        '"${path.cwd}/../../config/dev.yaml"',
+        "trimspace(<<EOT\n../../config/dev.yaml\nEOT\n)",
+        "trimspace(<<-EOT\n      ${path.module}/../../config/dev.yaml\n    EOT\n)",
+        'abspath("../../config/${basename("x/dev.yaml")}")',
+        '"../../config/${lower("DEV")}.yaml"',
+        '{ a = "../../config/dev.yaml" }["a"]',
+        'lookup({ a = "../../config/dev.yaml" }, "a", "x")',
+        'element(["../../config/dev.yaml"], 0)',
+        'true ? "../../config/dev.yaml" : "none"',
+        'trimsuffix("../../config/dev.yaml.tpl", ".tpl")',
+        'try("../../config/dev.yaml", "none")',
+        '"../../config/${terraform.workspace}.yaml"',
+        '[for f in fileset("../../config", "dev.*") : "../../config/${f}"][0]',
+        '"${path.module}/${join("/", ["..", "..", "config"])}/dev.yaml"',
+        '(("../../config/dev.yaml"))',
+    ],
+)
+def test_a_file_name_that_can_be_evaluated_is_exactly_known(argument: str, cache: Path) -> None:
+    text = READ.format(default='"../../config/dev.yaml"', argument=argument)
+    found = closure({"environments/dev/main.tf": text, **CONFIG}, cache, workspace="dev")
+    assert {"environments/dev/main.tf", "config/dev.yaml"} <= set(found.files)
+    assert (found.open, "unrelated/file.txt" in found.files) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("terraform.tfvars", 'v = "../../config/dev.yaml"\n', {}),
+        ("terraform.tfvars.json", '{"v": "../../config/dev.yaml"}', {}),
+        ("x.auto.tfvars", 'v = "../../config/dev.yaml"\n', {}),
+        ("x.auto.tfvars.json", '{"v": "../../config/dev.yaml"}', {}),
+        ("dev.tfvars", 'v = "../../config/dev.yaml"\n', {"var_files": ["dev.tfvars"]}),
+        ("other.txt", "", {"variables": {"v": "../../config/dev.yaml"}}),
+    ],
+)
+def test_a_file_name_comes_from_wherever_a_variable_gets_its_value(
+    name: str, content: str, options: dict[str, object], cache: Path
+) -> None:
+    files = {"environments/dev/main.tf": READ.format(default='"nothing"', argument="var.v"), **CONFIG}
+    found = closure({**files, f"environments/dev/{name}": content}, cache, **options)
+    assert "config/dev.yaml" in found.files
+    assert (found.open, "unrelated/file.txt" in found.files) == ((), False)
+
+
+def test_a_file_name_is_followed_through_module_calls(cache: Path) -> None:
+    files = {
+        "environments/dev/main.tf": (
+            'module "outer" {\n  source = "../../modules/outer"\n  names = { a = "dev", b = "other" }\n}\n'
+        ),
+        "modules/outer/main.tf": (
+            'variable "names" {}\nmodule "inner" {\n  source = "../inner"\n  for_each = var.names\n'
+            '  file = "../../config/${each.value}.yaml"\n}\n'
+        ),
+        "modules/inner/main.tf": 'variable "file" {}\nlocals {\n  x = yamldecode(file(var.file)).text\n}\n',
+        **CONFIG,
+    }
+    found = closure(files, cache)
+    assert {"config/dev.yaml", "config/other.yaml"} <= set(found.files)
+    assert found.open == ()
+
+
+@pytest.mark.parametrize(
+    ("argument", "counts", "says"),
+    [
+        ("data.x.y.z", True, "every file of the repository counts"),
+        ('"../../config/${data.x.y.z}.yaml"', False, "every file below config/ counts"),
+        ('var.v == "a" ? data.x.y.z : "a"', True, "every file of the repository counts"),
+        ('"/etc/hosts"', None, "lies outside of the repository (/etc/hosts)"),
+        ('"../../../../x"', None, "lies outside of the repository"),
+        ('pathexpand("~/x")', None, "lies outside of the repository"),
+        ('yamldecode(file("../../config/dev.yaml")).path', True, "every file of the repository counts"),
+        ("substr(var.v, 0, 3)", True, "every file of the repository counts"),
+    ],
+)
+def test_a_file_name_that_cannot_be_evaluated_opens_the_closure(
+    argument: str, counts: bool | None, says: str, cache: Path
+) -> None:
+    text = READ.format(default='"a"', argument=argument)
+    found = closure({"environments/dev/main.tf": text, **CONFIG}, cache)
+    assert [sentence for sentence in found.open if says in sentence and "environments/dev/main.tf:6" in sentence]
+    if counts is not None:
+        assert ("unrelated/file.txt" in found.files) is counts
+        assert "config/other.yaml" in found.files
+
+
+def test_what_an_archive_packs_is_read_and_the_archive_itself_is_made(cache: Path) -> None:
+    text = (
+        'data "archive_file" "zip" {\n  type = "zip"\n  source_dir = join("/", ["..", "..", "config"])\n'
+        '  output_path = "${path.module}/made.zip"\n}\n'
+        "locals {\n  h = filebase64sha256(data.archive_file.zip.output_path)\n}\n"
+    )
+    found = closure({"environments/dev/main.tf": text, **CONFIG}, cache)
+    assert {"config/dev.yaml", "config/other.yaml"} <= set(found.files)
+    assert (found.open, "unrelated/file.txt" in found.files) == ((), False)
+
+
+def test_a_data_file_below_the_folder_of_approvals_is_a_file_like_any_other(cache: Path) -> None:
+    files = {"environments/dev/main.tf": 'locals {\n  a = file("../../.driftguard/data.yaml")\n}\n'}
+    approval = ".driftguard/approvals/dev/1.yaml"
+    found = closure({**files, ".driftguard/data.yaml": "x", approval: "y"}, cache)
+    assert (".driftguard/data.yaml" in found.files, approval in found.files) == (True, False)
+    root = closure({"main.tf": "", approval: "y", ".driftguard/data.yaml": "x"}, cache, ".")
+    assert (".driftguard/data.yaml" in root.files, approval in root.files) == (True, False)

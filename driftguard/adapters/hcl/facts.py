@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from driftguard.adapters.hcl.expressions import definitions
 from driftguard.model import Block, ModuleSource, SourceFacts
+from driftguard.model.expressions import Definitions
 
-_FORMAT = 2
+_FORMAT = 3
 _LONGEST_PARSED = 400_000
 # Only files with one of these words can hold a module call or anything that `init` depends on.
 _WORTH_PARSING = re.compile(rb"\bmodule\b|\bbackend\b|\bcloud\b|\brequired_")
@@ -22,6 +24,11 @@ _SOURCE = re.compile(r'"?source"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
 # The literal beginning of every string, up to its end or to an interpolation or wildcard. What ends it is not taken,
 # so that after an interpolation the next string is not mistaken for the space between two.
 _STRING = re.compile(rb'"(?:\$\{\s*path\.(module|root|cwd)\s*\}/?)?([^"$%*?\[{\n]*)(?=(["$%*?\[{\n]))')
+# Calls that read files, and those of them whose argument is a literal below the module's own directory.
+_READS = re.compile(rb"\b(?:file(?:base64(?:sha256|sha512)?|exists|md5|set|sha1|sha256|sha512)?|templatefile)\s*\(")
+_READS_LITERAL = re.compile(
+    _READS.pattern + rb'\s*"(?:\$\{\s*path\.(?:module|root)\s*\}/)?(?!/|~)(?:(?!\.\.)[^"$%\\])+"\s*[,)]'
+)
 _BARE_PATH = re.compile(r"[\w.@+~-]+/[\w.@+~/ -]*")
 
 
@@ -35,7 +42,7 @@ class CachingReader:
     def __init__(self, cache_file: Path) -> None:
         self._file = cache_file
         self._format = f"{_FORMAT} {version('python-hcl2')}"
-        self._known = self._load()
+        self._known, self._definitions = self._load()
         self._changed = False
 
     def known(self, object_id: str) -> SourceFacts | None:
@@ -50,22 +57,34 @@ class CachingReader:
             self._changed = True
         return facts
 
+    def known_definitions(self, object_id: str) -> Definitions | None:
+        """What an earlier run read from a blob's expressions, without its contents."""
+        return self._definitions.get(object_id)
+
+    def read_definitions(self, object_id: str, path: str, source: bytes) -> Definitions:
+        """The expressions of one file."""
+        found = self._definitions.get(object_id)
+        if found is None:
+            found = self._definitions[object_id] = definitions(path, source)
+            self._changed = True
+        return found
+
     def save(self) -> None:
         """Write what is new; the last of several writers wins, and a disk that is full loses only time too."""
         if not self._changed:
             return
         scratch = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
         with contextlib.suppress(OSError):
-            scratch.write_bytes(msgspec.json.encode({"format": self._format, "facts": self._known}))
+            scratch.write_bytes(msgspec.json.encode(_Stored(self._format, self._known, self._definitions)))
             scratch.replace(self._file)
             self._changed = False
 
-    def _load(self) -> dict[str, SourceFacts]:
+    def _load(self) -> tuple[dict[str, SourceFacts], dict[str, Definitions]]:
         with contextlib.suppress(OSError, msgspec.DecodeError):
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
             if stored.format == self._format:
-                return stored.facts
-        return {}
+                return stored.facts, stored.definitions
+        return {}, {}
 
 
 def blocks(path: str, source: bytes) -> tuple[Block, ...]:
@@ -116,12 +135,13 @@ def _words(tree: Any) -> str:
 class _Stored(msgspec.Struct):
     format: str
     facts: dict[str, SourceFacts]
+    definitions: dict[str, Definitions] = {}
 
 
 def _facts(path: str, source: bytes) -> SourceFacts:
     if not path.endswith(".json") and not _WORTH_PARSING.search(source):
         paths, root_paths = _mentioned(source)
-        return SourceFacts(paths=paths, root_paths=root_paths)
+        return SourceFacts(paths=paths, root_paths=root_paths, computed=_computed(source))
     try:
         parsed = _parse(path, source)
         modules = tuple(_modules(parsed))
@@ -129,7 +149,14 @@ def _facts(path: str, source: bytes) -> SourceFacts:
     except Exception as error:  # noqa: BLE001 - whatever a parser of foreign text raises, the guess covers it
         return _guess(source, getattr(error, "line", None))
     paths, root_paths = _mentioned(source, {module.source for module in modules})
-    return SourceFacts(modules=modules, init_facts=init_facts, paths=paths, root_paths=root_paths)
+    return SourceFacts(
+        modules=modules, init_facts=init_facts, paths=paths, root_paths=root_paths, computed=_computed(source)
+    )
+
+
+def _computed(source: bytes) -> bool:
+    """Whether a file is read here whose path is more than a literal, or lies outside of the module's directory."""
+    return b"archive_file" in source or len(_READS.findall(source)) > len(_READS_LITERAL.findall(source))
 
 
 def _mentioned(source: bytes, known: Set[str | None] = frozenset()) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -201,7 +228,14 @@ def _guess(source: bytes, line: int | None) -> SourceFacts:
         "and any change of it as a reason to initialise again."
     )
     paths, root_paths = _mentioned(source)
-    return SourceFacts(modules=modules, init_facts=text, paths=paths, root_paths=root_paths, problem=problem)
+    return SourceFacts(
+        modules=modules,
+        init_facts=text,
+        paths=paths,
+        root_paths=root_paths,
+        problem=problem,
+        computed=_READS.search(source) is not None,
+    )
 
 
 def _blocks(value: Any) -> list[dict[str, Any]]:

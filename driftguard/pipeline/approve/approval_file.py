@@ -19,6 +19,8 @@ import yaml
 from driftguard.sealed import digest
 
 FOLDER: Final = ".driftguard"
+APPROVALS: Final = f"{FOLDER}/approvals/"
+"""Below it lie the approval files of all environments, from the repository's root."""
 _LONGEST: Final = 4_000_000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+@.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_+@.-]*)*")
 
@@ -63,7 +65,7 @@ def slug(environment: str) -> str:
 
 def folder_of(environment: str) -> str:
     """Where an environment's approval files lie, from the repository's root, with a slash at its end."""
-    return f"{FOLDER}/approvals/{slug(environment)}/"
+    return f"{APPROVALS}{slug(environment)}/"
 
 
 def path_of(approval: ApprovalFile) -> str:

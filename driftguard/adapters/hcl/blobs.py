@@ -1,0 +1,32 @@
+"""Terraform files of a repository, each git blob parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from driftguard.adapters.hcl.facts import CachingReader
+from driftguard.model import SourceFacts
+from driftguard.model.expressions import Definitions
+from driftguard.ports import Repository, SourceReader
+
+
+class BlobReader(SourceReader):
+    """Reads blobs through the repository's mirror and keeps what they say in a cache between runs."""
+
+    def __init__(self, repository: Repository, cache: CachingReader) -> None:
+        self._repository, self._cache = repository, cache
+
+    def facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
+        unknown = {object_id: path for path, object_id in sources if self._cache.known(object_id) is None}
+        for object_id, content in self._repository.read(list(unknown)):
+            self._cache.read(object_id, unknown[object_id], content)
+        return {object_id: self._cache.known(object_id) or SourceFacts() for _, object_id in sources}
+
+    def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
+        unknown = {object_id: path for path, object_id in sources if self._cache.known_definitions(object_id) is None}
+        for object_id, content in self._repository.read(list(unknown)):
+            self._cache.read_definitions(object_id, unknown[object_id], content)
+        return {object_id: self._cache.known_definitions(object_id) or Definitions() for _, object_id in sources}
+
+    def link_target(self, object_id: str) -> str:
+        return next(iter(self._repository.read([object_id])))[1].decode(errors="surrogateescape")
