@@ -10,10 +10,12 @@ from typing import Any, Final
 from driftguard.hcledit.bodies import change_attribute
 from driftguard.hcledit.documents import document, same
 from driftguard.hcledit.edits import Edit, Row, cut_block, without
+from driftguard.hcledit.expressions import reason
 from driftguard.hcledit.modules import Declared, Estate, Module, SourceFile
 from driftguard.hcledit.proof import proven
-from driftguard.hcledit.source import Expression, Refused, Source
-from driftguard.hcledit.values import Writer, reason
+from driftguard.hcledit.source import EditRefused, EnvironmentSource
+from driftguard.hcledit.syntax import Expression
+from driftguard.hcledit.values import References, Writer
 from driftguard.model import Adoption, Departure, Refusal
 from driftguard.sealed import Sealed, reveal
 
@@ -26,7 +28,7 @@ _MIRRORS: Final = {
 }
 
 
-def adopt(departures: Sequence[Departure], source: Source) -> Adoption:
+def adopt(departures: Sequence[Departure], source: EnvironmentSource) -> Adoption:
     """The environment's files after an edit that lets them say what reality is.
 
     Every byte outside of the changed values stays. A file that the formatter had nothing to say about has that property
@@ -47,7 +49,7 @@ class _Edited:
 
 
 class _Adopting:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: EnvironmentSource) -> None:
         self._source = source
         self._estate = Estate(source)
         self._edited: dict[str, _Edited] = {}
@@ -61,12 +63,12 @@ class _Adopting:
             for attribute in sorted(departure.attributes) if departure.reality is not None else [""]:
                 try:
                     self._adopt(departure, attribute)
-                except Refused as refused:
+                except EditRefused as refused:
                     refusals.append(_refusal(departure.address, attribute, refused))
         for departure, module, declared in self._removed:
             try:
                 self._nothing_refers_to(module, declared)
-            except Refused as refused:
+            except EditRefused as refused:
                 refusals.append(_refusal(departure.address, "", refused))
         files: dict[str, bytes] = {}
         for path, edited in sorted(self._edited.items()) if not refusals else ():
@@ -74,7 +76,7 @@ class _Adopting:
                 continue
             try:
                 text = self._proven(edited)
-            except Refused as refused:
+            except EditRefused as refused:
                 refused.path = refused.path or path
                 refusals.append(_refusal(edited.address, "", refused))
                 continue
@@ -91,7 +93,7 @@ class _Adopting:
 
     def _adopt(self, departure: Departure, attribute: str) -> None:
         if departure.desired is None:
-            raise Refused("the code does not want it, so there is nothing that could say what it is")
+            raise EditRefused("the code does not want it, so there is nothing that could say what it is")
         module, labels = self._estate.module_of(departure.address)
         declared = self._estate.declared(module.directory, ("resource", *labels))
         try:
@@ -103,14 +105,14 @@ class _Adopting:
             if mirrored is not None and declared.value(attribute) is None:
                 if mirrored in departure.attributes:
                     return
-                raise Refused(f"it is computed, and {mirrored} did not change", declared.line)
+                raise EditRefused(f"it is computed, and {mirrored} did not change", declared.line)
             old, new = departure.desired.get(attribute), departure.reality.get(attribute)
             if attribute in departure.sensitive:
-                raise Refused("it is sensitive, and is never written down", declared.line)
+                raise EditRefused("it is sensitive, and is never written down", declared.line)
             if _new_secret(old, new, _revealed(attribute, new)):
-                raise Refused("it looks like a secret, and is never written down", declared.line)
+                raise EditRefused("it looks like a secret, and is never written down", declared.line)
             self._change(module, declared, attribute, old, new)
-        except Refused as refused:
+        except EditRefused as refused:
             refused.path = refused.path or declared.file.path
             raise
 
@@ -123,7 +125,7 @@ class _Adopting:
         if many is not None and many.kind == "number":
             count = int(many.value)
         others = f"{count - 1} other instance{'s' if count != 2 else ''}" if count > 1 else "all other instances"
-        raise Refused(f"count or for_each makes it from one block: {others} could change too", line)
+        raise EditRefused(f"count or for_each makes it from one block: {others} could change too", line)
 
     def _change(self, module: Module, declared: Declared, attribute: str, old: Any, new: Any) -> None:
         value = declared.value(attribute)
@@ -132,18 +134,22 @@ class _Adopting:
         writer = self._writer(module, declared.file)
         if declared.block is not None:
             if new is None and value is not None and value.kind == "reference":
-                raise Refused(reason(value), value.line)
+                raise EditRefused(reason(value), value.line)
             change_attribute(writer, declared.block, attribute, old, new)
         elif declared.body is not None:
             writer.change(declared.body, {attribute: old}, {attribute: new}, partial=True)
 
     def _writer(self, module: Module, file: SourceFile) -> Writer:
-        def follow(at: Expression, old: Any, new: Any) -> None:
-            self._follow(module, file, at, old, new)
-
         templates = file.path.endswith((".tf.json", ".tf"))
         return Writer(
-            file.text, file.newline, self._source.parser, follow, file.json, templates, file.comments, self._edits(file)
+            text=file.text,
+            newline=file.newline,
+            parser=self._source.parser,
+            references=_Variables(self, module, file),
+            json_style=file.json,
+            templates=templates,
+            comments=file.comments,
+            edits=self._edits(file),
         )
 
     def _edits(self, file: SourceFile) -> list[Edit]:
@@ -151,29 +157,29 @@ class _Adopting:
 
     # --- variables -------------------------------------------------------------------------------------------
 
-    def _follow(self, module: Module, file: SourceFile, at: Expression, old: Any, new: Any) -> None:
+    def follow(self, module: Module, file: SourceFile, at: Expression, old: Any, new: Any) -> None:
         """Change the value that a reference names: a variable's, where nothing else uses it."""
         kind, _, name = at.name.partition(".")
         if kind != "var" or not name or "." in name:
-            raise Refused(reason(at), at.line, file.path)
+            raise EditRefused(reason(at), at.line, file.path)
         variable = self._estate.declared(module.directory, ("variable", name))
         own = [(file.path, at.start, at.end), (variable.file.path, variable.start, variable.end)]
         pattern = re.compile(rf"(?<![\w.-])var\s*\.\s*{re.escape(name)}(?![\w-])")
         for path, line in self._estate.uses(module.directory, pattern, own):
-            raise Refused(f"var.{name} is used in {path}:{line} too, which would also change", at.line, file.path)
+            raise EditRefused(f"var.{name} is used in {path}:{line} too, which would also change", at.line, file.path)
         sensitive = variable.value("sensitive")
         hides = sensitive is not None and not (sensitive.kind == "bool" and sensitive.value is False)
         if hides or _new_secret(old, new, _revealed(name, new)):
-            raise Refused(f"var.{name} is sensitive, and is never written down", at.line, file.path)
+            raise EditRefused(f"var.{name} is sensitive, and is never written down", at.line, file.path)
         home, given, value = self._given(module, name, variable)
         if value is None:
-            raise Refused(f"no file of this environment gives var.{name} a value", at.line, file.path)
+            raise EditRefused(f"no file of this environment gives var.{name} a value", at.line, file.path)
         try:
             if value.kind != "reference":
                 self._estate.must_be_alone(home, given, value.line)
             writer = self._writer(home, given)
             writer.change(value, old, new)
-        except Refused as refused:
+        except EditRefused as refused:
             refused.path = refused.path or given.path
             raise
 
@@ -185,14 +191,14 @@ class _Adopting:
                 return module.parent, module.call.file, argument
             return module, variable.file, variable.value("default")
         if name in self._source.variables:
-            raise Refused(f"var.{name} is given from outside of the repository", variable.line, variable.file.path)
+            raise EditRefused(f"var.{name} is given from outside of the repository", variable.line, variable.file.path)
         for path in reversed(self._estate.var_files()):
             file = self._estate.parsed(path)
             if file.problem:
-                raise Refused(f"the file could not be parsed at {file.problem}", None, path)
+                raise EditRefused(f"the file could not be parsed at {file.problem}", None, path)
             found = [each.expression for each in _given_in(file) if each.name == name]
             if len(found) > 1:
-                raise Refused(f"it gives {name} more than once", found[1].line, path)
+                raise EditRefused(f"it gives {name} more than once", found[1].line, path)
             if found:
                 return module, file, found[0]
         return module, variable.file, variable.value("default")
@@ -210,20 +216,32 @@ class _Adopting:
         self._edits(file).extend(edits)
 
     def _nothing_refers_to(self, module: Module, declared: Declared) -> None:
-        """Raises Refused where anything that stays names a resource that goes."""
+        """Raises EditRefused where anything that stays names a resource that goes."""
         gone = [(each.file.path, each.start, each.end) for _, _, each in self._removed]
         address = ".".join(map(re.escape, declared.labels[1:]))
         around: Module | None = module
         while around is not None:
             pattern = re.compile(rf"(?<![\w.-]){address}(?![\w-])")
             for path, line in self._estate.uses(around.directory, pattern, gone):
-                raise Refused(f"{path}:{line} still refers to it", declared.line, declared.file.path)
+                raise EditRefused(f"{path}:{line} still refers to it", declared.line, declared.file.path)
             if around.call is not None:
                 address = rf"module\.{re.escape(around.call.labels[1])}(?:\[[^\]]*\])?\.{address}"
             around = around.parent
 
 
-def _refusal(address: str, attribute: str, refused: Refused) -> Refusal:
+@dataclass(frozen=True)
+class _Variables(References):
+    """The references of one file of one module."""
+
+    adopting: _Adopting
+    module: Module
+    file: SourceFile
+
+    def change(self, at: Expression, old: Any, new: Any) -> None:
+        self.adopting.follow(self.module, self.file, at, old, new)
+
+
+def _refusal(address: str, attribute: str, refused: EditRefused) -> Refusal:
     return Refusal(address, attribute, refused.why, refused.path, refused.line)
 
 
@@ -248,7 +266,7 @@ def _cut_entry(file: SourceFile, declared: Declared) -> list[Edit]:
         if len(holder.entries) > 1 or holder is declared.around[0]:
             return without(file.text, Row.of(holder, json_style=True), {index}, ())
         start = holder.start
-    raise Refused("the file would be empty", declared.line)
+    raise EditRefused("the file would be empty", declared.line)
 
 
 def _revealed(name: str, value: Any) -> Any:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from driftguard.hcledit import writing
+from driftguard.hcledit.differences import EMPTY
 from driftguard.hcledit.documents import same
 from driftguard.hcledit.edits import Edit, begins_line, cut_block, ends_line, indent_at, line_end, own_lines
+from driftguard.hcledit.expressions import all_of, reason, unwritten
 from driftguard.hcledit.matching import assignment, canonical
-from driftguard.hcledit.source import Attribute, Block, Body, Expression, Refused
-from driftguard.hcledit.values import Writer, reason, unwritten
+from driftguard.hcledit.source import EditRefused
+from driftguard.hcledit.syntax import Attribute, Block, Expression
+from driftguard.hcledit.values import Writer
 
-_EMPTY: Final[tuple[Any, ...]] = (None, "", [], {}, 0, False)
 # Terraform's own, which no provider knows.
 _META: Final = frozenset(("count", "for_each", "provider", "depends_on"))
 # What these blocks must say even where it is 0.
@@ -23,7 +25,7 @@ def change_attribute(writer: Writer, body: Block, name: str, old: Any, new: Any)
     """Let one attribute, or all nested blocks of one name, say what reality is.
 
     Raises:
-        Refused: it cannot be told for certain what would have to stand there.
+        EditRefused: it cannot be told for certain what would have to stand there.
     """
     if same(old, new):
         return
@@ -31,7 +33,7 @@ def change_attribute(writer: Writer, body: Block, name: str, old: Any, new: Any)
     blocks = [each for each in body.blocks if each.kind == name]
     dynamic = next((each for each in body.blocks if each.kind == "dynamic" and each.labels == (name,)), None)
     if dynamic is not None:
-        raise Refused("these blocks are made by a dynamic block", dynamic.line)
+        raise EditRefused("these blocks are made by a dynamic block", dynamic.line)
     if attribute is not None:
         if new is None:
             _take_away(writer, attribute, old)
@@ -39,11 +41,11 @@ def change_attribute(writer: Writer, body: Block, name: str, old: Any, new: Any)
             writer.change(attribute.expression, old, new)
     elif blocks:
         _change_blocks(writer, body, blocks, _elements(old), _elements(new))
-    elif new is None or (new in ([], {}) and old not in _EMPTY):
-        raise Refused("it is not written here, so it cannot be taken away", body.line)
+    elif new is None or (new in ([], {}) and old not in EMPTY):
+        raise EditRefused("it is not written here, so it cannot be taken away", body.line)
     elif _is_block(old, new):
         if _elements(old):
-            raise Refused("what Terraform wants here is not written here", body.line)
+            raise EditRefused("what Terraform wants here is not written here", body.line)
         _add_blocks(writer, body, name, [], _elements(new))
     else:
         text = f"{name} = {writer.rendered(new, body.start).replace(writer.newline, writer.newline + '  ')}"
@@ -66,9 +68,9 @@ def _elements(value: Any) -> list[Mapping[str, Any]]:
 def _take_away(writer: Writer, attribute: Attribute, old: Any) -> None:
     part = unwritten(attribute.expression)
     if part is not None:
-        raise Refused(reason(part), part.line)
+        raise EditRefused(reason(part), part.line)
     if writer.states(attribute.expression, old) is False:
-        raise Refused("what is written here is not what Terraform wants here", attribute.line)
+        raise EditRefused("what is written here is not what Terraform wants here", attribute.line)
     lines = own_lines(writer.text, attribute.start, attribute.end, writer.comments)
     if lines:
         writer.edits.append(Edit(*lines, ""))
@@ -89,11 +91,11 @@ def _insert(writer: Writer, body: Block, text: str) -> None:
     if plain:
         last = plain[-1]
         if not begins_line(writer.text, last.start) or not ends_line(writer.text, last.end, writer.comments):
-            raise Refused("its layout leaves no place for another attribute", last.line)
+            raise EditRefused("its layout leaves no place for another attribute", last.line)
         at, indent = line_end(writer.text, last.end), indent_at(writer.text, last.start)
     else:
         if not ends_line(writer.text, body.inner_start, writer.comments):
-            raise Refused("its layout leaves no place for another attribute", body.line)
+            raise EditRefused("its layout leaves no place for another attribute", body.line)
         at, indent = line_end(writer.text, body.inner_start), _inner_indent(writer, body)
     writer.edits.append(Edit(at, at, f"{indent}{text}{newline}"))
 
@@ -102,10 +104,10 @@ def _insert_in_one_line(writer: Writer, body: Block, text: str) -> None:
     indent = indent_at(writer.text, body.start)
     inner = writer.text[body.inner_start : body.inner_end].strip()
     if any(body.inner_start <= start < body.inner_end for start, _ in writer.comments):
-        raise Refused("its layout leaves no place for another attribute", body.line)
+        raise EditRefused("its layout leaves no place for another attribute", body.line)
     again = [edit for edit in writer.edits if edit.start == body.inner_start and edit.end == body.inner_end]
     if any(body.inner_start <= edit.start and edit.end <= body.inner_end for edit in writer.edits if edit not in again):
-        raise Refused("its layout leaves no place for another attribute", body.line)
+        raise EditRefused("its layout leaves no place for another attribute", body.line)
     if again:
         (edit,) = again
         writer.edits.remove(edit)
@@ -136,13 +138,13 @@ def _change_blocks(
 ) -> None:
     line = blocks[0].line
     if len(blocks) != len(old):
-        raise Refused("there are not as many blocks here as Terraform wants", line)
+        raise EditRefused("there are not as many blocks here as Terraform wants", line)
     removed, added = _difference(old, new)
     states = [[_block_states(writer, block, element) for element in old] for block in blocks]
     try:
         written = assignment(states, set(removed))
-    except Refused as refused:
-        raise Refused(refused.why, line) from None
+    except EditRefused as refused:
+        raise EditRefused(refused.why, line) from None
     for index, element in _pairs(old, new, removed, added):
         _change_block(writer, blocks[written[index]], old[index], new[element])
         removed.remove(index)
@@ -151,7 +153,7 @@ def _change_blocks(
         block = blocks[written[index]]
         part = next(_unwritten_in(block), None)
         if part is not None:
-            raise Refused(reason(part), part.line)
+            raise EditRefused(reason(part), part.line)
         writer.edits.append(cut_block(writer.text, block.start, block.end, writer.comments))
     _add_blocks(writer, body, blocks[0].kind, blocks, [new[index] for index in added])
 
@@ -176,7 +178,7 @@ def _pairs(
     for index in removed:
         for element in added:
             one, other = old[index], new[element]
-            names = [name for name in {**one, **other} if one.get(name) not in _EMPTY or other.get(name) not in _EMPTY]
+            names = [name for name in {**one, **other} if one.get(name) not in EMPTY or other.get(name) not in EMPTY]
             alike = sum(same(one.get(name), other.get(name)) for name in names)
             if 2 * alike > len(names) or len(removed) == len(added) == 1:
                 close.append((alike, -index, -element))
@@ -191,7 +193,7 @@ def _change_block(writer: Writer, block: Block, old: Mapping[str, Any], new: Map
     written = {each.name for each in block.attributes} | {each.kind for each in block.blocks}
     for name in sorted({**old, **new}):
         before, after = old.get(name), new.get(name)
-        if same(before, after) or (name not in written and before in _EMPTY and after in _EMPTY):
+        if same(before, after) or (name not in written and before in EMPTY and after in EMPTY):
             continue
         change_attribute(writer, block, name, before, after)
 
@@ -214,15 +216,13 @@ def _block_states(writer: Writer, block: Block, element: Mapping[str, Any]) -> b
         states = [[_block_states(writer, each, item) for item in elements] for each in inner]
         try:
             assignment(states, set())
-        except Refused:
+        except EditRefused:
             return False
         results.append(True if all(states[i][i] for i in range(len(inner))) else None)
-    if False in results:
-        return False
-    return None if None in results else True
+    return all_of(results)
 
 
-def _unwritten_in(body: Body) -> Iterator[Expression]:
+def _unwritten_in(body: Block) -> Iterator[Expression]:
     for attribute in body.attributes:
         part = unwritten(attribute.expression)
         if part is not None:
@@ -245,12 +245,12 @@ def _add_blocks(
     if siblings:
         last = siblings[-1]
         if not begins_line(writer.text, last.start) or not ends_line(writer.text, last.end, writer.comments):
-            raise Refused("its layout leaves no place for another block", last.line)
+            raise EditRefused("its layout leaves no place for another block", last.line)
         at, indent = line_end(writer.text, last.end), indent_at(writer.text, last.start)
         apart = "\n" in writer.text[last.start : last.end]
     else:
         if not begins_line(writer.text, body.inner_end):
-            raise Refused("its layout leaves no place for another block", body.line)
+            raise EditRefused("its layout leaves no place for another block", body.line)
         at, indent = writer.text.rfind("\n", 0, body.inner_end) + 1, _inner_indent(writer, body)
         apart = bool(body.attributes or body.blocks)
     for element in elements:
@@ -260,7 +260,7 @@ def _add_blocks(
 
 
 def _block_text(
-    kind: str, element: Mapping[str, Any], siblings: Sequence[Body], indent: str, newline: str
+    kind: str, element: Mapping[str, Any], siblings: Sequence[Block], indent: str, newline: str
 ) -> list[str]:
     """The lines of a new block: what its siblings say and whatever is not empty, in their order."""
     known = [attribute.name for sibling in siblings for attribute in sibling.attributes]
@@ -270,7 +270,7 @@ def _block_text(
     nested: list[str] = []
     for name in names:
         value = element[name]
-        if value is None or (value in _EMPTY and name not in said):
+        if value is None or (value in EMPTY and name not in said):
             continue
         if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             inner = [block for sibling in siblings for block in sibling.blocks if block.kind == name]

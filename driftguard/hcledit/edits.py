@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from driftguard.hcledit.source import Expression, Refused
+from driftguard.hcledit.source import EditRefused
+from driftguard.hcledit.syntax import Expression
 
 _COMMENT_LINE: Final = re.compile(r"[ \t]*(?:#|//).*")
 
@@ -25,12 +26,12 @@ def applied(text: str, edits: Sequence[Edit]) -> str:
     """A text after all edits, whose positions are those before any of them.
 
     Raises:
-        Refused: two of them change the same place.
+        EditRefused: two of them change the same place.
     """
     parts, at = [], 0
     for edit in in_order(edits):
         if edit.start < at:
-            raise Refused("two changes meet at the same place")
+            raise EditRefused("two changes meet at the same place")
         parts += [text[at : edit.start], edit.text]
         at = edit.end
     return "".join([*parts, text[at:]])
@@ -42,6 +43,7 @@ def in_order(edits: Sequence[Edit]) -> list[Edit]:
 
 
 def line_start(text: str, position: int) -> int:
+    """The position where the line begins."""
     return text.rfind("\n", 0, position) + 1
 
 
@@ -59,6 +61,7 @@ def indent_at(text: str, position: int) -> str:
 
 
 def begins_line(text: str, position: int) -> bool:
+    """Whether only white space stands before a position in its line."""
     return not text[line_start(text, position) : position].strip(" \t")
 
 
@@ -95,11 +98,11 @@ def cut_block(text: str, start: int, end: int, comments: Collection[tuple[int, i
     """A block taken away with the comment lines directly above it, and with one of two blank lines around it.
 
     Raises:
-        Refused: something else stands in its lines.
+        EditRefused: something else stands in its lines.
     """
     lines = own_lines(text, start, end, comments)
     if lines is None:
-        raise Refused("something else stands in the same line")
+        raise EditRefused("something else stands in the same line")
     first, last = with_leading_comments(text, lines[0]), lines[1]
     above = line_start(text, first - 1) if first else 0
     if first and not text[above:first].strip():
@@ -132,6 +135,7 @@ class Row:
 
     @staticmethod
     def of(expression: Expression, *, json_style: bool) -> Row:
+        """The row of a list or an object."""
         is_list = expression.kind == "list"
         items = expression.items if is_list else expression.entries
         return Row(
@@ -163,7 +167,7 @@ def without(text: str, row: Row, gone: set[int], comments: Collection[tuple[int,
         else:
             start, end = row.items[first - 1][1], row.items[last][1]
         if any(start <= at < end for at, _ in comments):
-            raise Refused("a comment stands between what would go and what would stay")
+            raise EditRefused("a comment stands between what would go and what would stay")
         edits.append(Edit(start, end, ""))
     return edits
 
@@ -196,9 +200,9 @@ def appended(
         at = line_end(text, end)
         return [*edits, Edit(at, at, "".join(lines))]
     if closes_elsewhere and not parted:
-        raise Refused("its layout leaves no place for another element")
+        raise EditRefused("its layout leaves no place for another element")
     if any(end <= at < row.closing_start for at, _ in comments):
-        raise Refused("a comment stands where another element would")
+        raise EditRefused("a comment stands where another element would")
     if comma >= 0:
         return [Edit(comma + 1, comma + 1, "".join(f" {each}," for each in added))]
     return [Edit(end, end, "".join(f", {each}" for each in added))]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from driftguard.hcledit.source import Refused
+from driftguard.hcledit.source import EditRefused
 
 
 def canonical(value: object) -> bytes:
@@ -30,12 +30,12 @@ def assignment(states: Sequence[Sequence[bool | None]], touched: set[int]) -> di
         touched: those wanted ones that will change.
 
     Raises:
-        Refused: there is none, or more than one that differ.
+        EditRefused: there is none, or more than one that differ.
     """
     size = len(states)
     found: dict[int, int] = {}
     if _complete(states, {}) is None:
-        raise Refused("what is written here is not what Terraform wants here")
+        raise EditRefused("what is written here is not what Terraform wants here")
     # Where the written order is the wanted one, equal elements are told apart by it.
     straight = all(states[index][index] is not False for index in range(size))
     for wanted in sorted(touched):
@@ -43,7 +43,7 @@ def assignment(states: Sequence[Sequence[bool | None]], touched: set[int]) -> di
         if len(may) > 1:
             certain = all(states[written][wanted] for written in may)
             if not certain:
-                raise Refused("it cannot be told which of several elements is the one that changed")
+                raise EditRefused("it cannot be told which of several elements is the one that changed")
             taken = set(found.values())
             may = [wanted] if straight and wanted in may else [written for written in may if written not in taken]
         found[wanted] = may[0]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from posixpath import basename, dirname, join, normpath
 from typing import Final
 
-from driftguard.hcledit.source import Block, Document, Expression, File, Refused, Source, Token
+from driftguard.hcledit.source import EditRefused, EnvironmentSource
+from driftguard.hcledit.syntax import Block, Expression, JsonDocument, NativeFile, Token
 from driftguard.model.addresses import address_parts
 
 _BOM: Final = "\ufeff"
@@ -24,20 +25,23 @@ class SourceFile:
     bom: str
     text: str = field(repr=False)
     json: bool
-    hcl: File | None = field(default=None, repr=False)
-    document: Document | None = field(default=None, repr=False)
+    hcl: NativeFile | None = field(default=None, repr=False)
+    document: JsonDocument | None = field(default=None, repr=False)
     problem: str | None = None
 
     @property
     def newline(self) -> str:
+        """How its lines end."""
         return "\r\n" if "\r\n" in self.text else "\n"
 
     @property
     def comments(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of each comment; JSON has none."""
         return tuple(self.hcl.comments) if self.hcl else ()
 
     @property
     def overrides(self) -> bool:
+        """Whether it is an override file, which changes what other files declare."""
         stem = basename(self.path).split(".")[0]
         return stem == "override" or stem.endswith("_override")
 
@@ -86,7 +90,7 @@ class Module:
 class Estate:
     """All files of one environment, read and parsed once."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: EnvironmentSource) -> None:
         self._source = source
         self._directories: dict[str, Mapping[str, bytes]] = {}
         self._parsed: dict[str, SourceFile] = {}
@@ -105,6 +109,7 @@ class Estate:
         return self._directories[directory]
 
     def parsed(self, path: str) -> SourceFile:
+        """One file, by its path from the repository's root."""
         if path not in self._parsed:
             self._parsed[path] = self._parse(path, self._listed(dirname(path) or ".")[path])
         return self._parsed[path]
@@ -148,27 +153,27 @@ class Estate:
         """What declares it.
 
         Raises:
-            Refused: nothing does; or more than one thing, such as an override file; or a file cannot be read.
+            EditRefused: nothing does; or more than one thing, such as an override file; or a file cannot be read.
         """
         files = self.files(directory)
         found = [each for file in files for each in _declared_in(file) if each.labels == labels]
         for file in files:
             if file.problem and (not found or all(label in file.text for label in labels[1:])):
-                raise Refused(f"the file could not be parsed at {file.problem}", _line_of(file), file.path)
+                raise EditRefused(f"the file could not be parsed at {file.problem}", _line_of(file), file.path)
         if not found:
-            raise Refused(f"nothing in {directory} declares it")
+            raise EditRefused(f"nothing in {directory} declares it")
         overriding = next((each for each in found if each.file.overrides), None)
         if overriding is not None:
-            raise Refused("an override file says what it is", overriding.line, overriding.file.path)
+            raise EditRefused("an override file says what it is", overriding.line, overriding.file.path)
         if len(found) > 1:
-            raise Refused("it is declared more than once", found[1].line, found[1].file.path)
+            raise EditRefused("it is declared more than once", found[1].line, found[1].file.path)
         return found[0]
 
     def module_of(self, address: str) -> tuple[Module, tuple[str, ...]]:
         """The module that an address is in, and the rest of the address without keys.
 
         Raises:
-            Refused: the module is not in this repository, or there are several instances of it.
+            EditRefused: the module is not in this repository, or there are several instances of it.
         """
         parts = address_parts(address)
         module = self.root
@@ -176,10 +181,10 @@ class Estate:
             call = self.declared(module.directory, ("module", parts[1]))
             inner = self._called(module, call)
             if inner is None:
-                raise Refused("the module's source is not in this repository", call.line, call.file.path)
+                raise EditRefused("the module's source is not in this repository", call.line, call.file.path)
             module, parts = inner, parts[2:]
         if len(parts) != 2:
-            raise Refused("its address cannot be read")
+            raise EditRefused("its address cannot be read")
         return module, tuple(parts)
 
     def _called(self, module: Module, call: Declared) -> Module | None:
@@ -206,26 +211,28 @@ class Estate:
     # --- who else would change ----------------------------------------------------------------------------
 
     def must_be_alone(self, module: Module, file: SourceFile, line: int) -> None:
-        """Raises Refused where a change of a module's file would change anything beside this module."""
+        """Raises EditRefused where a change of a module's file would change anything beside this module."""
         if file.overrides:
-            raise Refused("an override file says what it is", line, file.path)
+            raise EditRefused("an override file says what it is", line, file.path)
         others = self._source.tree.shared_with(file.path)
         if others:
             names = ", ".join(sorted(others))
-            raise Refused(f"the file belongs to other environments too: it would also change {names}", line, file.path)
+            raise EditRefused(
+                f"the file belongs to other environments too: it would also change {names}", line, file.path
+            )
         for each in module.chain():
             assert each.call is not None
             if each.call.repeated() is not None:
                 where = f"{each.call.file.path}:{each.call.line}"
                 why = f"the module is called with count or for_each ({where}): all its instances would change"
-                raise Refused(why, line, file.path)
+                raise EditRefused(why, line, file.path)
         calls = [m.call for m in self._all_modules() if m.directory == module.directory and m.call is not None]
         other = [
             call for call in calls if module.call is None or call.start != module.call.start or call != module.call
         ]
         if len(calls) > 1:
             places = ", ".join(f"module.{c.labels[1]} ({c.file.path}:{c.line})" for c in other or calls)
-            raise Refused(f"the module is called more than once: it would also change {places}", line, file.path)
+            raise EditRefused(f"the module is called more than once: it would also change {places}", line, file.path)
 
     def uses(
         self, directory: str, pattern: re.Pattern[str], besides: Iterable[tuple[str, int, int]]

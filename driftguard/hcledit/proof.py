@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 
 from driftguard.hcledit.edits import Edit, applied, in_order
-from driftguard.hcledit.source import Refused, Token
+from driftguard.hcledit.source import EditRefused
+from driftguard.hcledit.syntax import Token
 
 Tokens = Callable[[str], Sequence[Token]]
 
@@ -22,16 +23,16 @@ def proven(text: str, edits: Sequence[Edit], tokens_of: Tokens, formatted: Calla
         formatted: what the formatter makes of a text; None for a notation that it does not know.
 
     Raises:
-        Refused: any of this does not hold.
+        EditRefused: any of this does not hold.
     """
     changed = applied(text, edits)
     try:
         before, after = tokens_of(text), tokens_of(changed)
     except ValueError as error:
-        raise Refused(f"the file with the change in it could not be parsed at {error}") from None
+        raise EditRefused(f"the file with the change in it could not be parsed at {error}") from None
     places = [(edit.start, edit.end) for edit in in_order(edits)]
     if list(_outside(before, places)) != list(_outside(after, _moved(edits))):
-        raise Refused("the change would alter what stands around it")
+        raise EditRefused("the change would alter what stands around it")
     if formatted is None or formatted(text) != text:
         return changed
     tidy = formatted(changed)
@@ -41,7 +42,7 @@ def proven(text: str, edits: Sequence[Edit], tokens_of: Tokens, formatted: Calla
         except ValueError:
             same = False
         if not same or "".join(tidy.split()) != "".join(changed.split()):
-            raise Refused("the formatter would change more than white space")
+            raise EditRefused("the formatter would change more than white space")
     return tidy
 
 

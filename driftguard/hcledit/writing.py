@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from driftguard.hcledit.source import Expression, Refused
+from driftguard.hcledit.source import EditRefused
+from driftguard.hcledit.syntax import Expression
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEYWORDS: Final = frozenset(("for", "in", "if", "else", "endif", "endfor", "null", "true", "false", "for_each"))
@@ -91,10 +92,10 @@ def templated(text: str) -> str:
     """A text as it stands in a template.
 
     Raises:
-        Refused: it cannot be said there for certain.
+        EditRefused: it cannot be said there for certain.
     """
     if _DOUBTFUL.search(text):
-        raise Refused("the new value has two signs before a brace, which templates read in more than one way")
+        raise EditRefused("the new value has two signs before a brace, which templates read in more than one way")
     return text.replace("${", "$${").replace("%{", "%%{")
 
 
@@ -117,7 +118,7 @@ def scalar(value: Any) -> str:
         return str(int(value))
     if isinstance(value, int | float):
         return json.dumps(value)
-    raise Refused("a list or a map cannot stand where one value is written")
+    raise EditRefused("a list or a map cannot stand where one value is written")
 
 
 def key(name: str) -> str:

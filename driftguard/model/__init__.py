@@ -41,7 +41,6 @@ from driftguard.model.proposals import (
 )
 from driftguard.model.sources import (
     Baseline,
-    Block,
     Closure,
     Commit,
     ModuleSource,
@@ -66,7 +65,6 @@ __all__ = [
     "AttemptState",
     "AttributeChange",
     "Baseline",
-    "Block",
     "ChainFault",
     "ChangeText",
     "Classification",

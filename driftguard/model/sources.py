@@ -72,24 +72,6 @@ class ModuleSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One `resource`, `data` or `module` block of a Terraform file.
-
-    Attributes:
-        labels: its kind and names, such as `("resource", "aws_sqs_queue", "jobs")`.
-        path: the file, from the repository's root.
-        line, last_line: where it stands, counted from 1.
-        source: of a module call, where that is a plain string.
-    """
-
-    labels: tuple[str, ...]
-    path: str
-    line: int
-    last_line: int
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """The newest change of a block: who made it, and where the block stands."""
 

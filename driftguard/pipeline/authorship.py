@@ -12,12 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from driftguard.errors import OperatorError
-from driftguard.model import Block, Written
-from driftguard.pipeline.declared import declared
-from driftguard.ports import Blame, BlockReader, Repository
+from driftguard.hcledit.source import Parser
+from driftguard.model import Written
+from driftguard.pipeline.declared import LocatedBlock, declared
+from driftguard.ports import Blame, Repository
 from driftguard.sealed import mask
 
 _SECONDS: Final = 60.0
+# Longer files are generated; parsing them would hold up the alerts.
+_MAX_BYTES: Final = 400_000
 
 
 class Authorship:
@@ -28,9 +31,9 @@ class Authorship:
     """
 
     def __init__(
-        self, repository: Repository, blame: Blame, reader: BlockReader, commit: str, *, seconds: float = _SECONDS
+        self, repository: Repository, blame: Blame, parser: Parser, commit: str, *, seconds: float = _SECONDS
     ) -> None:
-        self._repository, self._blame, self._reader, self._commit = repository, blame, reader, commit
+        self._repository, self._blame, self._parser, self._commit = repository, blame, parser, commit
         self._left_seconds = seconds
         self._guard = threading.Lock()
         self._blocks_of = cache(self._read)
@@ -60,23 +63,32 @@ class Authorship:
         found: dict[str, Any] | None = msgspec.to_builtins(written) if written is not None else None
         return found
 
-    def _ask(self, block: Block) -> Written | None:
-        commit = self._blame.newest_change(self._commit, block.path, block.line, block.last_line)
+    def _ask(self, declaration: LocatedBlock) -> Written | None:
+        path, block = declaration.path, declaration.block
+        commit = self._blame.newest_change(self._commit, path, block.line, block.last_line)
         if commit is None:
             return None
-        return Written(commit.sha, mask(commit.author), commit.date, mask(commit.subject), block.path, block.line)
+        return Written(commit.sha, mask(commit.author), commit.date, mask(commit.subject), path, block.line)
 
-    def _read(self, directory: str) -> tuple[Block, ...]:
+    def _read(self, directory: str) -> tuple[LocatedBlock, ...]:
         tree = self._repository.tree(self._commit)
         paths = [path for path in tree if dirname(path) == ("" if directory == "." else directory)]
         paths = [path for path in paths if path.endswith(".tf") and tree[path].mode.startswith("100")]
         paths.sort(key=_overrides)  # what a file declares stands before what another one overrides
         contents = self._repository.read([tree[path].object_id for path in paths])
-        return tuple(
-            block
-            for path, (_, source) in zip(paths, contents, strict=True)
-            for block in self._reader.blocks(path, source)
-        )
+        sources = zip(paths, contents, strict=True)
+        return tuple(block for path, (_, source) in sources for block in located_blocks(self._parser, path, source))
+
+
+def located_blocks(parser: Parser, path: str, source: bytes) -> tuple[LocatedBlock, ...]:
+    """The blocks of a file; empty for one that cannot be parsed, is written as JSON, or is longer than people write."""
+    if len(source) > _MAX_BYTES or not path.endswith(".tf"):
+        return ()
+    try:
+        file = parser.hcl(source.decode("utf-8-sig"))
+    except ValueError:
+        return ()
+    return tuple(LocatedBlock(path, block) for block in file.blocks)
 
 
 def _overrides(path: str) -> bool:

@@ -16,7 +16,7 @@ from driftguard.ports.engine import (
 )
 from driftguard.ports.forge import HostedForge, RequestForge, RequestReader, RequestWriter, ReviewReader
 from driftguard.ports.record import Attempts, Clock, Leases, Ledger
-from driftguard.ports.source import Blame, BlockReader, Branches, History, Merges, Repository, SourceReader
+from driftguard.ports.source import Blame, Branches, History, Merges, Repository, SourceReader
 
 __all__ = [
     "Alerts",
@@ -24,7 +24,6 @@ __all__ = [
     "Attempts",
     "Backend",
     "Blame",
-    "BlockReader",
     "Branches",
     "Clock",
     "Engine",

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from driftguard.model import Block, Commit, SourceFacts, TreeEntry
+from driftguard.model import Commit, SourceFacts, TreeEntry
 from driftguard.model.expressions import Definitions
 
 
@@ -103,14 +103,6 @@ class Blame(Protocol):
 
     def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
         """The newest commit that changed one of the lines (counted from 1); None where that is unknown."""
-        ...
-
-
-class BlockReader(Protocol):
-    """Finds the blocks of a Terraform file."""
-
-    def blocks(self, path: str, source: bytes) -> tuple[Block, ...]:
-        """The `resource`, `data` and `module` blocks of a file; empty for one that cannot be parsed, or is JSON."""
         ...
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from posixpath import dirname
 
 from driftguard.adapters.hcl.parser import SourceParser
-from driftguard.hcledit.source import Source
+from driftguard.hcledit.source import EnvironmentSource
 
 ROOT = "env"
 PARSER = SourceParser()
@@ -52,9 +52,9 @@ def source_of(
     variables: frozenset[str] = frozenset(),
     shared: Mapping[str, tuple[str, ...]] | None = None,
     formatted: Callable[[bytes], bytes] = lambda text: text,
-) -> Source:
+) -> EnvironmentSource:
     """The source of an environment in `env`, from the contents of all files of a repository."""
-    return Source(
+    return EnvironmentSource(
         root=ROOT,
         var_files=var_files,
         variables=variables,

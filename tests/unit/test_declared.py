@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from driftguard.adapters.hcl.facts import blocks
-from driftguard.model import Block
-from driftguard.pipeline.declared import declared
+from driftguard.adapters.hcl.parser import SourceParser
+from driftguard.pipeline.authorship import located_blocks
+from driftguard.pipeline.declared import LocatedBlock, declared
+
+PARSER = SourceParser()
 
 ROOT = """\
 # The estate.
@@ -41,7 +41,7 @@ resource "aws_iam_role" "worker" {
 QUEUES = 'resource "aws_sqs_queue" "work" {\r\n  for_each = toset(["x"])\r\n  name = each.key\r\n}\r\n'
 
 
-def files(directory: str) -> tuple[Block, ...]:
+def files(directory: str) -> tuple[LocatedBlock, ...]:
     sources = {
         "environments/prod": ("main.tf", ROOT),
         "modules/service": ("main.tf", SERVICE),
@@ -50,7 +50,7 @@ def files(directory: str) -> tuple[Block, ...]:
     if directory not in sources:
         return ()
     name, text = sources[directory]
-    return blocks(f"{directory}/{name}", text.encode())
+    return located_blocks(PARSER, f"{directory}/{name}", text.encode())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def files(directory: str) -> tuple[Block, ...]:
 def test_an_address_leads_to_its_block(address: str, place: tuple[str, int, int]) -> None:
     found = declared(address, "environments/prod", files)
     assert found is not None
-    assert (found.path, found.line, found.last_line) == place
+    assert (found.path, found.block.line, found.block.last_line) == place
 
 
 @pytest.mark.parametrize("address", ["aws_sqs_queue.other", "module.other.aws_vpc.this", "", "module", '["', "a..b"])
@@ -82,16 +82,16 @@ def test_what_no_block_declares_is_nowhere(address: str) -> None:
 
 def test_a_module_whose_source_is_no_plain_string_is_put_down_to_its_call() -> None:
     text = 'module "m" {\n  source = "./${var.which}"\n}\n'
-    lookup: Callable[[str], tuple[Block, ...]] = lambda directory: blocks("main.tf", text.encode())  # noqa: E731
-    found = declared("module.m.aws_vpc.this", ".", lookup)
+    call = located_blocks(PARSER, "main.tf", text.encode())
+    found = declared("module.m.aws_vpc.this", ".", lambda directory: call)
     assert found is not None
-    assert (found.line, found.source) == (1, None)
+    assert (found.block.line, found.source) == (1, None)
 
 
 @pytest.mark.parametrize("source", [b"resource {", b"\xff\xfe", b"", b"x" * 500_000])
 def test_a_file_that_cannot_be_read_has_no_blocks(source: bytes) -> None:
-    assert blocks("main.tf", source) == ()
+    assert located_blocks(PARSER, "main.tf", source) == ()
 
 
 def test_json_syntax_has_no_lines_to_name() -> None:
-    assert blocks("main.tf.json", b'{"resource": {}}') == ()
+    assert located_blocks(PARSER, "main.tf.json", b'{"resource": {}}') == ()

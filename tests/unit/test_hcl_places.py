@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftguard.adapters.hcl.parser import SourceParser
-from driftguard.adapters.hcl.places import Expression
+from driftguard.hcledit.syntax import Expression
 
 PARSER = SourceParser()
 
@@ -69,6 +69,11 @@ def test_commas_and_comments_have_places() -> None:
 def test_a_text_that_cannot_be_parsed_is_an_error_without_the_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(line \d+|its end)$"):
         PARSER.hcl(text)
+
+
+def test_values_that_are_nested_too_deep_are_an_error_too() -> None:
+    with pytest.raises(ValueError, match=r"^a place that is nested too deep$"):
+        PARSER.hcl(f"a = {'[' * 3000}{']' * 3000}")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,]", '{"a": 1,}', "[1 2]", '{"a": 1, "a": 2}', "1 1", "'a'", "[" * 200])

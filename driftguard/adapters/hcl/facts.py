@@ -1,11 +1,11 @@
-"""Reads Terraform source: module calls, what `init` depends on, files mentioned, and where blocks stand."""
+"""Reads Terraform source: module calls, what `init` depends on, and files mentioned."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 import msgspec
 
 from driftguard.adapters.hcl.expressions import definitions
-from driftguard.model import Block, ModuleSource, SourceFacts
+from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 
 _FORMAT = 3
-_LONGEST_PARSED = 400_000
 # Only files with one of these words can hold a module call or anything that `init` depends on.
 _WORTH_PARSING = re.compile(rb"\bmodule\b|\bbackend\b|\bcloud\b|\brequired_")
 _SOURCE = re.compile(r'"?source"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
@@ -85,51 +84,6 @@ class CachingReader:
             if stored.format == self._format:
                 return stored.facts, stored.definitions
         return {}, {}
-
-
-def blocks(path: str, source: bytes) -> tuple[Block, ...]:
-    """The `resource`, `data` and `module` blocks of one file with the lines they stand in.
-
-    Nothing for a file that cannot be parsed or is written as JSON, and for one that is longer than people write.
-    """
-    if len(source) > _LONGEST_PARSED or not path.endswith(".tf"):
-        return ()
-    import hcl2
-
-    try:
-        tree = hcl2.parses_to_tree(source.decode("utf-8-sig"))
-        return tuple(_located(path, tree))
-    except Exception:  # noqa: BLE001 - whatever a parser of foreign text raises, nothing is known then
-        return ()
-
-
-def _located(path: str, tree: Any) -> Iterator[Block]:
-    for body in tree.children:
-        for block in getattr(body, "children", ()):
-            if getattr(block, "data", None) != "block":
-                continue
-            names = [
-                _words(child) for child in block.children if getattr(child, "data", None) in ("identifier", "string")
-            ]
-            if names[0] in ("resource", "data", "module"):
-                source = _attribute(block, "source") if names[0] == "module" else None
-                yield Block(tuple(names), path, block.meta.line, block.meta.end_line, source)
-
-
-def _attribute(block: Any, name: str) -> str | None:
-    """The value of an attribute of a block, where it is a plain string."""
-    for attribute in block.find_data("attribute"):
-        words = _words(attribute).split("=", 1)
-        if len(words) == 2 and words[0].strip() == name:
-            value = words[1].strip()
-            return _plain(value) if value.startswith('"') and "${" not in value else None
-    return None
-
-
-def _words(tree: Any) -> str:
-    """The text of a part of a tree; a string's without its quotes."""
-    text = "".join(str(token) for token in tree.scan_values(lambda _: True))
-    return _plain(text) if getattr(tree, "data", None) == "string" else text
 
 
 class _Stored(msgspec.Struct):

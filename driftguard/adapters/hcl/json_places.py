@@ -5,10 +5,9 @@ from __future__ import annotations
 import bisect
 import json
 import re
-from dataclasses import dataclass
 from typing import Final
 
-from driftguard.adapters.hcl.places import Entry, Expression, Token
+from driftguard.hcledit.syntax import Expression, JsonDocument, ObjectEntry, Token
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
@@ -18,15 +17,7 @@ _TEMPLATE: Final = re.compile(r"(?<!\$)\$\{|(?<!%)%\{|\${3}\{|%{3}\{")
 _DEEPEST: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One JSON text: its value and every word in it, in order."""
-
-    root: Expression
-    tokens: tuple[Token, ...]
-
-
-def document_of(text: str, *, templates: bool) -> Document:
+def document_of(text: str, *, templates: bool) -> JsonDocument:
     """Where everything stands in a JSON text.
 
     Args:
@@ -35,14 +26,14 @@ def document_of(text: str, *, templates: bool) -> Document:
     Raises:
         ValueError: it is no JSON, or an object has a key twice; the message holds nothing of the text.
     """
-    reader = _Reader(text, templates)
+    reader = _JsonReader(text, templates)
     root = reader.value(())
     reader.end()
-    return Document(root, tuple(reader.tokens))
+    return JsonDocument(root, tuple(reader.tokens))
 
 
-class _Reader:
-    """One pass over a text, from its beginning."""
+class _JsonReader:
+    """Reads a text once, from its beginning."""
 
     def __init__(self, text: str, templates: bool) -> None:
         self._text, self._templates, self._at = text, templates, 0
@@ -65,8 +56,8 @@ class _Reader:
             case "[":
                 return self._list((*rules, "list"))
             case '"':
-                said = self._string(rules)
-                kind, value = ("string", said) if said is not None else ("a text with an interpolation", None)
+                text = self._string(rules)
+                kind, value = ("string", text) if text is not None else ("a text with an interpolation", None)
                 return Expression(kind, start, self._at, self._line(start), value)
         for pattern in (_WORD, _NUMBER):
             if match := pattern.match(self._text, start):
@@ -79,7 +70,7 @@ class _Reader:
     def _object(self, rules: tuple[str, ...]) -> Expression:
         start = self._at
         self._take("{", rules)
-        entries: list[Entry] = []
+        entries: list[ObjectEntry] = []
         commas: list[int] = []
         while not self._closes("}", bool(entries) and commas[-1] < 0, rules):
             self._skip()
@@ -88,7 +79,7 @@ class _Reader:
             self._skip()
             self._take(":", rules)
             value = self.value(rules)
-            entries.append(Entry(key, at, self._at, self._line(at), value))
+            entries.append(ObjectEntry(key, at, self._at, self._line(at), value))
             commas.append(self._comma(rules))
         if commas and commas[-1] >= 0:
             raise self._wrong()
@@ -130,10 +121,10 @@ class _Reader:
         if match is None:
             raise self._wrong()
         self._take(match[0], (*rules, "string"))
-        said = str(json.loads(match[0]))
+        text = str(json.loads(match[0]))
         if not self._templates:
-            return said
-        return None if _TEMPLATE.search(said) else said.replace("$${", "${").replace("%%{", "%{")
+            return text
+        return None if _TEMPLATE.search(text) else text.replace("$${", "${").replace("%%{", "%{")
 
     def _take(self, word: str, rules: tuple[str, ...]) -> None:
         if not self._text.startswith(word, self._at):

@@ -1,12 +1,13 @@
-"""Where attributes, blocks and values stand in a text of Terraform's native syntax."""
+"""Reads native syntax with python-hcl2 into the syntax classes of `hcledit`."""
 
 from __future__ import annotations
 
 import bisect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+from driftguard.hcledit.syntax import Attribute, Block, Expression, NativeFile, ObjectEntry, Token
 
 # What ends a literal part, and what a template begins with.
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|\$\$\{|%%\{", re.DOTALL)
@@ -18,115 +19,26 @@ _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _HEREDOC: Final = re.compile(r"<<(-?)([A-Za-z][\w.-]*)\r?\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One word of a text with the rules that it stands in; white space is none, a comment is.
-
-    Attributes:
-        rules: names of the grammar's rules from the outermost, without positions.
-    """
-
-    start: int
-    end: int
-    text: str
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """One value as it is written.
-
-    Attributes:
-        kind: `string`, `heredoc`, `number`, `bool`, `null`, `list`, `object` for what is written out;
-            `call` for a function, `reference` for a dotted name, and in words what any other expression is.
-        value: of what is written out and is neither a list nor an object.
-        name: the function's name, or the dotted name.
-        items: a list's elements, or a function's arguments.
-        entries: an object's entries.
-        commas: position of the comma behind each item or entry; -1 where there is none.
-    """
-
-    kind: str
-    start: int
-    end: int
-    line: int
-    value: Any = None
-    name: str = ""
-    items: tuple[Expression, ...] = ()
-    entries: tuple[Entry, ...] = ()
-    commas: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of an object; `key` is None where it is an expression."""
-
-    key: str | None
-    start: int
-    end: int
-    line: int
-    expression: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One `name = value`."""
-
-    name: str
-    start: int
-    end: int
-    line: int
-    expression: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One block; `inner_start` and `inner_end` are the positions between its braces."""
-
-    kind: str
-    labels: tuple[str, ...]
-    start: int
-    end: int
-    line: int
-    inner_start: int
-    inner_end: int
-    attributes: tuple[Attribute, ...]
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """Everything in one text.
-
-    Attributes:
-        comments: start and end of each comment.
-        tokens: every word, comments included, in order.
-    """
-
-    attributes: tuple[Attribute, ...]
-    blocks: tuple[Block, ...]
-    comments: tuple[tuple[int, int], ...]
-    tokens: tuple[Token, ...]
-
-
-def file_of(text: str) -> File:
+def file_of(text: str) -> NativeFile:
     """Where everything stands in a text.
 
     Raises:
         ValueError: it cannot be parsed; the message holds nothing of the text.
     """
     import hcl2
+    from lark.exceptions import LarkError
 
     try:
         tree = hcl2.parses_to_tree(text)
-    except Exception as error:  # noqa: BLE001 - whatever a parser of foreign text raises, its message quotes the text
+        tokens = tuple(token for token in _tokens(tree, ()) if token.start < len(text))
+        attributes, blocks = _TreeReader(text).body(tree.children[0])
+    except LarkError as error:  # its message quotes the text
         line = getattr(error, "line", None)
         raise ValueError(f"line {line}" if isinstance(line, int) and line > 0 else "its end") from None
-    tokens = tuple(token for token in _tokens(tree, ()) if token.start < len(text))
-    reader = _Reader(text)
-    attributes, blocks = reader.body(tree.children[0])
+    except RecursionError:
+        raise ValueError("a place that is nested too deep") from None
     comments = tuple((t.start, t.end) for t in tokens if t.rules[-1] == "comment")
-    return File(attributes, blocks, comments, tokens)
+    return NativeFile(attributes, blocks, comments, tokens)
 
 
 def _tokens(tree: Any, rules: tuple[str, ...]) -> Iterator[Token]:
@@ -142,7 +54,7 @@ def _tokens(tree: Any, rules: tuple[str, ...]) -> Iterator[Token]:
             yield Token(child.start_pos, child.end_pos, child.strip(), inside)
 
 
-class _Reader:
+class _TreeReader:
     """Turns python-hcl2's tree into places."""
 
     def __init__(self, text: str) -> None:
@@ -169,10 +81,20 @@ class _Reader:
         labels = tuple(self._label(name) for name in names[1:])
         (body,) = (child for child in tree.children if _rule(child) == "body")
         opening, closing = (child for child in tree.children if getattr(child, "type", "") in ("LBRACE", "RBRACE"))
-        start = tree.meta.start_pos
+        start, end = tree.meta.start_pos, closing.end_pos
         attributes, blocks = self.body(body)
-        inner = opening.end_pos, closing.start_pos
-        return Block(_word(names[0]), labels, start, closing.end_pos, self._line(start), *inner, attributes, blocks)
+        return Block(
+            kind=_word(names[0]),
+            labels=labels,
+            start=start,
+            end=end,
+            line=self._line(start),
+            last_line=self._line(closing.start_pos),
+            inner_start=opening.end_pos,
+            inner_end=closing.start_pos,
+            attributes=attributes,
+            blocks=blocks,
+        )
 
     def _label(self, tree: Any) -> str:
         if _rule(tree) == "string":
@@ -180,39 +102,37 @@ class _Reader:
         return _word(tree)
 
     def expression(self, tree: Any) -> Expression:
+        """One value; of what is neither written out nor a reference nor a call, only its kind in words."""
         start, end = tree.meta.start_pos, _end(tree) or tree.meta.end_pos
         line = self._line(start)
-        only = tree.children[0] if _rule(tree) == "expr_term" and len(tree.children) == 1 else None
-        negative = _rule(tree) == "unary_op" and _rule(tree.children[1].children[0]) in ("int_lit", "float_lit")
-        if negative and tree.children[0] == "-":
+        if _is_negative_number(tree):
             return Expression("number", start, end, line, _number(self._text[start:end]))
-        if only is None:
+        if _rule(tree) != "expr_term" or len(tree.children) != 1:
             return Expression(_WORDS.get(_rule(tree), "an expression"), start, end, line)
-        match _rule(only):
-            case "int_lit" | "float_lit":
-                return Expression("number", start, end, line, _number(self._text[start:end]))
-            case "literal_value":
-                word = _word(only)
-                if word == "null":
-                    return Expression("null", start, end, line)
-                return Expression("bool", start, end, line, word == "true")
-            case "string":
-                if not _is_plain(only) or _THREE_SIGNS.search(self._text, start, end):
-                    return Expression("a text with an interpolation", start, end, line)
-                return Expression("string", start, end, line, unescaped(self._text[start + 1 : end - 1]))
-            case "heredoc_template" | "heredoc_template_trim":
-                return self._heredoc(start, end, line)
-            case "tuple" | "object":
-                return self._collection(only, start, end, line)
-            case "function_call":
-                return self._call(only, start, end, line)
-            case "identifier" | "get_attr_expr_term":
-                name = _dotted(only)
-                if name:
-                    return Expression("reference", start, end, line, name=name)
-        return Expression(_WORDS.get(_rule(only), "an expression"), start, end, line)
+        only = tree.children[0]
+        read = self._READERS.get(_rule(only))
+        found = read(self, only, start, end, line) if read is not None else None
+        return found or Expression(_WORDS.get(_rule(only), "an expression"), start, end, line)
 
-    def _heredoc(self, start: int, end: int, line: int) -> Expression:
+    def _literal(self, tree: Any, start: int, end: int, line: int) -> Expression:
+        word = _word(tree)
+        if word == "null":
+            return Expression("null", start, end, line)
+        return Expression("bool", start, end, line, word == "true")
+
+    def _numeral(self, _tree: Any, start: int, end: int, line: int) -> Expression:
+        return Expression("number", start, end, line, _number(self._text[start:end]))
+
+    def _string(self, tree: Any, start: int, end: int, line: int) -> Expression:
+        if not _is_plain(tree) or _THREE_SIGNS.search(self._text, start, end):
+            return Expression("a text with an interpolation", start, end, line)
+        return Expression("string", start, end, line, unescaped(self._text[start + 1 : end - 1]))
+
+    def _reference(self, tree: Any, start: int, end: int, line: int) -> Expression | None:
+        name = _dotted(tree)
+        return Expression("reference", start, end, line, name=name) if name else None
+
+    def _heredoc(self, _tree: Any, start: int, end: int, line: int) -> Expression:
         text = self._text[start:end].rstrip("\r\n")
         end = start + len(text)
         opening = _HEREDOC.match(text)
@@ -231,7 +151,7 @@ class _Reader:
 
     def _collection(self, tree: Any, start: int, end: int, line: int) -> Expression:
         items: list[Expression] = []
-        entries: list[Entry] = []
+        entries: list[ObjectEntry] = []
         commas: list[int] = []
         for child in tree.children:
             rule = _rule(child)
@@ -239,7 +159,7 @@ class _Reader:
                 key, _, value = child.children
                 expression = self.expression(value)
                 at = child.meta.start_pos
-                entries.append(Entry(self._key(key), at, expression.end, self._line(at), expression))
+                entries.append(ObjectEntry(self._key(key), at, expression.end, self._line(at), expression))
                 commas.append(-1)
             elif rule not in ("new_line_or_comment", ""):
                 items.append(self.expression(child))
@@ -272,6 +192,20 @@ class _Reader:
         name = "::".join(_word(name) for name in names)
         return Expression("call", start, end, line, None, name, items)
 
+    _READERS: ClassVar = {
+        "int_lit": _numeral,
+        "float_lit": _numeral,
+        "literal_value": _literal,
+        "string": _string,
+        "heredoc_template": _heredoc,
+        "heredoc_template_trim": _heredoc,
+        "tuple": _collection,
+        "object": _collection,
+        "function_call": _call,
+        "identifier": _reference,
+        "get_attr_expr_term": _reference,
+    }
+
 
 _NAMES: Final = ("identifier", "keyword", "literal_value", "string")
 _WORDS: Final = {
@@ -285,6 +219,12 @@ _WORDS: Final = {
     "attr_splat_expr_term": "a reference",
     "full_splat_expr_term": "a reference",
 }
+
+
+def _is_negative_number(tree: Any) -> bool:
+    if _rule(tree) != "unary_op" or tree.children[0] != "-":
+        return False
+    return _rule(tree.children[1].children[0]) in ("int_lit", "float_lit")
 
 
 def _is_plain(string: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from driftguard.config import EnvironmentSettings, terraform_environment
 from driftguard.errors import EnvironmentFault
 from driftguard.hcledit.adopting import adopt
-from driftguard.hcledit.source import Source
+from driftguard.hcledit.source import EnvironmentSource
 from driftguard.model import Adoption, Departure, ErrorKind, Label, ResourceChange
 from driftguard.model.plan_document import PlanDocument, decode
 from driftguard.pipeline.classify.fingerprints import planned_facts
@@ -102,9 +102,9 @@ class Adopting:
         why = self._not_clean(commit, document)
         return Choices(refused=(why,)) if why else Choices(adoption.files)
 
-    def _source(self) -> Source:
+    def _source(self) -> EnvironmentSource:
         given = terraform_environment(self.settings.env, self.scene.environ)
-        return Source(
+        return EnvironmentSource(
             root=self.settings.path,
             var_files=self.settings.var_files,
             variables=frozenset(name.removeprefix(_VARIABLE) for name in given if name.startswith(_VARIABLE)),
