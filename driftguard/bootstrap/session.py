@@ -131,7 +131,8 @@ class Session:
         with self._closure_lock:
             if commit not in self._closures:
                 reader = BlobReader(self.repository, self._reader)
-                self._closures[commit] = discover.Closures(self.repository.tree(commit), reader, APPROVALS)
+                tree, missing = self.repository.tree(commit), self.repository.missing(commit)
+                self._closures[commit] = discover.Closures(tree, reader, APPROVALS, missing)
             return self._closures[commit].closure(
                 settings.path,
                 var_files=settings.var_files,

@@ -117,6 +117,7 @@ class Closure:
             requirements); equal keys mean that no commit asks for another init.
         warnings: one sentence for each file that could not be read exactly and was over-approximated.
         open: why it cannot be known completely, one sentence for each reason; empty for a closed one.
+        missing: what of its content could not be had (submodules, Git LFS), one sentence each: it cannot be planned.
     """
 
     files: Mapping[str, str]
@@ -125,6 +126,7 @@ class Closure:
     init_key: str
     warnings: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def hash(self, tool: str, workspace: str, var_files: tuple[str, ...]) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits)."""

@@ -76,13 +76,18 @@ class Closures:
 
     Args:
         own: a prefix of paths that count only where they are named themselves: approval files change no plan.
+        missing: submodules whose content is not there, and why, by path.
     """
 
-    def __init__(self, tree: Mapping[str, TreeEntry], reader: SourceReader, own: str) -> None:
+    def __init__(
+        self, tree: Mapping[str, TreeEntry], reader: SourceReader, own: str, missing: Mapping[str, str] | None = None
+    ) -> None:
         self._tree, self._reader, self._own = tree, reader, own
+        self._missing = missing or {}
         self._paths = sorted(tree)
         self._terraform_directories = {dirname(path) for path in self._paths if _is_terraform(path)}
-        self._submodules = tuple(path for path in self._paths if tree[path].mode == _SUBMODULE)
+        self._pins = {path: tree[path].object_id for path in self._paths if tree[path].mode == _SUBMODULE}
+        self._submodules = tuple(path for path in self._pins if next(self._under(f"{path}/"), None) is None)
         self._modules: dict[str, _Module] = {}
         self._matches: dict[str, dict[str, str]] = {}
         self._definitions: dict[str, Module] = {}
@@ -129,6 +134,7 @@ class Closures:
         for each in named:
             if each.path is not None:
                 included.update(self._below_path(each.path) if each.whole else self._mentioned(each.path))
+        included.update(self._pinned(included))
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
@@ -139,7 +145,25 @@ class Closures:
             init_key=hashlib.sha256("\0".join(parts).encode()).hexdigest(),
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
             open=tuple(each.reason for each in named if each.reason is not None),
+            missing=tuple(self._not_there(included)),
         )
+
+    def _pinned(self, included: Mapping[str, str]) -> dict[str, str]:
+        """The submodules in which files of a closure lie: a commit that moves a pin names only the submodule."""
+        return {
+            path: pin
+            for path, pin in self._pins.items()
+            if any(name.startswith(f"{path}/") for name in included) or path in included
+        }
+
+    def _not_there(self, included: Mapping[str, str]) -> Iterator[str]:
+        for path in sorted(set(self._submodules) & included.keys()):
+            why = self._missing.get(path, "it has no files at its pinned commit")
+            yield f"The git submodule {path} is not there: {why}."
+        blobs = [object_id for path, object_id in included.items() if path not in self._pins]
+        pointers = self._reader.pointers(blobs)
+        for path in sorted(name for name, object_id in included.items() if object_id in pointers):
+            yield f"{path} is a Git LFS pointer, and its content was not fetched."
 
     def _computed(
         self,
@@ -265,9 +289,6 @@ class Closures:
             module.warnings.append(f"{where}: the module {source} lies outside of the repository.")
         elif submodule:
             module.files[submodule] = self._tree[submodule].object_id
-            module.warnings.append(
-                f"{where}: the module {source} lies in the git submodule {submodule}; only its commit is known."
-            )
         elif target not in self._terraform_directories:
             module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
         else:

@@ -160,6 +160,9 @@ def working_place(
     stack: ExitStack,
 ) -> WorkingDirectory:
     """Where and how Terraform runs for one environment at a commit; `role` tells uses of it in one pass apart."""
+    if closure.missing:
+        more = f" (and {len(closure.missing) - 1} more)" if closure.missing[1:] else ""
+        raise EnvironmentFault(ErrorKind.CONFIG, f"{closure.missing[0]}{more}")
     tree = stack.enter_context(scene.repository.worktree(commit))
     private = folders.private / role
     private.mkdir(parents=True, exist_ok=True, mode=0o700)

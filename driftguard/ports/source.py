@@ -23,6 +23,10 @@ class Repository(Protocol):
         """The contents of blobs, in the order asked for."""
         ...
 
+    def lfs_pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some blobs that are a Git LFS pointer, not content."""
+        ...
+
     def worktree(self, commit: str) -> AbstractContextManager[Path]:
         """A clean detached work tree at a commit, kept from pruning while the context is open."""
         ...
@@ -41,6 +45,10 @@ class SourceReader(Protocol):
 
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
         """The expressions of Terraform files and files of variables, by object id."""
+        ...
+
+    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some blobs that are a Git LFS pointer, not content."""
         ...
 
     def link_target(self, object_id: str) -> str:

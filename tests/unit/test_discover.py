@@ -43,6 +43,9 @@ class Tree(SourceReader):
     def closures(self) -> Closures:
         return Closures(self.entries, self, APPROVALS)
 
+    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(i for i in object_ids if self.contents[i].startswith("version https://git-lfs"))
+
     def link_target(self, object_id: str) -> str:
         return self.contents[object_id]
 
@@ -261,14 +264,33 @@ module "b" {
     )
 
 
-def test_a_submodule_counts_with_its_commit(cache: Path) -> None:
+def test_a_submodule_that_is_not_there_is_named_and_never_an_empty_directory(cache: Path) -> None:
     tree = Tree({"environments/dev/main.tf": 'module "m" {\n  source = "../../vendor/net/modules/a"\n}\n'}, cache)
     tree.entries["vendor/net"] = TreeEntry("160000", "c" * 40)
     found = tree.closures().closure("environments/dev")
     assert found is not None
     assert found.files["vendor/net"] == "c" * 40
-    (warning,) = found.warnings
-    assert "lies in the git submodule vendor/net" in warning
+    assert found.missing == ("The git submodule vendor/net is not there: it has no files at its pinned commit.",)
+
+
+def test_a_submodule_that_is_there_counts_with_its_files_and_its_pin(cache: Path) -> None:
+    call = 'module "m" {\n  source = "../../vendor/net/modules/a"\n}\n'
+    tree = Tree({"environments/dev/main.tf": call, "vendor/net/modules/a/main.tf": "", "vendor/other/x": ""}, cache)
+    tree.entries["vendor/net"] = tree.entries["vendor/other"] = TreeEntry("160000", "c" * 40)
+    found = tree.closures().closure("environments/dev")
+    assert found is not None
+    assert (set(found.files), found.missing, found.modules) == (
+        {"environments/dev/main.tf", "vendor/net", "vendor/net/modules/a/main.tf"},
+        (),
+        ("vendor/net/modules/a",),
+    )
+
+
+def test_a_pointer_of_git_lfs_is_no_content(cache: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+    found = closure({"environments/dev/main.tf": "", "environments/dev/a.zip": pointer}, cache)
+    assert found.missing == ("environments/dev/a.zip is a Git LFS pointer, and its content was not fetched.",)
+    assert closure({"environments/dev/main.tf": "", "other/a.zip": pointer}, cache).missing == ()
 
 
 def test_symbolic_links_that_go_in_circles_end(cache: Path) -> None:

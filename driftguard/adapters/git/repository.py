@@ -15,8 +15,9 @@ from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
 from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
-from driftguard.adapters.git.locations import check_branch, locate
+from driftguard.adapters.git.locations import Location, check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
+from driftguard.adapters.git.submodules import Submodules
 from driftguard.adapters.git.worktrees import WorkTrees
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Commit, TreeEntry
@@ -24,6 +25,8 @@ from driftguard.sealed import mask
 
 _NETWORK_SECONDS = 600.0
 _LISTING_SECONDS = 60.0
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LARGEST_POINTER = 1024
 
 Touching = tuple[Commit, frozenset[str]]
 """A commit and the paths that it changed against its first parent."""
@@ -40,12 +43,14 @@ class GitRepository:
         mirror: the bare repository behind this one.
     """
 
-    def __init__(self, mirror: Path, worktrees: Path, display: str, ref: str, head: str, root: Path | None) -> None:
-        self.mirror, self.display, self.ref, self.head, self.local_root = mirror, display, ref, head, root
+    def __init__(self, mirror: Path, worktrees: Path, place: Location, ref: str, head: str) -> None:
+        self.mirror, self.display, self.ref, self.head, self.local_root = mirror, place.display, ref, head, place.root
         self._git = commands(mirror, GIT_DIR=str(mirror))
         self._blobs = commands(mirror, GIT_DIR=str(mirror))
-        self._worktrees = WorkTrees(self._git, mirror, worktrees)
+        self.submodules = Submodules(mirror, place)
+        self._worktrees = WorkTrees(mirror, worktrees, self._lay_out)
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
+        self._missing: dict[str, Mapping[str, str]] = {}
         self._spans: dict[tuple[str, ...], tuple[Touching, ...]] = {}
         self._guard = threading.Lock()
 
@@ -54,13 +59,34 @@ class GitRepository:
         return _is_id(commit) and succeeds(self._git, "cat-file", "-e", f"{commit}^{{commit}}")
 
     def tree(self, commit: str) -> Mapping[str, TreeEntry]:
-        """Every file of a commit, by its path from the root; nothing for a commit that does not exist any more."""
+        """Every file of a commit, by its path from the root; nothing for a commit that does not exist any more.
+
+        A submodule's files stand below its own entry (mode 160000), if its pinned commit could be fetched.
+        """
         with self._guard:
             if commit not in self._trees:
-                there = self.exists(commit)
-                listed = run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit) if there else ""
-                self._trees[commit] = dict(_entries(listed))
+                files = self._listed(commit) if self.exists(commit) else {}
+                self._trees[commit], self._missing[commit] = self.submodules.expanded(files, self._listed)
             return self._trees[commit]
+
+    def missing(self, commit: str) -> Mapping[str, str]:
+        """Submodules of a commit whose content is not there: why, by path."""
+        self.tree(commit)
+        return self._missing[commit]
+
+    def lfs_pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some blobs that are a Git LFS pointer, not content."""
+        asked = "".join(f"{object_id}\n" for object_id in object_ids)
+        sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
+        parts = [line.split(" ") for line in sizes.splitlines()]
+        small = [p[0] for p in parts if len(p) == 3 and p[1] == "blob" and 100 <= int(p[2]) < _LARGEST_POINTER]
+        return frozenset(object_id for object_id, content in self.read(small) if content.startswith(_LFS_POINTER))
+
+    def _listed(self, commit: str) -> Mapping[str, TreeEntry]:
+        return dict(_entries(run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit)))
+
+    def _lay_out(self, commit: str, folder: Path) -> None:
+        self.submodules.lay_out(self.tree(commit), folder)
 
     def read(self, object_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
         """The contents of blobs, in the order asked for, all through one process.
@@ -174,7 +200,7 @@ def open_repository(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(folder / "mirror.lock"):
             branch, head = fetch(open_mirror(mirror), mirror, place, ref, network_seconds)
-        repository = GitRepository(mirror, folder / "trees", place.display, branch, head, place.root)
+        repository = GitRepository(mirror, folder / "trees", place, branch, head)
         repository._worktrees.prune()
     except OSError as error:
         raise OperatorError(

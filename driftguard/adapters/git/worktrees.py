@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import git
-
 from driftguard.adapters.filelock import if_free, locked
-from driftguard.adapters.git.commands import commands, run
+from driftguard.adapters.git.commands import run
+from driftguard.adapters.git.submodules import plain
 from driftguard.errors import OperatorError
 
 _KEPT = 4
+ERRORED_STATE = "errored.tfstate"
+"""What Terraform writes into a root module's directory when it cannot store the state of an apply."""
 
 
 class WorkTrees:
@@ -22,10 +23,15 @@ class WorkTrees:
 
     Locks are always taken in one order: the folder's, then a work tree's. Whoever uses a work tree holds its lock
     shared; who holds the folder's lock and finds a work tree's free may change or delete it.
+
+    Args:
+        mirror: the bare repository.
+        lay_out: writes the files of a commit's submodules into a work tree.
     """
 
-    def __init__(self, mirror: git.Git, mirror_folder: Path, folder: Path) -> None:
-        self._mirror, self._records, self._folder = mirror, mirror_folder / "worktrees", folder
+    def __init__(self, mirror: Path, folder: Path, lay_out: Callable[[str, Path], None]) -> None:
+        self._mirror, self._records, self._folder = plain(mirror), mirror / "worktrees", folder
+        self._lay_out = lay_out
         self._lock = folder / "all.lock"
         self._guard = threading.Lock()
 
@@ -50,7 +56,7 @@ class WorkTrees:
             old = {path.stem for path in self._folder.iterdir() if path != self._lock} - kept
             for commit in old:
                 with if_free(self._folder / f"{commit}.lock") as free:
-                    if free:
+                    if free and next((self._folder / commit).rglob(ERRORED_STATE), None) is None:
                         self._delete(commit)
             if old:
                 self._forget_deleted()
@@ -62,13 +68,18 @@ class WorkTrees:
             self._delete(commit)
             self._forget_deleted()
             run(self._mirror, "worktree", "add", "--detach", "--force", str(path), commit)
+        self._lay_out(commit, path)
         mark.touch()
 
     def _reset(self, path: Path, commit: str) -> bool:
-        """Undo what somebody did to tracked files; False for a work tree that is not whole any more."""
+        """Make the files those of the commit again; False for a work tree that is not whole any more.
+
+        What an apply left behind would be part of the next plan. Lock files stay: Terraform made them for us.
+        """
         try:
-            tree = commands(path, GIT_DIR=str(path / ".git"), GIT_WORK_TREE=str(path))
+            tree = plain(path / ".git", GIT_WORK_TREE=str(path))
             run(tree, "reset", "--quiet", "--hard", commit)
+            run(tree, "clean", "--quiet", "-ffdx", "--exclude", ".terraform.lock.hcl", "--exclude", ERRORED_STATE)
         except (OperatorError, OSError):
             return False
         return True

@@ -28,5 +28,8 @@ class BlobReader(SourceReader):
             self._cache.read_definitions(object_id, unknown[object_id], content)
         return {object_id: self._cache.known_definitions(object_id) or Definitions() for _, object_id in sources}
 
+    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        return self._repository.lfs_pointers(object_ids)
+
     def link_target(self, object_id: str) -> str:
         return next(iter(self._repository.read([object_id])))[1].decode(errors="surrogateescape")

@@ -26,6 +26,8 @@ from driftguard.sealed import looks_secret
 
 _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
+# From where on an apply of a plan file takes variables, and wants the ephemeral ones again.
+_EPHEMERAL_SINCE = {"terraform": (1, 10), "tofu": (1, 11)}
 _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
 _READ_GRACE_SECONDS = 5.0  # nothing to give back; a CI runner that cancels a job waits about 7 s before it kills
@@ -197,6 +199,8 @@ class TerraformEngine:
         on_outcome: Callable[[str, str], None],
     ) -> ApplyRun:
         options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
+        if _numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
+            options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
         if lock_timeout_seconds is not None:
             options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
         diagnostics = Diagnostics()
