@@ -9,7 +9,7 @@ JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 .PHONY: lab help demo test check format lint types layers soak bench docs clean
 
 help:
-	@echo "make demo    the whole job on this machine: a cloud on loopback, a repository, drift, a scan"
+	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
 	@echo "make test    set up and run the tests"
 	@echo "make check   format, lint, types, layers, tests"
 	@echo "make format  rewrite the source in the project's format"
@@ -63,7 +63,7 @@ docs: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 
-# One virtual environment; each stamp says which of the extras it holds.
+# One virtual environment; each stamp names the installed extras.
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("DriftGuard needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	@echo "Making a virtual environment in $(VENV) ..."

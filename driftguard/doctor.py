@@ -1,4 +1,4 @@
-"""Checks of everything a run needs, each with what to do about it."""
+"""Checks of everything that a run needs; a failed check names the next step."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from driftguard.bootstrap.session import SystemClock
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
 
-_MOST_NAMED: Final = 20
+_MAX_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: what was looked at, whether it is in order, and what was found or what to do."""
+    """The result of one check: its subject, whether it passed, and the finding or the next step."""
 
     what: str
     good: bool
@@ -51,7 +51,7 @@ def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bo
     yield _check("repository", open_session)
     for session in sessions:
         yield from _examine_session(session, slack=slack)
-    yield Finding("at a time", True, f"{environments_at_a_time()} environments, by this machine's cores and memory")
+    yield Finding("parallelism", True, f"{environments_at_a_time()} environments, by processors and free memory")
 
 
 def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
@@ -67,36 +67,36 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
 
 
 def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
-    """Where alerts go, and whether CloudTrail can say who did it; without it alerts only say less."""
+    """The sinks and routes of alerts, and the access to CloudTrail, without which alerts name no author."""
     yield Finding("alerts", True, places_in_words(session.settings))
     for channel in channels(session.settings) if slack else ():
         yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
     try:
         environments = session.environments
-    except DriftGuardError:  # as a check before this one says
+    except DriftGuardError:  # reported by the check of the environments
         return
-    for untold in _without_route(session.settings, [environment.name for environment in environments]):
-        yield Finding("routes", True, untold)
+    for missing in _missing_routes(session.settings, [environment.name for environment in environments]):
+        yield Finding("routes", True, missing)
     if session.settings.alerts.trail:
         for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(environments):
             yield Finding(f"CloudTrail {region}", True, found)
 
 
-def _without_route(settings: config.Settings, names: Sequence[str]) -> Iterator[str]:
-    """Environments whose alerts are not shown in Slack; that may be meant so."""
+def _missing_routes(settings: config.Settings, names: Sequence[str]) -> Iterator[str]:
+    """Environments without a Slack route for their alerts; that may be intended."""
     slack = settings.slack
-    if slack is None or slack.webhook_env is not None:  # which has no routes
+    if slack is None or slack.webhook_env is not None:  # a webhook has no routes
         return
-    untold: dict[tuple[str, ...], list[str]] = {}
+    without: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         lacking = tuple(s.value for s in (Severity.WARNING, Severity.CRITICAL) if slack.route(name, s.value) is None)
-        untold.setdefault(lacking, []).append(name)
-    told = "only the JSON webhook is told" if settings.alerts.webhook else "they are not told"
-    for lacking, lost in untold.items():
+        without.setdefault(lacking, []).append(name)
+    consequence = "they go to the JSON webhook only" if settings.alerts.webhook else "they are not sent"
+    for lacking, lost in without.items():
         if lacking:
             which = f"{lacking[0]} alerts" if len(lacking) == 1 else "alerts"
-            more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
-            yield f"{which} of {', '.join(lost[:_MOST_NAMED])}{more} have no route in slack.routes, so {told}"
+            more = f" and {len(lost) - _MAX_NAMES} more" if len(lost) > _MAX_NAMES else ""
+            yield f"{which} of {', '.join(lost[:_MAX_NAMES])}{more} have no route in slack.routes: {consequence}"
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -135,5 +135,5 @@ def _closures(session: Session) -> str:
 def _ledger(session: Session) -> str:
     faults = session.ledger.verify()
     if faults:
-        raise DriftGuardError(f"the chain does not hold at entry {faults[0].sequence}: {faults[0].message}")
-    return "readable, and its chain holds"
+        raise DriftGuardError(f"the hash chain is broken at entry {faults[0].sequence}: {faults[0].message}")
+    return "readable; its hash chain is intact"

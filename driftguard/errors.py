@@ -10,7 +10,7 @@
     ├── ForgeFault            the next run retries
     └── SafetyRefusal         a safety rule forbids the action; the decision names the rule
 
-A message says what failed, where, the consequence and the next step, in that order. It never holds a secret.
+A message states what failed, where, the consequence and the next step, in that order. It never holds a secret.
 """
 
 from __future__ import annotations

@@ -177,14 +177,14 @@ _SECRET_VALUE: Final = re.compile(
     + f"|{_BORDER}(?:{'|'.join(f'(?:{shape.pattern})' for shape in SHAPES if shape.bordered)})"
 )
 
-# Words of a name that say that its value is a credential.
+# Words that mark a name as the name of a credential.
 _CREDENTIAL: Final = re.compile(
     r"(?:^|_)(?:pass(?:wd|word|words|phrase)?|pwd|secret|token|(?:access|api|auth|bearer|secret)_tokens|api_?key|access_?key|private_?key|credentials?"
     r"|connection_?string|encryption_?key|pre_?shared_?key|psk|bearer|auth|dsn|signing_?key|account_?key)(?:$|_)"
     r"|password|passwd|passphrase|apikey|accesskey|privatekey|clientsecret|secretkey|secretaccesskey|authtoken"
     r"|connectionstring|presharedkey"
 )
-# How a name ends that only points at a credential, describes one or says how to handle it.
+# Endings of names that refer to a credential, describe it or set how it is handled.
 _DESCRIBES: Final = re.compile(
     r"_(?:arns?|ids?|names?|versions?|enabled|disabled|length|polic(?:y|ies)|types?|ttl|days|rotation|required|specs?"
     r"|algorithm|usage|status|urls?|uri|endpoint|domains?|duration|validity|validity_(?:units|period)|only|count|fields?"

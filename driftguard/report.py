@@ -17,7 +17,7 @@ from driftguard.model import (
 )
 from driftguard.sealed import reveal
 
-_LONGEST_VALUE: Final = 60
+_MAX_VALUE_LENGTH: Final = 60
 
 
 def run_json(report: RunResult) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def shorten(value: Any) -> str:
     """A value on one line, at most 60 characters."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"
 
 
 def _baseline(baseline: Baseline | None) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from textwrap import fill
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -13,22 +14,30 @@ from typer.models import OptionInfo
 from driftguard.cli.application import app
 from driftguard.model.reasons import REASONS
 
-BAR = "\\|"  # a bar in a table's cell
+_PROSE_WIDTH: Final = 100
+_GENERATED: Final = "Generated from the code by `make docs`."
+_BAR: Final = "\\|"  # a bar in a table's cell
 
 
 def commands() -> str:
     """Every command with its arguments and options, in the order of use, as Markdown."""
-    lines = ["# Commands", "", "Generated from the code by `make docs`; `driftguard COMMAND --help` says the same.", ""]
+    lines = ["# Commands", "", _GENERATED + " `driftguard COMMAND --help` prints the same.", ""]
     for path, function in _commands("driftguard", app):
-        lines += [f"## `{path}`", "", inspect.cleandoc(function.__doc__ or ""), ""]
+        lines += [f"## `{path}`", "", _wrapped(function.__doc__ or ""), ""]
         lines += ["| argument or option | meaning |", "| --- | --- |", *_rows(function), ""]
     return "\n".join(lines)
 
 
 def reasons() -> str:
     """Every reason that a decision can have, and what would have to change."""
-    lines = ["# Reasons of decisions", "", "Generated from the code by `make docs`.", "", "| reason | meaning |"]
+    lines = ["# Reasons of decisions", "", _GENERATED, "", "| reason | meaning |"]
     return "\n".join([*lines, "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in REASONS.items()), ""])
+
+
+def _wrapped(docstring: str) -> str:
+    """A docstring's paragraphs, wrapped for Markdown."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(fill(" ".join(paragraph.split()), _PROSE_WIDTH) for paragraph in paragraphs)
 
 
 def _commands(path: str, application: typer.Typer) -> Iterator[tuple[str, Callable[..., None]]]:
@@ -56,7 +65,7 @@ def _rows(function: Callable[..., None]) -> Iterator[str]:
             written = parameter.metavar or name.upper()
             written += "..." if get_origin(kind) is list else ""
             written = f"[{written}]..." if type(None) in get_args(kind) else written
-        yield f"| `{written.replace('|', BAR)}` | {parameter.help} |"
+        yield f"| `{written.replace('|', _BAR)}` | {parameter.help} |"
 
 
 def _choices(kind: Any) -> list[str]:

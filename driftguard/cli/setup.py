@@ -81,7 +81,7 @@ def demo(
 
     A cloud on loopback, changes from both sides, a scan, an apply, a rollback, a proposal. Needs no cloud account.
     """
-    from driftguard.demo.story import tell
+    from driftguard.demo.walkthrough import run_demo
 
     set_verbosity(verbose)
-    raise typer.Exit(tell(keep, yes=yes))
+    raise typer.Exit(run_demo(keep, yes=yes))

@@ -1,4 +1,4 @@
-"""driftguard.yaml: read, check, explain; the only reader of the process's environment variables."""
+"""`driftguard.yaml`: reading, validation, documentation. The only reader of the process's environment variables."""
 
 from __future__ import annotations
 

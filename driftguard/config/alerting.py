@@ -1,4 +1,4 @@
-"""The keys that say when the job runs by itself, and who is told what it finds."""
+"""The keys of the schedule and of alerts: when runs start, which alerts are sent, to which recipients."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from driftguard.config.base import Model
 
 
 class Reminder(Model):
-    """Saying again that an alert is still open."""
+    """A reminder of an alert that is still open."""
 
-    after: v.Duration = Field(description="How long after it was first told.")
-    channel: v.Channel | None = Field(default=None, description="Another channel to tell; without it, the same.")
-    mention: v.Text | None = Field(default=None, description="Whom to mention then, such as `<!here>`.")
+    after: v.Duration = Field(description="Age of the alert, from its first message.")
+    channel: v.Channel | None = Field(default=None, description="Another channel. Default: the alert's own.")
+    mention: v.Text | None = Field(default=None, description="Recipients to mention, such as `<!here>`.")
 
 
 class Webhook(Model):
-    """A JSON webhook that gets every alert as an event, signed with HMAC-SHA-256."""
+    """A JSON webhook that receives every alert as an event, signed with HMAC-SHA-256."""
 
     url_env: v.VariableName = Field(description="The environment variable that holds the URL.")
     secret_env: v.VariableName = Field(description="The environment variable that holds the key of the signature.")
 
 
 class AlertSettings(Model):
-    """When divergence is told."""
+    """When alerts are sent, and how they are grouped."""
 
     unknown_after: v.AtLeastOne = Field(
-        default=2, description="Passes in a row that could not tell before `unknown` is an alert."
+        default=2, description="Consecutive runs with the verdict `unknown` before an alert."
     )
     pending_after: v.Duration = Field(
         default=timedelta(days=1),
-        description="How long a merged change may wait before that is an alert; one that a person has to decide on "
-        "is told at once.",
+        description="Time that a merged change may wait before an alert. A change that needs a manual decision is "
+        "alerted at once.",
     )
     group: v.AtLeastOne = Field(
-        default=3, description="Environments with the same cause in one pass that share a message from this number on."
+        default=3, description="Number of environments with the same cause in one run from which they share a message."
     )
-    reminders: tuple[Reminder, ...] = Field(default=(), description="When an open alert is told again.")
+    reminders: tuple[Reminder, ...] = Field(default=(), description="Reminders of open alerts, by age.")
     trail: bool = Field(default=True, description="Ask CloudTrail who changed a drifted AWS resource.")
-    webhook: Webhook | None = Field(default=None, description="A JSON webhook that gets every alert.")
+    webhook: Webhook | None = Field(default=None, description="A JSON webhook that receives every alert.")
 
     @field_validator("reminders")
     @classmethod
@@ -52,33 +52,33 @@ class AlertSettings(Model):
 
 
 class Route(Model):
-    """Where alerts of some environments go; the first route that matches counts."""
+    """The channel of some environments' alerts. The first route that matches applies."""
 
     environments: v.Text = Field(default="*", description="Glob over the names of environments.")
     severity: tuple[Literal["info", "warning", "critical"], ...] = Field(
-        default=(), description="Only alerts of these severities; none: all."
+        default=(), description="Only alerts of these severities. Default: all."
     )
     authors: tuple[v.Text, ...] = Field(
-        default=(), description="Only alerts about waiting commits of authors that match one of these globs."
+        default=(), description="Only alerts about unapplied commits whose author matches one of these globs."
     )
     channel: v.Channel = Field(description="`#name` or the channel's id.")
     mention: v.Text | None = Field(
-        default=None, description="Whom to mention: `<@U…>`, `<!subteam^S…>`, `<!here>` or `<!channel>`."
+        default=None, description="Recipients to mention: `<@U…>`, `<!subteam^S…>`, `<!here>` or `<!channel>`."
     )
 
 
 class Slack(Model):
-    """How Slack is reached, and who is told there."""
+    """The Slack workspace and its channels."""
 
     token_env: v.VariableName | None = Field(
         default=None, description="The environment variable that holds the bot token."
     )
     webhook_env: v.VariableName | None = Field(
         default=None,
-        description="The environment variable that holds an incoming webhook's URL instead: one channel, no threads.",
+        description="The environment variable with the URL of an incoming webhook instead: one channel, no threads.",
     )
     api_url: v.WebUrl = Field(default="https://slack.com/api/", description="For Enterprise proxies and tests.")
-    routes: tuple[Route, ...] = Field(default=(), description="Where alerts go; the first that matches counts.")
+    routes: tuple[Route, ...] = Field(default=(), description="Routes to channels; the first that matches applies.")
 
     @model_validator(mode="after")
     def _token_or_webhook(self) -> Slack:
@@ -89,7 +89,7 @@ class Slack(Model):
         return self
 
     def route(self, environment: str, severity: str, authors: Sequence[str] = ()) -> Route | None:
-        """The first route for an alert; None where no route is for it.
+        """The first route that matches an alert; None without one.
 
         Args:
             authors: of the commits that wait; empty for alerts about anything else.
@@ -103,11 +103,11 @@ class Slack(Model):
 
 
 class Agent(Model):
-    """When `driftguard agent` looks; the command line's `--every` wins over it."""
+    """The schedule of `driftguard agent`; `--every` overrides it."""
 
-    every: v.Duration | None = Field(default=None, description="A pass every so often. Default: 15m.")
-    cron: v.Cron | None = Field(default=None, description="Passes at these times instead: a cron expression.")
-    at: tuple[v.TimeOfDay, ...] = Field(default=(), description="Passes at these times of day instead: `02:00`.")
+    every: v.Duration | None = Field(default=None, description="Interval between runs. Default: 15m.")
+    cron: v.Cron | None = Field(default=None, description="A cron expression instead of an interval.")
+    at: tuple[v.TimeOfDay, ...] = Field(default=(), description="Times of day instead of an interval: `02:00`.")
     zone: v.Zone = Field(default="UTC", description="IANA time zone of `cron` and `at`.")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The keys that say where pull requests are opened, and as whom."""
+"""The keys of the forge: where pull requests are opened, with which credentials and author."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class App(Model):
 
     id: v.AtLeastOne = Field(description="The app's id.")
     installation: v.AtLeastOne | None = Field(
-        default=None, description="The installation's id; without it the repository's is looked up."
+        default=None, description="The installation's id. Default: looked up by the repository."
     )
     key_env: v.VariableName | None = Field(
         default=None, description="The environment variable that holds the app's private key (PEM)."
     )
-    key_file: v.Text | None = Field(default=None, description="The file that holds it instead: an absolute path.")
+    key_file: v.Text | None = Field(default=None, description="A file with it instead: an absolute path.")
 
     @model_validator(mode="after")
     def _one_key(self) -> App:
@@ -32,9 +32,9 @@ class App(Model):
 
 
 class Signing(Model):
-    """How commits of DriftGuard are signed."""
+    """The signature of DriftGuard's commits."""
 
-    format: Literal["ssh", "openpgp"] = Field(default="ssh", description="What kind of key it is.")
+    format: Literal["ssh", "openpgp"] = Field(default="ssh", description="The key's format.")
     key_file: v.Text | None = Field(default=None, description="The private SSH key: an absolute path.")
     key_id: v.Text | None = Field(default=None, description="The id of an OpenPGP key in the keyring.")
 
@@ -46,27 +46,32 @@ class Signing(Model):
 
 
 class Forge(Model):
-    """Where pull requests are opened."""
+    """The forge (GitHub, GitLab or a git server) for pull requests."""
 
     kind: Literal["github", "gitlab", "git"] = Field(
-        description="`git` is any server: branches are pushed and the request is told with the commands to merge it."
+        description="`git` is any server: a branch is pushed, and the alert holds the commands to merge it."
     )
     repository: v.Text | None = Field(
         default=None, description="`owner/name`, or GitLab's path of the project. Not needed with `git`."
     )
     token_env: v.VariableName | None = Field(default=None, description="The environment variable with the token.")
-    token_file: v.Text | None = Field(default=None, description="The file that holds it instead: an absolute path.")
+    token_file: v.Text | None = Field(default=None, description="A file with it instead: an absolute path.")
     app: App | None = Field(default=None, description="A GitHub App in place of a token.")
     url: v.WebUrl | None = Field(
-        default=None, description="Of GitHub Enterprise (`https://HOST/api/v3`) or one's own GitLab (`https://HOST`)."
+        default=None,
+        description="The API of GitHub Enterprise (`https://HOST/api/v3`) or a self-managed GitLab (`https://HOST`).",
     )
     push_url: v.Text | None = Field(
         default=None,
-        description="Where branches are pushed. Default: where the repository is read; of a work tree, its `origin`.",
+        description="The URL to push branches to. Default: the repository's own; for a work tree, its `origin`.",
     )
-    label: v.Text = Field(default="driftguard", description="The label that pull requests get.")
-    most_open: v.AtLeastOne = Field(default=10, description="Pull requests open at a time; the rest wait.")
-    expires: v.Duration = Field(default=timedelta(days=7), description="How long an approval may be waited for.")
+    label: v.Text = Field(default="driftguard", description="The label of pull requests.")
+    most_open: v.AtLeastOne = Field(
+        default=10, description="Maximum number of open pull requests; further proposals wait."
+    )
+    expires: v.Duration = Field(
+        default=timedelta(days=7), description="Validity of a proposal; after that its approval is void."
+    )
     author: v.Text = Field(
         default="DriftGuard <driftguard@localhost>", description="Author of the commits: `Name <address>`."
     )
@@ -91,7 +96,7 @@ class Forge(Model):
     def _what_each_kind_needs(self) -> Forge:
         credentials = sum(given is not None for given in (self.token_env, self.token_file, self.app))
         if self.app is not None and self.kind != "github":
-            v.refused("has an `app`, which only `kind: github` knows")
+            v.refused("has an `app`, which only `kind: github` supports")
         if self.kind == "git":
             return self
         if self.repository is None or "/" not in self.repository.strip("/"):

@@ -1,4 +1,4 @@
-"""The keys of `driftguard.yaml`: names, types, defaults and what each is for."""
+"""The keys of `driftguard.yaml`: names, types, defaults and meanings."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _MODULES: Final = r'(?:module\.[\w-]+(?:\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?\.)*'
 
 
 class Terraform(Model):
-    """Which Terraform is run."""
+    """The Terraform that is run."""
 
     binary: v.Binary = Field(
         default="auto",
-        description="`auto` takes `terraform`, then `tofu`, from PATH, then the embedded one; `embedded` always takes "
-        "that; or the name of a program on PATH, or an absolute path.",
+        description="`auto` is `terraform`, then `tofu`, from PATH, then the embedded one. `embedded`, the name of a "
+        "program on PATH and an absolute path select one.",
     )
 
 
 class Aws(Model):
-    """AWS roles that Terraform works under; without them it sees the credentials of the surroundings."""
+    """AWS roles for Terraform. Without them Terraform uses the credentials of DriftGuard's process."""
 
     plan_role_arn: v.RoleArn | None = Field(default=None, description="The role assumed for plans.")
     apply_role_arn: v.RoleArn | None = Field(default=None, description="The role assumed for applies.")
-    external_id: v.Text | None = Field(default=None, description="The external id that the roles ask for.")
+    external_id: v.Text | None = Field(default=None, description="The external id that the roles require.")
     session_tags: v.TextMap = Field(default={}, description="Tags of the assumed session.", max_length=50)
-    duration: v.Duration = Field(default=timedelta(hours=1), description="How long a session lasts: 15m to 12h.")
-    region: v.Text | None = Field(default=None, description="The region whose STS endpoint is asked.")
+    duration: v.Duration = Field(default=timedelta(hours=1), description="Duration of a session: 15m to 12h.")
+    region: v.Text | None = Field(default=None, description="The region whose STS endpoint is used.")
 
     @field_validator("duration")
     @classmethod
@@ -56,12 +56,12 @@ class IgnoreRule(Model):
     path: v.Text | None = Field(
         default=None, description="Attribute paths, such as `desired_count` or `tags.*`; without it every attribute."
     )
-    reason: v.Text | None = Field(default=None, description="Why; shown beside what the rule hid.")
-    until: v.Until | None = Field(default=None, description="When the rule stops to count.")
+    reason: v.Text | None = Field(default=None, description="The reason, shown beside each ignored difference.")
+    until: v.Until | None = Field(default=None, description="End of the rule.")
 
     @property
     def name(self) -> str:
-        """The rule as the user wrote it: its address, and its path where there is one."""
+        """The rule as written: its address, and its path if it has one."""
         return f"{self.address} {self.path}" if self.path else self.address
 
     def matches(self, address: str, path: str) -> bool:
@@ -71,26 +71,28 @@ class IgnoreRule(Model):
         return self.path is None or bool(v.pattern(self.path, after=r"(?:[.\[].*)?").fullmatch(path))
 
     def expired(self, on: date) -> bool:
-        """Whether the rule no longer counts on a day (from its first moment, UTC) or at an aware time."""
+        """Whether the rule has ended, on a day (from its first moment, UTC) or at an aware time."""
         moment = on if isinstance(on, datetime) else datetime.combine(on, time.min, UTC)
         return self.until is not None and moment > self.until
 
 
 class Approval(Model):
-    """What makes a commit approved. One statement: an override replaces it as a whole."""
+    """The condition of an approved commit. An override replaces this section as a whole."""
 
     require: Literal["merged", "signed", "reviewed"] = Field(
         default="merged",
-        description="On the tracked branch; or also signed by a known signer; or also reviewed on the forge.",
+        description="`merged`: on the tracked branch. `signed`: also signed by a known signer. `reviewed`: also "
+        "reviewed on the forge.",
     )
     signers: v.Text | None = Field(
         default=None,
         description="Allowed-signers file or keyring, outside the judged repository: an absolute path; in the "
         "operator's file also relative to that file.",
     )
-    approvals: v.AtLeastOne = Field(default=1, description="Reviews needed with `reviewed`.")
+    approvals: v.AtLeastOne = Field(default=1, description="Approving reviews required with `reviewed`.")
     code_owners: bool = Field(
-        default=False, description="With `reviewed`: each rule of CODEOWNERS that is touched needs one of its owners."
+        default=False,
+        description="With `reviewed`: each CODEOWNERS rule that matches a changed file requires one of its owners.",
     )
 
     @field_validator("signers")
@@ -106,14 +108,12 @@ class Approval(Model):
     @model_validator(mode="after")
     def _signed_needs_signers(self) -> Approval:
         if self.require == "signed" and self.signers is None:
-            v.refused(
-                "requires signed commits and needs `signers` beside it: the file that says whose signature counts"
-            )
+            v.refused("requires signed commits and needs `signers` beside it: the file of accepted signers")
         return self
 
 
 class Limits(Model):
-    """The most that one apply may do by itself."""
+    """The limits of one automatic apply."""
 
     changes: v.Count = Field(default=50, description="Resources created, updated, replaced or destroyed.")
     destroys: v.Count = Field(default=0, description="Resources destroyed.")
@@ -122,11 +122,11 @@ class Limits(Model):
 
 
 class Window(Model):
-    """A time in which applies may start (`allow`) or may not (`deny`); exactly one of the two."""
+    """A period in which applies may start (`allow`) or may not (`deny`); exactly one of the two."""
 
     allow: v.Cron | None = Field(default=None, description="Cron expression of five fields: when it opens.")
     deny: v.Cron | None = Field(default=None, description="Cron expression of five fields: when it closes. Deny wins.")
-    for_: v.Duration = Field(validation_alias="for", description="How long it lasts from then.")
+    for_: v.Duration = Field(validation_alias="for", description="Duration of the window.")
     zone: v.Zone = Field(default="UTC", description="IANA time zone of the cron expression.")
 
     @model_validator(mode="after")
@@ -137,26 +137,26 @@ class Window(Model):
 
 
 class Suspended(Model):
-    """Nothing is applied or proposed; scans and alerts go on."""
+    """Suspension: nothing is applied or proposed; scans and alerts continue."""
 
-    reason: v.Text = Field(description="Why; shown with every decision.")
-    until: v.Until | None = Field(default=None, description="When it ends; without it, when the key is removed.")
+    reason: v.Text = Field(description="The reason, shown with every decision.")
+    until: v.Until | None = Field(default=None, description="End of the suspension. Default: until the key is removed.")
 
 
 class Flapping(Model):
-    """The fuse of self-healing."""
+    """The flapping limit: ends repeated reverts of the same drift."""
 
-    reverts: v.AtLeastOne = Field(default=3, description="The same drift reverted so often ...")
+    reverts: v.AtLeastOne = Field(default=3, description="Reverts of the same drift ...")
     within: v.Duration = Field(
-        default=timedelta(days=1), description="... in this time is held and alerted as `flapping`."
+        default=timedelta(days=1), description="... within this time before it is held and alerted as `flapping`."
     )
 
 
 class Backoff(Model):
-    """Waiting after a failed apply; doubles with each failure, resets on a new commit or `driftguard retry ENV`."""
+    """The delay after a failed apply; doubles with each failure, reset by a new commit or `driftguard retry ENV`."""
 
-    first: v.Duration = Field(default=timedelta(minutes=5), description="After the first failure.")
-    most: v.Duration = Field(default=timedelta(hours=6), description="Never longer.")
+    first: v.Duration = Field(default=timedelta(minutes=5), description="Delay after the first failure.")
+    most: v.Duration = Field(default=timedelta(hours=6), description="Maximum delay.")
 
     @model_validator(mode="after")
     def _first_is_not_longer_than_most(self) -> Backoff:
@@ -166,38 +166,44 @@ class Backoff(Model):
 
 
 class Policy(Model):
-    """What is done about a verdict."""
+    """The action for each kind of change, and its conditions."""
 
     pending: Literal["alert", "apply", "propose"] = Field(
-        default="alert", description="About merged changes not applied yet."
+        default="alert", description="Action for merged changes that are not applied."
     )
     drift: Literal["alert", "revert", "propose"] = Field(
-        default="alert", description="About changes made outside (`drift`, `absorbed`, `residue`)."
+        default="alert", description="Action for changes made outside Terraform (`drift`, `absorbed`, `residue`)."
     )
     input: Literal["alert", "apply", "propose"] = Field(
-        default="alert", description="About changes that neither a commit nor anybody outside made."
+        default="alert", description="Action for changes of a data source, a variable or a provider."
     )
-    prefer: Literal["revert", "adopt"] = Field(default="revert", description="The proposal opened as a pull request.")
-    approval: Approval = Field(default=Approval(), description="What counts as approved.")
-    limits: Limits = Field(default=Limits(), description="The most that one apply may do; above it waits for a person.")
+    prefer: Literal["revert", "adopt"] = Field(
+        default="revert", description="The proposal that is opened as a pull request."
+    )
+    approval: Approval = Field(default=Approval(), description="The condition of an approved commit.")
+    limits: Limits = Field(
+        default=Limits(), description="Limits of one automatic apply; above them the plan is on hold."
+    )
     protect: tuple[v.Text, ...] = Field(
         default=(), description="Address or type globs, in any module, never destroyed or replaced automatically."
     )
-    windows: tuple[Window, ...] = Field(default=(), description="When applies may start; none: at any time.")
-    suspended: Suspended | None = Field(
-        default=None, description="Nothing is applied or proposed; an empty value lifts it."
+    windows: tuple[Window, ...] = Field(
+        default=(), description="Periods in which applies may start. Default: at any time."
     )
-    flapping: Flapping = Field(default=Flapping(), description="When healing the same drift again and again stops.")
-    backoff: Backoff = Field(default=Backoff(), description="Waiting after a failed apply.")
+    suspended: Suspended | None = Field(
+        default=None, description="Suspends applies and proposals; an empty value ends the suspension."
+    )
+    flapping: Flapping = Field(default=Flapping(), description="Limit of repeated reverts of the same drift.")
+    backoff: Backoff = Field(default=Backoff(), description="Delay after a failed apply.")
     lock_timeout: v.Duration = Field(
-        default=timedelta(minutes=2), description="How long an apply waits for the state lock."
+        default=timedelta(minutes=2), description="Time that an apply waits for the state lock."
     )
     lease: v.Duration = Field(
-        default=timedelta(minutes=5), description="How long a reconciler that died keeps others from its environment."
+        default=timedelta(minutes=5), description="Time until the lease of a crashed reconciler ends."
     )
 
     def protecting(self, address: str, type_: str) -> str | None:
-        """The first glob of `protect` that covers a resource, by type or by address in whatever module; or None."""
+        """The first glob of `protect` that matches a resource, by type or by address in any module; or None."""
         for glob in self.protect:
             if v.pattern(glob).fullmatch(type_) or v.pattern(glob, before=_MODULES).fullmatch(address):
                 return glob
@@ -205,7 +211,7 @@ class Policy(Model):
 
 
 class LedgerSettings(Model):
-    """Where the durable record is kept; without it, SQLite in the state folder."""
+    """The ledger, the durable record. Default: SQLite in the state folder."""
 
     url: v.LedgerUrl | None = Field(
         default=None, description="`sqlite:///PATH`, `postgresql://HOST/DATABASE` (no password) or `s3://BUCKET/KEY`."
@@ -226,18 +232,18 @@ class LedgerSettings(Model):
             return self.url
         if not environ.get(self.url_env):
             raise UsageError(
-                f"The ledger's URL should stand in the environment variable {self.url_env} (ledger.url_env), which is "
-                "not set; nothing was run. Set it, or take the key out of the configuration."
+                f"The environment variable {self.url_env} (ledger.url_env) with the ledger's URL is not set. Nothing "
+                "was run. Set it, or remove the key from the configuration."
             )
         return environ[self.url_env]
 
 
 class EnvironmentEntry(Model):
-    """Directories that are environments, and what differs from the top level for them."""
+    """Directories that are environments, with overrides of the top level."""
 
     path: v.RepositoryPath = Field(description="Glob from the repository's root; each match is a root module.")
     exclude: tuple[v.RepositoryPath, ...] = Field(
-        default=(), description="Globs of directories that this entry leaves out."
+        default=(), description="Globs of directories that this entry excludes."
     )
     name: v.EnvironmentName | None = Field(
         default=None, description="The environment's name. Default: the path below the glob's fixed part."
@@ -252,12 +258,12 @@ class EnvironmentEntry(Model):
     env: v.Variables = Field(
         default={},
         repr=False,
-        description="Further environment variables that Terraform sees: names, or `NAME: value`.",
+        description="Further environment variables for Terraform: names, or `NAME: value`.",
     )
     extra_files: tuple[v.RepositoryPath, ...] = Field(
         default=(), description="Globs from the repository's root of files that belong to the closure."
     )
-    timeout: v.Duration = Field(default=timedelta(minutes=30), description="The most that one Terraform run may take.")
+    timeout: v.Duration = Field(default=timedelta(minutes=30), description="Maximum duration of one Terraform run.")
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")
     policy: Policy = Field(default=Policy(), description="Overrides `policy`, key by key.")
     aws: Aws = Field(default=Aws(), description="Overrides `aws`, key by key.")
@@ -270,23 +276,25 @@ class Document(Model):
     version: Literal[1] = Field(default=1, description="The version of this format.")
     environments: tuple[EnvironmentEntry, ...] = Field(
         default=(EnvironmentEntry(path="environments/*"),),
-        description="What the environments are. An entry that matches an environment overrides the top level for it; "
-        "later entries win.",
+        description="The environments. An entry that matches an environment overrides the top level for it; later "
+        "entries win.",
     )
-    terraform: Terraform = Field(default=Terraform(), description="Which Terraform is run.")
+    terraform: Terraform = Field(default=Terraform(), description="The Terraform that is run.")
     concurrency: v.Concurrency = Field(
         default=None,
-        description="Environments at a time; `auto` goes by cores and memory.",
+        description="Number of environments planned in parallel; `auto`: by processors and memory.",
         json_schema_extra={"default": "auto"},
     )
     ignore: tuple[IgnoreRule, ...] = Field(default=(), description="Differences that count as noise.")
-    policy: Policy = Field(default=Policy(), description="What is done about a verdict.")
+    policy: Policy = Field(default=Policy(), description="The action for each kind of change, and its conditions.")
     aws: Aws = Field(default=Aws(), description="AWS roles of all environments.")
-    ledger: LedgerSettings = Field(default=LedgerSettings(), description="Where the durable record is kept.")
-    alerts: AlertSettings = Field(default=AlertSettings(), description="When divergence is told.")
-    slack: Slack | None = Field(default=None, description="Alerts in Slack; without it they go to standard output.")
-    agent: Agent = Field(default=Agent(), description="When `driftguard agent` looks.")
-    forge: Forge | None = Field(default=None, description="Where pull requests are opened; without it, nowhere.")
+    ledger: LedgerSettings = Field(default=LedgerSettings(), description="The ledger, the durable record.")
+    alerts: AlertSettings = Field(
+        default=AlertSettings(), description="When alerts are sent, and how they are grouped."
+    )
+    slack: Slack | None = Field(default=None, description="Alerts in Slack. Default: standard output.")
+    agent: Agent = Field(default=Agent(), description="The schedule of `driftguard agent`.")
+    forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")
 
 
 _MERGED: Final = (Policy, Limits, Aws, Terraform)

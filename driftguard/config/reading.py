@@ -1,4 +1,4 @@
-"""Reads configuration text: YAML with places kept, checked against the keys, every error named at its line."""
+"""Reads configuration text: YAML with line numbers, validated; every error names its line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from driftguard.sealed import mask
 
 Path = tuple[str | int, ...]
 
-_MOST_BYTES: Final = 1 << 20
-_MOST_VALUES: Final = 200_000
-_MOST_ERRORS: Final = 20
+_MAX_BYTES: Final = 1 << 20
+_MAX_VALUES: Final = 200_000
+_MAX_ERRORS: Final = 20
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -75,20 +75,20 @@ class Source:
             return Document.model_validate(self.value, context={"folder": folder})
         except ValidationError as error:
             errors = sorted(error.errors(include_url=False), key=lambda item: self.line(item["loc"]))
-            faults = dict.fromkeys(self._fault(item) for item in errors[:_MOST_ERRORS])
+            faults = dict.fromkeys(self._fault(item) for item in errors[:_MAX_ERRORS])
             raise self._error(list(faults), len(errors)) from None
 
     def _error(self, faults: list[tuple[int, str]], count: int = 0) -> UsageError:
-        shown = [f"{self.name}:{line}: {sentence}" for line, sentence in faults[:_MOST_ERRORS]]
-        if (more := max(count, len(faults)) - _MOST_ERRORS) > 0:
+        shown = [f"{self.name}:{line}: {sentence}" for line, sentence in faults[:_MAX_ERRORS]]
+        if (more := max(count, len(faults)) - _MAX_ERRORS) > 0:
             shown.append(f"{self.name}: and {more} more error{'s' if more > 1 else ''}")
         return UsageError("\n".join(shown))
 
     # --- YAML ------------------------------------------------------------------------------------
 
     def _compose(self, text: bytes) -> yaml.Node | None:
-        if len(text) > _MOST_BYTES:
-            raise self._error([(1, f"the file has {len(text)} bytes; a configuration may have {_MOST_BYTES}")])
+        if len(text) > _MAX_BYTES:
+            raise self._error([(1, f"the file has {len(text)} bytes; a configuration may have {_MAX_BYTES}")])
         try:
             decoded = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -120,7 +120,7 @@ class Source:
         line = node.start_mark.line + 1
         self._lines.setdefault(path, line)
         self._values += 1
-        if self._values > _MOST_VALUES or len(within) > 50:
+        if self._values > _MAX_VALUES or len(within) > 50:
             raise self._error([(line, "not a configuration: too many values, or nested too deeply")])
         if any(node is outer for outer in within):
             raise self._error([(line, "an alias that contains itself")])
@@ -130,7 +130,7 @@ class Source:
             return [self._value(item, (*path, i), (*within, node)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
-        self._faults.append((line, f"the tag {_one_line(node.tag)} is not known here; leave it out"))
+        self._faults.append((line, f"the tag {_one_line(node.tag)} is not supported; remove it"))
         return None
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
@@ -144,9 +144,7 @@ class Source:
                 return int(text)
             case "str" | "merge":
                 return text
-        self._faults.append(
-            (node.start_mark.line + 1, f"the tag {_one_line(node.tag)} does not fit here; leave it out")
-        )
+        self._faults.append((node.start_mark.line + 1, f"the tag {_one_line(node.tag)} does not fit here; remove it"))
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path, within: tuple[yaml.Node, ...]) -> dict[str, Any]:
@@ -163,7 +161,7 @@ class Source:
                 continue
             key: str = key_node.value
             if key in first:
-                shown = f"`{dotted((*path, key))}` stands here again, first in line {first[key]}; keep one"
+                shown = f"`{dotted((*path, key))}` is repeated; first in line {first[key]}; keep one"
                 self._faults.append((line, shown))
                 continue
             first[key] = line

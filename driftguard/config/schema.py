@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal, get_args, get_origin
+from textwrap import fill
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -12,6 +13,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from driftguard.config.models import Document
 from driftguard.config.reading import keys, sections
 from driftguard.config.values import duration_text
+
+_PROSE_WIDTH: Final = 100
 
 
 class _Generator(GenerateJsonSchema):
@@ -43,7 +46,7 @@ def reference() -> str:
         if place[model] != path:
             continue
         properties = (schema if model is Document else schema["$defs"][model.__name__])["properties"]
-        parts.append(f"### {_heading(path)}\n\n{' '.join((model.__doc__ or '').split())}\n")
+        parts.append(f"### {_heading(path)}\n\n{fill(' '.join((model.__doc__ or '').split()), _PROSE_WIDTH)}\n")
         rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
         for key, field in keys(model).items():
             cells = (f"`{key}`", _type(field, properties[key]), _default(field), field.description or "")

@@ -40,10 +40,10 @@ class EnvironmentSettings:
         path: its directory, from the repository's root; `.` for the root itself.
         var_files: relative to `path`; none leaves the repository.
         backend_config: settings by key, or files (absolute, or relative to `path`); may hold credentials.
-        env: variables that Terraform may see besides the allow-list; None passes a value on.
+        env: variables that Terraform may see besides the allow-list; None stands for the process's own value.
         extra_files: globs from the repository's root.
-        timeout: the most that one Terraform run may take.
-        origin: file and line of the entry that says most about it, for messages.
+        timeout: maximum duration of one Terraform run.
+        origin: file and line of its most specific entry, for messages.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Settings:
     Attributes:
         source: what messages call the repository's file.
         found: whether the repository has that file.
-        concurrency: environments at a time; None is `auto`.
+        concurrency: number of environments planned in parallel; None is `auto`.
         policy, terraform, aws: of an environment that no entry overrides.
         notices: one sentence for each part of the repository's file that does not count.
     """
@@ -116,7 +116,7 @@ class Settings:
             if not directories and not entry.implied:
                 faults.append(
                     f"{entry.origin}: `path: {entry.written.path}` matches no directory that holds Terraform files "
-                    "(*.tf, *.tf.json), expected at least one; correct the path or take the entry out"
+                    "(*.tf, *.tf.json), expected at least one; correct the path or remove the entry"
                 )
             for directory in directories:
                 matches.setdefault(directory, []).append(entry)
@@ -162,10 +162,10 @@ class Settings:
     def _nothing_found(self) -> str:
         looked = "No directory that holds Terraform files (*.tf, *.tf.json) matches `environments/*`"
         if self.found:
-            return f"{self.source}:1: {looked}, the default; say under `environments` where yours are"
+            return f"{self.source}:1: {looked}, the default; list them under `environments`"
         return (
-            f"{looked}, and there is no {self.source} that says where else the environments are; nothing was run. "
-            "`driftguard init` writes one from what it finds."
+            f"{looked}, and {self.source} does not exist. Nothing was run. `driftguard init` writes one with the "
+            "environments found."
         )
 
 
@@ -204,7 +204,7 @@ def load(
     if gives_aws(operator):
         top = top.model_copy(update={"aws": operator.aws})
         if gives_aws(repository):
-            notices.append(f"{source}: every `aws` in this file is left out, because {operator_name} gives the roles.")
+            notices.append(f"{source}: every `aws` in this file is ignored, because {operator_name} sets the roles.")
     return Settings(
         source=source,
         found=text is not None,
@@ -226,12 +226,12 @@ def load(
 
 
 def gives_aws(document: Document) -> bool:
-    """Whether a file says anything about AWS roles, at the top or for some environment."""
+    """Whether a file sets AWS roles, at the top level or for an environment."""
     return any("aws" in part.model_fields_set for part in (document, *document.environments))
 
 
 def _layered(document: Document, entries: Sequence[EnvironmentEntry], *, without_aws: bool = False) -> EnvironmentEntry:
-    """One file's say about an environment: its top level, then its entries in order; only written keys are set."""
+    """One file's keys for an environment: its top level, then its entries in order; only written keys are set."""
     top = {
         key: getattr(document, key)
         for key in ("terraform", "policy", "aws", "agent")

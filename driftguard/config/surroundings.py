@@ -1,4 +1,4 @@
-"""What DriftGuard takes from the process it runs in: environment variables and folders of the user."""
+"""The process's environment variables and the user's folders."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ALLOWED_PREFIXES: Final = (
     *("LC_", "AWS_", "ARM_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "ALICLOUD_", "OCI_", "KUBE_", "VAULT_"),
     *("TF_TOKEN_", "TF_REGISTRY_"),
 )
-# Variables that say who the process is to AWS; they would compete with an assumed role's.
+# Variables with the process's AWS identity; they would compete with an assumed role's.
 _AWS_IDENTITY: Final = frozenset(
     {
         "AWS_ACCESS_KEY_ID",
@@ -104,7 +104,7 @@ def terraform_environment(
             allowed[name] = value
         elif name in environ:
             allowed[name] = environ[name]
-    # By which CloudTrail's events are known to be ours.
+    # CloudTrail events of DriftGuard are recognised by it.
     allowed["TF_APPEND_USER_AGENT"] = f"{allowed.get('TF_APPEND_USER_AGENT', '')} driftguard".strip()
     for name, exists in (("TF_CLI_CONFIG_FILE", os.path.isfile), ("TF_PLUGIN_CACHE_DIR", os.path.isdir)):
         if name in allowed:
@@ -152,7 +152,7 @@ def directories() -> Directories:
     found = Directories(platformdirs.user_cache_path("driftguard"), platformdirs.user_state_path("driftguard"))
     if not (found.cache.is_absolute() and found.state.is_absolute()):
         raise OperatorError(
-            "There is no folder to keep files in: this user has no home directory, or XDG_CACHE_HOME or XDG_STATE_HOME "
-            "is not absolute; nothing was run. Set HOME, or both of them, to absolute paths."
+            "No cache or state folder: the user has no home directory, or XDG_CACHE_HOME or XDG_STATE_HOME is not "
+            "absolute. Nothing was run. Set HOME, or both of them, to absolute paths."
         )
     return found

@@ -1,4 +1,4 @@
-"""The first `driftguard.yaml`, written by `driftguard init` from what stands in the repository."""
+"""The first `driftguard.yaml`, as `driftguard init` writes it for the root modules of a repository."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def template(directories: Sequence[str]) -> str:
 
 
 _HEAD = """\
-# What DriftGuard does with this repository. Every key is optional; a commented key shows its default
+# Configuration of DriftGuard for this repository. Every key is optional; a commented key shows its default
 # or an example. DriftGuard reads this file from the tracked commit, not from the work tree.
 version: 1
 
-# Where the environments are: each directory that matches is one Terraform root module.
+# The environments: each directory that matches is one Terraform root module.
 """
 
 _REST = """\
@@ -63,36 +63,36 @@ _REST = """\
 # ignore:
 #   - {address: "module.app.aws_ecs_service.*", path: desired_count, reason: autoscaled, until: 2027-01-31}
 
-# What is done about a verdict. As it stands: tell, and change nothing.
+# The action for each kind of change. Default: alerts only.
 # policy:
 #   pending: alert                     # alert | apply | propose
 #   drift: alert                       # alert | revert | propose
 #   input: alert                       # alert | apply | propose
-#   prefer: revert                     # revert | adopt: what a pull request proposes first
+#   prefer: revert                     # revert | adopt: the proposal opened as a pull request
 #   approval: {require: merged}        # merged | signed (signers: FILE) | reviewed (approvals: 1)
 #   limits: {changes: 50, destroys: 0, replaces: 0, share: 50%}
 #   protect: ["aws_db_instance.*"]     # never destroyed or replaced automatically
 #   windows: [{allow: "0 9 * * mon-fri", for: 8h, zone: Europe/Berlin}]
 #   suspended: {reason: "migration", until: 2026-12-01}
 
-# ledger: {url_env: DRIFTGUARD_LEDGER} # a variable that holds postgresql://… or s3://bucket/key; without it a file
+# ledger: {url_env: DRIFTGUARD_LEDGER} # a variable with postgresql://… or s3://bucket/key; default: SQLite
 
-# Who is told. Without `slack` and `alerts.webhook` alerts go to standard output.
+# Recipients of alerts. Without `slack` and `alerts.webhook` alerts go to standard output.
 # slack:
 #   token_env: SLACK_BOT_TOKEN         # the variable that holds the bot's token
-#   routes:                            # the first that matches counts
+#   routes:                            # the first that matches applies
 #     - {environments: "prod*", channel: "#prod-drift", mention: "<!subteam^S123>"}
 #     - {channel: "#drift"}
 # alerts:
-#   unknown_after: 2                   # passes in a row
+#   unknown_after: 2                   # consecutive runs
 #   pending_after: 1d
 #   reminders: [{after: 1d}, {after: 3d, channel: "#platform-leads"}]
 
-# Where pull requests are opened, for `propose`, and who knows which commits were reviewed.
+# The forge: pull requests for `propose`, and reviews of commits for `approval`.
 # forge:
 #   kind: github                       # github | gitlab | git
 #   repository: acme/infra
 #   token_env: GITHUB_TOKEN            # the variable that holds the token
 
-# agent: {every: 15m}                  # when `driftguard agent` looks; or `cron: "*/15 * * * *"`, or `at: ["02:00"]`
+# agent: {every: 15m}                  # schedule of `driftguard agent`; or `cron: "*/15 * * * *"`, or `at: ["02:00"]`
 """

@@ -1,4 +1,4 @@
-"""The kinds of values a configuration holds, each with what is expected of it in words."""
+"""The types of configuration values, each with its expectation in words."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
 def expected(words: str) -> NoReturn:
-    """Fail a validation with what would have been right; the reader adds place and finding."""
+    """Fail a validation with the expectation; the reader adds the line and the value found."""
     raise PydanticCustomError("expected", "{words}", {"words": words})
 
 
 def refused(sentence: str) -> NoReturn:
-    """Fail a validation with a sentence of its own; what was found is not repeated."""
+    """Fail a validation with a sentence of its own, without the value found."""
     raise PydanticCustomError("refused", "{sentence}", {"sentence": sentence})
 
 
@@ -117,7 +117,7 @@ def _cron(value: Any) -> str:
         expected(words)
     expression = " ".join(fields)
     if not cron.is_valid(expression):
-        expected(words + " that comes true at some time")
+        expected(words + " that matches some time")
     return expression
 
 

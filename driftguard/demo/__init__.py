@@ -1,1 +1,1 @@
-"""The whole job on one machine: an estate, a cloud on loopback, and what Terraform needs to use both."""
+"""The whole loop on one machine: example environments, a cloud on loopback, and Terraform's settings for both."""

@@ -335,7 +335,7 @@ def _serve() -> None:
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=end_with_parent, daemon=True).start()
     print(server.server_port, flush=True)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe from here on
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the pipe has no reader from here on
     server.serve_forever()
 
 

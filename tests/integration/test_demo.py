@@ -19,8 +19,8 @@ from tests.support.slack_double import SlackDouble
 pytestmark = pytest.mark.terraform
 
 COMMAND = [sys.executable, "-c", "from driftguard.cli import main; main()", "demo"]
-# What each environment is shown as, label by label.
-TOLD = {
+# The verdict and the labels of each environment.
+LABELS = {
     "dev": ("drifted", {Label.DRIFT, Label.DERIVED, Label.NOISE}),
     "staging": ("pending", {Label.PENDING, Label.REFACTOR, Label.INPUT, Label.NOISE}),
     "prod": (
@@ -31,7 +31,7 @@ TOLD = {
 
 
 def surroundings(tmp_path: Path) -> dict[str, str]:
-    """A newcomer's variables; every process that the demo starts can be told by one of these folders."""
+    """A newcomer's variables; every process of the demo is recognised by one of these folders."""
     (tmp_path / "home").mkdir()
     (tmp_path / "scratch").mkdir()
     root = str(Path(__file__).resolve().parents[2])
@@ -57,7 +57,7 @@ def start(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.Popen
 def running(tmp_path: Path) -> list[str]:
     """Command lines of the processes whose variables name a folder of this test."""
     if not Path("/proc").is_dir():
-        pytest.skip("processes are told by /proc, which this system does not have")
+        pytest.skip("processes are recognised by /proc, which this system lacks")
     return [" ".join(command) for command in _commands(str(tmp_path).encode())]
 
 
@@ -67,7 +67,7 @@ def _commands(mark: bytes) -> Iterator[list[str]]:
             if mark in (process / "environ").read_bytes():
                 yield (process / "cmdline").read_text().split("\0")
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has ended, or belongs to another user
 
 
 def left_behind(tmp_path: Path) -> list[Path]:
@@ -87,10 +87,10 @@ def interrupt_at_work(process: subprocess.Popen[str], tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_the_demo_shows_every_label_applies_tells_proposes_and_rolls_back(tmp_path: Path) -> None:
+def test_the_demo_shows_every_label_applies_alerts_proposes_and_rolls_back(tmp_path: Path) -> None:
     with SlackDouble(channels=("demo",)) as slack:
-        told = {"DRIFTGUARD_DEMO_CHANNEL": "#demo", "DRIFTGUARD_DEMO_SLACK_API": slack.api_url}
-        process = start(tmp_path, "--yes", SLACK_BOT_TOKEN=slack.token, **told)
+        channel = {"DRIFTGUARD_DEMO_CHANNEL": "#demo", "DRIFTGUARD_DEMO_SLACK_API": slack.api_url}
+        process = start(tmp_path, "--yes", SLACK_BOT_TOKEN=slack.token, **channel)
         stdout, stderr = process.communicate(timeout=500)
         assert process.returncode == 0, stderr
         (message,) = (each for each in slack.messages("demo") if not each.thread_ts)
@@ -99,18 +99,18 @@ def test_the_demo_shows_every_label_applies_tells_proposes_and_rolls_back(tmp_pa
         assert slack.token not in stdout + stderr
     table = stdout.split("$ driftguard scan")[1].split("\n\n")[0]
     shown = {}
-    for name in TOLD:
+    for name in LABELS:
         row = next(line for line in table.splitlines() if line.startswith(name))
         shown[name] = (row.split()[1], {Label(word) for word in re.findall(r"\d+ ([a-z]+)", row)})
-    assert shown == TOLD
+    assert shown == LABELS
     assert set.union(*(labels for _, labels in shown.values())) == set(Label)
     assert "prod was diverged" in stdout
-    assert "an order is hidden for 45 seconds" in stderr
-    assert "an order is hidden for 30 seconds" in stderr
+    assert "a visibility timeout of 45 seconds" in stderr
+    assert "a visibility timeout of 30 seconds" in stderr
     assert "[3/3]" in stderr
     assert "dev: put back what was changed outside" in stdout
     assert re.search(r"^dev +in sync", stdout.split("$ driftguard status dev")[1], re.MULTILINE)
-    assert "driftguard init" in stdout.split("That was the whole job")[1]
+    assert "driftguard init" in stdout.split("The demo ran the whole loop")[1]
     assert "pk-loopback" not in stdout + stderr
     assert left_behind(tmp_path) == []
     assert running(tmp_path) == []
@@ -122,7 +122,7 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
     _, stderr = process.communicate(timeout=180)
     assert process.returncode == 1
     assert stderr.strip().splitlines()[-1] == (
-        "driftguard: stopped; all that the demo started has ended, its files are gone."
+        "driftguard: interrupted; every process of the demo has ended, its files were deleted."
     )
     assert "Traceback" not in stderr
     assert left_behind(tmp_path) == []
@@ -155,4 +155,4 @@ def test_without_git_there_is_one_sentence(tmp_path: Path) -> None:
         COMMAND, env={**surroundings(tmp_path), "PATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert done.stderr == "driftguard: the demo needs git, and there is none on PATH. Install it and try again.\n"
+    assert done.stderr == "driftguard: the demo needs git, and PATH has none. Install it and try again.\n"

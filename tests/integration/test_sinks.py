@@ -195,8 +195,8 @@ def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_c
         some = doctor(
             "{environments: 'prod*', channel: '#team'}, {environments: blue, severity: [critical], channel: '#drift'}"
         )
-        assert "warning alerts of blue have no route in slack.routes, so they are not told" in some
-        assert " alerts of green have no route in slack.routes, so they are not told" in some
+        assert "warning alerts of blue have no route in slack.routes: they are not sent" in some
+        assert " alerts of green have no route in slack.routes: they are not sent" in some
         assert "of prod-eu" not in some
         assert "posted to #team; an alert whose answer is lost may be posted twice, as the channel's id is not" in some
         assert "posted to #drift;" not in some

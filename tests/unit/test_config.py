@@ -151,10 +151,10 @@ BAD = [
     ("policy:\n  protect:\n  - *db", "; put a value that begins with * into quotes (column 5)"),
     ("\tversion: 1", "driftguard.yaml:1: not YAML: found character"),
     ("version: 1\n---\nversion: 1", "driftguard.yaml:2: not YAML: "),
-    ("version: 1\nversion: 1", "driftguard.yaml:2: `version` stands here again, first in line 1; keep one"),
+    ("version: 1\nversion: 1", "driftguard.yaml:2: `version` is repeated; first in line 1; keep one"),
     (
         "policy:\n  drift: alert\n  drift: revert",
-        "driftguard.yaml:3: `policy.drift` stands here again, first in line 2",
+        "driftguard.yaml:3: `policy.drift` is repeated; first in line 2",
     ),
     ("policy: &p\n  limits: *p", "driftguard.yaml:1: an alias that contains itself"),
     ("? [a]\n: 1", "driftguard.yaml:1: a key that is not text"),
@@ -217,7 +217,7 @@ BAD = [
     ("policy: {windows: [{allow: 0 9 * *, for: 1h}]}", "expected a cron expression of five fields"),
     ("policy: {windows: [{allow: 0-0 9 * * *, for: 1h}]}", "expected a cron expression of five fields"),
     ("policy: {windows: [{allow: R 9 * * *, for: 1h}]}", "expected a cron expression of five fields"),
-    ("policy: {windows: [{allow: 0 0 30 2 *, for: 1h}]}", "that comes true at some time"),
+    ("policy: {windows: [{allow: 0 0 30 2 *, for: 1h}]}", "that matches some time"),
     ("policy: {windows: [{allow: 0 9 * * *, for: 1h, zone: Europe}]}", 'zone` is "Europe", expected an IANA time zone'),
     ("policy: {windows: [{allow: 0 9 * * *, for: 1h, zone: ../x}]}", "expected an IANA time zone"),
     ("policy: {suspended: {until: 2026-12-01}}", "in `policy.suspended`: the key `reason` is missing"),
@@ -300,9 +300,9 @@ def test_values_that_may_be_credentials_are_not_in_the_representation() -> None:
 
 
 def test_nothing_found_without_a_file_says_how_to_begin() -> None:
-    with pytest.raises(UsageError, match=r"no driftguard\.yaml .*`driftguard init` writes one"):
+    with pytest.raises(UsageError, match=r"driftguard\.yaml does not exist\. .*`driftguard init` writes one"):
         load(None).resolve(estate("stacks/prod"))
-    with pytest.raises(UsageError, match=r"driftguard\.yaml:1: .*say under `environments`"):
+    with pytest.raises(UsageError, match=r"driftguard\.yaml:1: .*list them under `environments`"):
         load("version: 1").resolve(estate("stacks/prod"))
 
 
@@ -495,7 +495,7 @@ def test_roles_come_from_the_operator_alone_once_the_operator_names_one() -> Non
     assert found["prod"].aws.plan_role_arn == f"{ROLE}/plan"
     assert "evil" not in repr([e.aws for e in found.values()]) + repr(settings.aws)
     assert settings.notices == (
-        "driftguard.yaml: every `aws` in this file is left out, because /etc/driftguard/own.yaml gives the roles.",
+        "driftguard.yaml: every `aws` in this file is ignored, because /etc/driftguard/own.yaml sets the roles.",
     )
     assert resolve(repository, "concurrency: 1")["dev"].aws.plan_role_arn == f"{ROLE}/evil"
 

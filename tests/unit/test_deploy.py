@@ -205,7 +205,7 @@ def stub(tmp_path: Path) -> Path:
     script = folder / "driftguard"
     script.write_text(
         "#!/bin/bash\n"
-        'echo "a line of the pass"\n'
+        'echo "a line of the run"\n'
         'if [ -n "$WAITS" ]; then\n'
         "  trap 'echo told to stop; exit 1' TERM\n"
         '  touch "$WAITS"\n'
@@ -303,7 +303,7 @@ def test_cron_mails_only_what_needs_a_person(stub: Path, tmp_path: Path, code: i
         ["/bin/sh", "-c", command], env=environment(stub, CODE=str(code)), capture_output=True, text=True
     )
     assert bool(done.stdout + done.stderr) == mails
-    assert (tmp_path / "reconcile.log").read_text() == "a line of the pass\n"
+    assert (tmp_path / "reconcile.log").read_text() == "a line of the run\n"
 
 
 def test_systemd_and_kubernetes_take_remaining_divergence_for_success() -> None:

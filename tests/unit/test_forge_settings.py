@@ -39,7 +39,7 @@ def test_every_kind_of_forge_is_read(text: str) -> None:
         ("forge: {kind: github, repository: acme/infra}", "exactly one of `token_env`, `token_file` and `app`"),
         (f"{GITHUB}, token_file: /t}}", "exactly one of `token_env`, `token_file` and `app`"),
         (f"{GITHUB}, app: {{id: 1, key_file: /k}}}}", "exactly one of `token_env`, `token_file` and `app`"),
-        ("forge: {kind: gitlab, repository: a/b, app: {id: 1, key_file: /k}}", "only `kind: github` knows"),
+        ("forge: {kind: gitlab, repository: a/b, app: {id: 1, key_file: /k}}", "only `kind: github` supports"),
         ("forge: {kind: github, repository: a/b, app: {id: 1}}", "exactly one of `key_env` and `key_file`"),
         ("forge: {kind: gitlab, repository: a/b, token_file: token}", "expected an absolute path"),
         ("forge: {kind: gitlab, repository: a/b, token_env: glpat-0123456789abcdefghij}", "not the name of"),

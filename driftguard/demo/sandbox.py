@@ -1,4 +1,4 @@
-"""The place that the demo happens in: a cloud, a home and a repository in one folder, and the programs to run there."""
+"""The sandbox of the demo: a cloud, a home directory and a repository in one folder, and the programs to run there."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(Exception):
-    """The story did not go as told; the message says where."""
+    """A step of the demo failed; the message names it."""
 
 
-class DemoStopped(Exception):
-    """Somebody pressed Ctrl-C."""
+class DemoInterrupted(Exception):
+    """Ctrl-C or SIGTERM ended the demo."""
 
 
-class Workshop:
-    """Everything that the demo touches; made by `workshop`.
+class DemoSandbox:
+    """Everything that the demo changes; made by `demo_sandbox`.
 
     Attributes:
-        channel: the Slack channel that alerts go to (`DRIFTGUARD_DEMO_CHANNEL`, with `SLACK_BOT_TOKEN`); None for none.
-        slack_api: where Slack is (`DRIFTGUARD_DEMO_SLACK_API`, for a proxy).
+        channel: the Slack channel of alerts (`DRIFTGUARD_DEMO_CHANNEL`, with `SLACK_BOT_TOKEN`); None for none.
+        slack_api: Slack's API (`DRIFTGUARD_DEMO_SLACK_API`, for a proxy).
     """
 
     def __init__(self, folder: Path, cloud: Cloud, stop: Stop) -> None:
@@ -51,29 +51,29 @@ class Workshop:
         self._server = folder / "server.git"
         home = folder / "home"
         home.mkdir()
-        surroundings = config.surroundings()
-        self._tool = find_tool("auto", surroundings.get("PATH", ""))
+        inherited = config.surroundings()
+        self._tool = find_tool("auto", inherited.get("PATH", ""))
         self.variables = {
-            "PATH": surroundings.get("PATH", ""),
+            "PATH": inherited.get("PATH", ""),
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
-            **{name: surroundings[name] for name in _TERMINAL if name in surroundings},
+            **{name: inherited[name] for name in _TERMINAL if name in inherited},
             **{f"GIT_{role}_NAME": "Ada" for role in _IDENTITY},
             **{f"GIT_{role}_EMAIL": "ada@example.org" for role in _IDENTITY},
             **cloud.environment(),
         }
-        self.channel = surroundings.get("DRIFTGUARD_DEMO_CHANNEL") if surroundings.get("SLACK_BOT_TOKEN") else None
-        self.slack_api = surroundings.get("DRIFTGUARD_DEMO_SLACK_API") or "https://slack.com/api/"
+        self.channel = inherited.get("DRIFTGUARD_DEMO_CHANNEL") if inherited.get("SLACK_BOT_TOKEN") else None
+        self.slack_api = inherited.get("DRIFTGUARD_DEMO_SLACK_API") or "https://slack.com/api/"
         if self.channel:
-            self.variables["SLACK_BOT_TOKEN"] = surroundings["SLACK_BOT_TOKEN"]
-            self.variables |= {name: surroundings[name] for name in _NETWORK if name in surroundings}
+            self.variables["SLACK_BOT_TOKEN"] = inherited["SLACK_BOT_TOKEN"]
+            self.variables |= {name: inherited[name] for name in _NETWORK if name in inherited}
             self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
         provider = provider_cli_config(folder)
         if provider is not None:
             self.variables["TF_CLI_CONFIG_FILE"] = str(provider)
-        else:  # it comes from its registry
-            self.variables |= {name: surroundings[name] for name in _NETWORK if name in surroundings}
+        else:  # the provider is downloaded from its registry
+            self.variables |= {name: inherited[name] for name in _NETWORK if name in inherited}
             self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
         write_estate(
             self.repository, cloud, provider_version=PACKAGED_PROVIDER if provider is not None else FETCHED_PROVIDER
@@ -81,11 +81,11 @@ class Workshop:
 
     @property
     def tool(self) -> str:
-        """The Terraform that is used, e.g. `terraform 1.11.4`."""
+        """The Terraform in use, e.g. `terraform 1.11.4`."""
         return str(self._tool)
 
-    def say(self, text: str) -> None:
-        """One line about what happens now, on standard error."""
+    def progress(self, text: str) -> None:
+        """Print one line of progress on standard error."""
         print(text, file=sys.stderr, flush=True)
 
     def git(self, *arguments: str) -> None:
@@ -93,30 +93,30 @@ class Workshop:
         self._run("git", ["git", *arguments], self.repository, {})
 
     def commit(self, message: str) -> None:
-        """Commit all that changed in the work tree."""
+        """Commit every change in the work tree."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
     def serve(self) -> None:
-        """Put the repository on a server: a bare one, to which branches can be pushed."""
+        """Clone the repository to a bare one, the git server of the demo."""
         self._run(
             "git", ["git", "clone", "--quiet", "--bare", str(self.repository), str(self._server)], self.folder, {}
         )
         self.git("remote", "add", "origin", str(self._server))
 
     def branches(self) -> list[str]:
-        """The branches on the server that DriftGuard made."""
+        """The branches on the git server that DriftGuard pushed."""
         listed = self._run("git", ["git", "ls-remote", "--heads", "origin", "driftguard/*"], self.repository, {})
         return [line.rpartition("refs/heads/")[2] for line in listed.splitlines()]
 
     def merge(self, branch: str) -> None:
-        """Merge a branch of the server and push it."""
+        """Merge a branch of the git server and push the result."""
         self.git("fetch", "--quiet", "origin", branch)
         self.git("merge", "--quiet", "--no-ff", "--no-edit", "FETCH_HEAD")
         self.git("push", "--quiet", "origin", "main")
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Change one place of a file of the work tree."""
+        """Replace text that occurs once in a file of the work tree."""
         file = self.repository / path
         text = file.read_text()
         if text.count(old) != 1:
@@ -124,30 +124,30 @@ class Workshop:
         file.write_text(text.replace(old, new))
 
     def terraform(self, environment: str, *arguments: str) -> None:
-        """Run Terraform by hand in an environment's directory."""
+        """Run Terraform in an environment's directory, without DriftGuard."""
         folder = self.repository / "environments" / environment
         self._run(f"terraform in {environment}", [self._tool.path, *arguments], folder, {})
 
-    def side_by_side(self, environments: tuple[str, ...]) -> Iterator[str]:
-        """Create environments with Terraform, two at a time; yields the name of each as it is done."""
+    def create(self, environments: tuple[str, ...]) -> Iterator[str]:
+        """Create environments with Terraform, with a parallelism of two; yields each name once created."""
 
-        def create(name: str) -> str:
+        def create_one(name: str) -> str:
             self.terraform(name, "init", "-input=false", "-no-color")
             self.terraform(name, "apply", "-input=false", "-no-color", "-auto-approve")
             return name
 
         with ThreadPoolExecutor(max_workers=2) as executor:
-            yield from executor.map(create, environments)
+            yield from executor.map(create_one, environments)
 
     def driftguard(
         self, *arguments: str, expect: int, show: bool = True, variables: Mapping[str, str] | None = None
     ) -> str:
-        """Run driftguard as its users do.
+        """Run a driftguard command in a process of its own.
 
         Args:
-            expect: the exit code that belongs to the story.
-            show: show what a user sees, on this process's own output; nothing is returned then.
-            variables: environment variables that differ from the workshop's own.
+            expect: the expected exit code.
+            show: pass its output on to this process's own; nothing is returned then.
+            variables: environment variables that override the sandbox's own.
         """
         if show:
             print(f"\n$ driftguard {' '.join(arguments)}", flush=True)
@@ -155,7 +155,7 @@ class Workshop:
         return self._run(f"driftguard {arguments[0]}", command, self.folder, variables or {}, expect=expect, show=show)
 
     def labels(self, environment: str) -> set[str]:
-        """The labels that the ledger has of an environment's last scan."""
+        """The labels of an environment's last scan in the ledger."""
         text = self.driftguard("explain", environment, "--format", "json", expect=0, show=False)
         return {label for resource in msgspec.json.decode(text)["resources"] for label in resource["labels"]}
 
@@ -170,7 +170,7 @@ class Workshop:
         show: bool = False,
     ) -> str:
         if self._stop.requested:
-            raise DemoStopped
+            raise DemoInterrupted
         lines: list[bytes] = []
         done = run(
             command,
@@ -181,26 +181,26 @@ class Workshop:
             on_line=lines.append,
             stdout_file=sys.stdout.buffer if show else None,
             stderr_file=sys.stderr.buffer if show else None,
-            die_with_us=not show,  # whose output passes through a pipe
+            die_with_us=not show,  # only without a pipe to this process's own output
         )
         if self._stop.requested:
-            raise DemoStopped
+            raise DemoInterrupted
         output = b"\n".join(lines).decode(errors="replace")
         if done.code != expect:
-            said = (done.stderr.strip() or output.strip())[-2000:]
-            raise DemoFailed(f"{what} ended with exit code {done.code} instead of {expect}.\n{said}".rstrip())
+            detail = (done.stderr.strip() or output.strip())[-2000:]
+            raise DemoFailed(f"{what} ended with exit code {done.code} instead of {expect}.\n{detail}".rstrip())
         return output
 
 
 @contextmanager
-def workshop(keep: Path | None) -> Iterator[Workshop]:
-    """A workshop that is gone afterwards, whatever happens; `keep` names a new folder that stays."""
+def demo_sandbox(keep: Path | None) -> Iterator[DemoSandbox]:
+    """A sandbox that is deleted afterwards, also after a failure; `keep` names a new folder to keep it in."""
     stop = Stop()
 
     def request(signum: int, frame: FrameType | None) -> None:
         if not stop.requested:
             with contextlib.suppress(OSError):
-                os.write(2, b"\nStopping; what runs may finish what it is doing ...\n")
+                os.write(2, b"\nStopping; running programs may finish their step ...\n")
         stop.request()
 
     with ExitStack() as stack:
@@ -216,4 +216,4 @@ def workshop(keep: Path | None) -> Iterator[Workshop]:
             folder = keep.absolute()
             folder.mkdir(parents=True)
         cloud = stack.enter_context(Cloud(folder / "cloud.log"))
-        yield Workshop(folder, cloud, stop)
+        yield DemoSandbox(folder, cloud, stop)
