@@ -114,7 +114,7 @@ def test_opening_that_nobody_knows_the_end_of_is_not_repeated(
 ) -> None:
     forge = connect_github(timeout_seconds=1)
     github.fail(OPEN, fault)
-    with pytest.raises(ForgeFault, match="tried again in the next pass") as caught:
+    with pytest.raises(ForgeFault, match="The next run retries") as caught:
         opened(forge)
     assert caught.value.perhaps_done
     assert len(github.made("POST", "/pulls")) == 1

@@ -65,8 +65,8 @@ def everything_shown(error: BaseException) -> str:
         (refused(403, "Resource not accessible by integration"), True, False, "Give the credential of `forge`"),
         (refused(404, "Not Found"), False, True, r"Check `forge.repository` \(acme/infra\)"),
         (refused(410, "Issues are disabled for this repo"), False, True, "HTTP 410"),
-        (refused(409, "Conflict"), False, False, r"HTTP 409: Conflict\). It is tried again"),
-        (refused(422, "Validation Failed"), False, False, r"HTTP 422: Validation Failed\). It is tried again"),
+        (refused(409, "Conflict"), False, False, r"HTTP 409: Conflict\). The next run retries"),
+        (refused(422, "Validation Failed"), False, False, r"HTTP 422: Validation Failed\). The next run retries"),
     ],
 )
 @pytest.mark.parametrize("writes", [False, True])
@@ -122,7 +122,7 @@ def test_a_rate_limit_says_how_long_to_wait_and_is_not_waited_for(
 ) -> None:
     github.fail(OPEN if writes else LIST, fault)
     began = time.monotonic()
-    with pytest.raises(ForgeFault, match="rate limit is used up") as caught:
+    with pytest.raises(ForgeFault, match="rate limit exceeded") as caught:
         forge.open(BRANCH, "main", "Title", "Text") if writes else forge.requests(BRANCH)
     assert time.monotonic() - began < 10
     assert caught.value.retry_after_seconds == seconds

@@ -324,8 +324,8 @@ def test_nobody_is_taken_for_no_author_where_gitlab_does_not_tell(
 ) -> None:
     last = gitlab.merge(request_, "carol")
     for data, why in (
-        ('{"data": {"project": null}}', "does not tell whose commits merge request !1 has"),
-        ('{"data": {"project": {"mergeRequest": null}}}', "does not tell whose commits merge request !1 has"),
+        ('{"data": {"project": null}}', "does not give the authors of merge request !1"),
+        ('{"data": {"project": {"mergeRequest": null}}}', "does not give the authors of merge request !1"),
         ('{"errors": [{"message": "Field \'committers\' doesn\'t exist"}]}', "Field 'committers' doesn't exist"),
         ('{"data": null}', "could not be understood"),
     ):
@@ -391,7 +391,7 @@ def test_whatever_cannot_be_read_is_a_fault_and_never_an_answer(
     last = gitlab.merge(request_, "carol")
     for fault in (refused(403, "403 Forbidden"), refused(401, "401 Unauthorized")):
         gitlab.fail(route, fault)
-        with pytest.raises(ForgeFault, match=r"GitLab refused to (read|tell)") as caught:
+        with pytest.raises(ForgeFault, match=r"GitLab refused to (read|list)") as caught:
             forge.merged_with(last, "main", owners=True)
         assert caught.value.denied
     gitlab.fail(route, Answer(200, "<html>Sign in</html>", content_type="text/html"))

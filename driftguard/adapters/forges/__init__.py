@@ -1,1 +1,1 @@
-"""Forges: where pull requests are opened, and who approved what."""
+"""Forges: where pull requests are opened and reviewed."""

@@ -1,4 +1,4 @@
-"""What asking any forge needs: its credential, repeating what only reads, and telling what never arrived."""
+"""Requests to any forge: its credential, retries of reads, and the fault for a request without an answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from driftguard.errors import ForgeFault, OperatorError
 
-AGAIN: Final = "It is tried again in the next pass."
+AGAIN: Final = "The next run retries."
 
 
 def credential(
@@ -17,7 +17,7 @@ def credential(
     """A credential without the whitespace around it.
 
     Args:
-        what: what it is, such as `token`; key: how its settings begin, such as `forge.token`.
+        what: its kind, such as `token`; key: the beginning of its settings, such as `forge.token`.
 
     Raises:
         OperatorError: it is not there, or cannot be one; the message never holds it.
@@ -40,7 +40,7 @@ def credential(
             raise OperatorError(
                 f"The file {file} holds no {what} for {forge}. Fill it, or name another in `{key}_file`."
             )
-    # Whatever refuses another character would quote the token.
+    # A library that refuses another character would quote the token.
     if what == "token" and not (value.isascii() and value.isprintable() and " " not in value):
         raise OperatorError(
             f"The token for {forge} in {variable or file} holds a space or another character that no token has. "
@@ -50,7 +50,7 @@ def credential(
 
 
 def retries() -> Any:
-    """Reading is repeated a little; writing never, because its answer may be all that was lost."""
+    """Retries of reads only: of a write, the answer may be all that was lost."""
     from urllib3.util import Retry
 
     return Retry(
@@ -66,7 +66,7 @@ def retries() -> Any:
 
 
 def unreachable(forge: str, what: str, error: OSError, *, writes: bool) -> ForgeFault:
-    """The fault for a request that got no answer; one that was never sent has surely done nothing."""
+    """The fault for a request without an answer; one that was never sent has certainly done nothing."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
     reason = getattr(error.args[0], "reason", None) if error.args else None

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from driftguard.adapters.forges.github_access import Access, told
+from driftguard.adapters.forges.access import AGAIN
+from driftguard.adapters.forges.github_access import GitHubAccess, refusal_text
 from driftguard.adapters.forges.github_reviews import merged_requests
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, PullRequest, RequestState
+from driftguard.ports import HostedForge
 
 if TYPE_CHECKING:
     from github.IssueComment import IssueComment
@@ -19,12 +21,12 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 _TIMEOUT_SECONDS: Final = 15
-# GitHub asks for a second between requests that change something.
+# GitHub asks for a second between writing requests.
 _SECONDS_BETWEEN_WRITES: Final = 1.0
 
 
-class GitHubForge:
-    """Implements `ports.Forge` for github.com and GitHub Enterprise, with a token or as a GitHub App."""
+class GitHubForge(HostedForge):
+    """Requests and reviews on github.com and GitHub Enterprise, with a token or as a GitHub App."""
 
     longest_title = 256
     longest_body = 65_536
@@ -48,21 +50,23 @@ class GitHubForge:
         Raises:
             OperatorError: a credential is not there or not what it should be.
         """
-        self._access = Access(settings, environ, stopping, timeout_seconds, seconds_between_writes)
+        self._access = GitHubAccess(settings, environ, stopping, timeout_seconds, seconds_between_writes)
         self._label = settings.label
         self._us: tuple[str | None] | None = None
 
     def token(self) -> str:
-        """What git may push with."""
+        """What git may push with; an app's is fetched, and holds for an hour."""
         return self._access.token()
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """Every pull request from one branch, newest first; forks left out."""
         what = f"list the pull requests from {branch}"
         with self._access.asking(what):
             repository = self._access.repository()
-            return tuple(self._as_told(pull) for pull in self._pulls(what, repository, branch, "all"))
+            return tuple(self._with_end(pull) for pull in self._pulls(what, repository, branch, "all"))
 
     def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        """Open pull requests from branches with a prefix, oldest first; forks left out."""
         what = "list the open pull requests"
         with self._access.asking(what):
             repository = self._access.repository()
@@ -74,6 +78,11 @@ class GitHubForge:
             )
 
     def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        """Open a pull request and label it; the open one from this branch, as it is, where there is one.
+
+        Raises:
+            ValueError: the title or the body is longer than GitHub takes.
+        """
         self._check_lengths(title, body)
         what = f"open a pull request from {branch} into {base}"
         with self._access.asking(what):
@@ -89,8 +98,8 @@ class GitHubForge:
             pull = self._open_one(repository, branch, base)
         if pull is None:
             raise ForgeFault(
-                f"GitHub says that a pull request from {branch} into {base} is open already, but shows none. "
-                "It is tried again in the next pass."
+                f"A pull request from {branch} into {base} is open already by GitHub's answer, but it lists none. "
+                f"{AGAIN}"
             )
         with self._access.asking(what, writes=True):
             found = _converted(pull)
@@ -98,6 +107,7 @@ class GitHubForge:
         return found
 
     def update(self, number: int, title: str, body: str) -> None:
+        """Change the title and the text, where they differ."""
         self._check_lengths(title, body)
         what = f"update pull request #{number}"
         with self._access.asking(what):
@@ -107,6 +117,7 @@ class GitHubForge:
                 pull.edit(title=title, body=body)
 
     def comment(self, number: int, text: str, mark: str) -> None:
+        """Comment, unless a comment of ours holds the mark already."""
         text = text if mark in text else f"{text}\n\n{mark}"
         self._check_lengths("", text)
         what = f"comment on pull request #{number}"
@@ -122,6 +133,7 @@ class GitHubForge:
                 raise
 
     def close(self, number: int) -> None:
+        """Close it without merging; nothing if it is closed or merged."""
         what = f"close pull request #{number}"
         with self._access.asking(what):
             pull = self._access.repository().get_pull(number)
@@ -131,9 +143,11 @@ class GitHubForge:
             pull.edit(state="closed")
 
     def compare_url(self, base: str, branch: str) -> str | None:
+        """GitHub's page for opening a pull request from a branch."""
         return f"{self._access.web}/{self._access.name}/compare/{quote(base)}...{quote(branch)}?expand=1"
 
     def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        """The merged pull requests into `base` that GitHub names for a commit, by number."""
         return merged_requests(self._access, commit, base, owners=owners)
 
     def _check_lengths(self, title: str, body: str) -> None:
@@ -164,13 +178,13 @@ class GitHubForge:
         try:
             return repository.create_pull(base, branch, title=title, body=body)
         except GithubException as error:
-            reason = told(error)
+            reason = refusal_text(error)
             if error.status == 422 and "already exists" in reason:
                 return None
             if error.status == 422 and "head: invalid" in reason:
                 raise ForgeFault(
                     f"GitHub opened no pull request from {branch}, because it does not know that branch. "
-                    "It is tried again in the next pass; check that `forge.push_url` leads to the same repository.",
+                    "The next run retries; check that `forge.push_url` leads to the same repository.",
                     missing=True,
                 ) from None
             raise
@@ -195,8 +209,8 @@ class GitHubForge:
         except ForgeFault:
             return
 
-    def _as_told(self, pull: Pull) -> PullRequest:
-        """A pull request with who ended it, which lists do not tell."""
+    def _with_end(self, pull: Pull) -> PullRequest:
+        """A pull request with the login that ended it, which lists do not hold."""
         by: NamedUser | None = None
         if pull.merged_at is not None:
             by = pull.merged_by
@@ -221,7 +235,7 @@ class GitHubForge:
         if comment.user is None or self._us is None:
             return False
         us = self._us[0]
-        # An Actions job may not ask who it is; no person can comment as a bot.
+        # An Actions job may not read its own login; only bots comment as a bot.
         return comment.user.type == "Bot" if us is None else comment.user.login.casefold() == us.casefold()
 
 

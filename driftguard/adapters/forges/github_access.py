@@ -1,4 +1,4 @@
-"""The way into GitHub's REST API: credentials, bounded requests, and what its refusals mean."""
+"""GitHub's REST API: credentials, bounded requests, and the meaning of its refusals."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _PUBLIC: Final = "https://api.github.com"
 _WAIT_SECONDS: Final = 60.0
 # PyGithub drops the query when it follows a renamed repository, so its name is asked for again now and then.
 _REPOSITORY_KEPT_SECONDS: Final = 300.0
-# What PyGithub and we stumble with over an answer that is not GitHub's: a proxy's page, an object without its fields.
+# Errors of PyGithub and ours over an answer that is not GitHub's: a proxy's page, an object without its fields.
 _GARBLED: Final = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-class Access:
+class GitHubAccess:
     """Credentials and requests for one repository.
 
     Attributes:
         name: `owner/name`, as configured.
-        web: the address of the site that people see, without a slash at its end.
+        web: the address of the site for browsers, without a slash at its end.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Access:
         return self._repository
 
     def login(self) -> str | None:
-        """Who we are there; None where GitHub does not tell (the token of a GitHub Actions job)."""
+        """Our login there; None where GitHub does not give it (the token of a GitHub Actions job)."""
         from github import GithubException, GithubIntegration
 
         if self._app_auth is not None:
@@ -102,7 +102,7 @@ class Access:
 
     @contextmanager
     def asking(self, what: str, *, writes: bool = False) -> Iterator[None]:
-        """Turn everything that can go wrong with requests into a `ForgeFault` that says what was tried.
+        """Translate every error of a request into a `ForgeFault` that names what was tried.
 
         Args:
             what: goes on after "to", such as `close #7`.
@@ -124,7 +124,7 @@ class Access:
             ) from None
 
     def go_on(self, what: str) -> None:
-        """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
+        """Raises `ForgeFault` when a stop was requested meanwhile."""
         if self._stopping():
             raise ForgeFault(f"DriftGuard is stopping, so GitHub was not asked to {what}. {AGAIN}")
 
@@ -168,33 +168,32 @@ class Access:
         wait = retry_after(error)
         if wait is not None:
             return ForgeFault(
-                f"GitHub's rate limit is used up, so it did not {what} (HTTP {status}). "
-                f"It is tried again in a pass after {wait:.0f} s.",
+                f"GitHub's rate limit exceeded: it did not {what} (HTTP {status}). A run after {wait:.0f} s retries.",
                 retry_after_seconds=wait,
             )
-        said = f"(HTTP {status}: {self._safe(told(error)) or 'no reason given'})"
+        answer = f"(HTTP {status}: {self._safe(refusal_text(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitHub did not answer properly when asked to {what} {said}. {AGAIN}", perhaps_done=writes
+                f"GitHub did not answer properly when asked to {what} {answer}. {AGAIN}", perhaps_done=writes
             )
         if status == 401:
-            return ForgeFault(f"GitHub refused to {what} {said}. Check the credential of `forge`.", denied=True)
+            return ForgeFault(f"GitHub refused to {what} {answer}. Check the credential of `forge`.", denied=True)
         if status == 403:
             return ForgeFault(
-                f"GitHub refused to {what} {said}. Give the credential of `forge` this permission on {self.name}.",
+                f"GitHub refused to {what} {answer}. Give the credential of `forge` this permission on {self.name}.",
                 denied=True,
             )
         if status in (404, 410):
             return ForgeFault(
-                f"GitHub did not {what}, because it is not there or may not be seen {said}. "
+                f"GitHub did not {what}, because it is not there or may not be seen {answer}. "
                 f"Check `forge.repository` ({self.name}), and that the credential of `forge` may see it.",
                 missing=True,
             )
-        return ForgeFault(f"GitHub refused to {what} {said}. {AGAIN}")
+        return ForgeFault(f"GitHub refused to {what} {answer}. {AGAIN}")
 
 
-def told(error: GithubException) -> str:
-    """GitHub's own words about a refusal; they may quote what was sent."""
+def refusal_text(error: GithubException) -> str:
+    """GitHub's own words about a refusal; they may quote the request."""
     data: Any = error.data
     if not isinstance(data, dict):
         return ""
@@ -208,7 +207,7 @@ def told(error: GithubException) -> str:
 
 
 def retry_after(error: GithubException) -> float | None:
-    """How many seconds GitHub wants to be left alone; None where that is not why it refused."""
+    """The seconds that GitHub asks to wait; None where it refused for another reason."""
     if error.status not in (403, 429):
         return None
     headers = {name.lower(): str(value) for name, value in (error.headers or {}).items()}
@@ -220,7 +219,7 @@ def retry_after(error: GithubException) -> float | None:
         # Against GitHub's own clock, which need not be ours.
         date = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
         return _WAIT_SECONDS if reset is None else max(1.0, reset - date)
-    return _WAIT_SECONDS if error.status == 429 or "rate limit" in told(error).lower() else None
+    return _WAIT_SECONDS if error.status == 429 or "rate limit" in refusal_text(error).lower() else None
 
 
 def _number(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The language of GitHub's CODEOWNERS: which rule covers a file, and whom it names."""
+"""The language of GitHub's CODEOWNERS: the rule that covers a file, and the owners that it names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWNER: Final = re.compile(r"@[A-Za-z0-9](?:[A-Za-z0-9_\-]|\[bot\])*(?:/[A-Za-z0
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class OwnerRule:
     """One line: a pattern, and owners as written (`@login`, `@org/team`, an e-mail address); none frees the files."""
 
     line: int
@@ -21,7 +21,7 @@ class Rule:
     owners: tuple[str, ...]
 
 
-def parse(text: str) -> tuple[Rule, ...]:
+def parse(text: str) -> tuple[OwnerRule, ...]:
     """The rules in their order; lines that GitHub does not understand are left out, as GitHub does."""
     rules = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -30,11 +30,11 @@ def parse(text: str) -> tuple[Rule, ...]:
             continue
         pattern = compiled(words[0])
         if pattern is not None and all(_OWNER.fullmatch(owner) for owner in words[1:]):
-            rules.append(Rule(number, pattern, tuple(words[1:])))
+            rules.append(OwnerRule(number, pattern, tuple(words[1:])))
     return tuple(rules)
 
 
-def touched(rules: Iterable[Rule], paths: Iterable[str]) -> tuple[Rule, ...]:
+def touched(rules: Iterable[OwnerRule], paths: Iterable[str]) -> tuple[OwnerRule, ...]:
     """The distinct rules that own any of the files: of the rules that match a file, the last one counts."""
     newest_first = list(rules)[::-1]
     found = {

@@ -1,12 +1,12 @@
-"""What GitHub knows of merged pull requests: who wrote them, who approved what, and whose files they touch."""
+"""Merged pull requests on GitHub: their authors, their reviews, and the owners of the files that they touch."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from driftguard.adapters.forges.github_access import Access, retry_after
-from driftguard.adapters.forges.github_owners import PLACES, Rule, parse, touched
+from driftguard.adapters.forges.github_access import GitHubAccess, retry_after
+from driftguard.adapters.forges.github_owners import PLACES, OwnerRule, parse, touched
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 _COUNTED: Final = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 _WRITERS: Final = frozenset({"admin", "maintain", "write"})
-# Who stands in GitHub's place of accounts that were deleted.
+# GitHub's account in the place of deleted ones.
 _GONE: Final = "ghost"
-# The committer of what people commit on GitHub's own pages.
+# The committer of commits made on GitHub's own pages.
 _WEB: Final = "web-flow"
 _WEB_ADDRESS: Final = "noreply@github.com"
 _CO_AUTHOR: Final = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>\s*$", re.IGNORECASE | re.MULTILINE)
 _NOREPLY: Final = re.compile(r"(?:\d+\+)?([^@+]+)@users\.noreply\.")
 
 
-def merged_requests(access: Access, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:
+def merged_requests(access: GitHubAccess, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:
     """The merged pull requests into `base` that GitHub names for a commit, by number.
 
     Raises:
-        ForgeFault: something could not be read, so that nobody can tell what was approved.
+        ForgeFault: something could not be read, so what was approved is unknown.
     """
     from github.PaginatedList import PaginatedList
     from github.PullRequest import PullRequest
 
-    what = f"tell which pull requests {commit[:12]} came with"
+    what = f"list the pull requests of {commit[:12]}"
     with access.asking(what):
         repository = access.repository()
         listed = PaginatedList(PullRequest, repository.requester, f"{repository.url}/commits/{commit}/pulls")
@@ -44,20 +44,20 @@ def merged_requests(access: Access, commit: str, base: str, *, owners: bool) -> 
             for pull in access.each(what, listed)
             if pull.merged_at is not None and pull.base.ref == base and pull.base.repo.id == repository.id
         )
-    return tuple(_Merged(access, repository, number).told(owners=owners) for number in numbers)
+    return tuple(_MergedPull(access, repository, number).request(owners=owners) for number in numbers)
 
 
-class _Merged:
-    """One merged pull request, read as far as needed."""
+class _MergedPull:
+    """Reads one merged pull request, as far as needed."""
 
-    def __init__(self, access: Access, repository: Repository, number: int) -> None:
+    def __init__(self, access: GitHubAccess, repository: Repository, number: int) -> None:
         self._access, self._repository = access, repository
         self._what = f"read pull request #{number}"
         with access.asking(self._what):
             self._pull: Pull = repository.get_pull(number)
         self._reviewers: list[str] = []
 
-    def told(self, *, owners: bool) -> MergedRequest:
+    def request(self, *, owners: bool) -> MergedRequest:
         pull = self._pull
         with self._access.asking(self._what):
             commits = self._commits()
@@ -112,11 +112,11 @@ class _Merged:
             return ()
         files = list(self._access.each(self._what, self._pull.get_files()))
         self._all_listed("files", len(files), self._pull.changed_files)
-        # A file that was moved away is taken from whoever owned its old place.
+        # A file that was moved away is taken from the owners of its old path.
         paths = {path for file in files for path in (file.filename, file.previous_filename) if path}
         return tuple(self._logins(rule) for rule in touched(rules, sorted(paths)) if rule.owners)
 
-    def _rules(self) -> tuple[Rule, ...]:
+    def _rules(self) -> tuple[OwnerRule, ...]:
         """The rules as they were where the pull request was to be merged."""
         from github import UnknownObjectException
 
@@ -130,31 +130,31 @@ class _Merged:
                 continue
             if found.encoding != "base64":
                 raise ForgeFault(
-                    f"{place} at {base[:12]} is too long for GitHub to give it, so that nobody can tell the code "
-                    f"owners of pull request #{self._pull.number}. Shorten it."
+                    f"{place} at {base[:12]} is too long for GitHub to give it, so the code owners of pull "
+                    f"request #{self._pull.number} are unknown. Shorten it."
                 )
             return parse(found.decoded_content.decode("utf-8", errors="replace"))
-        # "Not found" is also what a credential hears that may not read files at all: this is refused to it as well.
+        # "Not found" is also the answer to a credential that may not read files: it may not read this either.
         self._repository.get_git_commit(base)
         return ()
 
-    def _logins(self, rule: Rule) -> frozenset[str]:
+    def _logins(self, rule: OwnerRule) -> frozenset[str]:
         logins: set[str] = set()
         for owner in rule.owners:
             name = owner.removeprefix("@")
             if owner == name:
-                continue  # nobody can tell whose login an e-mail address is
+                continue  # the login of an e-mail address is unknown
             organisation, slash, team = name.partition("/")
             if slash:
                 logins.update(self._members(organisation, team))
             else:
                 logins.add(name)
-        # Logins do not tell upper from lower case, and people write them as they like.
+        # Logins ignore case, and CODEOWNERS may spell one in another.
         spelled = {login.casefold(): login for login in self._reviewers}
         return frozenset(spelled.get(login.casefold(), login) for login in logins)
 
     def _members(self, organisation: str, team: str) -> list[str]:
-        """The logins of a team; nobody where it may not be read."""
+        """The logins of a team; empty where it may not be read."""
         from github import GithubException
         from github.NamedUser import NamedUser
         from github.PaginatedList import PaginatedList
@@ -171,13 +171,13 @@ class _Merged:
     def _all_listed(self, what: str, listed: int, expected: int) -> None:
         if listed < expected:
             raise ForgeFault(
-                f"GitHub lists only {listed} of the {expected} {what} of pull request #{self._pull.number}, so that "
-                "nobody can tell from it what was approved. Approve this range in another way, and merge less at once."
+                f"GitHub lists only {listed} of the {expected} {what} of pull request #{self._pull.number}, so "
+                "what was approved is unknown. Approve this range in another way, and merge less at once."
             )
 
 
 def _strangers(commit: Commit) -> list[str]:
-    """The author and the committer of a commit that are no account's: they may be anybody, a reviewer too."""
+    """The author and the committer of a commit without an account: they may be a reviewer, too."""
     written = commit.commit
     people: list[str] = [written.author.email or written.author.name] if commit.author is None else []
     if commit.committer is None and written.committer.email != _WEB_ADDRESS:
@@ -186,7 +186,7 @@ def _strangers(commit: Commit) -> list[str]:
 
 
 def _people(commit: Commit) -> list[str]:
-    """Everybody who made a commit, by login where GitHub knows one, else by address."""
+    """The authors of a commit, by login where GitHub knows one, else by address."""
     written = commit.commit
     people = [account.login for account in (commit.author, commit.committer) if account is not None]
     people += _strangers(commit)

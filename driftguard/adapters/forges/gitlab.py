@@ -8,12 +8,13 @@ from datetime import UTC
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from driftguard.adapters.forges.gitlab_access import Access, Conflict
+from driftguard.adapters.forges.gitlab_access import Conflict, GitLabAccess
 from driftguard.adapters.forges.gitlab_reviews import merged_requests
 from driftguard.adapters.forges.gitlab_shapes import MergeRequest, Note
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, PullRequest, RequestState
+from driftguard.ports import HostedForge
 
 _TIMEOUT_SECONDS: Final = 15.0
 _LONGEST_NOTE: Final = 1_000_000
@@ -23,13 +24,13 @@ _STATES: Final = {
     "closed": RequestState.CLOSED,
     "merged": RequestState.MERGED,
 }
-# GitLab carries out lines like `/merge` (it drops carriage returns first), wherever the text is from.
+# GitLab executes lines like `/merge` (it drops carriage returns first), whatever the origin of the text.
 _QUICK_ACTION: Final = re.compile(r"^(\r*)/(?=[A-Za-z])", re.MULTILINE)
 _INERT_ACTION: Final = re.compile(r"^\\/(?=[A-Za-z])", re.MULTILINE)
 
 
-class GitLabForge:
-    """Implements `ports.Forge` for gitlab.com and GitLab servers of one's own, with an access token."""
+class GitLabForge(HostedForge):
+    """Requests and reviews on gitlab.com and self-managed GitLab, with an access token."""
 
     longest_title = 255
     longest_body = 1_048_576
@@ -52,7 +53,7 @@ class GitLabForge:
         Raises:
             OperatorError: there is no token.
         """
-        self._access = Access(settings, environ, stopping, timeout_seconds)
+        self._access = GitLabAccess(settings, environ, stopping, timeout_seconds)
         self._label = settings.label
 
     def token(self) -> str:
@@ -60,10 +61,12 @@ class GitLabForge:
         return self._access.token()
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """Every merge request from one branch, newest first; forks left out."""
         what = f"list the merge requests from {branch}"
         return tuple(map(_converted, self._own(what, source_branch=branch, state="all")))
 
     def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        """Open merge requests from branches with a prefix, oldest first; forks left out."""
         what = "list the open merge requests"
         found = [request for state in ("opened", "locked") for request in self._own(what, state=state)]
         # One may have been locked between the two questions.
@@ -71,6 +74,11 @@ class GitLabForge:
         return tuple(_converted(numbered[iid]) for iid in sorted(numbered))
 
     def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        """Open a merge request with its label; the open one from this branch, as it is, where there is one.
+
+        Raises:
+            ValueError: the title or the body is longer than GitLab takes.
+        """
         self._check_lengths(title, body)
         what = f"open a merge request from {branch} into {base}"
         wanted = {
@@ -93,6 +101,7 @@ class GitLabForge:
             return self._found_after(fault, branch, base)
 
     def update(self, number: int, title: str, body: str) -> None:
+        """Change the title and the text, where they differ."""
         self._check_lengths(title, body)
         what = f"update merge request !{number}"
         request = self._access.get(what, f"merge_requests/{number}", MergeRequest)
@@ -100,6 +109,7 @@ class GitLabForge:
             self._access.put(what, f"merge_requests/{number}", {"title": title, "description": _inert(body)})
 
     def comment(self, number: int, text: str, mark: str) -> None:
+        """Comment, unless a comment of ours holds the mark already."""
         text = _inert(text if mark in text else f"{text}\n\n{mark}")
         if len(text) > _LONGEST_NOTE:
             raise ValueError(f"GitLab takes {_LONGEST_NOTE} characters of comment; these are {len(text)}")
@@ -113,16 +123,19 @@ class GitLabForge:
                 raise
 
     def close(self, number: int) -> None:
+        """Close it without merging; nothing if it is closed or merged."""
         what = f"close merge request !{number}"
         request = self._access.get(what, f"merge_requests/{number}", MergeRequest)
         if _STATES[request.state] is RequestState.OPEN:
             self._access.put(what, f"merge_requests/{number}", {"state_event": "close"})
 
     def compare_url(self, base: str, branch: str) -> str | None:
+        """GitLab's page for opening a merge request from a branch."""
         query = urlencode({"merge_request[source_branch]": branch, "merge_request[target_branch]": base})
         return f"{self._access.web}/{self._access.name}/-/merge_requests/new?{query}"
 
     def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        """The merged requests into `base` that GitLab names for a commit, by number."""
         return merged_requests(self._access, commit, base, owners=owners)
 
     def _check_lengths(self, title: str, body: str) -> None:
@@ -144,7 +157,7 @@ class GitLabForge:
     def _found_after(self, fault: ForgeFault, branch: str, base: str) -> PullRequest:
         """The open merge request whose opening was not answered or not needed; the fault itself when it is not there.
 
-        It is looked for once: what is opened later is found in the next pass.
+        It is looked for once: one that is opened later is found by the next run.
         """
         try:
             found = self._own(f"find the open merge request from {branch}", source_branch=branch, state="all")
@@ -171,7 +184,7 @@ class GitLabForge:
 
 
 def _inert(text: str) -> str:
-    """A text whose lines GitLab does not take for commands; a backslash before a slash is not shown."""
+    """A text whose lines GitLab does not take for commands; it renders no backslash before a slash."""
     return _QUICK_ACTION.sub(r"\1\\/", text)
 
 

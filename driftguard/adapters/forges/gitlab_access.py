@@ -1,4 +1,4 @@
-"""The way into GitLab's REST API: the token, bounded requests, and what its refusals mean."""
+"""GitLab's REST API: the token, bounded requests, and the meaning of its refusals."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _PUBLIC: Final = "https://gitlab.com"
 # Where GitLab names no time: its limits count by the minute.
 _WAIT_SECONDS: Final = 60.0
 _PAGE: Final = 100
-# What python-gitlab and we stumble with over an answer that is not GitLab's: a proxy's page, an object without fields.
+# Errors of python-gitlab and ours over an answer that is not GitLab's: a proxy's page, an object without fields.
 _GARBLED: Final = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class Conflict(ForgeFault):
-    """Something there stands against it.
+    """GitLab refused for the state of the project.
 
     Args:
-        exists: because what was to be made is there already.
+        exists: what was to be made is there already.
     """
 
     def __init__(self, message: str, *, exists: bool) -> None:
@@ -70,12 +70,12 @@ class _Error(msgspec.Struct):
     message: str
 
 
-class _Answer(msgspec.Struct):
+class _QueryAnswer(msgspec.Struct):
     data: Any = None
     errors: list[_Error] = []
 
 
-class Access:
+class GitLabAccess:
     """The token, and requests for one project.
 
     Attributes:
@@ -118,7 +118,7 @@ class Access:
         """One object of the project.
 
         Args:
-            what: what is tried, to go on after "to", such as `close !7`.
+            what: the attempt, to go on after "to", such as `close !7`.
             path: below the project's own.
         """
         return self._got(what, f"/projects/{self.project()}/{path}", kind)
@@ -148,7 +148,7 @@ class Access:
             self._connected().http_put(address, post_data=dict(body), obey_rate_limit=False)
 
     def query(self, what: str, query: str, variables: Mapping[str, Any], kind: type[_T]) -> _T:
-        """Ask GraphQL for what REST does not tell.
+        """Ask GraphQL for what REST lacks.
 
         Args:
             query: takes `$path`, the project's path, beside the variables.
@@ -157,14 +157,14 @@ class Access:
         body = {"query": query, "variables": {"path": self._found().path_with_namespace, **variables}}
         with self._asking(what):
             # It is no path below `/api/v4`, so python-gitlab is given the whole address.
-            said = self._connected().http_post(f"{self.web}/api/graphql", post_data=body, obey_rate_limit=False)
-            answer = msgspec.convert(said, _Answer)
+            posted = self._connected().http_post(f"{self.web}/api/graphql", post_data=body, obey_rate_limit=False)
+            answer = msgspec.convert(posted, _QueryAnswer)
             if answer.errors:
                 raise ForgeFault(f"GitLab refused to {what} ({self._safe(answer.errors[0].message)}). {AGAIN}")
             return msgspec.convert(answer.data, kind)
 
     def go_on(self, what: str) -> None:
-        """Nothing, or a `ForgeFault` when a stop was asked for meanwhile."""
+        """Raises `ForgeFault` when a stop was requested meanwhile."""
         if self._stopping():
             raise ForgeFault(f"DriftGuard is stopping, so GitLab was not asked to {what}. {AGAIN}")
 
@@ -199,7 +199,7 @@ class Access:
 
     @contextmanager
     def _asking(self, what: str, *, writes: bool = False) -> Iterator[None]:
-        """Turn everything that can go wrong with a request into a `ForgeFault` that says what was tried."""
+        """Translate every error of a request into a `ForgeFault` that names what was tried."""
         from gitlab import GitlabError, GitlabParsingError
 
         self.go_on(what)
@@ -207,8 +207,8 @@ class Access:
             yield
         except _LimitedError as limit:
             raise ForgeFault(
-                f"GitLab's rate limit is used up, so it did not {what} (HTTP 429). "
-                f"It is tried again in a pass after {limit.seconds:.0f} s.",
+                f"GitLab's rate limit exceeded: it did not {what} (HTTP 429). "
+                f"A run after {limit.seconds:.0f} s retries.",
                 retry_after_seconds=limit.seconds,
             ) from None
         except _ElsewhereError as answer:
@@ -231,44 +231,46 @@ class Access:
 
     def _refused(self, what: str, error: GitlabError, writes: bool) -> ForgeFault:
         status = error.response_code or 0
-        said = f"(HTTP {status}: {self._safe(_told(error)) or 'no reason given'})"
+        answer = f"(HTTP {status}: {self._safe(_refusal_text(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitLab did not answer properly when asked to {what} {said}. {AGAIN}", perhaps_done=writes
+                f"GitLab did not answer properly when asked to {what} {answer}. {AGAIN}", perhaps_done=writes
             )
         if status == 401:
-            return ForgeFault(f"GitLab refused to {what} {said}. Check the token of `forge`.", denied=True)
+            return ForgeFault(f"GitLab refused to {what} {answer}. Check the token of `forge`.", denied=True)
         if status == 403:
             return ForgeFault(
-                f"GitLab refused to {what} {said}. Give the token of `forge` the scope `api` and the role Developer "
+                f"GitLab refused to {what} {answer}. Give the token of `forge` the scope `api` and the role Developer "
                 f"in {self.name}.",
                 denied=True,
             )
         if status in (404, 410):
             return ForgeFault(
-                f"GitLab did not {what}, because it is not there or may not be seen {said}. "
+                f"GitLab did not {what}, because it is not there or may not be seen {answer}. "
                 f"Check `forge.repository` ({self.name}), and that the token of `forge` may see it.",
                 missing=True,
             )
         if status == 409:
-            return Conflict(f"GitLab refused to {what} {said}. {AGAIN}", exists="already exists" in _told(error))
-        return ForgeFault(f"GitLab refused to {what} {said}. {AGAIN}")
+            return Conflict(
+                f"GitLab refused to {what} {answer}. {AGAIN}", exists="already exists" in _refusal_text(error)
+            )
+        return ForgeFault(f"GitLab refused to {what} {answer}. {AGAIN}")
 
 
-def _told(error: GitlabError) -> str:
+def _refusal_text(error: GitlabError) -> str:
     """GitLab's own words about a refusal: text, a list, or an object of lists; nothing of a proxy's page."""
-    said: Any = error.error_message
-    if isinstance(said, str) and said.lstrip().startswith("<"):
+    message: Any = error.error_message
+    if isinstance(message, str) and message.lstrip().startswith("<"):
         return ""
-    if isinstance(said, Mapping):
-        return "; ".join(f"{name}: {_joined(value)}" for name, value in said.items())
-    return _joined(said)
+    if isinstance(message, Mapping):
+        return "; ".join(f"{name}: {_joined(value)}" for name, value in message.items())
+    return _joined(message)
 
 
-def _joined(said: Any) -> str:
-    if isinstance(said, bytes):
-        return said.decode(errors="replace")
-    return ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+def _joined(message: Any) -> str:
+    if isinstance(message, bytes):
+        return message.decode(errors="replace")
+    return ", ".join(map(str, message)) if isinstance(message, list) else str(message)
 
 
 def _checked(response: Any, *_: Any, **__: Any) -> None:
@@ -287,7 +289,7 @@ def _checked(response: Any, *_: Any, **__: Any) -> None:
 
 
 def _seconds(headers: Mapping[str, str]) -> float:
-    """How long GitLab wants to be left alone."""
+    """The seconds that GitLab asks to wait."""
     wait = headers.get("Retry-After", "").strip()
     if wait.isdecimal():
         return max(1.0, float(wait))

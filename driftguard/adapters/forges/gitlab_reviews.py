@@ -1,4 +1,4 @@
-"""What GitLab knows of merged merge requests: which commits they made, who wrote them and who approved what."""
+"""Merged requests on GitLab: the commits that they made, their authors and their approvals."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from driftguard.adapters.forges.gitlab_access import Access
+from driftguard.adapters.forges.gitlab_access import GitLabAccess
 from driftguard.adapters.forges.gitlab_shapes import (
-    Approval,
-    Approvals,
+    ApprovalList,
     ApprovalState,
-    Commit,
+    DiffVersion,
+    GivenApproval,
     Member,
     MergeRequest,
     Note,
     PeopleAnswer,
+    RequestCommit,
     User,
-    Version,
 )
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
 
 _T = TypeVar("_T")
 _DEVELOPER: Final = 30
-# Who stands in GitLab's place of accounts that were deleted.
+# GitLab's account in the place of deleted ones.
 _GONE: Final = "ghost"
 # GitLab's own words, which are the same in every language it speaks.
 _APPROVED: Final = "approved this merge request"
@@ -44,36 +44,36 @@ _CO_AUTHOR: Final = re.compile(r"^co-authored-by:\s*([^<\n]*)<([^>\n]+)>\s*$", r
 _NOREPLY: Final = re.compile(r"(?:(\d+)-)?([^@+]+)@users\.noreply\.")
 
 
-def merged_requests(access: Access, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:
+def merged_requests(access: GitLabAccess, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:
     """The merged requests into `base` that GitLab names for a commit, by number.
 
     Raises:
-        ForgeFault: something could not be read, so that nobody can tell what was approved.
+        ForgeFault: something could not be read, so what was approved is unknown.
     """
-    what = f"tell which merge requests {commit[:12]} came with"
+    what = f"list the merge requests of {commit[:12]}"
     project = access.project()
     numbers = sorted(
         request.iid
         for request in access.each(what, f"repository/commits/{commit}/merge_requests", MergeRequest)
         if request.state == "merged" and request.target_branch == base and request.target_project_id == project
     )
-    return tuple(_Merged(access, number).told(owners=owners) for number in numbers)
+    return tuple(_MergedOnGitLab(access, number).request(owners=owners) for number in numbers)
 
 
-class _Merged:
-    """One merged request, read as far as needed."""
+class _MergedOnGitLab:
+    """Reads one merged request, as far as needed."""
 
-    def __init__(self, access: Access, number: int) -> None:
+    def __init__(self, access: GitLabAccess, number: int) -> None:
         self._access, self._path = access, f"merge_requests/{number}"
         self._what = f"read merge request !{number}"
         self._request = access.get(self._what, self._path, MergeRequest)
-        self._approvals = access.get(self._what, f"{self._path}/approvals", Approvals).approved_by
+        self._approvals = access.get(self._what, f"{self._path}/approvals", ApprovalList).approved_by
         self._notes = [note for note in self._each("notes", Note) if note.system]
 
-    def told(self, *, owners: bool) -> MergedRequest:
+    def request(self, *, owners: bool) -> MergedRequest:
         request, refs = self._request, self._request.diff_refs
         head = (refs.head_sha if refs is not None else None) or request.sha or ""
-        commits = self._each("commits", Commit)
+        commits = self._each("commits", RequestCommit)
         return MergedRequest(
             number=request.iid,
             url=request.web_url,
@@ -88,10 +88,10 @@ class _Merged:
             owned=self._owned() if owners else (),
         )
 
-    def _authors(self, commits: Sequence[Commit]) -> tuple[str, ...]:
-        """Who opened it, who pushed to it, and whoever its commits are from: by account, and as they name them.
+    def _authors(self, commits: Sequence[RequestCommit]) -> tuple[str, ...]:
+        """Its opener, everyone who pushed to it, and its commits' authors: by account, and as the commits name them.
 
-        Whom GitLab cannot tell (a co-author, an address of no account) may still be one of the approvers by name.
+        An author without an account (a co-author, an unknown address) may still be one of the approvers by name.
         """
         people = [self._request.author.username] if self._request.author is not None else []
         people += self._accounts()
@@ -103,7 +103,7 @@ class _Merged:
         return tuple(dict.fromkeys(name for name in (*people, *named) if name))
 
     def _accounts(self) -> list[str]:
-        """The accounts that its commits belong to, which GitLab tells by addresses that only it knows."""
+        """The accounts of its commits, which GitLab finds by addresses that only it knows."""
         found: list[str] = []
         after: str | None = None
         while True:
@@ -112,8 +112,8 @@ class _Merged:
             people = project.merge_request if project is not None else None
             if people is None or people.commits is None or people.committers is None:
                 raise ForgeFault(
-                    f"GitLab does not tell whose commits merge request !{self._request.iid} has, so that nobody can "
-                    "tell who may approve it. Check that the token of `forge` has the scope `api`."
+                    f"GitLab does not give the authors of merge request !{self._request.iid}, so it is unknown who "
+                    "may approve it. Check that the token of `forge` has the scope `api`."
                 )
             if people.committers.page_info.has_next_page:
                 raise ForgeFault(
@@ -130,8 +130,8 @@ class _Merged:
             after = page.end_cursor
 
     def _reviews(self, head: str) -> tuple[Review, ...]:
-        """An approval is of what the branch was when it was given: a later push makes it one of an older commit."""
-        versions = sorted(self._each("versions", Version), key=lambda version: (version.created_at, version.id))
+        """An approval is of the branch at its time: a later push makes it one of an older commit."""
+        versions = sorted(self._each("versions", DiffVersion), key=lambda version: (version.created_at, version.id))
         reviews = []
         for approval in self._approvals:
             if approval.user is None:
@@ -142,8 +142,8 @@ class _Merged:
             )
         return tuple(reviews)
 
-    def _when(self, approval: Approval) -> datetime | None:
-        """When an approval that stands was given; None where GitLab does not tell."""
+    def _when(self, approval: GivenApproval) -> datetime | None:
+        """The time of an approval that stands; None where GitLab does not give it."""
         if approval.approved_at is not None or approval.user is None:
             return approval.approved_at
         given = [
@@ -163,7 +163,7 @@ class _Merged:
         return member.access_level >= _DEVELOPER and member.state == member.membership_state == "active"
 
     def _owned(self) -> tuple[frozenset[str], ...]:
-        """The code owners' rules. Without a licence for them nobody can tell, so that nobody's approval will do."""
+        """The code owners' rules. Without a licence for them they are unknown, so that no approval suffices."""
         try:
             state = self._access.get(self._what, f"{self._path}/approval_state", ApprovalState)
         except ForgeFault as fault:
@@ -180,12 +180,12 @@ class _Merged:
         return list(self._access.each(self._what, f"{self._path}/{what}", kind))
 
 
-def _approved(at: datetime | None, versions: Sequence[Version], head: str) -> str:
-    """The commit that was approved at a time; empty where nobody can tell.
+def _approved(at: datetime | None, versions: Sequence[DiffVersion], head: str) -> str:
+    """The commit that was approved at a time; empty where that is unknown.
 
     Args:
         versions: oldest first.
-        head: the last commit of the branch, as the merge request tells it.
+        head: the last commit of the branch, as the merge request has it.
     """
     if at is None or not versions:
         return ""
@@ -197,8 +197,8 @@ def _approved(at: datetime | None, versions: Sequence[Version], head: str) -> st
     return before[-1] if before and before[-1] != head else ""
 
 
-def _named(commit: Commit) -> list[str]:
-    """Whoever a commit names, by name and by address."""
+def _named(commit: RequestCommit) -> list[str]:
+    """Everyone whom a commit names, by name and by address."""
     co_authors = [word.strip() for pair in _CO_AUTHOR.findall(commit.message) for word in pair]
     return [
         name
@@ -214,7 +214,7 @@ def _named(commit: Commit) -> list[str]:
 
 
 def _is_among(user: User, known: set[str]) -> bool:
-    """Whether one of the names and addresses is an account's, as far as that can be told from outside."""
+    """Whether one of the names and addresses is an account's, as far as can be seen from outside GitLab."""
     if user.name.casefold() in known or user.username.casefold() in known:
         return True
     hidden = [match for match in map(_NOREPLY.match, known) if match]

@@ -1,4 +1,4 @@
-"""What GitLab's REST API answers, as far as it is read."""
+"""The answers of GitLab's API, as far as they are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DiffRefs(Struct):
 
 
 class MergeRequest(Struct):
-    """A merge request; `iid` is the number that people call it by, and `locked` is being merged right now."""
+    """A merge request; `iid` is its number in the project, and `locked` is being merged right now."""
 
     iid: int
     state: Literal["opened", "closed", "locked", "merged"]
@@ -52,7 +52,7 @@ class MergeRequest(Struct):
 
 
 class Note(Struct):
-    """A comment; a `system` one is written by GitLab about what its author did."""
+    """A comment; a `system` one is written by GitLab about an action of its author."""
 
     body: str
     system: bool
@@ -60,7 +60,7 @@ class Note(Struct):
     author: User | None = None
 
 
-class Commit(Struct):
+class RequestCommit(Struct):
     """One commit of a merge request."""
 
     id: str
@@ -71,21 +71,21 @@ class Commit(Struct):
     message: str = ""
 
 
-class Approval(Struct):
-    """Somebody's approval; older servers do not tell when."""
+class GivenApproval(Struct):
+    """One approval; older servers give no time."""
 
     user: User | None
     approved_at: datetime | None = None
 
 
-class Approvals(Struct):
+class ApprovalList(Struct):
     """The approvals that stand: those that were taken back or reset are gone."""
 
-    approved_by: list[Approval]
+    approved_by: list[GivenApproval]
 
 
-class Version(Struct):
-    """What the source branch was after one push."""
+class DiffVersion(Struct):
+    """The source branch after one push."""
 
     id: int
     head_commit_sha: str
@@ -93,11 +93,11 @@ class Version(Struct):
 
 
 class Member(Struct):
-    """Somebody's role in a project, inherited or not; 30 is Developer.
+    """One account's role in a project, inherited or not; 30 is Developer.
 
     Attributes:
         state: of the account: `active` unless it may do nothing any more.
-        membership_state: `active` unless it is still to be confirmed; not every server tells it.
+        membership_state: `active` unless it is still to be confirmed; not every server has it.
     """
 
     access_level: int
@@ -105,7 +105,7 @@ class Member(Struct):
     membership_state: str = "active"
 
 
-class Rule(Struct):
+class ApprovalRule(Struct):
     """One approval rule of a merge request."""
 
     rule_type: str
@@ -115,11 +115,11 @@ class Rule(Struct):
 class ApprovalState(Struct):
     """The approval rules of a merge request."""
 
-    rules: list[Rule]
+    rules: list[ApprovalRule]
 
 
 class Account(Struct):
-    """An account, as GraphQL tells it."""
+    """An account, in GraphQL."""
 
     username: str
 
@@ -152,7 +152,7 @@ class Committers(Struct, rename="camel"):
 
 
 class People(Struct):
-    """Whose commits a merge request has; nothing where the commits are not told any more."""
+    """The accounts of a merge request's commits; None where the commits are gone."""
 
     commits: AuthoredPage | None
     committers: Committers | None

@@ -33,6 +33,7 @@ class PlainForge(RequestReader, RequestWriter):
         self._branches, self._history, self._known, self._say = branches, history, known, say
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """The request that a branch is; empty for a branch of no proposal, or one that was never pushed."""
         proposal = self._known(branch)
         if proposal is None:
             return ()
@@ -44,10 +45,11 @@ class PlainForge(RequestReader, RequestWriter):
         elif there is None and proposal.state is ProposalState.OPENING:
             return ()  # it was never pushed
         elif there is None and self._branches.listed(base).get(base) == self._history.head:
-            state = RequestState.CLOSED  # deleted without having been merged: somebody said no
+            state = RequestState.CLOSED  # deleted without having been merged: a reviewer's no
         return (_request(branch, base, state, there or commit),)
 
     def open_requests(self, prefix: str) -> tuple[PullRequest, ...]:
+        """The preferred branches of proposals that are on the server and not merged."""
         found = []
         for branch in self._branches.listed(prefix):
             proposal = self._known(branch)
@@ -57,29 +59,32 @@ class PlainForge(RequestReader, RequestWriter):
         return tuple(found)
 
     def open(self, branch: str, base: str, title: str, body: str) -> PullRequest:
-        self._tell(branch, base, title, body)
+        """Print the request, with the commands to approve or to refuse it."""
+        self._print(branch, base, title, body)
         return _request(branch, base, RequestState.OPEN, "", title, body)
 
     def update(self, number: int, title: str, body: str) -> None:
-        """Nothing: there is no page to be changed, the alert tells what changed, and the commands stay as they are."""
+        """Nothing: there is no page to change, the alert has the changes, and the commands stay as they are."""
 
     def comment(self, number: int, text: str, mark: str) -> None:
+        """Print the text."""
         self._say(f"{text}\n")
 
     def close(self, number: int) -> None:
-        """Its branch is deleted by whoever closes it."""
+        """Nothing: the caller deletes its branch."""
 
     def compare_url(self, base: str, branch: str) -> str | None:
+        """None: there is no page."""
         return None
 
     def _is_merged(self, commit: str) -> bool:
         return self._history.is_ancestor(commit, self._history.head)
 
-    def _tell(self, branch: str, base: str, title: str, body: str) -> None:
+    def _print(self, branch: str, base: str, title: str, body: str) -> None:
         self._say(
             f"{title}\n\n{body}\nTo approve it:\n"
             f"  git fetch origin {branch} && git switch {base} && git merge --no-edit FETCH_HEAD && git push\n"
-            f"To say no:\n  git push origin --delete {branch}\n"
+            f"To refuse it:\n  git push origin --delete {branch}\n"
         )
 
 
