@@ -39,6 +39,7 @@ from driftguard.model import (
     Entry,
     EntryKind,
     EnvironmentResult,
+    ErrorKind,
     RunResult,
     Told,
     ToolVersion,
@@ -366,6 +367,8 @@ class Session:
         failures: list[DriftGuardError] = []
         for settings in environments:
             try:
+                if settings.fault is not None:
+                    raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
                 places.append(self._place(settings, folders))
             except DriftGuardError as error:
                 failures.append(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -44,6 +46,7 @@ class EnvironmentSettings:
         extra_files: globs from the repository's root.
         timeout: maximum duration of one Terraform run.
         origin: file and line of its most specific entry, for messages.
+        fault: why this environment cannot be planned, one sentence; the others are not concerned.
     """
 
     name: str
@@ -59,6 +62,7 @@ class EnvironmentSettings:
     terraform: Terraform
     agent: Agent
     origin: str
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +147,10 @@ class Settings:
             layers = [e.written for e in own if e.by_operator]
             settings = overlay(settings, _layered(self._operator, layers), leave=_IDENTITY)
             named = [e for e in own if e.written.name == name]
+            given = name or _default_name(directory, entries[0].written.path)
+            usable = _usable_name(directory, given)
             yield EnvironmentSettings(
-                name=name or _default_name(directory, entries[0].written.path),
+                name=usable,
                 path=directory,
                 workspace=settings.workspace,
                 var_files=settings.var_files,
@@ -157,6 +163,7 @@ class Settings:
                 terraform=settings.terraform,
                 agent=settings.agent,
                 origin=(named or own)[-1].origin,
+                fault=None if usable == given else _odd(directory),
             )
 
     def _nothing_found(self) -> str:
@@ -286,16 +293,26 @@ def _clashes(environments: list[EnvironmentSettings]) -> list[str]:
     return faults
 
 
+def _usable_name(directory: str, name: str) -> str:
+    """The name, or one made of it by which the environment can be reported where it cannot be called so."""
+    try:
+        EnvironmentEntry(path=directory, name=name)
+    except ValidationError:
+        readable = re.sub(r"[^A-Za-z0-9_./@+-]+", "_", name).strip("_-/")[:100]
+        return f"{readable or 'environment'}-{hashlib.sha256(directory.encode(errors='replace')).hexdigest()[:6]}"
+    return name
+
+
+def _odd(directory: str) -> str:
+    shown = reading.describe(directory)
+    return (
+        f"The directory {shown} cannot give its environment a name, so it is not planned. Write an entry with its "
+        "`path` and a `name`, rename it, or exclude it."
+    )
+
+
 def _unusable(environment: EnvironmentSettings) -> list[str]:
     faults = []
-    try:
-        EnvironmentEntry(path=environment.path, name=environment.name)
-    except ValidationError:
-        shown = reading.describe(environment.path)
-        faults.append(
-            f"{environment.origin}: the directory {shown} cannot give its environment a name; write an entry with "
-            "its `path` and a `name`, or exclude it"
-        )
     backend = () if isinstance(environment.backend_config, Mapping) else environment.backend_config
     for key, file in (*(("var_files", f) for f in environment.var_files), *(("backend_config", f) for f in backend)):
         if normpath(join(environment.path, file)).startswith("../"):

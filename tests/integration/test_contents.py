@@ -132,3 +132,13 @@ def test_a_commit_to_a_data_file_named_by_a_variable_is_that_commits_change(esta
     assert "pending" in dev["resources"][0]["labels"]
     assert [each["sha"] for each in dev["commits"]] == [commit]
     assert estate.toy.thing("a")["value"] == "one"
+
+
+def test_one_oddly_named_directory_is_an_unknown_of_its_own(estate: Estate) -> None:
+    estate.merge("Good", thing("a", value="1"), "good")
+    estate.merge("Odd", thing("b", value="1"), "it's")
+    ran = estate.sandbox.run("scan", "--format", "json")
+    good, odd = sorted(ran.report["environments"], key=lambda each: each["path"])
+    assert (ran.code, good["verdict"], odd["verdict"]) == (1, "pending", "unknown")
+    assert 'The directory "environments/it\'s" cannot give its environment a name' in error(odd)
+    assert "driftguard.yaml" not in error(odd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -440,9 +441,14 @@ def test_the_default_name_is_the_path_below_the_globs_fixed_part(path: str, dire
     assert [e.name for e in settings.resolve(estate(directory))] == [name]
 
 
-def test_a_directory_that_cannot_be_a_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="cannot give its environment a name"):
-        load(None).resolve(lambda include, exclude: ["environments/a\nb"])
+@pytest.mark.parametrize("odd", ["it's", "a\nb", "-x", "…", "a\\b", "x" * 300, "tab\t", "\u202eabc"])
+def test_a_directory_that_cannot_be_a_name_is_a_fault_of_that_environment_alone(odd: str) -> None:
+    found = load(None).resolve(lambda include, exclude: ["environments/good", f"environments/{odd}"])
+    by_fault = {environment.fault is None: environment for environment in found}
+    assert by_fault[True].name == "good"
+    assert by_fault[False].path == f"environments/{odd}"
+    assert "cannot give its environment a name" in str(by_fault[False].fault)
+    assert re.fullmatch(r"[A-Za-z0-9_./@+-]{1,120}", by_fault[False].name)
 
 
 # --- the operator's file -------------------------------------------------------------------------
