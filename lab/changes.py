@@ -8,6 +8,7 @@ from lab.commits import COMMITS, any_resource
 from lab.drawing import DATA
 from lab.history import Change, History
 from lab.outside import OUTSIDE
+from lab.site import TerraformFailed
 
 
 def refreshed(history: History) -> str:
@@ -19,7 +20,10 @@ def targeted(history: History) -> str:
     resource = any_resource(history)
     if resource is None:
         return ""
-    history.site.apply(f"-target={resource.address}")
+    try:
+        history.site.apply(f"-target={resource.address}")
+    except TerraformFailed:
+        return ""  # Terraform wants a move to be covered by the target
     return f"apply of {resource.address}"
 
 
@@ -35,10 +39,20 @@ def partial(history: History) -> str:
 
 
 def rolled_back(history: History) -> str:
-    if history.site.state_file.read_text() == history.first_state:
+    if history.site.state_text() == history.first_state:
         return ""
-    history.site.state_file.write_text(history.first_state)
+    history.site.put_state(history.first_state)
     return "the state of the first apply"
+
+
+def tainted(history: History) -> str:
+    state = history.site.state()
+    options = sorted(state.objects.keys() - state.tainted)
+    if not options:
+        return ""
+    address = history.dice.choice(options)
+    history.site.terraform("taint", address)
+    return address
 
 
 def data_changed(history: History) -> str:
@@ -65,6 +79,7 @@ CHANGES: Final[dict[str, Change]] = {
     "targeted apply": targeted,
     "partial apply": partial,
     "state rolled back": rolled_back,
+    "tainted": tainted,
     "data source changed": data_changed,
     "environment variable changed": variable_given,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,18 @@ from lab.schema import Attribute, Type, canonical
 from lab.wire import UNKNOWN
 
 Values = dict[str, Any]
+
+
+# What the cloud makes of an attribute that the configuration leaves to it, by kind; an empty list for all others.
+_MADE: Mapping[str, Any] = {
+    "number": 7,
+    "bool": False,
+    "json": "{}",
+    "map": {},
+    "nested_map": {},
+    "object": {"p": "made", "q": None},
+    "nested": {"p": "made", "q": None},
+}
 
 
 class Refused(Exception):
@@ -67,9 +80,9 @@ class Cloud:
 
     def _store(self, verb: str, object_id: str, planned: Values) -> Values:
         self.made += 1
-        filled = {key: _filled(value, f"{key}-{self.made}") for key, value in planned.items()}
-        filled["id"] = object_id
         kind = self.types[self.kinds[object_id]]
+        filled = {a.name: _filled(a.kind, planned[a.name], f"{a.name}-{self.made}") for a in kind.attributes}
+        filled["id"] = object_id
         self.objects[object_id] = {a.name: copy.deepcopy(normal(a, filled[a.name])) for a in kind.attributes}
         self.effects.append((verb, str(filled["name"])))
         return filled
@@ -122,11 +135,12 @@ def _planned(attribute: Attribute, prior: Values | None, wanted: Any) -> Any:
     return wanted
 
 
-def _filled(value: Any, made: str) -> Any:
+def _filled(kind: str, value: Any, made: str) -> Any:
+    """A planned value with something of its kind where it was not known."""
     if value is UNKNOWN:
-        return made
+        return made if kind == "string" else copy.deepcopy(_MADE.get(kind, []))
     if isinstance(value, dict):
-        return {key: _filled(item, made) for key, item in value.items()}
+        return {key: _filled("string", item, made) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, made) for item in value]
+        return [_filled("string", item, made) for item in value]
     return value

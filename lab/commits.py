@@ -8,7 +8,8 @@ from typing import Any, Final
 from lab.configuration import Configuration, Ref, Resource, expressions
 from lab.drawing import draw_resource, draw_tree
 from lab.history import Change, History
-from lab.schema import BLOCKS
+from lab.schema import BLOCKS, canonical
+from lab.wire import UNKNOWN
 
 
 def any_resource(history: History) -> Resource | None:
@@ -134,6 +135,48 @@ def ignored(history: History) -> str:
     return f"{resource.address}: {name}"
 
 
+def keys_changed(history: History) -> str:
+    options = [r for r in history.config.resources if r.keys is not None]
+    if not options:
+        return ""
+    resource = history.dice.choice(options)
+    counts, names = (1, 3, 2), (("eu",), ("eu", "us", "ap"), ("us",))
+    keys = history.dice.choice(counts if isinstance(resource.keys, int) else names)
+    if keys == resource.keys:
+        return ""
+    history.commit(_with(history, resource, replace(resource, keys=keys)), f"keys of {resource.name}")
+    return f"{resource.address}: {resource.keys} becomes {keys}"
+
+
+def sensitive_added(history: History) -> str:
+    options = sorted(history.config.variables.keys() - history.config.sensitive)
+    if not options:
+        return ""
+    name = history.dice.choice(options)
+    history.commit(replace(history.config, sensitive=history.config.sensitive | {name}), f"{name} is sensitive")
+    return name
+
+
+def imported(history: History) -> str:
+    if history.config.imports:
+        return ""
+    new = draw_resource(history.dice, history.site.types, "found", ())
+    kind = history.site.types[new.type]
+    plain = {n: tree for n, tree in new.arguments.items() if n != "name" and not any(expressions(tree))}
+    if new.module or any(a.mode == "required" and a.name not in plain for a in kind.own):
+        return ""
+    new = replace(new, keys=None, arguments={"name": "found", **plain}, ignore=())
+    values = {a.name: canonical(a.kind, new.arguments.get(a.name, a.empty)) for a in kind.attributes}
+    values = {
+        a.name: UNKNOWN if values[a.name] is None and a.mode != "optional" else values[a.name] for a in kind.attributes
+    }
+    values.update({a.name: None for a in kind.own if a.write_only})
+    made = history.site.cloud.create(kind.name, values)
+    config = replace(history.config, resources=(*history.config.resources, new), imports={new.address: made["id"]})
+    history.commit(config, "import found")
+    return f"{new.address}: {plain!r}"
+
+
 def file_outside(history: History) -> str:
     history.commit(history.config, "readme", {"README.md": f"{len(history.log)} changes\n"})
     return "README.md"
@@ -156,6 +199,9 @@ COMMITS: Final[dict[str, Change]] = {
     "resource renamed": resource_renamed,
     "resource moved": resource_moved,
     "ignore_changes added": ignored,
+    "keys changed": keys_changed,
+    "sensitive added": sensitive_added,
+    "resource imported": imported,
     "file outside edited": file_outside,
     "variable changed": variable_changed,
 }

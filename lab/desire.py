@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class Wanted:
         impure: of those, the attributes whose expression calls an impure function.
         replaced: whether the object would be made anew.
         replaces: the attributes that would make it so.
+        secret: the attributes whose expression names a sensitive variable.
     """
 
     values: Values
@@ -29,7 +30,7 @@ class Wanted:
     impure: frozenset[str] = frozenset()
     replaced: bool = False
     replaces: frozenset[str] = frozenset()
-    restless: bool = False
+    secret: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -49,12 +50,17 @@ class Desire:
 
 
 def desire(
-    config: Configuration, types: Mapping[str, Type], reality: Mapping[str, Values | None], inputs: Inputs
+    config: Configuration,
+    types: Mapping[str, Type],
+    reality: Mapping[str, Values | None],
+    inputs: Inputs,
+    tainted: Collection[str] = (),
 ) -> Desire:
     """What the configuration wants.
 
     Args:
         reality: what is there now, by the address in this configuration; None for what is gone.
+        tainted: addresses of objects that are to be made anew.
     """
     known: dict[Any, Any] = {Var(name): value for name, value in inputs.variables.items()}
     known |= {Data(key): value for key, value in inputs.data.items()}
@@ -64,8 +70,8 @@ def desire(
         _needed(known, resource, found, config)
         for address, key in resource.instances():
             known[Each()] = str(key) if isinstance(key, int) else key
-            forced = resource.replaced_by in changing
-            wanted = _wanted(resource, types[resource.type], reality.get(address), known, forced)
+            forced = resource.replaced_by in changing or address in tainted
+            wanted = _wanted(config, resource, types[resource.type], reality.get(address), known, forced)
             found.instances[address] = wanted
             if (
                 wanted.replaced
@@ -104,7 +110,9 @@ def _needed(known: dict[Any, Any], resource: Resource, found: Desire, config: Co
             known[ref] = found.instances[config.resource(ref.resource).address].values[ref.attribute]
 
 
-def _wanted(resource: Resource, kind: Type, prior: Values | None, known: Mapping[Any, Any], forced: bool) -> Wanted:
+def _wanted(
+    whole: Configuration, resource: Resource, kind: Type, prior: Values | None, known: Mapping[Any, Any], forced: bool
+) -> Wanted:
     config: Values = {}
     for attribute in kind.attributes:
         tree = resource.arguments.get(attribute.name)
@@ -125,7 +133,12 @@ def _wanted(resource: Resource, kind: Type, prior: Values | None, known: Mapping
         impure=frozenset(impure),
         replaced=bool(replaces),
         replaces=frozenset(replaces),
+        secret=frozenset(n for n, tree in resource.arguments.items() if _names_secret(tree, whole.sensitive)),
     )
+
+
+def _names_secret(tree: Any, secret: Collection[str]) -> bool:
+    return any(isinstance(e, Var) and e.name in secret for e in expressions(tree))
 
 
 def _is_impure(expression: Any) -> bool:

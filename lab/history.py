@@ -14,6 +14,7 @@ from lab.schema import Attribute
 from lab.site import Site
 from lab.values import Dice
 
+_TRIES: Final = 3
 Change = Callable[["History"], str]
 GIVEN: Final = {"v_given": "given"}
 DATA_VALUES: Final = {"d_one": "looked up", "d_check": "fine"}
@@ -39,7 +40,7 @@ class History:
         site.commit(self.config, "first")
         site.terraform("init", "-input=false")
         site.apply()
-        self.first_state = site.state_file.read_text()
+        self.first_state = site.state_text()
         if not baseline:
             return []
         report = site.scan(noise=False)
@@ -49,7 +50,7 @@ class History:
 
     def reality(self) -> dict[str, Values]:
         """What is there by address in the state; objects that are gone are left out."""
-        seen = ((address, self.site.cloud.read(values["id"])) for address, values in self.site.state().items())
+        seen = ((address, self.site.cloud.read(values["id"])) for address, values in self.site.state().objects.items())
         return {address: values for address, values in seen if values is not None}
 
     def inputs(self) -> Inputs:
@@ -62,8 +63,8 @@ class History:
         return Situation(
             types=self.site.types,
             config=self.config,
-            state=state,
-            reality={address: self.site.cloud.read(values["id"]) for address, values in state.items()},
+            written=state,
+            reality={address: self.site.cloud.read(values["id"]) for address, values in state.objects.items()},
             inputs=self.inputs(),
             then=self.then,
             imported=imported,
@@ -80,12 +81,14 @@ class History:
         return truth, list(compare(truth, report))
 
     def happen(self, changes: Mapping[str, Change]) -> None:
-        """Draw one change and make it."""
-        kind, change = self.dice.choice(list(changes.items()))
-        line = change(self)
-        if line:
-            self.kinds.append(kind)
-            self.log.append(f"{kind}: {line}")
+        """Draw one change that is possible now, and make it."""
+        for _ in range(_TRIES):
+            kind, change = self.dice.choice(list(changes.items()))
+            line = change(self)
+            if line:
+                self.kinds.append(kind)
+                self.log.append(f"{kind}: {line}")
+                return
 
 
 def described(history: History) -> Iterator[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lab.cloud import Values
 from lab.configuration import Configuration
 from lab.desire import Desire, Inputs, Wanted, desire
-from lab.schema import Type
-from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, label, verdict
+from lab.schema import Attribute, Type
+from lab.site import State
+from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, label, places, same, verdict
 from lab.wire import UNKNOWN
 
 # Where a test of the contract cannot be made, by name; every other uncertain label is a failure.
@@ -78,11 +79,16 @@ class Situation:
 
     types: Mapping[str, Type]
     config: Configuration
-    state: Mapping[str, Values]
+    written: State
     reality: Mapping[str, Values | None]
     inputs: Inputs
     then: Then | None
     imported: Mapping[str, Values]
+
+    @property
+    def state(self) -> Mapping[str, Values]:
+        """S by address."""
+        return self.written.objects
 
 
 def moved_to(config: Configuration, address: str, taken: Mapping[str, Any]) -> str:
@@ -98,7 +104,8 @@ def expect(situation: Situation) -> dict[str, Expected]:
     """The truth by address; only objects that have a label."""
     config, then = situation.config, situation.then
     now = _views(situation, config)
-    wanted = desire(config, situation.types, now, situation.inputs)
+    tainted = {moved_to(config, address, situation.state) for address in situation.written.tainted}
+    wanted = desire(config, situation.types, now, situation.inputs, tainted)
     earlier = (
         None if then is None else desire(then.config, situation.types, _views(situation, then.config), situation.inputs)
     )
@@ -142,22 +149,54 @@ class _Object:
             self.then = known.get(address, known.get(before or address))
 
     def facts(self) -> Iterator[Fact]:
-        """The object's own label, then those of its attributes."""
+        """The object's own labels, then those of its attributes."""
         yield from self._existence()
-        type_name = self._address.split("[")[0].rsplit(".", 2)[-2]
-        for attribute in self._situation.types[type_name].attributes:
-            name = attribute.name
-            configured = self._wanted is not None and name in self._wanted.configured
+        if self.state is None:
+            return
+        for attribute in self._kind.attributes:
+            five = self._five(attribute.name)
+            if self.reality is not None and self.desired is not None:
+                configured = self._wanted is not None and attribute.name in self._wanted.configured
+                yield from facts(attribute, five, configured)
+            elif self.reality is not None:
+                yield from self._lost(attribute, five)
+            elif self.desired is not None and five.desired is not UNKNOWN:
+                yield from self._news(attribute, replace(five, reality=five.state))
+        yield from self._secrets()
+
+    @property
+    def _kind(self) -> Type:
+        return self._situation.types[self._address.split("[")[0].rsplit(".", 2)[-2]]
+
+    def _lost(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
+        """About to be deleted: an outside change to it is a conflict, unless it only leads to what was wanted."""
+        for path, values in places(attribute, attribute.name, replace(five, desired=five.reality)):
+            if not same(values.state, values.reality):
+                undone = not same(values.reality, values.wanted)
+                yield Fact(path, "conflict", five.wanted is not NOT_KNOWN, values, optional=not undone)
+
+    def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
+        """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""
+        for path, values in places(attribute, attribute.name, five):
+            if values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
+                found = label(values, True)
+                if found is not None and found[0] != "noise":
+                    yield Fact(path, found[0], found[1], values)
+
+    def _secrets(self) -> Iterator[Fact]:
+        """Attributes whose sensitivity alone a commit changed."""
+        if self._wanted is None or self._before is None or None in (self.state, self.reality):
+            return
+        marked = self._situation.written.secret[self._before]
+        for name in sorted(self._wanted.configured):
             five = self._five(name)
-            if self.state is None or (self.reality is None and self.desired is None):
-                return
-            found = facts(attribute, five, configured)
-            if self.reality is None:
-                yield from (f for f in found if self._is_news(f))
-            elif self.desired is None:
-                yield from (f for f in found if f.label == "conflict")
-            else:
-                yield from found
+            unchanged = same(five.state, five.reality) and same(five.reality, five.desired)
+            if (
+                unchanged
+                and not self._kind.attribute(name).sensitive
+                and (name in self._wanted.secret) != (name in marked)
+            ):
+                yield Fact(name, "pending", self._situation.then is not None, five)
 
     def _five(self, name: str) -> Five:
         views = (self.state, self.reality, self.desired, self.earlier, self.then)
@@ -168,24 +207,25 @@ class _Object:
         five = fact.five
         return five is not None and five.desired is not UNKNOWN and fact.label == "conflict"
 
+    @property
+    def _is_forgotten(self) -> bool:
+        return self._before is not None and self._before.split("[")[0] in self._situation.config.removed
+
     def _existence(self) -> Iterator[Fact]:
-        config = self._situation.config
-        if (
-            self._imported
-            or self._before not in (None, self._address)
-            or (self._before is not None and self.desired is None and _forgotten(config, self._before))
-        ):
+        if self._before in self._situation.written.tainted and self.reality is not None and self.desired is not None:
+            yield Fact("", "residue")
+        elif self._imported or self._before not in (None, self._address):
             yield Fact("", "refactor")
-        else:
-            views = (self.state, self.reality, self.desired, self.earlier, self.then)
-            five = Five(*(v if v is NOT_KNOWN else ABSENT if v is None else PRESENT for v in views))
-            found = label(five, True)
-            if found is not None:
-                yield Fact("", found[0], found[1], five)
-
-
-def _forgotten(config: Configuration, address: str) -> bool:
-    return any(address.split("[")[0] == gone for gone in config.removed)
+        elif self.reality is not None and self.desired is None and self._is_forgotten:
+            yield Fact("", "refactor")
+            return
+        if self._imported:
+            return
+        views = (self.state, self.reality, self.desired, self.earlier, self.then)
+        five = Five(*(v if v is NOT_KNOWN else ABSENT if v is None else PRESENT for v in views))
+        found = label(five, True)
+        if found is not None:
+            yield Fact("", found[0], found[1], five)
 
 
 def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iterator[Mismatch]:

@@ -21,6 +21,7 @@ from lab.history import History, described
 from lab.judge import Mismatch
 from lab.provider import Provider
 from lab.site import Site, TerraformFailed
+from lab.statestore import StateStore
 from lab.truth import verdict
 from lab.values import Dice
 
@@ -61,16 +62,16 @@ class Wrong(AssertionError):
     """DriftGuard's report differs from the truth."""
 
 
-def play_one(dice: Dice, provider: Provider, tally: Tally) -> list[Mismatch]:
+def play_one(dice: Dice, provider: Provider, store: StateStore, tally: Tally) -> list[Mismatch]:
     """Draw one history, play it, judge it; what differs."""
     types = draw_types(dice)
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        site = Site(Path(folder), provider, types)
+        site = Site(Path(folder), provider, types, store=store if dice.flag(3) else None)
         history = History(site, dice, draw_configuration(dice, types))
         try:
             mismatches = history.begin(baseline=not dice.flag(12))
             if not mismatches:
-                for _ in range(dice.number(1, 4)):
+                for _ in range(dice.number(1, 6)):
                     history.happen(CHANGES)
                 truth, mismatches = history.judge()
                 _count(tally, history, truth)
@@ -102,7 +103,11 @@ def play(runs: int, seed: int, stop_at_first: bool) -> Tally:
         stop_at_first: let hypothesis shrink the first that goes wrong and end there.
     """
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder, Provider(Path(folder) / "provider") as provider:
+    with (
+        tempfile.TemporaryDirectory(prefix="lab-") as folder,
+        Provider(Path(folder) / "provider") as provider,
+        StateStore() as store,
+    ):
 
         @hypothesis.seed(seed)
         @settings(
@@ -114,7 +119,7 @@ def play(runs: int, seed: int, stop_at_first: bool) -> Tally:
         )
         @given(st.data())
         def one(data: Any) -> None:
-            mismatches = play_one(Drawn(data), provider, tally)
+            mismatches = play_one(Drawn(data), provider, store, tally)
             if mismatches and stop_at_first:
                 raise Wrong(mismatches[0].kind)
 

@@ -18,6 +18,7 @@ from lab.cloud import Cloud, Values
 from lab.configuration import Configuration, quoted
 from lab.provider import Provider
 from lab.schema import Type, canonical
+from lab.statestore import StateStore
 
 FOLDER: Final = "environments/lab"
 _TIMEOUT_SECONDS: Final = 120.0
@@ -33,12 +34,37 @@ class TerraformFailed(AssertionError):
 
 
 @dataclass(slots=True)
+class State:
+    """The state as Terraform wrote it, by address.
+
+    Attributes:
+        secret: the attributes that are marked as sensitive, by address.
+    """
+
+    objects: dict[str, Values] = field(default_factory=dict)
+    tainted: set[str] = field(default_factory=set)
+    secret: dict[str, frozenset[str]] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, kind: Type, address: str, instance: Mapping[str, Any]) -> None:
+        """Take over one instance of the state file."""
+        if "deposed" in instance:
+            return
+        raw = instance["attributes"]
+        self.objects[address] = {a.name: canonical(a.kind, raw.get(a.name, a.empty)) for a in kind.attributes}
+        self.secret[address] = frozenset(path[0]["value"] for path in instance.get("sensitive_attributes", []))
+        if instance.get("status") == "tainted":
+            self.tainted.add(address)
+
+
+@dataclass(slots=True)
 class Site:
     """A repository with one environment; everything below one folder.
 
     Attributes:
         given: variables that come from the process environment, with their values.
         settings: what the configuration file of DriftGuard says besides the environment.
+        store: where the state is kept; None for a file in the work tree.
     """
 
     folder: Path
@@ -46,7 +72,7 @@ class Site:
     types: Mapping[str, Type]
     given: dict[str, str] = field(default_factory=dict)
     settings: str = ""
-    log: list[str] = field(default_factory=list)
+    store: StateStore | None = None
 
     def __post_init__(self) -> None:
         self.provider.cloud = Cloud(types=dict(self.types))
@@ -66,8 +92,22 @@ class Site:
         return self.repository / FOLDER
 
     @property
-    def state_file(self) -> Path:
-        return self.directory / "terraform.tfstate"
+    def _name(self) -> str:
+        return self.folder.name
+
+    def state_text(self) -> str:
+        """The state as Terraform wrote it; empty where nothing was applied."""
+        if self.store is not None:
+            return self.store.states.get(self._name, "")
+        file = self.directory / "terraform.tfstate"
+        return file.read_text() if file.exists() else ""
+
+    def put_state(self, text: str) -> None:
+        """Put another state in its place."""
+        if self.store is not None:
+            self.store.states[self._name] = text
+        else:
+            (self.directory / "terraform.tfstate").write_text(text)
 
     # --- git --------------------------------------------------------------------------------------
 
@@ -78,6 +118,8 @@ class Site:
                 old.unlink()
         more = "".join(f", TF_VAR_{name}" for name in self.given)
         written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
+        if self.store is not None:
+            written[f"{FOLDER}/backend.tf"] = self.store.backend(self._name)
         written |= {"driftguard.yaml": _SETTINGS.format(more=more) + self.settings, ".gitignore": _IGNORED}
         for path, text in {**written, **(files or {})}.items():
             place = self.repository / path
@@ -134,20 +176,18 @@ class Site:
         """Apply the work tree's configuration by hand."""
         self.terraform("apply", "-input=false", "-auto-approve", "-no-color", *arguments, may_fail=may_fail)
 
-    def state(self) -> dict[str, Values]:
-        """Every object in the state by address, without those that are deposed."""
-        if not self.state_file.exists():
-            return {}
-        found: dict[str, Values] = {}
-        for resource in json.loads(self.state_file.read_text())["resources"]:
-            if resource["mode"] != "managed":
-                continue
-            kind = self.types[resource["type"]]
-            for instance in resource["instances"]:
-                if "deposed" not in instance:
-                    raw = instance["attributes"]
-                    values = {a.name: canonical(a.kind, raw.get(a.name, a.empty)) for a in kind.attributes}
-                    found[_address(resource, instance)] = values
+    def state(self) -> State:
+        """What the state holds, without objects that are deposed."""
+        found = State()
+        text = self.state_text()
+        if not text:
+            return found
+        raw = json.loads(text)
+        found.outputs.update({name: output["value"] for name, output in raw["outputs"].items()})
+        for resource in raw["resources"]:
+            if resource["mode"] == "managed":
+                for instance in resource["instances"]:
+                    found.add(self.types[resource["type"]], _address(resource, instance), instance)
         return found
 
     # --- DriftGuard -------------------------------------------------------------------------------

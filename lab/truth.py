@@ -119,14 +119,15 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
 def facts(attribute: Attribute, five: Five, configured: bool, path: str | None = None) -> Iterator[Fact]:
     """Every place at or below an attribute that has a label."""
     path = attribute.name if path is None else path
-    for below, values in _places(attribute, path, five):
+    for below, values in places(attribute, path, five):
         found = label(values, configured)
         if found is not None:
             nothing = all(value is None or value is ABSENT for value in (values.state, values.reality, values.desired))
             yield Fact(below, found[0], found[1], values, optional=nothing)
 
 
-def _places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, Five]]:
+def places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, Five]]:
+    """Where the values of an attribute part: its members, entries or elements, or the attribute itself."""
     kind = attribute.kind
     if UNKNOWN in (five.desired,) or not _structured(five):
         yield path, five
@@ -138,8 +139,7 @@ def _places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, 
     elif kind in SETS or (kind in LISTS and _longest(five) > 1):
         found = list(_bag(path, five))
     elif kind in LISTS:
-        element = five.each(lambda value: _first(value))
-        found = list(_members(f"{path}[0]", element)) if kind != "list" else [(f"{path}[0]", element)]
+        found = list(_inside(kind, f"{path}[0]", five.each(_first)))
     else:
         found = []
     plain = all(identical(a, b) for _, f in found for a, b in ((f.state, f.reality), (f.reality, f.desired)))
@@ -174,10 +174,9 @@ def _entry(value: Any, key: str) -> Any:
 
 
 def _inside(kind: str, path: str, five: Five) -> Iterator[tuple[str, Five]]:
-    if kind != "map" and _structured(five):
-        yield from _members(path, five)
-    else:
-        yield path, five
+    """An entry or the only element: member by member where it is in every view, as a whole where it comes or goes."""
+    whole = kind in ("map", "list") or ABSENT in (five.state, five.reality, five.desired)
+    yield from [(path, five)] if whole else _members(path, five)
 
 
 def _longest(five: Five) -> int:
