@@ -12,10 +12,10 @@ from typing import Final
 from driftguard import config
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.terraform.tool import find_tool
-from driftguard.bootstrap import Session, Target
 from driftguard.bootstrap.alerting import channels, places_in_words, send_test
 from driftguard.bootstrap.credentials import Credentials
-from driftguard.bootstrap.session import SystemClock
+from driftguard.bootstrap.session import Session, SystemClock
+from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
 

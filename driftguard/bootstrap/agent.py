@@ -16,7 +16,8 @@ from driftguard import config
 from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
-from driftguard.bootstrap.session import CONFIG_FILE, Session
+from driftguard.bootstrap.reading import CONFIG_FILE
+from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind, Entry, EntryKind

@@ -7,15 +7,15 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import UsageError
 from driftguard.model import Entry, EntryKind
+from driftguard.ports import JournalReader
 from driftguard.report import timestamp
 
 
 def last_scans(
-    ledger: SqlLedger, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
+    ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
 ) -> list[dict[str, Any]]:
     """The newest scan of each environment as the ledger has it, with `at` and `commit`, sorted by name.
 
@@ -37,7 +37,9 @@ def last_scans(
     ]
 
 
-def history(ledger: SqlLedger, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[dict[str, Any]]:
+def history(
+    ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None, limit: int
+) -> list[dict[str, Any]]:
     """The newest entries of the ledger that concern the environments, oldest first."""
     entries: list[Entry] = []
     if not patterns:
@@ -48,7 +50,7 @@ def history(ledger: SqlLedger, patterns: Sequence[str], *, until: datetime | Non
     return [_entry_json(entry) for entry in entries[-limit:]]
 
 
-def _known_names(ledger: SqlLedger, pattern: str) -> list[str]:
+def _known_names(ledger: JournalReader, pattern: str) -> list[str]:
     known = sorted(ledger.latest(EntryKind.SCANNED))
     found = [name for name in known if fnmatchcase(name, pattern)]
     if not found:
@@ -69,7 +71,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def renamed(ledger: SqlLedger, environments: Sequence[EnvironmentSettings]) -> dict[str, str]:
+def renamed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) -> dict[str, str]:
     """Environments that the ledger knows and that are at head under another name, by the old one."""
     names = {(settings.path, settings.workspace): settings.name for settings in environments}
     present = {settings.name for settings in environments}
@@ -85,7 +87,7 @@ def renamed(ledger: SqlLedger, environments: Sequence[EnvironmentSettings]) -> d
     return found
 
 
-def removed(ledger: SqlLedger, environments: Sequence[EnvironmentSettings]) -> dict[str, Entry]:
+def removed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) -> dict[str, Entry]:
     """The last scan of each environment that has a baseline, is not at head, and was not forgotten since."""
     present = {settings.name for settings in environments} | renamed(ledger, environments).keys()
     known = ledger.latest(EntryKind.BASELINE_MOVED)

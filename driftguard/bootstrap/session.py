@@ -29,6 +29,7 @@ from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
+from driftguard.bootstrap.reading import CONFIG_FILE, ledger_url
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
@@ -54,8 +55,6 @@ from driftguard.pipeline.run import Folders, Pass, Place, Scene, recorded, run_p
 from driftguard.pipeline.scan import closure_hash
 from driftguard.report import run_json
 from driftguard.sealed import mask
-
-CONFIG_FILE = "driftguard.yaml"
 
 
 class SystemClock:
@@ -180,23 +179,9 @@ class Session:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The ledger that the settings name, by default one for this repository in the user's state folder."""
-        url = self.settings.ledger.resolve(self.environ)
-        if url is None:
-            folder = self._directories.state / folder_name(self.repository.display)
-            url = f"sqlite:///{folder / 'ledger.db'}"
-        ledger = open_ledger(url)
+        ledger = open_ledger(ledger_url(self.settings, self._directories, self.environ, self.repository.display))
         self._closing.callback(ledger.close)
         return ledger
-
-    def last_scans(
-        self, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
-    ) -> list[dict[str, Any]]:
-        """The newest scan of each environment as the ledger has it; see `records.last_scans`."""
-        return records.last_scans(self.ledger, patterns, until=until, exactly=exactly)
-
-    def history(self, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[dict[str, Any]]:
-        """The newest entries of the ledger, oldest first; see `records.history`."""
-        return records.history(self.ledger, patterns, until=until, limit=limit)
 
     def retry(self, patterns: Sequence[str]) -> list[str]:
         """Journal that failures of the environments are forgiven; their names."""

@@ -54,8 +54,8 @@ def agent(
     Exit codes: 0 stopped by a signal; 1 the start failed; 64 wrong usage or operator's file.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the first run: the configuration is being read just now
-    from driftguard.bootstrap import Target
     from driftguard.bootstrap.agent import AgentOptions, run_agent
+    from driftguard.bootstrap.target import Target
     from driftguard.cli.text import counted, outcome
 
     set_verbosity(verbose)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from textwrap import indent
+from typing import Annotated, Any, Final
 
 import typer
 
+from driftguard.cli.columns import columns
 from driftguard.cli.options import (
     ConfigOption,
     Format,
@@ -21,18 +24,18 @@ from driftguard.cli.options import (
     VerboseOption,
     set_verbosity,
 )
-from driftguard.cli.output import emit_rich, emit_rows, table
+from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
 from driftguard.model.reasons import sentence
 from driftguard.model.words import PLAIN_WORDS
 from driftguard.report import shorten
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="TIME", help="As of this time (RFC 3339: 2026-11-01T12:00:00Z).")
 ]
+
+
+_INDENT: Final = "  "
 
 
 def environments(
@@ -49,7 +52,8 @@ def environments(
 
     A closure is every file that can change an environment's plan.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
     from driftguard.cli.progress import Reporter
 
     set_verbosity(verbose)
@@ -87,11 +91,13 @@ def status(
 
     Reads the ledger, the durable record; plans nothing.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap import records
+    from driftguard.bootstrap.reading import open_records
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
-        listed = session.last_scans(env or [])
+    with open_records(Target(repo, ref, config)) as journal:
+        listed = records.last_scans(journal, env or [])
     rows = [
         (
             item["name"],
@@ -123,11 +129,13 @@ def history(
 
     Oldest entry first. `-v` includes each step of an apply.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap import records
+    from driftguard.bootstrap.reading import open_records
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
-        entries = session.history(env or [], until=_moment(at), limit=limit)
+    with open_records(Target(repo, ref, config)) as journal:
+        entries = records.history(journal, env or [], until=_moment(at), limit=limit)
     rows = [
         (str(e["sequence"]), e["at"], e["environment"] or "-", e["kind"].replace("_", " "), e["summary"])
         for e in entries
@@ -152,11 +160,13 @@ def explain(
     The decision with its reasons, then each changed attribute: its value in the state (S), in reality (R), in the
     configuration (D) and in the baseline (L: the last known-good configuration), its label and the rule that matched.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap import records
+    from driftguard.bootstrap.reading import open_records
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
-        found = session.last_scans([env], until=_moment(at), exactly=True)
+    with open_records(Target(repo, ref, config)) as journal:
+        found = records.last_scans(journal, [env], until=_moment(at), exactly=True)
     scan = found[0]
     rows = [_explained(resource, attribute) for resource in scan["resources"] for attribute in resource["attributes"]]
     rows += [
@@ -170,7 +180,7 @@ def explain(
     ]
     headings = ("resource", "attribute", "label", "state S", "reality R", "desired D", "baseline L", "rule")
     if format is Format.TABLE:
-        emit_rich(lambda console: _print_explanation(console, scan, headings, rows), output)
+        emit("".join(f"{line}\n" for line in _explanation(scan, headings, rows, output)), output)
     else:
         emit_rows(headings, rows, scan, format, output)
 
@@ -193,32 +203,29 @@ def _explained(resource: dict[str, Any], attribute: dict[str, Any]) -> tuple[str
     )
 
 
-def _print_explanation(
-    console: Console, scan: dict[str, Any], headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]
-) -> None:
-    from rich.markup import escape
-    from rich.padding import Padding
-
+def _explanation(
+    scan: dict[str, Any], headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], output: Path | None
+) -> Iterator[str]:
+    """The lines of an explanation."""
     baseline = scan["baseline"]
-    console.print(
-        f"{escape(scan['name'])} was {scan['verdict'].replace('_', ' ')} at {scan['at']}, commit {scan['commit'][:10]}."
-    )
+    yield f"{scan['name']} was {scan['verdict'].replace('_', ' ')} at {scan['at']}, commit {scan['commit'][:10]}."
     if baseline["commit"]:
-        console.print(f"Baseline: {baseline['commit'][:10]}, from {baseline['from']}.")
+        yield f"Baseline: {baseline['commit'][:10]}, from {baseline['from']}."
     else:
-        console.print("No baseline yet: `pending` and `absorbed` cannot be distinguished.")
+        yield "No baseline yet: `pending` and `absorbed` cannot be distinguished."
     if scan["error"]:
-        console.print(f"{scan['error']['kind']}: {scan['error']['message']}", markup=False)
-    console.print(f"Decision: {scan['decision']['action']}, because of:", markup=False)
+        yield f"{scan['error']['kind']}: {scan['error']['message']}"
+    yield f"Decision: {scan['decision']['action']}, because of:"
     for reason in scan["decision"]["reasons"]:
-        console.print(f"  {sentence(reason)}", markup=False)
+        yield f"  {sentence(reason)}"
     for resource, found in groupby(rows, key=lambda row: row[0]):
-        console.print(f"\n{escape(resource)}", style="cyan")
-        console.print(Padding(table(headings[1:], [row[1:] for row in found]), (0, 0, 0, 2)))
+        yield "\n" + styled(resource, CYAN, output)
+        first, lines = columns(headings[1:], [row[1:] for row in found], line_width(output) - len(_INDENT))
+        yield indent("\n".join([styled(first, BOLD, output), *lines]), _INDENT)
     if rows:
-        console.print()
+        yield ""
     for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):
-        console.print(f"{label}: {PLAIN_WORDS[label]}.")
+        yield f"{label}: {PLAIN_WORDS[label]}."
 
 
 def _moment(text: str | None) -> datetime | None:

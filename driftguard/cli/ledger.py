@@ -26,7 +26,8 @@ def retry(
 
     The next reconcile can apply immediately.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
@@ -45,7 +46,8 @@ def forget(
 
     For environments whose directory was removed from git. Their history stays in the ledger.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
@@ -63,7 +65,8 @@ def verify(
 
     Exit code 1 if an entry was edited or is missing; its number is printed.
     """
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:

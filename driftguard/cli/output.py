@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from driftguard.cli.columns import columns
 from driftguard.cli.options import EXIT_DIVERGED, EXIT_FAILED, EXIT_IN_SYNC, Format
 from driftguard.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
+BOLD: Final = "1"
+CYAN: Final = "36"
 _WIDTH_WITHOUT_TERMINAL: Final = 120
 
 
@@ -83,17 +86,22 @@ def emit_rows(
 
             emit(markdown_table(headings, rows), output)
         case Format.TABLE:
-            emit_rich(lambda console: console.print(table(headings, rows)), output)
+            first, lines = columns(headings, rows, line_width(output))
+            emit("\n".join([styled(first, BOLD, output), *lines]) + "\n", output)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A Rich table without lines; long cells are folded, never cut."""
-    from rich.markup import escape
-    from rich.table import Table
+def line_width(output: Path | None) -> int:
+    """Characters of a line: the terminal's, or 120 where results go elsewhere."""
+    terminal = output is None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else _WIDTH_WITHOUT_TERMINAL
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        made.add_column(heading.upper(), overflow="fold")
-    for row in rows:
-        made.add_row(*(escape(cell) for cell in row))
-    return made
+
+def styled(text: str, code: str, output: Path | None) -> str:
+    """Text with a style (an SGR code such as `1` for bold) on a terminal that shows styles; as it is elsewhere."""
+    if output is not None or not sys.stdout.isatty():
+        return text
+    from driftguard.config import surroundings
+
+    variables = surroundings()
+    plain = variables.get("NO_COLOR") or variables.get("TERM") in (None, "dumb")
+    return text if plain else f"\x1b[{code}m{text}\x1b[0m"

@@ -107,7 +107,7 @@ def classify(
 
     Reads the output of `terraform show -json PLANFILE` and labels it without a baseline.
     """
-    from driftguard.bootstrap import classify_text
+    from driftguard.bootstrap.standalone import classify_text
 
     set_verbosity(verbose)
     report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan)
@@ -131,7 +131,8 @@ class _Request:
 def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> dict[str, Any]:
     """One run with progress; the JSON report."""
     from driftguard.adapters.process import Stop
-    from driftguard.bootstrap import Session, Target
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
     from driftguard.cli.progress import Reporter
     from driftguard.cli.text import counted
 

@@ -31,7 +31,8 @@ def init(
 
     The file lists the environments found, with comments. It has no effect until it is committed.
     """
-    from driftguard.bootstrap import CONFIG_FILE, first_configuration
+    from driftguard.bootstrap.reading import CONFIG_FILE
+    from driftguard.bootstrap.standalone import first_configuration
     from driftguard.cli.text import counted
 
     if not repo.is_dir():

@@ -15,7 +15,7 @@ from driftguard.ports.engine import (
     WorkingDirectory,
 )
 from driftguard.ports.forge import HostedForge, RequestForge, RequestReader, RequestWriter, ReviewReader
-from driftguard.ports.record import Attempts, Clock, Leases, Ledger
+from driftguard.ports.record import Attempts, Clock, JournalReader, Leases, Ledger
 from driftguard.ports.source import Blame, Branches, History, Merges, Repository, SourceReader
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Engine",
     "History",
     "HostedForge",
+    "JournalReader",
     "Leases",
     "Ledger",
     "LockInfo",

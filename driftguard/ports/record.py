@@ -17,16 +17,8 @@ class Clock(Protocol):
         ...
 
 
-class Ledger(Protocol):
-    """The durable record: an append-only journal, and what follows from it."""
-
-    def key(self) -> bytes:
-        """The secret for keyed digests; created once and kept with the ledger."""
-        ...
-
-    def append(self, *entries: Entry) -> None:
-        """Append entries in one transaction, chained to what is there. Durable on return."""
-        ...
+class JournalReader(Protocol):
+    """The journal of the ledger, read."""
 
     def entries(
         self,
@@ -42,6 +34,18 @@ class Ledger(Protocol):
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest entry of a kind for each environment."""
+        ...
+
+
+class Ledger(JournalReader, Protocol):
+    """The durable record: an append-only journal, and what follows from it."""
+
+    def key(self) -> bytes:
+        """The secret for keyed digests; created once and kept with the ledger."""
+        ...
+
+    def append(self, *entries: Entry) -> None:
+        """Append entries in one transaction, chained to what is there. Durable on return."""
         ...
 
     def verify(self) -> tuple[ChainFault, ...]:

@@ -221,7 +221,8 @@ class SharedLedgerContract(LedgerContract):
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
-        from driftguard.adapters.sql.schema import METADATA, VERSION_TABLE
+        from driftguard.adapters.sql.rows import VERSION_TABLE
+        from driftguard.adapters.sql.schema import METADATA
 
         with opened() as engine, engine.connect() as connection:
             context = MigrationContext.configure(

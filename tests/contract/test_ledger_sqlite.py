@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.adapters.sql.schema import REVISIONS
+from driftguard.adapters.sql.rows import REVISIONS
 from driftguard.errors import OperatorError, UsageError
 from tests.contract.ledger_contract import scanned
 from tests.contract.shared_ledger_contract import SharedLedgerContract

@@ -25,7 +25,7 @@ from tests.support.toy_estate import EstateOf, processes_of, until
 
 _WRONG = "agent: {every: soon}\n"
 _DEFECT = """
-from driftguard.bootstrap import Target
+from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.agent import AgentOptions, run_agent
 from driftguard.cli.options import set_verbosity
 

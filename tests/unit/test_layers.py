@@ -60,7 +60,7 @@ def test_only_the_configuration_reads_the_processs_environment() -> None:
         if isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     # The git adapter takes the variables of a surrounding git away.
-    assert readers == {"config/surroundings.py", "adapters/git/commands.py"}
+    assert readers == {"config/surroundings.py", "adapters/git/commands.py", "adapters/git/environment.py"}
 
 
 def test_no_file_outgrows_its_reader() -> None:

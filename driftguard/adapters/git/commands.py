@@ -13,20 +13,12 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import git
 
+from driftguard.adapters.git.environment import ALWAYS
 from driftguard.errors import OperatorError
 from driftguard.sealed import mask
 
 LOCAL_SECONDS = 600.0
 
-# What git takes from a surrounding git process (a hook, for one) would point it at another repository.
-_NOT_INHERITED = re.compile(r"^GIT_(?!SSH|ASKPASS|SSL_|PROXY|HTTP_PROXY|CONFIG_NOSYSTEM|CONFIG_GLOBAL|PYTHON_REFRESH)")
-_ALWAYS = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_CONFIG_COUNT": "0",
-    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
-    "LC_ALL": "C",
-}
 _SENTENCES = (
     (r"did not complete in", "it did not answer in time: check the network"),
     (r"dubious ownership", "it belongs to another user: run as that user, or add it to git's safe.directory"),
@@ -42,16 +34,10 @@ _SENTENCES = (
 )  # fmt: skip
 
 
-def forget_surrounding_git() -> None:
-    """Drop what a surrounding git put into this process's environment, all of which GitPython would hand on."""
-    for name in [name for name in os.environ if _NOT_INHERITED.match(name)]:
-        del os.environ[name]
-
-
 def commands(folder: Path, **variables: str) -> git.Git:
     """What runs git in a folder, with these variables on top of the known ones."""
     runner = git.Git(str(folder))
-    runner.update_environment(**_ALWAYS, **variables)
+    runner.update_environment(**ALWAYS, **variables)
     return runner
 
 

@@ -14,7 +14,8 @@ import git
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
-from driftguard.adapters.git.commands import commands, forget_surrounding_git, run, succeeds
+from driftguard.adapters.git.commands import commands, run, succeeds
+from driftguard.adapters.git.environment import forget_surrounding_git
 from driftguard.adapters.git.locations import Location, check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
 from driftguard.adapters.git.submodules import Submodules

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
-from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, TOLD, stamp
+from driftguard.adapters.sql.rows import stamp
+from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, TOLD
 from driftguard.errors import OperatorError
 from driftguard.model import (
     Alert,

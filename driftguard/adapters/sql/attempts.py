@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Row, insert, select, update
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
-from driftguard.adapters.sql.schema import ATTEMPTS, canonical, moment, stamp
+from driftguard.adapters.sql.rows import canonical, moment, stamp
+from driftguard.adapters.sql.schema import ATTEMPTS
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Entry, EntryKind
 

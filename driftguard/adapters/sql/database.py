@@ -19,7 +19,7 @@ from sqlalchemy.sql import column
 from driftguard.adapters.aws.objects import SharedObject
 from driftguard.adapters.sql.faults import operator_error
 from driftguard.adapters.sql.remote import RemoteFile
-from driftguard.adapters.sql.schema import REVISIONS, VERSION_TABLE
+from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE
 from driftguard.errors import OperatorError, UsageError
 
 # The advisory lock all writers of one PostgreSQL database share; the value is "driftgua" in ASCII.

@@ -1,16 +1,16 @@
-"""The hash-chained journal: appending inside a transaction, reading rows, checking the chain."""
+"""The hash-chained journal: appending inside a transaction, checking the chain."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
-from driftguard.adapters.sql.schema import ENTRIES, GENESIS, HEADS, canonical, entry_hash, moment, stamp
+from driftguard.adapters.sql.rows import GENESIS, canonical, entry_hash, stamp
+from driftguard.adapters.sql.schema import ENTRIES, HEADS
 from driftguard.errors import OperatorError
-from driftguard.model import ChainFault, Entry, EntryKind
+from driftguard.model import ChainFault, Entry
 
 # Entries can be large (a whole scan); this bounds what `check` holds at a time.
 _BATCH_ROWS = 200
@@ -59,29 +59,6 @@ def _head(connection: Connection) -> tuple[int, str]:
             "Someone changed the database: run `driftguard ledger verify`, and restore it from a backup."
         )
     return head.sequence, head.hash
-
-
-def to_entry(row: Row[Any]) -> Entry:
-    """The entry of a row of `ENTRIES`.
-
-    Raises:
-        OperatorError: the row is damaged.
-    """
-    try:
-        return Entry(
-            kind=EntryKind(row.kind),
-            at=moment(row.at),
-            run_id=row.run_id,
-            environment=row.environment,
-            data=json.loads(row.data),
-            sequence=row.sequence,
-            hash=row.hash,
-        )
-    except (ValueError, TypeError):
-        raise OperatorError(
-            f"Entry {row.sequence} of the ledger cannot be read: it was damaged, or written by a newer DriftGuard. "
-            "Run `driftguard ledger verify`; if the chain holds, upgrade driftguard on this machine."
-        ) from None
 
 
 def check(connection: Connection) -> Iterator[ChainFault]:

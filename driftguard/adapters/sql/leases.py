@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, insert, select, update
 
 from driftguard.adapters.sql.database import Database
-from driftguard.adapters.sql.schema import LEASES, moment, stamp
+from driftguard.adapters.sql.rows import moment, stamp
+from driftguard.adapters.sql.schema import LEASES
 from driftguard.model import Lease
 
 

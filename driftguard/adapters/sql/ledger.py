@@ -14,7 +14,8 @@ from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttempts
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
-from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS, stamp
+from driftguard.adapters.sql.rows import stamp, to_entry
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
 
 _KEY_BYTES = 32
@@ -84,7 +85,7 @@ class SqlLedger:
             query = query.limit(limit)
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return tuple(journal.to_entry(row) for row in reversed(rows))
+        return tuple(to_entry(row) for row in reversed(rows))
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest entry of a kind for each environment, `until` inclusive."""
@@ -98,7 +99,7 @@ class SqlLedger:
             newest = newest.where(candidates.c.at <= stamp(until))
         query = select(ENTRIES).join_from(ENVIRONMENTS, ENTRIES, ENTRIES.c.sequence == newest.scalar_subquery())
         with self._database.reading() as connection:
-            entries = [journal.to_entry(row) for row in connection.execute(query)]
+            entries = [to_entry(row) for row in connection.execute(query)]
         return {str(entry.environment): entry for entry in entries}
 
     def verify(self) -> tuple[ChainFault, ...]:

@@ -1,20 +1,10 @@
-"""Tables of the ledger, and the canonical text and hash of a journal entry."""
+"""Tables of the ledger."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
-
-# Every schema revision this code can find in a database, oldest first. Migrations must stay readable by
-# their names alone, so that a current ledger opens without importing Alembic.
-REVISIONS: Final = ("0001",)
-VERSION_TABLE: Final = "driftguard_schema"
-GENESIS: Final = "0" * 64
 
 METADATA: Final = MetaData()
 
@@ -152,36 +142,3 @@ TOLD: Final = Table(
     Column("alert", Text, primary_key=True),
     Column("sink", String(40), primary_key=True),
 )
-
-
-def stamp(at: datetime) -> str:
-    """A moment as fixed-width RFC 3339 text in UTC, which sorts as time does.
-
-    Raises:
-        ValueError: the moment has no time zone.
-    """
-    if at.tzinfo is None:
-        raise ValueError(f"the ledger takes moments with a time zone only, not {at.isoformat()}")
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def moment(text_: str) -> datetime:
-    """The aware UTC moment of a `stamp`."""
-    return datetime.fromisoformat(text_).astimezone(UTC)
-
-
-def canonical(value: Any) -> str:
-    """JSON text in ASCII with sorted keys and no white space: equal values, equal texts.
-
-    Raises:
-        TypeError, ValueError: the value is not JSON (a sealed value and NaN are not).
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def entry_hash(row: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) over the canonical JSON of an entry's columns but `hash`; `data` counts as its stored text."""
-    covered = {name: row[name] for name in ("sequence", "at", "kind", "environment", "run_id", "previous_hash", "data")}
-    # A damaged SQLite row may hold bytes where text belongs; it must give another hash, not an error.
-    text_ = json.dumps(covered, sort_keys=True, separators=(",", ":"), default=repr)
-    return hashlib.sha256(text_.encode()).hexdigest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from driftguard.adapters.sql.schema import METADATA, VERSION_TABLE
+from driftguard.adapters.sql.rows import VERSION_TABLE
+from driftguard.adapters.sql.schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE

@@ -1,0 +1,138 @@
+"""Reads a ledger without what writing it takes: the standard library alone, where it is a local SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
+
+from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, stamp, to_entry
+from driftguard.errors import OperatorError
+from driftguard.model import Entry, EntryKind
+from driftguard.ports import JournalReader
+
+if TYPE_CHECKING:
+    from driftguard.adapters.sql.ledger import SqlLedger
+
+_WAIT_SECONDS: Final = 30.0
+_COLUMNS: Final = "sequence, at, kind, environment, run_id, hash, data"
+
+
+class _Row(NamedTuple):
+    sequence: int
+    at: str
+    kind: str
+    environment: str | None
+    run_id: str
+    hash: str
+    data: str
+
+
+class SqliteJournal(JournalReader):
+    """The journal in a SQLite file whose schema is current; for one thread.
+
+    Every method raises OperatorError, in one sentence, when the file cannot be read.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        """`name` is what messages call the ledger."""
+        self._connection, self._name = connection, name
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def entries(
+        self,
+        *,
+        environment: str | None = None,
+        kinds: Sequence[EntryKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Entries that match all that is given, in the order they were written; `limit` keeps the newest ones.
+
+        `since` and `until` are both inclusive.
+        """
+        conditions: list[tuple[str, Sequence[str]]] = []
+        if environment is not None:
+            conditions.append(("environment = ?", [environment]))
+        if kinds:
+            conditions.append((f"kind IN ({', '.join('?' * len(kinds))})", [kind.value for kind in kinds]))
+        if since is not None:
+            conditions.append(("at >= ?", [stamp(since)]))
+        if until is not None:
+            conditions.append(("at <= ?", [stamp(until)]))
+        where = " AND ".join(condition for condition, _ in conditions) or "1"
+        query = f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY sequence DESC LIMIT ?"
+        given = [value for _, values in conditions for value in values]
+        return tuple(reversed(self._found(query, [*given, -1 if limit is None else limit])))
+
+    def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest entry of a kind for each environment, `until` inclusive."""
+        bound = "" if until is None else "AND at <= ?"
+        newest = f"SELECT max(sequence) FROM entries WHERE kind = ? AND environment = environments.name {bound}"
+        columns = ", ".join(f"entries.{column}" for column in _COLUMNS.split(", "))
+        query = f"SELECT {columns} FROM environments JOIN entries ON entries.sequence = ({newest})"
+        found = self._found(query, [kind.value, *([] if until is None else [stamp(until)])])
+        return {str(entry.environment): entry for entry in found}
+
+    def _found(self, query: str, values: Sequence[str | int]) -> list[Entry]:
+        try:
+            rows = self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _fault(error, self._name) from None
+        return [to_entry(_Row(*row)) for row in rows]
+
+
+def open_journal(url: str) -> SqliteJournal | SqlLedger:
+    """Open a ledger to read it: a local SQLite file with the current schema as it is, any other as `open_ledger` does.
+
+    Args:
+        url: as in `open_ledger`.
+
+    Raises:
+        UsageError, OperatorError: as in `open_ledger`.
+    """
+    journal = _local(url)
+    if journal is not None:
+        return journal
+    from driftguard.adapters.sql.opening import open_ledger  # with the library for every other database
+
+    return open_ledger(url)
+
+
+def _local(url: str) -> SqliteJournal | None:
+    """The journal in a SQLite file; None for one that has to be created or migrated, and for any other database."""
+    name = url.removeprefix("sqlite:///")
+    if name == url or not name or "?" in name or name.startswith((":", "file:")):
+        return None
+    path = Path(name).expanduser().absolute()
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_WAIT_SECONDS, uri=True)
+    except sqlite3.Error:  # not there yet; what else it may be, opening it for writing says best
+        return None
+    try:
+        with closing(connection.execute(f"SELECT version_num FROM {VERSION_TABLE}")) as found:
+            current = found.fetchone() == (REVISIONS[-1],)
+    except sqlite3.Error:
+        current = False
+    if current:
+        return SqliteJournal(connection, str(path))
+    connection.close()
+    return None
+
+
+def _fault(error: sqlite3.Error, name: str) -> OperatorError:
+    # Only a failure pays for loading the library that the sentences are written for.
+    from sqlalchemy import URL
+    from sqlalchemy.exc import DBAPIError
+
+    from driftguard.adapters.sql.faults import operator_error
+
+    return operator_error(DBAPIError(None, None, error), URL.create("sqlite", database=name), name, _WAIT_SECONDS)

@@ -1,0 +1,49 @@
+"""The ledger of a repository for commands that only read it: nothing is loaded that only a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+
+from driftguard import config
+from driftguard.adapters.folders import folder_name
+from driftguard.adapters.git.glance import HeadFile, file_at_head
+from driftguard.adapters.sql.reading import open_journal
+from driftguard.bootstrap.target import Target
+from driftguard.config import Directories, Settings
+from driftguard.ports import JournalReader
+
+CONFIG_FILE = "driftguard.yaml"
+
+
+@contextmanager
+def open_records(target: Target) -> Iterator[JournalReader]:
+    """The journal of the ledger that the settings at head name.
+
+    Raises:
+        UsageError: the repository, the branch or the configuration is not one that can be read.
+        OperatorError: the repository or the ledger cannot be reached.
+    """
+    directories = config.directories()
+    found = file_at_head(target.repo, target.ref, CONFIG_FILE) or _by_the_mirror(target, directories)
+    settings = config.load(
+        found.content,
+        source=CONFIG_FILE,
+        operator_text=target.operator_text(),
+        operator_source=str(target.config) if target.config else None,
+    )
+    with closing(open_journal(ledger_url(settings, directories, config.surroundings(), found.display))) as journal:
+        yield journal
+
+
+def ledger_url(settings: Settings, directories: Directories, environ: Mapping[str, str], display: str) -> str:
+    """The URL of the ledger that the settings name, by default one for this repository in the user's state folder."""
+    url = settings.ledger.resolve(environ)
+    return url or f"sqlite:///{directories.state / folder_name(display) / 'ledger.db'}"
+
+
+def _by_the_mirror(target: Target, directories: Directories) -> HeadFile:
+    from driftguard.adapters.git.repository import open_repository
+
+    repository = open_repository(target.repo, directories.cache, target.ref)
+    return HeadFile(repository.display, repository.file(repository.head, CONFIG_FILE))
