@@ -1,4 +1,4 @@
-"""The JSON report, version 1: the only place where classified values become printable."""
+"""From results to the JSON report, version 1: the only place where classified values become printable."""
 
 from __future__ import annotations
 
@@ -15,62 +15,77 @@ from driftguard.model import (
     ResourceChange,
     RunResult,
 )
+from driftguard.model.report import (
+    AlertCounts,
+    AttributeReport,
+    BaselineReport,
+    CommitReport,
+    DecisionReport,
+    EnvironmentReport,
+    ErrorReport,
+    OutputReport,
+    ResourceReport,
+    RunReport,
+    SecondsReport,
+)
 from driftguard.sealed import reveal
 
 _MAX_VALUE_LENGTH: Final = 60
 
 
-def run_json(report: RunResult) -> dict[str, Any]:
+def run_report(result: RunResult) -> RunReport:
     """A run as the contract's JSON object."""
-    return {
-        "version": 1,
-        "run": report.run_id,
-        "repository": report.repository,
-        "ref": report.ref,
-        "commit": report.commit,
-        "started_at": timestamp(report.started_at),
-        "finished_at": timestamp(report.finished_at),
-        "summary": {verdict.value: count for verdict, count in report.summary.items()},
-        "environments": [environment_json(environment) for environment in report.environments],
-        "warnings": list(report.warnings),
-        "alerts": {"sent": dict(report.alerts.sent), "waiting": report.alerts.waiting} if report.alerts else None,
-    }
+    return RunReport(
+        run=result.run_id,
+        repository=result.repository,
+        ref=result.ref,
+        commit=result.commit,
+        started_at=timestamp(result.started_at),
+        finished_at=timestamp(result.finished_at),
+        summary={verdict.value: count for verdict, count in result.summary.items()},
+        environments=tuple(environment_report(environment) for environment in result.environments),
+        warnings=result.warnings,
+        alerts=AlertCounts(dict(result.alerts.sent), result.alerts.waiting) if result.alerts else None,
+    )
 
 
-def environment_json(report: EnvironmentResult) -> dict[str, Any]:
+def environment_report(result: EnvironmentResult) -> EnvironmentReport:
     """One environment as the contract's JSON object; also what the ledger keeps of it."""
-    classification = report.classification
-    fault = report.fault
-    return {
-        "name": report.name,
-        "path": report.path,
-        "workspace": report.workspace,
-        "verdict": report.verdict.value,
-        "closure_hash": report.closure_hash,
-        "baseline": _baseline(report.baseline),
-        "drift_fingerprint": classification.drift_fingerprint if classification else None,
-        "plan_fingerprint": classification.plan_fingerprint if classification else None,
-        "resources": [_resource(resource) for resource in classification.resources] if classification else [],
-        "outputs": [_output(output) for output in classification.outputs] if classification else [],
-        "commits": [
-            {
-                "sha": commit.sha,
-                "author": commit.author,
-                "date": timestamp(commit.date),
-                "subject": commit.subject,
-            }
-            for commit in report.commits
-        ],
-        "decision": {"action": report.decision.action.value, "reasons": list(report.decision.reasons)},
-        "error": {"kind": fault.kind.value, "message": fault.message} if fault else None,
-        "seconds": {
-            "init": round(report.seconds.init, 3),
-            "plan": round(report.seconds.plan, 3),
-            "show": round(report.seconds.show, 3),
-            "total": round(report.seconds.total, 3),
-        },
-        "warnings": list(report.warnings),
-    }
+    classification, fault = result.classification, result.fault
+    return EnvironmentReport(
+        name=result.name,
+        path=result.path,
+        workspace=result.workspace,
+        verdict=result.verdict.value,
+        closure_hash=result.closure_hash,
+        baseline=_baseline(result.baseline),
+        drift_fingerprint=classification.drift_fingerprint if classification else None,
+        plan_fingerprint=classification.plan_fingerprint if classification else None,
+        resources=tuple(map(_resource, classification.resources)) if classification else (),
+        outputs=tuple(map(_output, classification.outputs)) if classification else (),
+        commits=tuple(CommitReport(c.sha, c.author, timestamp(c.date), c.subject) for c in result.commits),
+        decision=DecisionReport(result.decision.action.value, tuple(map(str, result.decision.reasons))),
+        error=ErrorReport(fault.kind.value, fault.message) if fault else None,
+        seconds=SecondsReport(
+            init=round(result.seconds.init, 3),
+            plan=round(result.seconds.plan, 3),
+            show=round(result.seconds.show, 3),
+            total=round(result.seconds.total, 3),
+        ),
+        warnings=result.warnings,
+    )
+
+
+def run_json(result: RunResult) -> dict[str, Any]:
+    """A run as plain JSON values."""
+    plain: dict[str, Any] = msgspec.to_builtins(run_report(result))
+    return plain
+
+
+def environment_json(result: EnvironmentResult) -> dict[str, Any]:
+    """One environment as plain JSON values."""
+    plain: dict[str, Any] = msgspec.to_builtins(environment_report(result))
+    return plain
 
 
 def timestamp(moment: datetime) -> str:
@@ -85,50 +100,50 @@ def shorten(value: Any) -> str:
     return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"
 
 
-def _baseline(baseline: Baseline | None) -> dict[str, Any]:
-    return {"commit": baseline.commit if baseline else None, "from": baseline.origin if baseline else None}
+def _baseline(baseline: Baseline | None) -> BaselineReport:
+    return BaselineReport(baseline.commit, baseline.origin) if baseline else BaselineReport()
 
 
-def _resource(resource: ResourceChange) -> dict[str, Any]:
-    return {
-        "address": resource.address,
-        "type": resource.type,
-        "provider": resource.provider,
-        "actions": list(resource.actions),
-        "labels": sorted(label.value for label in resource.labels),
-        "certain": resource.certain,
-        "previous_address": resource.previous_address,
-        "deposed": resource.deposed,
-        "action_reason": resource.action_reason,
-        "attributes": [_attribute(attribute) for attribute in resource.attributes],
-    }
+def _resource(resource: ResourceChange) -> ResourceReport:
+    return ResourceReport(
+        address=resource.address,
+        type=resource.type,
+        provider=resource.provider,
+        actions=resource.actions,
+        labels=tuple(sorted(label.value for label in resource.labels)),
+        certain=resource.certain,
+        previous_address=resource.previous_address,
+        deposed=resource.deposed,
+        action_reason=resource.action_reason,
+        attributes=tuple(map(_attribute, resource.attributes)),
+    )
 
 
-def _attribute(attribute: AttributeChange) -> dict[str, Any]:
+def _attribute(attribute: AttributeChange) -> AttributeReport:
     baseline = attribute.baseline
-    return {
-        "path": attribute.path,
-        "label": attribute.label.value,
-        "state": reveal(attribute.state, attribute.path),
-        "reality": reveal(attribute.reality, attribute.path),
-        "desired": reveal(attribute.desired, attribute.path),
-        "sensitive": attribute.sensitive,
-        "unknown": attribute.unknown,
-        "forces_replacement": attribute.forces_replacement,
-        "certain": attribute.certain,
-        "rule": attribute.rule,
-        "baseline": None if baseline is None else reveal(baseline, attribute.path),
-        "baseline_known": baseline is not None,
-        "causes": list(attribute.causes),
-        "ignored_by": attribute.ignored_by,
-    }
+    return AttributeReport(
+        path=attribute.path,
+        label=attribute.label.value,
+        state=reveal(attribute.state, attribute.path),
+        reality=reveal(attribute.reality, attribute.path),
+        desired=reveal(attribute.desired, attribute.path),
+        sensitive=attribute.sensitive,
+        unknown=attribute.unknown,
+        forces_replacement=attribute.forces_replacement,
+        certain=attribute.certain,
+        rule=attribute.rule,
+        baseline=None if baseline is None else reveal(baseline, attribute.path),
+        baseline_known=baseline is not None,
+        causes=attribute.causes,
+        ignored_by=attribute.ignored_by,
+    )
 
 
-def _output(output: OutputChange) -> dict[str, Any]:
-    return {
-        "name": output.name,
-        "label": output.label.value,
-        "sensitive": output.sensitive,
-        "certain": output.certain,
-        "rule": output.rule,
-    }
+def _output(output: OutputChange) -> OutputReport:
+    return OutputReport(
+        name=output.name,
+        label=output.label.value,
+        sensitive=output.sensitive,
+        certain=output.certain,
+        rule=output.rule,
+    )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -35,8 +35,10 @@ from driftguard.model import (
     EnvironmentResult,
     Message,
     Notice,
+    ObjectTrace,
     TrailEvent,
     Verdict,
+    Written,
 )
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.routing import (
@@ -50,7 +52,7 @@ from driftguard.pipeline.alert.routing import (
     untold_at,
 )
 from driftguard.pipeline.alert.sending import Delivered, Means, deliver
-from driftguard.pipeline.alert.text import word
+from driftguard.pipeline.alert.text import message_of
 from driftguard.pipeline.apply.lease import hold
 from driftguard.pipeline.trace import match
 from driftguard.ports import Clock, Sink
@@ -87,7 +89,7 @@ class Surroundings:
     environ: Mapping[str, str]
     clock: Clock
     variables_of: Callable[[str], Mapping[str, str]]
-    written_by: Callable[[str, str], Mapping[str, Any] | None]
+    written_by: Callable[[str, str], Written | None]
     renamed: Mapping[str, str]
     stopping: Callable[[], bool]
     say: Callable[[str], None]
@@ -152,16 +154,16 @@ class Alerting:
                     self._alerts.trace(alert.id, traces, self._refreshed(alert))
         return tuple(notes)
 
-    def _traces(self, alert: Alert, report: EnvironmentResult) -> tuple[dict[str, Any], str | None]:
-        found: dict[str, Any] = {}
+    def _traces(self, alert: Alert, report: EnvironmentResult) -> tuple[dict[str, ObjectTrace], str | None]:
+        found: dict[str, ObjectTrace] = {}
         known = alert.traces
-        for resource in alert.report["resources"]:
-            address = resource["address"]
-            if address not in known:
-                written = self._around.written_by(alert.environment, address)
-                found[address] = {"written_by": written} if written else {}
+        for resource in alert.report.resources:
+            if resource.address not in known:
+                found[resource.address] = ObjectTrace(
+                    written_by=self._around.written_by(alert.environment, resource.address)
+                )
         since = self._looked_before(alert)
-        objects = [item for item in report.drifted if not _traced(known.get(item.address, {}), item, since)]
+        objects = [item for item in report.drifted if not _traced(known.get(item.address), item, since)]
         note = None
         if objects and self._rules.trail:
             now = self._around.clock.now()
@@ -174,12 +176,13 @@ class Alerting:
             said = match(objects, events, own=own_session, now=now)
             for item in objects:
                 trace = said.traces.get(item.address)
-                news: dict[str, Any] = {"note": note or _not_yet(said.notes)}
+                before = found.get(item.address) or known.get(item.address) or ObjectTrace()
                 if trace is not None:
-                    news = {"changed_by": msgspec.to_builtins(trace), "changed_paths": list(item.paths), "note": None}
-                before = {**known.get(item.address, {}), **found.get(item.address, {})}
-                if {**before, **news} != known.get(item.address):
-                    found[item.address] = {**before, **news}
+                    after = msgspec.structs.replace(before, changed_by=trace, changed_paths=item.paths, note=None)
+                else:
+                    after = msgspec.structs.replace(before, note=note or _not_yet(said.notes))
+                if after != known.get(item.address):
+                    found[item.address] = after
         return found, note
 
     def _looked_before(self, alert: Alert) -> datetime:
@@ -264,7 +267,7 @@ class Alerting:
 
     def _word(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
         first_time = delivery.reference is None
-        return word(
+        return message_of(
             alerts,
             now=self._around.clock.now(),
             meant_for=delivery.meant_for if first_time else None,
@@ -362,19 +365,19 @@ def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> s
 
 def _incomplete(alert: Alert) -> bool:
     """Whether CloudTrail was asked about an alert, and not to the end."""
-    return any(str(trace.get("note") or "").startswith(NOT_TO_THE_END) for trace in alert.traces.values())
+    return any((trace.note or "").startswith(NOT_TO_THE_END) for trace in alert.traces.values())
 
 
-def _traced(trace: Mapping[str, Any], item: DriftedObject, since: datetime) -> bool:
+def _traced(trace: ObjectTrace | None, item: DriftedObject, since: datetime) -> bool:
     """Whether it is known for sure who changed an object: an event that fits best, and not one of an earlier change.
 
     Until then CloudTrail is asked again, for as long as it may be late.
     """
-    by = trace.get("changed_by")
-    if not by or not set(item.paths) <= set(trace.get("changed_paths", ())):
+    by = trace.changed_by if trace is not None else None
+    if trace is None or by is None or not set(item.paths) <= set(trace.changed_paths):
         return False
     # CloudTrail's moments are whole seconds.
-    return by["confidence"] == Confidence.RESOURCE_AND_FIELD and datetime.fromisoformat(by["at"]) > since - _ONE_PASS
+    return by.confidence == Confidence.RESOURCE_AND_FIELD and by.at > since - _ONE_PASS
 
 
 def _not_yet(notes: Sequence[str]) -> str:

@@ -331,7 +331,7 @@ class Session:
             environ=self.environ,
             clock=self._clock,
             variables_of=lambda name: variables_of(by_name[name]),
-            written_by=lambda name, address: authorship.as_json(by_name[name].path, address),
+            written_by=lambda name, address: authorship.written_by(by_name[name].path, address),
             renamed=records.renamed(self.ledger, self.environments),
             stopping=lambda: self._stop.requested,
             say=say,

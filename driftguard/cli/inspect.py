@@ -26,7 +26,7 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
-from driftguard.model.reasons import sentence
+from driftguard.model.reasons import Reason
 from driftguard.model.words import PLAIN_WORDS
 from driftguard.report import shorten
 
@@ -217,7 +217,7 @@ def _explanation(
         yield f"{scan['error']['kind']}: {scan['error']['message']}"
     yield f"Decision: {scan['decision']['action']}, because of:"
     for reason in scan["decision"]["reasons"]:
-        yield f"  {sentence(reason)}"
+        yield f"  {Reason.parse(reason).explanation}"
     for resource, found in groupby(rows, key=lambda row: row[0]):
         yield "\n" + styled(resource, CYAN, output)
         first, lines = columns(headings[1:], [row[1:] for row in found], line_width(output) - len(_INDENT))

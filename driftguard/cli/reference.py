@@ -12,7 +12,7 @@ import typer
 from typer.models import OptionInfo
 
 from driftguard.cli.application import app
-from driftguard.model.reasons import REASONS
+from driftguard.model.reasons import ReasonName
 
 _PROSE_WIDTH: Final = 100
 _GENERATED: Final = "Generated from the code by `make docs`."
@@ -31,7 +31,7 @@ def commands() -> str:
 def reasons() -> str:
     """Every reason that a decision can have, and what would have to change."""
     lines = ["# Reasons of decisions", "", _GENERATED, "", "| reason | meaning |"]
-    return "\n".join([*lines, "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in REASONS.items()), ""])
+    return "\n".join([*lines, "| --- | --- |", *(f"| `{name}` | {name.text} |" for name in ReasonName), ""])
 
 
 def _wrapped(docstring: str) -> str:

@@ -51,7 +51,7 @@ from driftguard.model.sources import (
     TreeEntry,
     Written,
 )
-from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
+from driftguard.model.traces import Confidence, DriftedObject, ObjectTrace, Trace, TraceFindings, TrailEvent
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
@@ -90,6 +90,7 @@ __all__ = [
     "Message",
     "ModuleSource",
     "Notice",
+    "ObjectTrace",
     "OutputChange",
     "Proposal",
     "ProposalState",

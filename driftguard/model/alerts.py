@@ -1,4 +1,4 @@
-"""Alerts: what people are told about an environment, from first sight to its end."""
+"""Alerts about an environment, the steps of their life, and how those are delivered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from driftguard.model.report import EnvironmentReport
+from driftguard.model.traces import ObjectTrace
 
 
 class AlertKind(StrEnum):
@@ -18,7 +21,7 @@ class AlertKind(StrEnum):
 
 
 class AlertState(StrEnum):
-    """How far an alert is. A watched one waits for an age or a number of passes and was not said yet."""
+    """How far an alert is. A watched one is not sent yet: it waits for an age or a number of runs."""
 
     WATCHED = "watched"
     OPEN = "open"
@@ -34,7 +37,7 @@ class Severity(StrEnum):
 
 
 class AlertEvent(StrEnum):
-    """A step in an alert's life that is told; `refreshed` changes what is shown and tells nobody."""
+    """A step in an alert's life that is sent; `refreshed` only updates messages that are there."""
 
     OPENED = "opened"
     CHANGED = "changed"
@@ -49,14 +52,14 @@ class Alert:
     """One alert as it stands.
 
     Attributes:
-        fingerprint: what it is about exactly: equal fingerprints say nothing new; None where it is watched.
+        fingerprint: what it is about exactly: equal fingerprints mean that there is no news.
         cause: equal for alerts of different environments that have the same cause.
-        first_seen_at: when the cause was first seen, before it was said.
-        passes: passes in a row that saw it.
+        first_seen_at: when the cause was first seen, before the alert was sent.
+        passes: runs in a row that saw it.
         reminders: how many of the configured reminders were sent.
-        report: the environment's JSON report as last seen, shortened; redacted like every report.
-        traces: by resource address, who changed it (`changed_by`) and who wrote its block (`written_by`).
-        resolution: how it ended, in one sentence; None before.
+        report: an excerpt of the environment's report as last seen; redacted like every report.
+        traces: by resource address, who changed it and who wrote its block.
+        resolution: how it was resolved, in one sentence; None before.
     """
 
     id: str
@@ -68,22 +71,22 @@ class Alert:
     cause: str
     first_seen_at: datetime
     changed_at: datetime
-    report: Mapping[str, Any] = field(repr=False)
+    report: EnvironmentReport = field(repr=False)
     opened_at: datetime | None = None
     resolved_at: datetime | None = None
     passes: int = 1
     reminders: int = 0
-    traces: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, ObjectTrace] = field(default_factory=dict)
     resolution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One step of an alert that waits to be told: a row of the outbox.
+    """One step of an alert that is to be sent: a row of the outbox.
 
     Attributes:
-        at: when it was meant to be told.
-        line: what it says in a thread, in one sentence.
+        at: when it was meant to be sent.
+        line: its text in a thread, in one sentence.
         alert: the alert after this step.
     """
 
@@ -104,7 +107,7 @@ class DeliveryKind(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """`sending` outlives only a crash or a lost answer: it may or may not have arrived."""
+    """`sending` remains only after a crash or a lost answer: the delivery may or may not have arrived."""
 
     WAITING = "waiting"
     SENDING = "sending"
@@ -113,16 +116,16 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One thing to be shown at one place.
+    """One message, reply or event for one channel of a sink.
 
     Attributes:
         sink: `slack`, `slack-webhook`, `webhook` or `stdout`.
-        channel: the place there; empty where the sink has only one.
-        alerts: ids of the alerts that it shows.
+        channel: empty where the sink has only one.
+        alerts: ids of the alerts that it is about.
         parent: the delivery of the message that a reply belongs to.
         body: a reply's `line`, `mention` and `broadcast`; a message's `mention`; an event's JSON object.
-        meant_for: when it was meant to be shown.
-        reference: the sink's own name for it once it is there (Slack: channel id and `ts`).
+        meant_for: when it was meant to be sent.
+        reference: the sink's own name for it once it is delivered (Slack: channel id and `ts`).
         next_try_at: not before then; None at once.
     """
 

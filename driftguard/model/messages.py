@@ -1,4 +1,4 @@
-"""What an alert says, before a sink gives it a form."""
+"""The text of an alert, before a sink formats it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ChangeText:
     Attributes:
         label: the cause in plain words.
         lines: what changed, one line for each attribute.
-        by: who did it and when; who wrote what reality departed from.
+        by: who changed it and when; who wrote its block.
     """
 
     address: str
@@ -36,7 +36,7 @@ class EnvironmentText:
 
 @dataclass(frozen=True, slots=True)
 class CommitText:
-    """One commit that waits; `url` where the repository's address tells it."""
+    """One commit that is not applied; `url` where the repository's address gives one."""
 
     sha: str
     author: str
@@ -49,15 +49,15 @@ class Message:
     """One alert, or several with one cause, in words. Plain text: a sink escapes it.
 
     Attributes:
-        title: one line that says all, for a phone's lock screen.
-        resolution: how it ended; None while it stands.
+        title: the whole alert in one line, for a phone's lock screen.
+        resolution: how it was resolved; None while it is open.
         decision: what DriftGuard does about it, and why.
         advice: what the reader can do.
-        meant_for: when it was meant to be shown, where that is long ago; None otherwise.
+        meant_for: when it was meant to be sent, where that is long ago; None otherwise.
         seen_at: when this was last true.
         links: text and URL.
         mention: the sink's own markup for whom to mention.
-        details: everything as text, for a file, where the message does not hold all of it.
+        details: everything as text, for a file, where the message has no room for all of it.
     """
 
     title: str

@@ -1,133 +1,276 @@
-"""What each reason of a decision means, and what would have to change for another decision."""
+"""Why a decision is what it is: stable names, what each means, and what would have to change for another decision."""
 
 from __future__ import annotations
 
-# Reasons that pass by themselves soon: what they hold alone is said only once it is old, and needs nobody.
-PASSING = frozenset({"window_closed", "backoff", "acting_elsewhere", "plan_changed", "locked", "lease_lost"})
-
-REASONS: dict[str, str] = {
-    "in_sync": "Nothing is to be done.",
-    "unknown": "Nothing certain is known, so nothing is done; the error says what to mend.",
-    "conflict": (
-        "Somebody and a commit changed the same thing to different values. A person has to choose: put "
-        "reality back by hand, or commit what it is."
-    ),
-    "policy_apply": "The policy applies this by itself.",
-    "policy_revert": "The policy puts reality back by itself.",
-    "policy_alert": (
-        "The policy is to say it and do nothing. `policy.pending: apply`, `policy.drift: revert` or "
-        "`policy.input: apply` would act."
-    ),
-    "proposals_not_available": (
-        "The policy asks for a pull request, and no `forge` is configured. Configure one, apply by hand, or choose "
-        "another policy."
-    ),
-    "mixed_with_drift": (
-        "An apply would also put back what somebody changed outside, and the policy does not allow that. Put "
-        "it back by hand, commit it, or set `policy.drift: revert`."
-    ),
-    "mixed_with_pending": (
-        "An apply would also do what a commit wants, and the policy does not allow that. Apply it by hand, or "
-        "set `policy.pending: apply`."
-    ),
-    "mixed_with_input": (
-        "An apply would also follow a change that no commit made, and the policy does not allow that. Look at "
-        "it, or set `policy.input: apply`."
-    ),
-    "state_replaced": (
-        "The state was lost, or another one stands in its place, so an apply could make everything a second time. "
-        "Restore the state; or, if the new one is meant, apply once by hand: the next scan that finds everything in "
-        "sync sets the baseline."
-    ),
-    "uncertain": (
-        "It cannot be told whether this is a commit's change or one made outside. Look at it and apply once "
-        "by hand; the next scan that finds everything in sync sets the baseline."
-    ),
-    "would_revert_ignored": (
-        "An apply would change what an ignore rule covers. Use Terraform's `ignore_changes` for it, or take "
-        "the rule out."
-    ),
-    "merged": "The commits are on the tracked branch, which is the approval.",
-    "signed": "The commits that touch the environment are signed by known signers.",
-    "not_signed": (
-        "A commit that touches the environment has no good signature of a known signer. Sign it, or add the "
-        "signer to the signers file."
-    ),
-    "history_rewritten": (
-        "The tracked branch no longer contains the commit that was applied last. Apply once by hand after "
-        "looking at what changed."
-    ),
-    "reviewed": "The commits that touch the environment came with pull requests that others approved.",
-    "not_reviewed": (
-        "A commit that touches the environment did not come with a pull request that enough people with write access, "
-        "none of them its author, approved as it was merged. Apply it by hand after looking at it, or merge a reviewed "
-        "revert."
-    ),
-    "review_not_available": "Approval by review needs a `forge` that can be asked. Configure GitHub or GitLab.",
-    "approved": "Exactly this plan was proposed, and the proposal was merged.",
-    "approval_void": (
-        "An approval was merged that does not count for what is there now, so nothing was applied. A new proposal "
-        "follows where one is wanted."
-    ),
-    "policy_propose": "The policy asks for a pull request; merging it is the approval.",
-    "proposed": "A pull request says what would be done. Merge it, or close it to say no.",
-    "proposal_waits": (
-        "A pull request is open, and something speaks against it for now; merged, it is applied once nothing does."
-    ),
-    "proposal_merged": "The proposal was merged. The next run acts on it.",
-    "acknowledged": (
-        "A person closed the proposal for this very drift without merging it, which is an answer: it is not opened "
-        "again until something else changes."
-    ),
-    "proposals_waiting": "As many proposals are open as `forge.most_open` allows. This one follows when one ends.",
-    "proposal_failed": "The pull request could not be opened or brought up to date. The next run tries again.",
-    "proposal_changed": (
-        "Somebody pushed to the proposal's branch, so DriftGuard leaves it alone. Merge it, or delete the branch for a "
-        "new proposal."
-    ),
-    "adopt_refused": "Reality cannot be written into the code with proof, so only putting it back is proposed.",
-    "protected": "The plan destroys or replaces what `policy.protect` covers. Apply it by hand, or change `protect`.",
-    "would_delete_almost_everything": (
-        "The plan deletes nearly all there is, which is always held. Apply it by hand if it is meant."
-    ),
-    "limit_changes": "The plan changes more than `policy.limits.changes` allows. Raise it, or apply by hand.",
-    "limit_destroys": "The plan destroys more than `policy.limits.destroys` allows. Raise it, or apply by hand.",
-    "limit_replaces": "The plan replaces more than `policy.limits.replaces` allows. Raise it, or apply by hand.",
-    "limit_share": "The plan touches a larger share than `policy.limits.share` allows. Raise it, or apply by hand.",
-    "suspended": "Applies are suspended by the configuration. Take `policy.suspended` out, or wait for its end.",
-    "window_closed": "No apply may start now. It starts by itself in the next window.",
-    "flapping": (
-        "The same drift was put back again and again: something else is fighting. Find out what, then run "
-        "`driftguard retry ENV`."
-    ),
-    "backoff": (
-        "The last attempt failed. The next starts by itself after that time, on a new commit, or after "
-        "`driftguard retry ENV`."
-    ),
-    "local_state": "The state lies in a file of somebody's work tree, which is only read. Use a remote backend.",
-    "acting_elsewhere": "Another reconciler is at work there. The next run looks again.",
-    "applied": "The plan was applied, and the verification says what is left.",
-    "apply_failed": "The apply did not finish; what it did is in the history. It is tried again after a while.",
-    "plan_changed": (
-        "Between the decision and the apply something changed, so nothing was applied. The next run decides anew."
-    ),
-    "locked": "Somebody holds the state lock, so nothing was applied. The next run tries again.",
-    "not_planned": "The plan before the apply failed, so nothing was applied. The error says why.",
-    "lease_lost": "Another reconciler took over, so nothing was applied.",
-    "already_attempted": (
-        "This very plan was attempted at this commit before. A new commit or `driftguard retry ENV` allows "
-        "another attempt."
-    ),
-    "interrupted_attempt": "An earlier apply died and was closed; this run went on from what it left.",
-    "environment_removed": (
-        "The directory was removed from git. Nothing is destroyed: destroy what is left by hand, then run "
-        "`driftguard forget ENV`."
-    ),
-}
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
 
 
-def sentence(reason: str) -> str:
-    """What a decision's reason, such as `limit_destroys: 2 of at most 0`, means and what would have to change."""
-    name, _, detail = reason.partition(": ")
-    text = REASONS[name]
-    return f"{name} ({detail}): {text}" if detail else f"{name}: {text}"
+class ReasonName(StrEnum):
+    """The stable names of reasons. Old ledgers hold all of them, so none is ever removed or renamed.
+
+    Attributes:
+        text: what it means and what to do about it, in whole sentences.
+        passes: it ends by itself soon: a plan that only such reasons hold needs no manual action.
+        silent: it only says why something was allowed, which an alert leaves out.
+    """
+
+    text: str
+    passes: bool
+    silent: bool
+
+    def __new__(cls, name: str, text: str, passes: bool = False, silent: bool = False) -> ReasonName:
+        """Each member is its name, which is a string; the rest are its attributes."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.text, member.passes, member.silent = text, passes, silent
+        return member
+
+    IN_SYNC = "in_sync", "Nothing to do."
+    UNKNOWN = "unknown", "The verdict is unknown, so nothing is done. The error says what to fix."
+    CONFLICT = (
+        "conflict",
+        "Changed outside Terraform and by a commit, to different values. Revert the outside change, or commit the "
+        "current value.",
+    )
+    POLICY_APPLY = "policy_apply", "The policy applies such changes automatically."
+    POLICY_REVERT = "policy_revert", "The policy reverts such changes automatically."
+    POLICY_ALERT = (
+        "policy_alert",
+        "The policy is alert-only. `policy.pending: apply`, `policy.drift: revert` or `policy.input: apply` would act.",
+    )
+    PROPOSALS_NOT_AVAILABLE = (
+        "proposals_not_available",
+        "The policy asks for a pull request, and no `forge` is configured. Configure one, apply manually, or choose "
+        "another policy.",
+    )
+    MIXED_WITH_DRIFT = (
+        "mixed_with_drift",
+        "An apply would also revert changes made outside Terraform, and the policy does not allow that. Revert them "
+        "manually, commit them, or set `policy.drift: revert`.",
+    )
+    MIXED_WITH_PENDING = (
+        "mixed_with_pending",
+        "An apply would also apply committed changes, and the policy does not allow that. Apply them manually, or set "
+        "`policy.pending: apply`.",
+    )
+    MIXED_WITH_INPUT = (
+        "mixed_with_input",
+        "An apply would also apply a change that no commit made, and the policy does not allow that. Review it, or set "
+        "`policy.input: apply`.",
+    )
+    STATE_REPLACED = (
+        "state_replaced",
+        "The state was lost or replaced by another one, so an apply could create everything a second time. Restore the "
+        "state. If the new state is intended, apply once manually: the next scan that finds everything in sync sets "
+        "the baseline.",
+    )
+    UNCERTAIN = (
+        "uncertain",
+        "A committed change and a change made outside Terraform cannot be distinguished here. Review the plan and "
+        "apply it once manually; the next scan that finds everything in sync sets the baseline.",
+    )
+    WOULD_REVERT_IGNORED = (
+        "would_revert_ignored",
+        "An apply would change what an ignore rule covers. Use Terraform's `ignore_changes` for it, or remove the "
+        "rule.",
+    )
+    MERGED = "merged", "The commits are on the tracked branch, which is the approval.", False, True
+    SIGNED = "signed", "The commits that touch the environment are signed by known signers.", False, True
+    NOT_SIGNED = (
+        "not_signed",
+        "A commit that touches the environment has no good signature of a known signer. Sign it, or add the signer to "
+        "the signers file.",
+    )
+    HISTORY_REWRITTEN = (
+        "history_rewritten",
+        "The tracked branch no longer contains the commit that was applied last. Review what changed, then apply once "
+        "manually.",
+    )
+    REVIEWED = (
+        "reviewed",
+        "The commits that touch the environment came with approved pull requests.",
+        False,
+        True,
+    )
+    NOT_REVIEWED = (
+        "not_reviewed",
+        "A commit that touches the environment did not come with a pull request that enough reviewers with write "
+        "access, none of them its author, approved as it was merged. Review it and apply it manually, or merge a "
+        "reviewed revert.",
+    )
+    REVIEW_NOT_AVAILABLE = (
+        "review_not_available",
+        "Approval by review needs a `forge` that can be asked. Configure GitHub or GitLab.",
+    )
+    APPROVED = "approved", "Exactly this plan was proposed, and the proposal was merged.", False, True
+    APPROVAL_VOID = (
+        "approval_void",
+        "A merged approval does not match the current plan, so nothing was applied. A new proposal follows where one "
+        "is wanted.",
+    )
+    POLICY_PROPOSE = "policy_propose", "The policy asks for a pull request; merging it is the approval.", False, True
+    PROPOSED = "proposed", "A pull request shows the plan. Merge it to approve, or close it to decline."
+    PROPOSAL_WAITS = (
+        "proposal_waits",
+        "A pull request is open. The plan is on hold; after the merge it is applied when the hold ends.",
+    )
+    PROPOSAL_MERGED = "proposal_merged", "The proposal was merged. The next run acts on it."
+    ACKNOWLEDGED = (
+        "acknowledged",
+        "The proposal for this drift was closed without a merge, which declines it. It is opened again once the drift "
+        "changes.",
+    )
+    PROPOSALS_WAITING = (
+        "proposals_waiting",
+        "As many proposals are open as `forge.most_open` allows. This one follows when another one ends.",
+    )
+    PROPOSAL_FAILED = (
+        "proposal_failed",
+        "The pull request could not be opened or updated. The next run retries.",
+    )
+    PROPOSAL_CHANGED = (
+        "proposal_changed",
+        "The proposal's branch has commits that are not DriftGuard's, so it is not updated. Merge it, or delete the "
+        "branch for a new proposal.",
+    )
+    ADOPT_REFUSED = (
+        "adopt_refused",
+        "The current values cannot be written into the configuration with proof, so only a revert is proposed.",
+    )
+    PROTECTED = (
+        "protected",
+        "The plan destroys or replaces what `policy.protect` covers. Apply it manually, or change `protect`.",
+    )
+    WOULD_DELETE_ALMOST_EVERYTHING = (
+        "would_delete_almost_everything",
+        "The plan deletes almost everything in the environment, which is always held. Apply it manually if it is "
+        "intended.",
+    )
+    LIMIT_CHANGES = (
+        "limit_changes",
+        "The plan changes more than `policy.limits.changes` allows. Raise it, or apply manually.",
+    )
+    LIMIT_DESTROYS = (
+        "limit_destroys",
+        "The plan destroys more than `policy.limits.destroys` allows. Raise it, or apply manually.",
+    )
+    LIMIT_REPLACES = (
+        "limit_replaces",
+        "The plan replaces more than `policy.limits.replaces` allows. Raise it, or apply manually.",
+    )
+    LIMIT_SHARE = (
+        "limit_share",
+        "The plan touches a larger share than `policy.limits.share` allows. Raise it, or apply manually.",
+    )
+    SUSPENDED = (
+        "suspended",
+        "Applies are suspended by the configuration. Remove `policy.suspended`, or wait for its end.",
+    )
+    WINDOW_CLOSED = (
+        "window_closed",
+        "No window allows an apply now. It starts automatically in the next window.",
+        True,
+    )
+    FLAPPING = (
+        "flapping",
+        "Reverted repeatedly; another process keeps changing it back. Find that process, then run "
+        "`driftguard retry ENV`.",
+    )
+    BACKOFF = (
+        "backoff",
+        "The last attempt failed. The next one starts automatically after the backoff, on a new commit, or after "
+        "`driftguard retry ENV`.",
+        True,
+    )
+    LOCAL_STATE = (
+        "local_state",
+        "The state is a file in a user's work tree, which is only read. Use a remote backend.",
+    )
+    ACTING_ELSEWHERE = (
+        "acting_elsewhere",
+        "Another reconciler is working on this environment. The next run checks again.",
+        True,
+    )
+    APPLIED = "applied", "The plan was applied, and the verification shows what remains."
+    APPLY_FAILED = (
+        "apply_failed",
+        "The apply did not finish; the history shows what it changed. It is retried after the backoff.",
+    )
+    PLAN_CHANGED = (
+        "plan_changed",
+        "The plan changed between the decision and the apply, so nothing was applied. The next run decides again.",
+        True,
+    )
+    LOCKED = "locked", "The state lock is held, so nothing was applied. The next run retries.", True
+    NOT_PLANNED = "not_planned", "The plan before the apply failed, so nothing was applied. The error says why."
+    LEASE_LOST = "lease_lost", "Another reconciler took over, so nothing was applied.", True
+    ALREADY_ATTEMPTED = (
+        "already_attempted",
+        "Exactly this plan was attempted at this commit before. A new commit or `driftguard retry ENV` allows another "
+        "attempt.",
+    )
+    INTERRUPTED_ATTEMPT = (
+        "interrupted_attempt",
+        "An earlier apply was interrupted and is recorded as failed; this run started from what it left.",
+    )
+    ENVIRONMENT_REMOVED = (
+        "environment_removed",
+        "The directory was removed from git. Nothing is destroyed: destroy what remains manually, then run "
+        "`driftguard forget ENV`.",
+    )
+
+
+_KNOWN: Final = {name.value: name for name in ReasonName}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason of a decision; `str` gives its JSON form, `name` or `name: detail`.
+
+    Attributes:
+        name: a `ReasonName`; any other text only where a newer DriftGuard wrote it.
+        detail: what it is about here; may be empty.
+    """
+
+    name: str
+    detail: str = ""
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def parse(text: str) -> Reason:
+        """A reason from its JSON form."""
+        name, _, detail = text.partition(": ")
+        return Reason(_KNOWN.get(name, name), detail)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}" if self.detail else str(self.name)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it ends by itself soon."""
+        return isinstance(self.name, ReasonName) and self.name.passes
+
+    @property
+    def silent(self) -> bool:
+        """Whether it only says why something was allowed."""
+        return isinstance(self.name, ReasonName) and self.name.silent
+
+    @property
+    def text(self) -> str:
+        """What it means and what to do, its detail behind the first sentence; the JSON form of an unknown one."""
+        if not isinstance(self.name, ReasonName):
+            return str(self)
+        if not self.detail:
+            return self.name.text
+        first, dot, rest = self.name.text.partition(". ")
+        return f"{first.removesuffix('.')} ({self.detail}).{' ' + rest if dot else ''}"
+
+    @property
+    def explanation(self) -> str:
+        """Its name, its detail and what it means, for `driftguard explain`."""
+        if not isinstance(self.name, ReasonName):
+            return str(self)
+        return f"{self.name} ({self.detail}): {self.name.text}" if self.detail else f"{self.name}: {self.name.text}"

@@ -1,4 +1,4 @@
-"""Who changed what outside: drifted objects, the events CloudTrail has, and which event fits which object."""
+"""Who changed what outside Terraform: drifted objects, CloudTrail's events, and which event fits which object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+import msgspec
+
+from driftguard.model.sources import Written
 
 # Where CloudTrail's service differs from the word after `aws_` in a resource's type; the longest prefix wins.
 _SERVICES: Final = {
@@ -81,13 +85,13 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftedObject:
-    """One AWS object that was changed outside, with what CloudTrail may call it.
+    """One AWS object that was changed outside Terraform, with what CloudTrail may call it.
 
     Attributes:
         names: what an event may mention (name, id, URL, ARN), the best one to ask for first; never a secret.
-        region: from its ARN or its attributes; None for a global service's object or where nothing tells.
+        region: from its ARN or its attributes; None for a global service's object or where neither has one.
         paths: names of the changed top-level attributes, sorted.
-        absent: deleted outside.
+        absent: deleted outside Terraform.
     """
 
     address: str
@@ -99,7 +103,7 @@ class DriftedObject:
 
     @property
     def service(self) -> str:
-        """The service whose events tell of this type, as in `service.amazonaws.com`."""
+        """The service whose events concern this type, as in `service.amazonaws.com`."""
         words = self.type.removeprefix("aws_").split("_")
         for count in range(len(words), 0, -1):
             if (found := _SERVICES.get("_".join(words[:count]))) is not None:
@@ -161,6 +165,7 @@ class Trace:
         principal: an IAM user's name; `role/session`; `user (SSO PermissionSet)`; `root`; a service;
             `name (federated)`.
         via: `console`, `terraform`, `cli`, `sdk`, `service` or `api`.
+        confidence: a `Confidence`; any other text only where a newer DriftGuard wrote it.
     """
 
     address: str
@@ -169,12 +174,28 @@ class Trace:
     principal: str
     source_ip: str
     via: str
-    confidence: Confidence
+    confidence: str
+
+
+class ObjectTrace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an alert keeps of one object's origin.
+
+    Attributes:
+        changed_by: the event that most likely changed it; None where none is known.
+        changed_paths: the changed attributes that `changed_by` was found for.
+        note: why `changed_by` is not known, in one sentence.
+        written_by: the newest change of its block in git.
+    """
+
+    changed_by: Trace | None = None
+    changed_paths: tuple[str, ...] = ()
+    note: str | None = None
+    written_by: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TraceFindings:
-    """What is known of who did it: traces by address, and sentences on what is not known."""
+    """Who changed what: traces by address, and sentences on what is not known."""
 
     traces: Mapping[str, Trace]
     notes: tuple[str, ...] = ()

@@ -58,6 +58,19 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
+#: Changed outside Terraform, or left behind by a failed apply: what a drift alert is about.
+OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.CONFLICT})
+#: What makes an environment `drifted`, and what `policy.drift` covers.
+DRIFTED: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
+#: What a change of the configuration can take over as it is.
+ADOPTABLE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
+#: What makes an environment `pending`.
+UNAPPLIED: Final = frozenset({Label.PENDING, Label.INPUT, Label.REFACTOR})
+#: What a commit asks for, and what `policy.pending` covers.
+COMMITTED: Final = frozenset({Label.PENDING, Label.REFACTOR})
+#: What nothing is to be done about.
+SETTLED: Final = frozenset({Label.NOISE, Label.ADOPTED})
+
 # Each label in plain words, for tables, alerts and pull requests.
 PLAIN_WORDS: Final[Mapping[str, str]] = {
     "drift": "changed outside Terraform",
@@ -71,3 +84,18 @@ PLAIN_WORDS: Final[Mapping[str, str]] = {
     "refactor": "address changed, object unchanged",
     "noise": "equivalent, or ignored by the configuration",
 }
+
+
+def plain_words(label: str) -> str:
+    """A label in plain words; one of a newer DriftGuard as it is."""
+    return PLAIN_WORDS.get(label, label)
+
+
+def verdict_text(verdict: str) -> str:
+    """A verdict as a reader sees it, such as `in sync`."""
+    return verdict.replace("_", " ")
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things, such as `1 environment` or `2 environments`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

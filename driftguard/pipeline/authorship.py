@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from functools import cache
 from posixpath import basename, dirname
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from driftguard.errors import OperatorError
 from driftguard.hcledit.source import Parser
@@ -56,12 +53,6 @@ class Authorship:
                 return None
             finally:
                 self._left_seconds -= time.monotonic() - started
-
-    def as_json(self, root: str, address: str) -> Mapping[str, Any] | None:
-        """The same, as an alert keeps it."""
-        written = self.written_by(root, address)
-        found: dict[str, Any] | None = msgspec.to_builtins(written) if written is not None else None
-        return found
 
     def _ask(self, declaration: LocatedBlock) -> Written | None:
         path, block = declaration.path, declaration.block

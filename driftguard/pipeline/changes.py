@@ -1,38 +1,50 @@
-"""One changed resource in words: what it was, what it is, what git wants, who did it.
+"""One changed resource in words, for every text: terminal, Markdown, alerts and pull requests.
 
-Takes resources as the JSON report has them, which are redacted; gives plain text. Pure.
+Takes resources of a report, which are redacted; gives plain text. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Final
 
 import msgspec
 
-from driftguard.model import ChangeText
-from driftguard.model.words import PLAIN_WORDS
+from driftguard.model import ChangeText, ObjectTrace, Trace
+from driftguard.model.report import ABSENT_VALUE, AttributeReport, ResourceReport
+from driftguard.model.words import OUTSIDE, Label, plain_words, plural
 from driftguard.sealed import REDACTED
 
-OUTSIDE: Final = frozenset({"drift", "absorbed", "residue", "conflict"})
-# What people read first.
-_ORDER: Final = (
-    "conflict",
-    "drift",
-    "absorbed",
-    "residue",
-    "pending",
-    "input",
-    "refactor",
-    "derived",
-    "adopted",
-    "noise",
-)
-_LONGEST_VALUE: Final = 70
-_MOST_ITEMS: Final = 20
-_DEEPEST: Final = 4
-_ABSENT: Final = "absent"
-_UNSEEN: Final = {"conflict": "changed outside and by a commit", "pending": "git wants another value"}
+# What is read first.
+_ORDER: Final[Mapping[str, int]] = {
+    label: place
+    for place, label in enumerate(
+        (
+            Label.CONFLICT,
+            Label.DRIFT,
+            Label.ABSORBED,
+            Label.RESIDUE,
+            Label.PENDING,
+            Label.INPUT,
+            Label.REFACTOR,
+            Label.DERIVED,
+            Label.ADOPTED,
+            Label.NOISE,
+        )
+    )
+}
+# Labels of the object itself, whose rule says what happened.
+_OF_THE_OBJECT: Final = frozenset({Label.RESIDUE, Label.REFACTOR})
+_MAX_VALUE: Final = 70
+_MAX_ITEMS: Final = 20
+_MAX_DEPTH: Final = 4
+_NOT_SHOWN: Final = {
+    Label.CONFLICT.value: "changed outside Terraform and by a commit",
+    Label.PENDING.value: "another value is configured, not applied",
+}
 _VIA: Final = {
     "console": "in the console",
     "terraform": "with Terraform",
@@ -41,7 +53,7 @@ _VIA: Final = {
     "service": "by a service",
     "api": "through the API",
 }
-# How sure it is, and what of the event fits.
+# How certain it is, and what of the event fits.
 _CONFIDENCE: Final = {
     "resource and changed field": ("", "resource and field match"),
     "resource": ("probably ", "the resource matches"),
@@ -49,31 +61,52 @@ _CONFIDENCE: Final = {
 }
 
 
-def change_text(resource: Mapping[str, Any], trace: Mapping[str, Any]) -> ChangeText:
+def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> ChangeText:
     """One resource of a report.
 
     Args:
-        trace: who changed it (`changed_by`) and who wrote its block (`written_by`), as far as that is known.
+        trace: who changed it and who wrote its block, as far as that is known.
     """
-    labels = [label for label in _ORDER if label in resource["labels"]]
-    labels = labels[:1] if labels[:1] == ["conflict"] else [x for x in labels if x != "derived"] or labels
-    label = _existence(resource) or "; ".join(PLAIN_WORDS[label] for label in labels)
-    attributes = [a for a in resource["attributes"] if a["path"] or a["label"] in ("residue", "refactor")]
-    # What only follows from something else is told where there is nothing else.
-    told = [a for a in attributes if a["label"] != "derived"] or attributes
-    lines = [_attribute(a) for a in sorted(told, key=lambda a: _ORDER.index(a["label"]))]
-    if resource.get("attributes_omitted"):
-        lines.append(f"and {resource['attributes_omitted']} more attributes")
-    done = "deleted" if deleted_outside(resource) else "changed"
-    return ChangeText(resource["address"], label, tuple(lines), tuple(_by(trace, done)))
+    labels = sorted(resource.labels, key=_place)
+    labels = labels[:1] if labels[:1] == [Label.CONFLICT] else [x for x in labels if x != Label.DERIVED] or labels
+    label = _existence(resource) or "; ".join(map(plain_words, labels))
+    attributes = [a for a in resource.attributes if a.path or a.label in _OF_THE_OBJECT]
+    # What only follows from something else is shown where there is nothing else.
+    listed = [a for a in attributes if a.label != Label.DERIVED] or attributes
+    lines = [line.text for line in attribute_lines(sorted(listed, key=lambda a: _place(a.label)))]
+    if resource.attributes_omitted:
+        lines.append(f"and {plural(resource.attributes_omitted, 'more attribute')}")
+    done = "deleted" if resource.deleted_outside else "changed"
+    return ChangeText(resource.address, label, tuple(lines), tuple(_by(trace or ObjectTrace(), done)))
 
 
-def deleted_outside(resource: Mapping[str, Any]) -> bool:
-    """Whether somebody deleted it."""
-    return any(
-        attribute["path"] == "" and attribute["reality"] == _ABSENT and attribute["label"] in OUTSIDE
-        for attribute in resource["attributes"]
-    )
+@dataclass(frozen=True, slots=True)
+class AttributeLine:
+    """One line about an attribute, and the label that a table shows beside it."""
+
+    label: str
+    text: str
+
+
+def attribute_lines(attributes: Iterable[AttributeReport]) -> list[AttributeLine]:
+    """One line for each attribute; those that only mirror another one share its line."""
+    return [AttributeLine(a.label, _attribute(a, mirrors)) for a, mirrors in folded(attributes)]
+
+
+def folded(attributes: Iterable[AttributeReport]) -> list[tuple[AttributeReport, tuple[str, ...]]]:
+    """Attributes, each with the names of those that mirror it: another top-level attribute with the same values.
+
+    The AWS provider's `tags_all` repeats `tags`; an `id` may repeat a name. What is compared is what a text shows: the
+    path below the top-level attribute, label and values. Truth values and numbers are too often equal by chance.
+    """
+    groups: dict[object, list[AttributeReport]] = {}
+    for number, attribute in enumerate(attributes):
+        groups.setdefault(_mirrored(attribute) or number, []).append(attribute)
+    found = []
+    for group in groups.values():
+        first = min(group, key=lambda a: (not a.forces_replacement, "_all" in _top(a.path)))
+        found.append((first, tuple(_top(a.path) for a in group if a is not first)))
+    return found
 
 
 def value_text(value: Any) -> str:
@@ -81,58 +114,90 @@ def value_text(value: Any) -> str:
     return _cut(_flat(value), 0)
 
 
-def _existence(resource: Mapping[str, Any]) -> str:
+def _place(label: str) -> int:
+    return _ORDER.get(label, len(_ORDER))
+
+
+def _top(path: str) -> str:
+    """The top-level attribute of a dotted path with indices."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def _mirrored(attribute: AttributeReport) -> str | None:
+    """What is equal for attributes that mirror each other; None for one that mirrors nothing."""
+    below = attribute.path[len(_top(attribute.path)) :]
+    values = (attribute.state, attribute.reality, attribute.desired)
+    if not attribute.path or attribute.label in _OF_THE_OBJECT or attribute.sensitive or REDACTED in values:
+        return None
+    if not below and not any(isinstance(v, Mapping | list) or (isinstance(v, str) and len(v) > 6) for v in values):
+        return None
+    return repr((below, attribute.label, *values, attribute.unknown, attribute.certain, attribute.ignored_by))
+
+
+def _existence(resource: ResourceReport) -> str:
     """What became of the object, or is to become of it; empty where that is not what changed."""
-    for attribute in resource["attributes"]:
-        if attribute["path"] or attribute["label"] in ("residue", "refactor"):
+    for attribute in resource.attributes:
+        if attribute.path or attribute.label in _OF_THE_OBJECT:
             continue
-        sure = "" if attribute["certain"] else " (not certain)"
-        if deleted_outside(resource):
-            return f"deleted outside{sure}"
-        if attribute["desired"] == _ABSENT:
-            return f"{PLAIN_WORDS[attribute['label']]}: to be destroyed{sure}"
-        if attribute["reality"] == _ABSENT:
-            return f"{PLAIN_WORDS[attribute['label']]}: to be created{sure}"
+        sure = "" if attribute.certain else " (not certain)"
+        if resource.deleted_outside:
+            return f"deleted outside Terraform{sure}"
+        if attribute.desired == ABSENT_VALUE:
+            return f"{plain_words(attribute.label)}: to be destroyed{sure}"
+        if attribute.reality == ABSENT_VALUE:
+            return f"{plain_words(attribute.label)}: to be created{sure}"
     return ""
 
 
-def _attribute(attribute: Mapping[str, Any]) -> str:
-    """One attribute: from what to what, and what git wants where that is something else."""
-    if attribute["label"] in ("residue", "refactor"):
-        return str(attribute["rule"])
-    path, state, reality, desired = (attribute[key] for key in ("path", "state", "reality", "desired"))
-    label, replaces = attribute["label"], " (replaces the resource)" if attribute["forces_replacement"] else ""
-    notes = ("" if attribute["certain"] else " (not certain)") + replaces
-    moved = label in OUTSIDE or state != reality
-    if attribute["sensitive"] or REDACTED in map(_scalar, (state, reality, desired)):
-        said = _UNSEEN.get(label, "changed" if moved else "an apply would change it")
-        return f"{path}: {said} (values are not shown){notes}"
-    wanted = "a value known after apply" if attribute["unknown"] else value_text(desired)
-    if label == "absorbed":
-        return f"{path}: {_step(desired, reality)}{notes}"
+def _attribute(attribute: AttributeReport, mirrors: Sequence[str] = ()) -> str:
+    """One attribute: from what to what, and the configured value where that is another one."""
+    if attribute.label in _OF_THE_OBJECT:
+        return attribute.rule
+    return f"{attribute.path or 'object'}: {_values(attribute)}{''.join(_notes(attribute, mirrors))}"
+
+
+def _values(attribute: AttributeReport) -> str:
+    state, reality, desired = attribute.state, attribute.reality, attribute.desired
+    outside = attribute.label in OUTSIDE
+    if attribute.sensitive or REDACTED in [v for v in (state, reality, desired) if isinstance(v, str)]:
+        changed = "changed" if outside or state != reality else "an apply would change it"
+        return f"{_NOT_SHOWN.get(attribute.label, changed)} (values are not shown)"
+    if attribute.label == Label.ABSORBED:
+        return _step(desired, reality)
     if state != reality:
-        other = f", git wants {wanted}" if attribute["unknown"] or desired != state else ""
-        return f"{path}: {_step(state, reality)}{other}{notes}"
-    if label == "pending":
-        return f"{path}: {value_text(reality)}, git wants {wanted}{notes}"
-    return f"{path}: {value_text(reality)}, an apply would make it {wanted}{notes}"
+        configured = "known after apply" if attribute.unknown else value_text(desired)
+        other = f" (configured: {configured})" if attribute.unknown or desired != state else ""
+        return f"{_step(state, reality)}{other}"
+    planned = f"{value_text(reality)} → (known after apply)" if attribute.unknown else _step(reality, desired)
+    if attribute.label == Label.PENDING:
+        return f"{planned} (configured, not applied)"
+    return f"{planned} (planned)" if not outside else planned
 
 
-def _scalar(value: Any) -> Any:
-    return value if isinstance(value, str) else None
+def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
+    if not attribute.certain:
+        yield " (not certain)"
+    if attribute.forces_replacement:
+        yield " (forces replacement)"
+    if mirrors:
+        yield f" (also in {', '.join(mirrors)})"
+    if attribute.ignored_by:
+        yield f" (ignored by {attribute.ignored_by})"
+    if attribute.causes:
+        yield f" because of {', '.join(attribute.causes)}"
 
 
 def _step(before: Any, after: Any) -> str:
-    """From one value to another, cut so that what differs is to be seen."""
-    if before == _ABSENT:
+    """From one value to another, cut so that the difference is visible."""
+    if before == ABSENT_VALUE:
         return f"added {value_text(after)}"
-    if after == _ABSENT:
+    if after == ABSENT_VALUE:
         return f"removed (was {value_text(before)})"
     old, new = _flat(before), _flat(after)
     if old == new:
         old, new = (msgspec.json.encode(value).decode() for value in (before, after))
     start = max(0, _alike(old, new) - 20)
-    fits = len(old) <= _LONGEST_VALUE and len(new) <= _LONGEST_VALUE
+    fits = len(old) <= _MAX_VALUE and len(new) <= _MAX_VALUE
     return f"{_cut(old, 0 if fits else start)} → {_cut(new, 0 if fits else start)}"
 
 
@@ -143,7 +208,7 @@ def _alike(one: str, other: str) -> int:
 
 def _cut(text: str, start: int) -> str:
     text = f"…{text[start:]}" if start else text
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
 def _flat(value: Any, depth: int = 0) -> str:
@@ -156,12 +221,12 @@ def _flat(value: Any, depth: int = 0) -> str:
         return "true" if value else "false"
     if not isinstance(value, Mapping | list):
         return str(value)
-    if depth == _DEEPEST:
+    if depth == _MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
         filled = [(key, item) for key, item in value.items() if item or (item == 0 and item is not False)]
-        return f"{{{_items([f'{key}: {_flat(item, depth + 1)}' for key, item in filled[:_MOST_ITEMS]], filled)}}}"
-    return f"[{_items([_flat(item, depth + 1) for item in value[:_MOST_ITEMS]], value)}]"
+        return f"{{{_items([f'{key}: {_flat(item, depth + 1)}' for key, item in filled[:_MAX_ITEMS]], filled)}}}"
+    return f"[{_items([_flat(item, depth + 1) for item in value[:_MAX_ITEMS]], value)}]"
 
 
 def _items(shown: Sequence[str], everything: Sequence[Any]) -> str:
@@ -169,23 +234,23 @@ def _items(shown: Sequence[str], everything: Sequence[Any]) -> str:
     return ", ".join([*shown, f"{more} more"] if more else shown)
 
 
-def _by(trace: Mapping[str, Any], done: str) -> Iterator[str]:
-    changed, written = trace.get("changed_by"), trace.get("written_by")
-    if changed:
-        sure, because = _CONFIDENCE.get(changed["confidence"], ("perhaps ", changed["confidence"]))
-        said = f"{sure}{done} by".capitalize()
-        via = _VIA.get(changed["via"], changed["via"])
-        source = f" from {changed['source_ip']}" if changed["source_ip"] else ""
-        yield f"{said} {changed['principal']} {via}{source}, {_day(changed['at'])}: {changed['event']} ({because})"
-    elif trace.get("note"):
-        yield str(trace["note"])
-    if written:
+def _by(trace: ObjectTrace, done: str) -> Iterator[str]:
+    if trace.changed_by is not None:
+        yield _changed_by(trace.changed_by, done)
+    elif trace.note:
+        yield trace.note
+    written = trace.written_by
+    if written is not None:
         yield (
-            f"Written in git by {written['author']}, {str(written['date'])[:10]}: “{written['subject']}” "
-            f"({written['commit'][:10]}, {written['path']}:{written['line']})"
+            f"Written in git by {written.author}, {written.date:%Y-%m-%d}: “{written.subject}” "
+            f"({written.commit[:10]}, {written.path}:{written.line})"
         )
 
 
-def _day(moment: object) -> str:
-    """`2026-11-23T11:41:08Z` as people read it."""
-    return f"{str(moment)[:16].replace('T', ' ')} UTC"
+def _changed_by(changed: Trace, done: str) -> str:
+    sure, because = _CONFIDENCE.get(changed.confidence, ("perhaps ", str(changed.confidence)))
+    opening = f"{sure}{done} by".capitalize()
+    via = _VIA.get(changed.via, changed.via)
+    source = f" from {changed.source_ip}" if changed.source_ip else ""
+    day = f"{changed.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{opening} {changed.principal} {via}{source}, {day}: {changed.event} ({because})"

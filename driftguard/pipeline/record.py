@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from driftguard.model import Baseline, Entry, EntryKind, Proposal, Verdict
+from driftguard.model.report import EnvironmentReport
 from driftguard.ports import StateIdentity
 
 
-def scan_entry(run_id: str, commit: str, at: datetime, environment: Mapping[str, Any]) -> Entry:
-    """One environment's report (the contract's JSON object) as an entry of the journal."""
-    return Entry(EntryKind.SCANNED, at, run_id, environment["name"], {**environment, "commit": commit})
+def scan_entry(run_id: str, commit: str, at: datetime, environment: EnvironmentReport) -> Entry:
+    """One environment's report as an entry of the journal, with the commit that was planned."""
+    data = {**msgspec.to_builtins(environment), "commit": commit}
+    return Entry(EntryKind.SCANNED, at, run_id, environment.name, data)
 
 
 def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:

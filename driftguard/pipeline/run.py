@@ -45,7 +45,7 @@ from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.record import in_sync_baseline, scan_entry
 from driftguard.pipeline.scan import Findings, Folders, Scene, closure_hash, ready_directory, scan
 from driftguard.ports import Alerts, Clock, Engine, Ledger, WorkingDirectory
-from driftguard.report import environment_json
+from driftguard.report import environment_report
 from driftguard.sealed import mask
 
 __all__ = ["Authority", "Folders", "Pass", "Place", "Scene", "recorded", "run_pass"]
@@ -403,7 +403,7 @@ def _defect(error: Exception) -> str:
 
 def _record(one_pass: Pass, report: EnvironmentResult, journal: bool) -> None:
     now, head = one_pass.clock.now(), one_pass.scene.head
-    environment = environment_json(report)
+    environment = environment_report(report)
     entries = [scan_entry(one_pass.run_id, head, now, environment)] if journal else []
 
     def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from driftguard.model import Alert, Delivery, Entry, Message, Notice
+from driftguard.model import Alert, Delivery, Entry, Message, Notice, ObjectTrace
 
 
 class Alerts(Protocol):
@@ -32,7 +32,7 @@ class Alerts(Protocol):
         """
         ...
 
-    def trace(self, alert_id: str, traces: Mapping[str, object], notice: Notice | None) -> None:
+    def trace(self, alert_id: str, traces: Mapping[str, ObjectTrace], notice: Notice | None) -> None:
         """Add who did it to an alert, and a notice where what is shown already has to change."""
         ...
 

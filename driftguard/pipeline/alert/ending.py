@@ -1,62 +1,73 @@
-"""How an alert ended: put back by hand, applied, adopted, or covered by a rule."""
+"""How an alert was resolved: reverted manually, applied, adopted, or covered by a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
 
-from driftguard.model import Alert, AlertKind
+from driftguard.model import Action, Alert, AlertKind
+from driftguard.model.reasons import ReasonName
+from driftguard.model.report import EnvironmentReport
+from driftguard.model.words import SETTLED, Label, verdict_text
 
 
-def how_it_ended(
-    alert: Alert, environment: Mapping[str, Any], places: AbstractSet[tuple[str, str]], commit: str
+def resolution_of(
+    alert: Alert, environment: EnvironmentReport, places: AbstractSet[tuple[str, str]], commit: str
 ) -> str:
     """What resolved an alert, in one sentence.
 
     Args:
         environment: the whole report in which its cause is gone.
         places: what the alert was about: addresses and attribute paths.
-        commit: the commit that was looked at.
+        commit: the commit that was planned.
     """
-    decision, commit = environment["decision"], commit[:10]
-    applied = decision["action"] == "apply" and any(reason.startswith("applied") for reason in decision["reasons"])
+    commit = commit[:10]
     match alert.kind:
         case AlertKind.UNKNOWN:
-            return f"It can be planned again: {environment['verdict'].replace('_', ' ')} at {commit}."
+            return f"The plan works again: {verdict_text(environment.verdict)} at {commit}."
         case AlertKind.PENDING:
-            if applied:
-                return f"Applied by DriftGuard at {commit}."
-            if environment["closure_hash"] != alert.report["closure_hash"]:
-                return f"Nothing waits any more: a commit up to {commit} took it back, or it was applied elsewhere."
-            if not alert.report["commits"]:
-                return "What it came from, such as a data source, is as before, or it was applied elsewhere."
-            return f"Applied elsewhere; git at {commit} is what is there."
+            return _pending_resolved(alert, environment, commit)
         case AlertKind.DRIFT:
-            if applied:
-                return f"Put back by DriftGuard's apply at {commit}."
-            return _drift_ended(alert, environment, places, commit)
+            if _applied(environment):
+                return f"Reverted by DriftGuard's apply at {commit}."
+            return _drift_resolved(alert, environment, places, commit)
 
 
-def _drift_ended(
-    alert: Alert, environment: Mapping[str, Any], places: AbstractSet[tuple[str, str]], commit: str
+def _applied(environment: EnvironmentReport) -> bool:
+    decision = environment.decision
+    return decision.action == Action.APPLY and any(reason.name == ReasonName.APPLIED for reason in decision.reasons)
+
+
+def _pending_resolved(alert: Alert, environment: EnvironmentReport, commit: str) -> str:
+    if _applied(environment):
+        return f"Applied by DriftGuard at {commit}."
+    if environment.closure_hash != alert.report.closure_hash:
+        return f"Nothing is pending any more: reverted by a commit up to {commit}, or applied elsewhere."
+    if not alert.report.commits:
+        return "Its source, such as a data source, has its former value again, or it was applied elsewhere."
+    return f"Applied elsewhere: reality matches the configuration at {commit}."
+
+
+def _drift_resolved(
+    alert: Alert, environment: EnvironmentReport, places: AbstractSet[tuple[str, str]], commit: str
 ) -> str:
     there = [
         attribute
-        for resource in environment["resources"]
-        for attribute in resource["attributes"]
-        if (resource["address"], attribute["path"]) in places
+        for resource in environment.resources
+        for attribute in resource.attributes
+        if (resource.address, attribute.path) in places
     ]
-    rules = {attribute["ignored_by"] for attribute in there if attribute["ignored_by"]}
+    rules = {attribute.ignored_by for attribute in there if attribute.ignored_by}
     if rules:
-        return f"An ignore rule covers it now: {', '.join(sorted(rules))}."
-    labels = {attribute["label"] for attribute in there}
-    if not labels <= {"noise", "adopted"}:
-        return "The state has taken it over, and it still differs from git: what waits says how."
-    if labels == {"adopted"}:
-        return f"Adopted: git at {commit} says what reality is."
-    if "noise" in labels:
-        return f"Git at {commit} lets it be: what differs there is ignored."
-    if environment["closure_hash"] != alert.report["closure_hash"]:
-        return f"Git at {commit} and reality agree again: it was adopted, or put back while git went on."
-    return "Put back by hand: reality is what git says again."
+        return f"Covered by an ignore rule: {', '.join(sorted(rules))}."
+    labels = {attribute.label for attribute in there}
+    if not labels <= SETTLED:
+        return (
+            "The state now holds the outside change, and it still differs from the configuration: see what is pending."
+        )
+    if labels == {Label.ADOPTED}:
+        return f"Adopted: the configuration at {commit} matches reality."
+    if Label.NOISE in labels:
+        return f"Ignored by the configuration at {commit} (`ignore_changes`)."
+    if environment.closure_hash != alert.report.closure_hash:
+        return f"Reality matches the configuration at {commit} again: it was adopted, or reverted beside a commit."
+    return "Reverted manually: reality matches the configuration again."

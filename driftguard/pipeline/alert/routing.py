@@ -24,7 +24,7 @@ from driftguard.model import (
     Notice,
     Severity,
 )
-from driftguard.pipeline.alert.text import event_json, folds
+from driftguard.pipeline.alert.text import event_json, needs_file
 
 SLACK: Final = "slack"
 SLACK_WEBHOOK: Final = "slack-webhook"
@@ -183,7 +183,7 @@ def _new_messages(
         for group in groups:
             message = _message(group, channel, mention, reminder)
             yield message
-            if folds(group[0].alert.report):
+            if needs_file(group[0].alert.report):
                 yield _file(message)
 
 
@@ -251,7 +251,7 @@ def _replies(
             parent=parent,
             body={"line": f"{names}: {line}" if names else line, "broadcast": loud, "mention": mention},
         )
-        if event is AlertEvent.CHANGED and folds(alike[-1].alert.report):
+        if event is AlertEvent.CHANGED and needs_file(alike[-1].alert.report):
             yield replace(
                 _file(message), id=_id(parent, "file", *(notice.id for notice in alike)), meant_for=alike[0].at
             )
@@ -279,7 +279,7 @@ def _reminders_mention(alert: Alert, places: Places) -> str:
 
 
 def _route(alert: Alert, places: Places) -> Any:
-    authors = [commit["author"] for commit in alert.report["commits"]] if alert.kind is AlertKind.PENDING else []
+    authors = [commit.author for commit in alert.report.commits] if alert.kind is AlertKind.PENDING else []
     return places.slack.route(alert.environment, alert.severity, authors) if places.slack else None
 
 

@@ -1,6 +1,6 @@
-"""Alerts in words: what people read, before a sink gives it a form.
+"""What is sent: alerts as messages of plain text, and as events for machines.
 
-Takes alerts as the ledger keeps them, which are redacted; gives a `Message` of plain text. Pure.
+Takes alerts as the ledger keeps them, which are redacted; gives a `Message` or an `Event`. A sink formats it. Pure.
 """
 
 from __future__ import annotations
@@ -11,43 +11,48 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from driftguard.model import (
+    Action,
     Alert,
     AlertKind,
     AlertState,
     CommitText,
     EnvironmentText,
+    ErrorKind,
     Message,
     Severity,
+    Verdict,
 )
-from driftguard.model.reasons import PASSING, REASONS
-from driftguard.pipeline.changes import OUTSIDE, change_text, deleted_outside
+from driftguard.model.reasons import Reason, ReasonName
+from driftguard.model.report import CommitReport, EnvironmentReport, ResourceReport
+from driftguard.model.words import OUTSIDE, Label, plural, verdict_text
+from driftguard.pipeline.changes import change_text
 from driftguard.report import shorten
 
-# What is shown so long after it was meant to be says when that was.
+# A delivery that is later than this says when it was meant for.
 LATE: Final = timedelta(minutes=10)
-_MOST_COMMITS: Final = 10
+# Resources that a message lists; more are counted, and listed in a file in the thread.
+MAX_RESOURCES: Final = 8
+_MAX_COMMITS: Final = 10
 # The longest address in a title, whose end counts.
-_TITLE_ADDRESS: Final = 64
-_ERRORS: Final = {
-    "init": "terraform init failed",
-    "plan": "the plan failed",
-    "timeout": "the plan took too long",
-    "locked": "the state is locked",
-    "denied": "a permission is missing",
-    "throttled": "the cloud answers too slowly",
-    "partial": "the plan is not complete",
-    "state_moved": "the state changes all the time",
-    "config": "its configuration is wrong",
-    "internal": "DriftGuard itself failed",
+_MAX_TITLE_ADDRESS: Final = 64
+_ERRORS: Final[Mapping[str, str]] = {
+    ErrorKind.INIT: "terraform init failed",
+    ErrorKind.PLAN: "the plan failed",
+    ErrorKind.TIMEOUT: "the plan timed out",
+    ErrorKind.LOCKED: "the state is locked",
+    ErrorKind.DENIED: "permission denied",
+    ErrorKind.THROTTLED: "API rate limit exceeded",
+    ErrorKind.PARTIAL: "the plan is incomplete",
+    ErrorKind.STATE_MOVED: "the state changed during planning",
+    ErrorKind.CONFIG: "invalid configuration",
+    ErrorKind.INTERNAL: "internal error of DriftGuard",
 }
-# Reasons that only say why something was allowed.
-_SILENT: Final = frozenset({"merged", "signed", "reviewed", "approved", "policy_propose"})
-# Resources that a message lists; what is more is counted, and listed in a file in the thread.
-MOST_SHOWN: Final = 8
 
 
-def word(
+def message_of(
     alerts: Sequence[Alert],
     *,
     now: datetime,
@@ -59,7 +64,7 @@ def word(
     """One message about alerts of one kind and cause.
 
     Args:
-        meant_for: when it was meant to be shown; said where that is long ago.
+        meant_for: when it was meant to be sent; shown where that is long ago.
         repository: the repository's location, for links.
         run_url: the page of the job that found it.
     """
@@ -79,7 +84,7 @@ def word(
         meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
         links=tuple(links),
         mention=mention,
-        details=_details(standing) if folds(first.report) else None,
+        details=_details(standing) if needs_file(first.report) else None,
     )
 
 
@@ -98,9 +103,9 @@ def event_json(alert: Alert, event: str, line: str, at: datetime) -> dict[str, A
             "fingerprint": alert.fingerprint,
             "since": rfc3339(alert.first_seen_at),
             "resolution": alert.resolution,
-            "traces": dict(alert.traces),
+            "traces": msgspec.to_builtins(dict(alert.traces)),
         },
-        "environment": dict(alert.report),
+        "environment": msgspec.to_builtins(alert.report),
     }
 
 
@@ -114,104 +119,107 @@ def rfc3339(moment: datetime) -> str:
 
 def _title(alerts: Sequence[Alert], standing: Sequence[Alert]) -> str:
     first = (standing or alerts)[0]
-    who = first.environment
+    where = first.environment
     if len(alerts) > 1:
-        who = f"{len(alerts)} environments"
+        where = f"{len(alerts)} environments"
         if 0 < len(standing) < len(alerts):
-            who = f"{len(standing)} of {who}"
+            where = f"{len(standing)} of {where}"
+    if not standing:
+        return _TITLE_RESOLVED[first.kind].format(where=where)
     if len({alert.cause for alert in standing}) > 1:
-        return f"{who} {_UNLIKE[first.kind]}"
-    return f"{who} {_did(first, many=len(alerts) > 1)}" if standing else f"{who}: {_ended(first)}"
+        return f"{_TITLE_KIND[first.kind]} in {where}, no longer of one cause"
+    if _removed(first.report):
+        return f"{where} {'was' if len(alerts) == 1 else 'were'} {_REMOVED}"
+    return f"{_about(first)} in {where}: {_what(first)}"
 
 
-# Alerts that had one cause when they were told, and have several now.
-_UNLIKE: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DRIFT: "have drifted, no longer all the same way",
-    AlertKind.PENDING: "wait for merged commits to be applied, no longer all the same",
-    AlertKind.UNKNOWN: "cannot be judged, no longer all for the same reason",
+_TITLE_KIND: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DRIFT: "Drift",
+    AlertKind.PENDING: "Pending",
+    AlertKind.UNKNOWN: "Unknown verdict",
 }
+_TITLE_RESOLVED: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DRIFT: "Drift in {where} is resolved",
+    AlertKind.PENDING: "Nothing is pending in {where} any more",
+    AlertKind.UNKNOWN: "The verdict of {where} is known again",
+}
+_REMOVED: Final = "removed from git; the resources remain"
 
 
-def _did(alert: Alert, *, many: bool) -> str:
+def _about(alert: Alert) -> str:
+    """What an open alert is about, in one or two words."""
+    report = alert.report
+    if alert.kind is AlertKind.PENDING and report.decision.action == Action.HOLD and not _passes(report):
+        return "On hold"
+    if alert.kind is AlertKind.DRIFT and any(Label.CONFLICT in resource.labels for resource in report.resources):
+        return "Conflict"
+    return _TITLE_KIND[alert.kind]
+
+
+def _what(alert: Alert) -> str:
+    """What happened in the environment of an open alert, in one sentence that does not name it."""
     report = alert.report
     match alert.kind:
-        case AlertKind.UNKNOWN:
-            if "environment_removed" in report["decision"]["reasons"]:
-                return "were removed from git; what they made still runs" if many else _REMOVED
-            kind = (report["error"] or {}).get("kind", "")
-            return f"cannot be judged: {_ERRORS.get(kind, 'the plan failed')}"
-        case AlertKind.PENDING:
-            what = _waiting(report["commits"])
-            if report["decision"]["action"] == "hold" and not _passes(report):
-                one = what.startswith("“")
-                return f"{'need' if many else 'needs'} a decision: {what} {'is' if one else 'are'} held"
-            return f"{'wait' if many else 'waits'} for {what} to be applied"
         case AlertKind.DRIFT:
-            return _drift(report, many=many)
+            return _drift(report)
+        case AlertKind.PENDING:
+            return f"{_pending(report.commits)} {'is' if len(report.commits) == 1 else 'are'} not applied"
+        case AlertKind.UNKNOWN:
+            return _REMOVED if _removed(report) else _ERRORS.get(report.error_kind, "the plan failed")
 
 
-def _passes(report: Mapping[str, Any]) -> bool:
-    """Whether everything that holds an environment's plan passes by itself."""
-    return PASSING.issuperset(reason.partition(":")[0] for reason in report["decision"]["reasons"])
-
-
-_REMOVED: Final = "was removed from git; what it made still runs"
-
-
-def _drift(report: Mapping[str, Any], *, many: bool) -> str:
-    has = "have" if many else "has"
-    conflicts = [r for r in report["resources"] if "conflict" in r["labels"]]
-    changed = [r for r in report["resources"] if OUTSIDE & set(r["labels"])]
-    omitted = report.get("resources_omitted", 0)
+def _drift(report: EnvironmentReport) -> str:
+    conflicts = [resource for resource in report.resources if Label.CONFLICT in resource.labels]
     if conflicts:
-        return f"{has} a conflict: {_named(conflicts)} changed outside and by a commit"
-    left = all(set(r["labels"]) & OUTSIDE == {"residue"} for r in changed)
-    deleted = sum(map(deleted_outside, changed))
-    if changed and left and not omitted:
-        how = "left behind by a failed apply"
-    elif deleted and deleted == len(changed) + omitted:
-        how = "deleted outside"
-    else:
-        how = "changed outside" + (f", {deleted} of them deleted" if deleted else "")
+        return f"{_named(conflicts)} changed outside Terraform and by a commit"
+    changed = [resource for resource in report.resources if resource.changed_outside]
+    omitted = report.resources_omitted or 0
     also = ""
-    if report["verdict"] == "diverged" and report["commits"]:
-        count = len(report["commits"])
-        also = f"; {_count(count, 'commit')} wait{'s' if count == 1 else ''} too"
-    return f"{has} drifted{' the same way' if many else ''}: {_named(changed, omitted)} {how}{also}"
+    if report.verdict == Verdict.DIVERGED and report.commits:
+        count = len(report.commits)
+        also = f"; {plural(count, 'commit')} {'is' if count == 1 else 'are'} not applied"
+    return f"{_named(changed, omitted)} {_how_drifted(changed, omitted)}{also}"
 
 
-def _named(resources: Sequence[Mapping[str, Any]], omitted: int = 0) -> str:
-    """A resource by its address, or how many there are."""
+def _how_drifted(changed: Sequence[ResourceReport], omitted: int) -> str:
+    left = all(OUTSIDE & set(resource.labels) == {Label.RESIDUE} for resource in changed)
+    deleted = sum(resource.deleted_outside for resource in changed)
+    if changed and left and not omitted:
+        return "left behind by a failed apply"
+    if deleted and deleted == len(changed) + omitted:
+        return "deleted outside Terraform"
+    return "changed outside Terraform" + (f", {deleted} of them deleted" if deleted else "")
+
+
+def _passes(report: EnvironmentReport) -> bool:
+    """Whether everything that holds an environment's plan ends by itself."""
+    return all(reason.passes for reason in report.decision.reasons)
+
+
+def _removed(report: EnvironmentReport) -> bool:
+    """Whether the environment's directory was removed from git."""
+    return any(reason.name == ReasonName.ENVIRONMENT_REMOVED for reason in report.decision.reasons)
+
+
+def _named(resources: Sequence[ResourceReport], omitted: int = 0) -> str:
+    """A resource by its address, or how many there are, with its verb."""
     if len(resources) != 1 or omitted:
-        return _count(len(resources) + omitted, "resource")
-    address = str(resources[0]["address"])
-    return address if len(address) <= _TITLE_ADDRESS else f"…{address[1 - _TITLE_ADDRESS :]}"
+        return f"{plural(len(resources) + omitted, 'resource')} were"
+    address = resources[0].address
+    short = address if len(address) <= _MAX_TITLE_ADDRESS else f"…{address[1 - _MAX_TITLE_ADDRESS :]}"
+    return f"{short} was"
 
 
-def _waiting(commits: Sequence[Mapping[str, Any]]) -> str:
-    """What waits: the only commit by its subject, or how many there are."""
+def _pending(commits: Sequence[CommitReport]) -> str:
+    """What is pending: the only commit by its subject, or how many there are."""
     if len(commits) == 1:
-        return f"“{shorten(commits[0]['subject']) or commits[0]['sha'][:10]}”"
-    return _count(len(commits), "merged commit") if commits else "changes"
-
-
-def _count(count: int, thing: str) -> str:
-    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def _ended(alert: Alert) -> str:
-    match alert.kind:
-        case AlertKind.DRIFT:
-            return "the drift is gone"
-        case AlertKind.PENDING:
-            return "nothing waits any more"
-        case AlertKind.UNKNOWN:
-            return "it can be judged again"
+        return f"“{shorten(commits[0].subject) or commits[0].sha[:10]}”"
+    return plural(len(commits), "commit") if commits else "changes"
 
 
 def _resolution(alerts: Sequence[Alert]) -> str:
-    said = list(dict.fromkeys(alert.resolution or "" for alert in alerts))
-    return said[0] if len(said) == 1 else "Each in its own way; the list says how."
+    resolutions = list(dict.fromkeys(alert.resolution or "" for alert in alerts))
+    return resolutions[0] if len(resolutions) == 1 else "Resolved in different ways; see the list."
 
 
 # --- environments and their changes ----------------------------------------------------------------
@@ -219,50 +227,60 @@ def _resolution(alerts: Sequence[Alert]) -> str:
 
 def _environments(alerts: Sequence[Alert], first: Alert) -> Iterator[EnvironmentText]:
     for alert in sorted(alerts, key=lambda a: (a is not first, a.environment)):
-        over = alert.state is AlertState.RESOLVED
-        if alert is not first:
-            same = "the same" if alert.cause == first.cause else _did(alert, many=False)
-            yield EnvironmentText(alert.environment, (alert.resolution or "") if over else same)
-            continue
-        headline = ""
-        if len(alerts) > 1:
-            headline = (alert.resolution or "") if over else alert.report["verdict"].replace("_", " ")
-        if alert.kind is AlertKind.UNKNOWN and alert.report["error"] and not over:
-            headline = str(alert.report["error"]["message"])
-        told = _told(alert)
-        changes = tuple(change_text(r, alert.traces.get(r["address"], {})) for r in told[:MOST_SHOWN])
-        omitted = len(told) - len(changes) + alert.report.get("resources_omitted", 0)
-        yield EnvironmentText(alert.environment, headline, changes, omitted)
+        yield _first_environment(alert, alone=len(alerts) == 1) if alert is first else _other_environment(alert, first)
 
 
-def folds(report: Mapping[str, Any]) -> bool:
-    """Whether a message cannot list all that changed in an environment, so that the whole goes into a file."""
-    return len(report["resources"]) > MOST_SHOWN
+def _other_environment(alert: Alert, first: Alert) -> EnvironmentText:
+    """An environment after the first, by how it is now."""
+    if alert.state is AlertState.RESOLVED:
+        return EnvironmentText(alert.environment, alert.resolution or "")
+    if alert.cause == first.cause:
+        return EnvironmentText(alert.environment, "the same")
+    return EnvironmentText(alert.environment, _what(alert))
 
 
-def _told(alert: Alert) -> list[Mapping[str, Any]]:
-    """The alert's resources, those changed outside first."""
-    weight = {"conflict": 0, "drift": 1, "absorbed": 1, "residue": 2}
+def _first_environment(alert: Alert, *, alone: bool) -> EnvironmentText:
+    """The environment whose changes a message lists."""
+    report, resolved = alert.report, alert.state is AlertState.RESOLVED
+    headline = ""
+    if not alone:
+        headline = (alert.resolution or "") if resolved else verdict_text(report.verdict)
+    if alert.kind is AlertKind.UNKNOWN and report.error and not resolved:
+        headline = report.error.message
+    resources = _sorted(alert)
+    changes = tuple(change_text(r, alert.traces.get(r.address)) for r in resources[:MAX_RESOURCES])
+    omitted = len(resources) - len(changes) + (report.resources_omitted or 0)
+    return EnvironmentText(alert.environment, headline, changes, omitted)
 
-    def order(resource: Mapping[str, Any]) -> tuple[int, list[tuple[str, int]]]:
+
+def needs_file(report: EnvironmentReport) -> bool:
+    """Whether a message cannot list all that changed in an environment, so that a file does."""
+    return len(report.resources) > MAX_RESOURCES
+
+
+def _sorted(alert: Alert) -> list[ResourceReport]:
+    """The alert's resources, those changed outside Terraform first."""
+    weight = {Label.CONFLICT.value: 0, Label.DRIFT.value: 1, Label.ABSORBED.value: 1, Label.RESIDUE.value: 2}
+
+    def order(resource: ResourceReport) -> tuple[int, list[tuple[str, int]]]:
         # `web[2]` before `web[10]`.
-        parts = [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d{0,9})", resource["address"])]
-        return min((weight.get(label, 9) for label in resource["labels"]), default=9), parts
+        parts = [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d{0,9})", resource.address)]
+        return min((weight.get(label, 9) for label in resource.labels), default=9), parts
 
-    return sorted(alert.report["resources"], key=order)
+    return sorted(alert.report.resources, key=order)
 
 
 def _details(standing: Sequence[Alert]) -> str | None:
     """Every change of every environment as text."""
     lines: list[str] = []
     for alert in standing:
-        lines.append(f"{alert.environment}: {alert.report['verdict'].replace('_', ' ')}")
-        for resource in _told(alert):
-            change = change_text(resource, alert.traces.get(resource["address"], {}))
+        lines.append(f"{alert.environment}: {verdict_text(alert.report.verdict)}")
+        for resource in _sorted(alert):
+            change = change_text(resource, alert.traces.get(resource.address))
             lines.append(f"  {change.address} ({change.label})")
             lines += [f"    {line}" for line in (*change.lines, *change.by)]
-        if alert.report.get("resources_omitted"):
-            lines.append(f"  and {alert.report['resources_omitted']} more resources: driftguard explain")
+        if alert.report.resources_omitted:
+            lines.append(f"  and {plural(alert.report.resources_omitted, 'more resource')}: driftguard explain")
     return "\n".join(lines) + "\n" if lines else None
 
 
@@ -270,85 +288,84 @@ def _details(standing: Sequence[Alert]) -> str | None:
 
 
 def _decision(alert: Alert) -> Iterator[str]:
-    action, reasons = alert.report["decision"]["action"], alert.report["decision"]["reasons"]
-    told_only = [reason.partition(": ")[2] for reason in reasons if reason.startswith("policy_alert: ")]
-    rest = [reason for reason in reasons if reason.partition(":")[0] not in ("policy_alert", *_SILENT)]
-    if alert.kind is AlertKind.UNKNOWN and "environment_removed" in reasons:
-        yield "DriftGuard destroys nothing."
+    report, reasons = alert.report, alert.report.decision.reasons
+    if alert.kind is AlertKind.UNKNOWN and (_removed(report) or report.error):
+        yield "DriftGuard destroys nothing." if _removed(report) else "Nothing is changed until the plan works again."
         return
-    if alert.kind is AlertKind.UNKNOWN and alert.report["error"]:
-        yield "Nothing is changed there until it can be planned again."
-        return
-    if action == "apply" and "apply_failed" in {reason.partition(":")[0] for reason in reasons}:
-        yield "DriftGuard tried to apply it."
-    elif told_only and not rest:
-        policies = " and ".join(f"`policy.{group}: alert`" for group in told_only)
-        yield f"DriftGuard changes nothing by itself, because of {policies}."
-    elif action == "hold" and _passes(alert.report):
-        yield "DriftGuard waits until that has passed."
-    else:
-        yield _ACTIONS[action]
-    yield from map(_reason, rest)
+    alert_only = [reason.detail for reason in reasons if reason.name == ReasonName.POLICY_ALERT]
+    rest = [reason for reason in reasons if reason.name != ReasonName.POLICY_ALERT and not reason.silent]
+    yield _action(report, alert_only, rest)
+    yield from (reason.text for reason in rest)
 
 
-_ACTIONS: Final = {
-    "none": "DriftGuard does nothing.",
-    "alert": "DriftGuard changes nothing by itself.",
-    "propose": "DriftGuard proposes a pull request.",
-    "apply": "DriftGuard applied it.",
-    "hold": "DriftGuard waits for a person.",
+def _action(report: EnvironmentReport, alert_only: Sequence[str], rest: Sequence[Reason]) -> str:
+    """What DriftGuard does, in one sentence."""
+    action = report.decision.action
+    if action == Action.APPLY and any(reason.name == ReasonName.APPLY_FAILED for reason in rest):
+        return "DriftGuard tried to apply it."
+    if alert_only and not rest:
+        policies = " and ".join(f"`policy.{group}: alert`" for group in alert_only)
+        return f"DriftGuard changes nothing, because of {policies}."
+    if action == Action.HOLD and _passes(report):
+        return "On hold until that ends."
+    return _ACTIONS.get(action, f"DriftGuard's decision: {action}.")
+
+
+_ACTIONS: Final[Mapping[str, str]] = {
+    Action.NONE: "DriftGuard does nothing.",
+    Action.ALERT: "DriftGuard changes nothing.",
+    Action.PROPOSE: "DriftGuard proposes a pull request.",
+    Action.APPLY: "DriftGuard applied it.",
+    Action.HOLD: "On hold: manual action required.",
 }
-
-
-def _reason(reason: str) -> str:
-    """What a reason means, with its detail behind the first sentence."""
-    name, _, detail = reason.partition(": ")
-    first, dot, rest = REASONS[name].partition(". ")
-    return f"{first.removesuffix('.')} ({detail}).{' ' + rest if dot else ''}" if detail else REASONS[name]
 
 
 def _advice(alert: Alert, count: int) -> Iterator[str]:
     branch = _pushed_branch(alert)
     if branch is not None:
-        yield f"Approve, on the tracked branch: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
-        yield f"Say no: `git push origin --delete {branch}`"
-    path = alert.report["path"] if count == 1 else "each environment"
+        yield f"To approve, on the tracked branch: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
+        yield f"To decline: `git push origin --delete {branch}`"
+    path = alert.report.path if count == 1 else "each environment"
+    name = "ENV" if count > 1 else alert.environment
     match alert.kind:
         case AlertKind.DRIFT:
-            drifted = [r for r in alert.report["resources"] if OUTSIDE & set(r["labels"])]
-            if drifted and all(map(deleted_outside, drifted)):
-                yield f"Have it again: apply {path}."
-                yield f"Do without it: remove it from {path} and merge that."
-            else:
-                # An apply does what commits want, too.
-                apply = f", or apply {path}" if alert.report["verdict"] == "drifted" else ""
-                yield f"Put it back: undo the change where it was made{apply}."
-                yield f"Keep it: write it into {path} and merge that."
+            yield from _drift_advice(alert.report, path)
         case AlertKind.PENDING:
-            settle = "" if _passes(alert.report) else "settle what is said above, or "
-            yield f"Go on: {settle}apply {path} by hand."
-            yield "Go back: `git revert` the commits."
-        case AlertKind.UNKNOWN if "environment_removed" in alert.report["decision"]["reasons"]:
-            yield "Destroy what is left by hand from an older commit, or bring the directory back."
-            yield f"Then: `driftguard forget {'ENV' if count > 1 else alert.environment}`"
+            resolve = "" if _passes(alert.report) else "resolve the reasons above, or "
+            yield f"To proceed: {resolve}run `terraform apply` in {path}."
+            yield "To roll back: `git revert` the commits."
+        case AlertKind.UNKNOWN if _removed(alert.report):
+            yield "Destroy what remains manually from an older commit, or restore the directory."
+            yield f"Then: `driftguard forget {name}`"
             return
-        case AlertKind.UNKNOWN if alert.report["error"]:
-            yield "Mend what the error names; the next pass looks again."
-    yield f"More: `driftguard explain {'ENV' if count > 1 else alert.environment}`"
+        case AlertKind.UNKNOWN if alert.report.error:
+            yield "Fix the error above; the next run retries."
+    yield f"Details: `driftguard explain {name}`"
+
+
+def _drift_advice(report: EnvironmentReport, path: str) -> Iterator[str]:
+    drifted = [resource for resource in report.resources if resource.changed_outside]
+    if drifted and all(resource.deleted_outside for resource in drifted):
+        yield f"To recreate: run `terraform apply` in {path}."
+        yield f"To accept the deletion: remove it from {path} and merge that."
+        return
+    # An apply does what commits want, too.
+    apply = f", or run `terraform apply` in {path}" if report.verdict == Verdict.DRIFTED else ""
+    yield f"To revert: undo the change where it was made{apply}."
+    yield f"To adopt: write the current values into {path} and merge that."
 
 
 def _pushed_branch(alert: Alert) -> str | None:
     """The branch that is proposed to be merged, where there is no page of a pull request for it."""
-    for reason in alert.report["decision"]["reasons"]:
-        name, _, what = reason.partition(": ")
-        if name == "proposed" and not what.startswith(("http://", "https://")):
-            return str(what)
+    for reason in alert.report.decision.reasons:
+        if reason.name == ReasonName.PROPOSED and not reason.detail.startswith(("http://", "https://")):
+            return reason.detail
     return None
 
 
 def _commits(alert: Alert, repository: str) -> Iterator[CommitText]:
-    for commit in alert.report["commits"][:_MOST_COMMITS]:
-        yield CommitText(commit["sha"], commit["author"], commit["subject"], commit_url(repository, commit["sha"]))
+    for commit in alert.report.commits[:_MAX_COMMITS]:
+        yield CommitText(commit.sha, commit.author, commit.subject, commit_url(repository, commit.sha))
 
 
 def commit_url(repository: str, sha: str) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from driftguard.model import Proposal, ProposalState, ProposedBranch
+from driftguard.model import ObjectTrace, Proposal, ProposalState, ProposedBranch
+from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.approve.approval_file import ApprovalFile, path_of, render, slug, with_id
 from driftguard.pipeline.propose import text as wording
 from driftguard.pipeline.propose.limits import PREFIX
@@ -60,8 +61,8 @@ class Draft:
     expires_after: timedelta
     choice_maker: ChoiceMaker
     old_files: Sequence[str]
-    report: Mapping[str, Any]
-    traces: Mapping[str, Any]
+    report: EnvironmentReport
+    traces: Mapping[str, ObjectTrace]
     actions: Sequence[str]
 
 

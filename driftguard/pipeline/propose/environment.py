@@ -32,7 +32,7 @@ from driftguard.pipeline.propose.journal import ENDED
 from driftguard.pipeline.propose.lifecycle import EnvironmentOutcome, settle
 from driftguard.pipeline.scan import Findings, Folders, Scene
 from driftguard.ports import Attempts, Engine
-from driftguard.report import environment_json
+from driftguard.report import environment_report
 from driftguard.sealed import mask
 
 # What was said to be done, void or closed stays so, and what was made anew, also when the very same plan comes back.
@@ -207,7 +207,7 @@ def _draft(context: ProposalContext, candidate: Candidate) -> Draft | None:
             findings=candidate.findings,
         ),
         old_files=_files_in(scene.repository.tree(scene.head), folder_of(settings.name)),
-        report=environment_json(result),
+        report=environment_report(result),
         traces=next((each.traces for each in drift if each.kind is AlertKind.DRIFT), {}),
         actions=actions_of(classification.resources),
     )

@@ -9,14 +9,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from driftguard.model import ChangeText, Proposal
-from driftguard.pipeline.changes import OUTSIDE, change_text, deleted_outside
+import msgspec
+
+from driftguard.model import ChangeText, ObjectTrace, Proposal
+from driftguard.model.report import EnvironmentReport, ResourceReport
+from driftguard.model.words import SETTLED
+from driftguard.pipeline.changes import change_text
 from driftguard.report import shorten
 from driftguard.sealed import mask
 
-_QUIET: Final = frozenset({"noise", "adopted"})
 _MOST_LISTED: Final = 40
 _ROOM_FOR_THE_END: Final = 3000
 _CHOICES: Final = {
@@ -30,7 +33,6 @@ class Told:
     """What a pull request tells.
 
     Attributes:
-        report: the environment's JSON report.
         traces: by resource address, who changed it and who wrote its block.
         actions: what the revert would do, as the approval file lists it.
         other_url: where one click opens a pull request for the other choice.
@@ -38,9 +40,9 @@ class Told:
     """
 
     environment: str
-    report: Mapping[str, Any]
+    report: EnvironmentReport
     actions: Sequence[str]
-    traces: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, ObjectTrace] = field(default_factory=dict)
     other_url: str | None = None
     refused: Sequence[str] = ()
 
@@ -53,8 +55,8 @@ def mark_of(environment: str) -> str:
 def title(told: Told, proposal: Proposal, longest: int) -> str:
     """The pull request's title."""
     changed = _changed(told.report)
-    what = str(changed[0]["address"]) if len(changed) == 1 else f"{len(changed)} resources"
-    outside = any(OUTSIDE & set(resource["labels"]) for resource in changed)
+    what = changed[0].address if len(changed) == 1 else f"{len(changed)} resources"
+    outside = any(resource.changed_outside for resource in changed)
     if proposal.preferred.choice == "adopt":
         text = f"{told.environment}: write down what was changed outside ({what})"
     elif outside:
@@ -78,7 +80,7 @@ def body(told: Told, proposal: Proposal, longest: int) -> str:
 
 def _head(told: Told, proposal: Proposal) -> Iterator[str]:
     changed = _changed(told.report)
-    outside = sum(bool(OUTSIDE & set(resource["labels"])) for resource in changed)
+    outside = sum(resource.changed_outside for resource in changed)
     yield mark_of(told.environment)
     what = f"**{code(told.environment)}** "
     if outside:
@@ -141,7 +143,7 @@ def _listed(told: Told, room: int) -> str:
     changed = _changed(told.report)
     used = 0
     for resource in changed[:_MOST_LISTED]:
-        text = _resource(change_text(resource, told.traces.get(resource["address"], {})))
+        text = _resource(change_text(resource, told.traces.get(resource.address)))
         if used + len(text) > room - 200:
             break
         parts.append(text)
@@ -178,18 +180,18 @@ def _end(told: Told, proposal: Proposal) -> Iterator[str]:
     yield " · ".join(f"{name} `{value}`" for name, value in rows if value)
 
 
-def _changed(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The report's resources that matter, those changed outside first, then by address."""
-    told = [
-        {
-            **resource,
-            "labels": [label for label in resource["labels"] if label not in _QUIET],
-            "attributes": [each for each in resource["attributes"] if each["label"] not in _QUIET],
-        }
-        for resource in report["resources"]
-        if not set(resource["labels"]) <= _QUIET
+def _changed(report: EnvironmentReport) -> list[ResourceReport]:
+    """The report's unsettled resources, those changed outside Terraform first, then by address."""
+    unsettled = [
+        msgspec.structs.replace(
+            resource,
+            labels=tuple(label for label in resource.labels if label not in SETTLED),
+            attributes=tuple(attribute for attribute in resource.attributes if attribute.label not in SETTLED),
+        )
+        for resource in report.resources
+        if not SETTLED.issuperset(resource.labels)
     ]
-    return sorted(told, key=lambda r: (OUTSIDE.isdisjoint(r["labels"]), not deleted_outside(r), r["address"]))
+    return sorted(unsettled, key=lambda r: (not r.changed_outside, not r.deleted_outside, r.address))
 
 
 def commit_message(environment: str, choice: str, proposal_id: str) -> str:

@@ -1,0 +1,201 @@
+"""The contract's JSON report, version 1, as structs: what is printed, recorded, sent, and read back from the ledger.
+
+Every field is written under its own name, in this order. Words (verdicts, labels, reasons, kinds of errors) are plain
+text here, so that those of a newer DriftGuard are read and shown as they are; unknown fields are left out. Missing
+fields have defaults: a ledger of an older version has fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from driftguard.model.reasons import Reason
+from driftguard.model.words import OUTSIDE
+
+#: What stands in the place of a value where the object or attribute does not exist.
+ABSENT_VALUE: Final = "absent"
+
+
+class AttributeReport(Struct, frozen=True):
+    """One changed attribute; the empty path stands for the object's existence.
+
+    Attributes:
+        state, reality, desired, baseline: redacted JSON values; `absent` where there is none.
+        unknown: the desired value is known only after apply.
+        rule: the test that gave the label, in the contract's letters.
+        causes: addresses that a `derived` value follows from.
+        ignored_by: the ignore rule that made it `noise`.
+    """
+
+    path: str
+    label: str = ""
+    state: Any = None
+    reality: Any = None
+    desired: Any = None
+    sensitive: bool = False
+    unknown: bool = False
+    forces_replacement: bool = False
+    certain: bool = True
+    rule: str = ""
+    baseline: Any = None
+    baseline_known: bool = False
+    causes: tuple[str, ...] = ()
+    ignored_by: str | None = None
+
+
+class ResourceReport(Struct, frozen=True):
+    """One labelled resource instance.
+
+    Attributes:
+        actions: Terraform's own words.
+        attributes_omitted: how many attributes an alert's excerpt leaves out.
+    """
+
+    address: str
+    type: str = ""
+    provider: str = ""
+    actions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    certain: bool = True
+    previous_address: str | None = None
+    deposed: str | None = None
+    action_reason: str | None = None
+    attributes: tuple[AttributeReport, ...] = ()
+    attributes_omitted: int | UnsetType = UNSET
+
+    @property
+    def changed_outside(self) -> bool:
+        """Whether any of it was changed outside Terraform, or left behind by a failed apply."""
+        return not OUTSIDE.isdisjoint(self.labels)
+
+    @property
+    def deleted_outside(self) -> bool:
+        """Whether the object was deleted outside Terraform."""
+        return any(a.path == "" and a.reality == ABSENT_VALUE and a.label in OUTSIDE for a in self.attributes)
+
+
+class OutputReport(Struct, frozen=True):
+    """One root output whose value would change."""
+
+    name: str
+    label: str = ""
+    sensitive: bool = False
+    certain: bool = True
+    rule: str = ""
+
+
+class CommitReport(Struct, frozen=True):
+    """One commit behind `pending`; `date` is RFC 3339."""
+
+    sha: str
+    author: str = ""
+    date: str = ""
+    subject: str = ""
+
+
+class DecisionReport(Struct, frozen=True):
+    """What is done, and why.
+
+    Attributes:
+        stated: the reasons in their JSON form, `name` or `name: detail`.
+    """
+
+    action: str = ""
+    stated: tuple[str, ...] = msgspec.field(default=(), name="reasons")
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons, in order."""
+        return tuple(map(Reason.parse, self.stated))
+
+
+class ErrorReport(Struct, frozen=True):
+    """Why the verdict is unknown."""
+
+    kind: str = ""
+    message: str = ""
+
+
+class BaselineReport(Struct, frozen=True):
+    """The baseline's commit, and where it comes from: `apply`, `in_sync` or `given`; None before the first."""
+
+    commit: str | None = None
+    origin: str | None = msgspec.field(default=None, name="from")
+
+
+class SecondsReport(Struct, frozen=True):
+    """Durations of the steps, in seconds."""
+
+    init: float = 0.0
+    plan: float = 0.0
+    show: float = 0.0
+    total: float = 0.0
+
+
+class EnvironmentReport(Struct, frozen=True):
+    """One environment of a run.
+
+    Attributes:
+        warnings: sentences about what could not be read exactly.
+        resources_omitted: how many resources an alert's excerpt leaves out.
+        commit: the commit that was planned; part of a ledger row and of an alert's excerpt.
+    """
+
+    name: str = ""
+    path: str = ""
+    workspace: str = ""
+    verdict: str = ""
+    closure_hash: str = ""
+    baseline: BaselineReport = BaselineReport()
+    drift_fingerprint: str | None = None
+    plan_fingerprint: str | None = None
+    resources: tuple[ResourceReport, ...] = ()
+    outputs: tuple[OutputReport, ...] = ()
+    commits: tuple[CommitReport, ...] = ()
+    decision: DecisionReport = DecisionReport()
+    error: ErrorReport | None = None
+    seconds: SecondsReport = SecondsReport()
+    warnings: tuple[str, ...] = ()
+    resources_omitted: int | UnsetType = UNSET
+    commit: str | UnsetType = UNSET
+
+    @property
+    def error_kind(self) -> str:
+        """The contract's `error.kind`; empty without an error."""
+        return self.error.kind if self.error is not None else ""
+
+
+class AlertCounts(Struct, frozen=True):
+    """What a run delivered: how many messages, replies and events were sent, and how many are not delivered yet."""
+
+    sent: dict[str, int] = {}
+    waiting: int = 0
+
+
+class RunReport(Struct, frozen=True):
+    """One run over a repository; `environments` is sorted by name, moments are RFC 3339."""
+
+    version: int = 1
+    run: str = ""
+    repository: str = ""
+    ref: str = ""
+    commit: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    summary: dict[str, int] = {}
+    environments: tuple[EnvironmentReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    alerts: AlertCounts | None = None
+
+
+def read_environment(data: Mapping[str, Any]) -> EnvironmentReport:
+    """An environment's report from its JSON object, such as the data of a `scanned` row of any version.
+
+    Raises:
+        ValueError: a field that is known has another type.
+    """
+    return msgspec.convert(data, EnvironmentReport)
