@@ -41,6 +41,7 @@ _OF_THE_OBJECT: Final = frozenset({Label.RESIDUE, Label.REFACTOR})
 _MAX_VALUE: Final = 70
 _MAX_ITEMS: Final = 20
 _MAX_DEPTH: Final = 4
+_MAX_MIRRORS: Final = 3
 _NOT_SHOWN: Final = {
     Label.CONFLICT.value: "changed outside Terraform and by a commit",
     Label.PENDING.value: "another value is configured, not applied",
@@ -171,7 +172,7 @@ def _values(attribute: AttributeReport) -> str:
     planned = f"{value_text(reality)} → (known after apply)" if attribute.unknown else _step(reality, desired)
     if attribute.label == Label.PENDING:
         return f"{planned} (configured, not applied)"
-    return f"{planned} (planned)" if not outside else planned
+    return planned if outside or attribute.unknown else f"{planned} (planned)"
 
 
 def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
@@ -180,7 +181,8 @@ def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
     if attribute.forces_replacement:
         yield " (forces replacement)"
     if mirrors:
-        yield f" (also in {', '.join(mirrors)})"
+        more = f" and {len(mirrors) - _MAX_MIRRORS} more" if len(mirrors) > _MAX_MIRRORS else ""
+        yield f" (also in {', '.join(mirrors[:_MAX_MIRRORS])}{more})"
     if attribute.ignored_by:
         yield f" (ignored by {attribute.ignored_by})"
     if attribute.causes:

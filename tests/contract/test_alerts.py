@@ -33,8 +33,12 @@ from driftguard.model import (
     Entry,
     EntryKind,
     Notice,
+    ObjectTrace,
     Severity,
+    Trace,
+    Written,
 )
+from driftguard.model.report import AttributeReport, EnvironmentReport, ResourceReport
 from driftguard.ports import Alerts, Outbox
 from driftguard.sealed import Sealed
 from tests.contract.ledger_contract import NOW, at, scanned
@@ -56,9 +60,15 @@ def alert(id_: str = "a1", environment: str = "dev", **changes: Any) -> Alert:
         "cause": "c1",
         "first_seen_at": NOW,
         "changed_at": NOW,
-        "report": {},
+        "report": EnvironmentReport(),
     }
     return Alert(id_, environment, **{**given, **changes})
+
+
+def reported(value: object) -> EnvironmentReport:
+    """A report in which one attribute has a value."""
+    attribute = AttributeReport("value", reality=value)
+    return EnvironmentReport(name=HARD_TEXT, resources=(ResourceReport("toy_thing.a", attributes=(attribute,)),))
 
 
 def ended(id_: str, environment: str = "dev", **changes: Any) -> Alert:
@@ -141,12 +151,18 @@ FULL_ALERT = alert(
     kind=AlertKind.PENDING,
     state=AlertState.WATCHED,
     severity=Severity.CRITICAL,
-    report={"text": HARD_TEXT, "list": [1, 2.5, None, True, 2**70], "deep": {"": {"b": []}}, "large": "ü" * 1_000_000},
+    report=reported({"text": HARD_TEXT, "list": [1, 2.5, None, True, 2**70], "": {"b": []}, "large": "ü" * 1_000_000}),
     opened_at=at(1.000001).astimezone(INDIA),
     resolved_at=at(2),
     passes=3,
     reminders=2,
-    traces={"aws_x.y": {"changed_by": {"who": HARD_TEXT}, "changed_paths": ["tags"], "note": None}},
+    traces={
+        "aws_x.y": ObjectTrace(
+            changed_by=Trace("aws_x.y", "PutX", at(3), HARD_TEXT, "203.0.113.7", "console", "resource"),
+            changed_paths=("tags",),
+            written_by=Written("c1", HARD_TEXT, at(2).astimezone(INDIA), "subject", "main.tf", 3),
+        )
+    },
     resolution=HARD_TEXT,
 )
 FULL_DELIVERY = delivery(
@@ -175,7 +191,7 @@ def test_an_alert_comes_back_as_it_was_kept(alerts: SqlAlerts) -> None:
     assert (type(back.kind), type(back.state), type(back.severity)) == (AlertKind, AlertState, Severity)
     moments = [back.first_seen_at, back.changed_at, back.opened_at, back.resolved_at]
     assert all(moment is not None and moment.utcoffset() is not None for moment in moments)
-    assert list(back.report) == list(FULL_ALERT.report)
+    assert repr(back.report) == repr(FULL_ALERT.report)
 
 
 def test_every_kind_state_and_severity_of_alert_comes_back(alerts: SqlAlerts) -> None:
@@ -246,7 +262,7 @@ def test_a_delivery_without_a_time_zone_is_refused_and_leaves_the_notices(alerts
 @pytest.mark.parametrize("value", [Sealed("s3cret"), float("nan")], ids=["sealed", "nan"])
 def test_what_is_no_json_cannot_be_kept(ledger: SqlLedger, value: object) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
-        ledger.alerts.record("dev", [scanned()], giving(alert(report={"x": value})))
+        ledger.alerts.record("dev", [scanned()], giving(alert(report=reported(value))))
     assert "s3cret" not in str(caught.value)
     assert (ledger.entries(), ledger.alerts.standing()) == ((), ())
 
@@ -273,7 +289,7 @@ def test_a_second_alert_of_a_kind_is_refused_in_one_sentence(
     ledger: SqlLedger, first: AlertState, second: AlertState
 ) -> None:
     ledger.alerts.record("dev", [], giving(alert(state=first)))
-    wrong = giving(alert("a2", state=second, report={"x": "canary"}), notice("n2"))
+    wrong = giving(alert("a2", state=second, report=reported("canary")), notice("n2"))
     with pytest.raises(OperatorError, match=r"The ledger .* \(.*alerts.*\), so nothing more is recorded") as caught:
         ledger.alerts.record("dev", [scanned()], wrong)
     assert [word for word in ("\n", "canary", "INSERT") if word in str(caught.value)] == []
@@ -364,27 +380,28 @@ def test_named_alerts_are_sorted_by_environment_whatever_their_state(alerts: Sql
 @pytest.mark.parametrize("state", [AlertState.OPEN, AlertState.RESOLVED])
 def test_a_trace_is_added_to_an_alert_and_told(ledger: SqlLedger, state: AlertState) -> None:
     alerts = ledger.alerts
-    before = alert(state=state, traces={"x": {"note": "old"}, "y": {"note": "kept"}})
+    before = alert(state=state, traces={"x": ObjectTrace(note="old"), "y": ObjectTrace(note="kept")})
     alerts.record("dev", [], giving(before))
-    alerts.trace("a1", {"x": {"note": "new"}, "z": {}}, notice(about=before, event=AlertEvent.REFRESHED))
-    after = replace(before, traces={"x": {"note": "new"}, "y": {"note": "kept"}, "z": {}})
+    new = {"x": ObjectTrace(note="new"), "z": ObjectTrace()}
+    alerts.trace("a1", new, notice(about=before, event=AlertEvent.REFRESHED))
+    after = replace(before, traces={"y": ObjectTrace(note="kept"), **new})
     assert alerts.named(["a1"]) == (after,)
     assert alerts.unplanned() == (notice(about=after, event=AlertEvent.REFRESHED),)
     assert [e.data["event"] for e in ledger.entries(kinds=[EntryKind.ALERT])] == ["refreshed"]
-    alerts.trace("a1", {"y": {}}, None)
-    assert alerts.named(["a1"])[0].traces["y"] == {}
+    alerts.trace("a1", {"y": ObjectTrace()}, None)
+    assert alerts.named(["a1"])[0].traces["y"] == ObjectTrace()
     assert len(alerts.unplanned()) == 1
 
 
 def test_a_trace_of_an_alert_that_is_not_there_changes_nothing(ledger: SqlLedger) -> None:
-    ledger.alerts.trace("missing", {"x": {}}, notice())
+    ledger.alerts.trace("missing", {"x": ObjectTrace()}, notice())
     assert (ledger.entries(), ledger.alerts.standing(), ledger.alerts.unplanned()) == ((), (), ())
 
 
 def test_a_trace_whose_notice_cannot_be_kept_is_not_kept_either(ledger: SqlLedger) -> None:
     ledger.alerts.record("dev", [], giving(alert()))
     with pytest.raises(ValueError, match="time zone"):
-        ledger.alerts.trace("a1", {"x": {}}, notice(at=NAIVE))
+        ledger.alerts.trace("a1", {"x": ObjectTrace()}, notice(at=NAIVE))
     assert (ledger.entries(), ledger.alerts.standing(), ledger.alerts.unplanned()) == ((), (alert(),), ())
 
 
@@ -632,7 +649,7 @@ for number in range(10):
 _WORK = """
 for number in range(1_000_000):
     name = f"{sys.argv[2]}-{number}"
-    about = alert(name, name, report={"text": "x" * 5000})
+    about = alert(name, name, report=reported("x" * 5000))
     alerts.record(name, [scanned(name)], lambda before: ([about], [notice(name, about)]))
     say("recorded", name)
     alerts.plan([notice(name)], [delivery(name, alerts=(name,))])

@@ -66,7 +66,7 @@ def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolv
         assert told.reconcile().code == 0
     let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert "Put back by hand" in slack.plain("drift")
+    assert "Reverted manually" in slack.plain("drift")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
 
     cloud.change("web", value="one", tags={"team": "core"})
     assert told.reconcile().code == 0
-    assert "Put back by hand" in slack.plain("drift")
+    assert "Reverted manually" in slack.plain("drift")
     assert len([m for m in slack.messages("drift") if not m.thread_ts]) == 1
 
 

@@ -31,7 +31,7 @@ def test_many_environments_with_one_cause_share_a_message(
     for cloud in estate.clouds.values():
         cloud.change("web", tags={"team": "eve"})
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert "40 environments have drifted the same way: toy_thing.web changed outside" in slack.plain("drift")
+    assert "Drift in 40 environments: toy_thing.web was changed outside Terraform" in slack.plain("drift")
     for name in names[:10]:
         estate.clouds[name].change("web", tags={"team": "core"})
     assert told.reconcile(*names[:10]).report["alerts"]["waiting"] == 0
@@ -49,12 +49,12 @@ def test_what_cannot_be_judged_is_told_after_two_passes_and_once_more_when_it_ca
     assert told.reconcile().code == 1
     assert slack.messages("drift") == []
     assert told.reconcile().code == 1
-    assert "blue cannot be" in slack.plain("drift")
+    assert "Unknown verdict in blue" in slack.plain("drift")
     assert told.reconcile().code == 1
     assert told.lines() == []
     cloud.faults()
     assert told.reconcile().code == 0
-    assert told.lines() == [f"It can be planned again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
+    assert told.lines() == [f"The plan works again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
 
 
 def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_decide_and_else_when_they_are_old(
@@ -71,10 +71,10 @@ def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_
     estate.rewrite("blue", '"one"', '"two"', "blue: two")
     estate.rewrite("green", '"one"', '"two"', "green: two")
     assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
-    assert "green needs a decision: “green: two” is held" in slack.plain("leads")  # its state is somebody's file
+    assert "On hold in green: “green: two” is not applied" in slack.plain("leads")  # its state is somebody's file
     time.sleep(2.1)
     assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
-    assert "blue waits for “blue: two” to be applied" in slack.plain("leads")
+    assert "Pending in blue: “blue: two” is not applied" in slack.plain("leads")
     assert told.reconcile().report["alerts"]["sent"] == {}
     assert slack.messages("drift") == []
     for name in ("blue", "green"):
@@ -101,8 +101,8 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
     assert "<!here>" in slack.messages("leads")[0].text
     cloud.change("web", value="one")
     assert told.reconcile().code == 0
-    assert "the drift is gone" in slack.plain("prod-drift")
-    assert "the drift is gone" in slack.plain("leads")
+    assert "is resolved" in slack.plain("prod-drift")
+    assert "is resolved" in slack.plain("leads")
 
 
 def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
@@ -113,7 +113,7 @@ def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: Esta
     assert told.reconcile().code == 2
     head = estate.rewrite("blue", '"one"', '"outside"', "write it down")
     assert told.reconcile().code == 0
-    assert told.lines()[-1].startswith(f"Git at {head[:10]} and reality agree again")
+    assert told.lines()[-1].startswith(f"Reality matches the configuration at {head[:10]} again")
 
 
 @contextmanager
@@ -165,14 +165,14 @@ def test_an_incoming_webhook_gets_messages_and_standard_output_stays_for_program
     cloud.change("web", value="outside")
     ran = sandbox.run("reconcile", "--format", "json")
     assert ran.report["alerts"]["sent"] == {"event": 1}  # the output is JSON and nothing else
-    assert "[warning] blue has drifted" in ran.stderr
+    assert "[warning] Drift in blue" in ran.stderr
     cloud.change("web", value="one")
     ran = sandbox.run("reconcile")
-    assert "[resolved] blue: Put back by hand" in ran.stdout
+    assert "[resolved] blue: Reverted manually" in ran.stdout
 
     sandbox.commit("a webhook", {"driftguard.yaml": "slack: {webhook_env: HOOK}\n"})
     cloud.change("web", value="outside again")
     ran = sandbox.run("reconcile", "--format", "json", HOOK=slack.webhook_url("drift"))
     assert ran.report["alerts"] == {"sent": {"event": 1}, "waiting": 0}
-    assert "blue has drifted" in slack.plain("drift")
+    assert "Drift in blue" in slack.plain("drift")
     assert slack.webhook_url("drift") not in ran.stdout + ran.stderr

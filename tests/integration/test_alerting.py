@@ -83,7 +83,7 @@ def test_credentials_that_cannot_be_had_cost_the_trail_and_not_the_alert(ledger:
     told = alerting.tell([report], frozenset({"dev"}))
     assert (dict(told.sent), told.waiting) == ({"event": 1}, 0)
     assert told.problems == ("CloudTrail could not be asked who changed it: The role may not be assumed.",)
-    assert "dev has drifted" in said[0]
+    assert "Drift in dev" in said[0]
 
 
 def test_a_stop_does_not_wait_for_another_runs_turn(ledger: SqlLedger, clock: Hands) -> None:

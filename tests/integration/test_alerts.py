@@ -60,7 +60,7 @@ def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: Sla
     ran = told.reconcile()
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {"message": 1}, "waiting": 0})
     text = slack.plain("drift")
-    assert "blue has drifted: toy_thing.web changed outside" in text
+    assert "Drift in blue: toy_thing.web was changed outside Terraform" in text
     assert "value: one → outside" in text
     assert slack.messages("prod-drift") == []
 
@@ -80,11 +80,11 @@ def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: Sla
 
     cloud.change("web", tags={"team": "core"})
     assert told.reconcile().code == 0
-    assert told.lines()[2:] == ["Put back by hand: reality is what git says again."]
-    assert "blue: the drift is gone" in slack.plain("drift")
+    assert told.lines()[2:] == ["Reverted manually: reality matches the configuration again."]
+    assert "Drift in blue is resolved" in slack.plain("drift")
 
     cloud.change("web", tags={"team": "eve"})
     assert told.reconcile().code == 2
     assert told.lines()[3:] == ["It is back."]
-    assert "blue has drifted" in slack.plain("drift")
+    assert "Drift in blue" in slack.plain("drift")
     assert len(slack.calls_of("chat.postMessage")) == 5  # one message, four lines in its thread

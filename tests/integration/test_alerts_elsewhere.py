@@ -29,7 +29,7 @@ def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
     sandbox.commit("mended", {"driftguard.yaml": settings(slack)})
     let_pass(sandbox, timedelta(hours=2))
     assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert "blue has drifted" in slack.plain("drift")
+    assert "Drift in blue" in slack.plain("drift")
     assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     assert len(slack.messages("drift")) == 1
 
@@ -43,7 +43,7 @@ def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
     ran = Told(sandbox, slack).reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "1 alert messages that waited for slack-webhook" in ran.report["warnings"][0]
-    assert "blue has drifted" in slack.plain("drift")
+    assert "Drift in blue" in slack.plain("drift")
 
 
 def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
@@ -57,10 +57,10 @@ def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
     assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     cloud.change("web", value="one")
     assert told.reconcile().code == 0
-    assert "Put back by hand" in slack.plain("drift")
+    assert "Reverted manually" in slack.plain("drift")
     sandbox.commit("no Slack", {"driftguard.yaml": "version: 1\n"})
     ran = sandbox.run("reconcile")
-    assert (ran.code, "blue has drifted" in ran.stdout) == (0, False)  # it is over
+    assert (ran.code, "Drift in blue" in ran.stdout) == (0, False)  # it is over
 
 
 def test_a_message_that_a_person_deleted_mutes_nothing(
@@ -78,7 +78,7 @@ def test_a_message_that_a_person_deleted_mutes_nothing(
     assert len([message for message in slack.messages("drift") if not message.thread_ts]) == 1
     cloud.change("web", value="one")
     assert told.reconcile().code == 0
-    assert "the drift is gone" in slack.plain("drift")
+    assert "is resolved" in slack.plain("drift")
 
 
 def test_an_environment_under_another_name_is_not_told_as_removed(
@@ -95,7 +95,7 @@ def test_an_environment_under_another_name_is_not_told_as_removed(
     assert [environment["name"] for environment in ran.report["environments"]] == ["green", "indigo"]
     blue, indigo = slack.messages("drift")
     assert "It is called indigo now" in str(blue.blocks)
-    assert "indigo has drifted" in str(indigo.blocks)
+    assert "Drift in indigo" in str(indigo.blocks)
     assert "removed" not in str(slack.messages("drift"))
 
 
@@ -112,7 +112,7 @@ def test_a_directory_that_is_gone_is_told_with_what_can_be_done(
     assert "blue was removed from git" in text
     assert "DriftGuard destroys nothing." in text
     assert "driftguard forget blue" in text
-    assert "Mend what the error names" not in text
+    assert "Fix the error above" not in text
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,6 @@ def test_a_damaged_mirror_is_an_answer_not_a_failure(sandbox: Sandbox, cache: Pa
     repository.tree(repository.head)
     shutil.rmtree(repository.mirror / "objects")
     assert authorship.written_by(PROD, "aws_sqs_queue.jobs") is None
-    assert authorship.as_json(PROD, "aws_sqs_queue.jobs") is None
 
 
 def test_a_run_out_of_its_time_says_nothing_rather_than_late(sandbox: Sandbox, cache: Path) -> None:

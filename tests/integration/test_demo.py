@@ -94,7 +94,7 @@ def test_the_demo_shows_every_label_applies_alerts_proposes_and_rolls_back(tmp_p
         stdout, stderr = process.communicate(timeout=500)
         assert process.returncode == 0, stderr
         (message,) = (each for each in slack.messages("demo") if not each.thread_ts)
-        assert "Put back by DriftGuard's apply" in slack.plain("demo")
+        assert "Reverted by DriftGuard's apply" in slack.plain("demo")
         assert slack.replies("demo", message.ts)
         assert slack.token not in stdout + stderr
     table = stdout.split("$ driftguard scan")[1].split("\n\n")[0]

@@ -73,7 +73,7 @@ def test_a_locked_thread_takes_no_reply_and_its_message_is_still_updated(double:
     told = posted(sink)
     locked(double, told)
     assert sink.reply(reply_to(told), told, None) == ""
-    sink.update(told, message("blue is fine", resolution="Put back by hand."))
+    sink.update(told, message("blue is fine", resolution="Reverted manually."))
     assert double.message("drift", ts_of(told)).edits == 1
     assert double.replies("drift", ts_of(told)) == []
 

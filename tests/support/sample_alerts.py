@@ -15,6 +15,7 @@ from driftguard.model import (
     AttributeChange,
     Classification,
     Commit,
+    Confidence,
     Decision,
     EnvironmentResult,
     ErrorKind,
@@ -22,12 +23,16 @@ from driftguard.model import (
     Label,
     Message,
     Notice,
+    ObjectTrace,
     ResourceChange,
+    Trace,
     Verdict,
+    Written,
 )
+from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.lifecycle import follow
-from driftguard.pipeline.alert.text import word
-from driftguard.report import environment_json
+from driftguard.pipeline.alert.text import message_of
+from driftguard.report import environment_report
 from driftguard.sealed import ABSENT, PRESENT, Sealed
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -87,10 +92,10 @@ def report(
     fault: Fault | None = None,
     fingerprint: str | None = None,
     closure_hash: str = "c1",
-) -> dict[str, Any]:
+) -> EnvironmentReport:
     """One environment of a JSON report."""
     drifted = any({Label.DRIFT, Label.ABSORBED, Label.CONFLICT} & changed.labels for changed in resources)
-    return environment_json(
+    return environment_report(
         EnvironmentResult(
             name=name,
             path=f"environments/{name}",
@@ -123,14 +128,14 @@ class Passes:
     notices: list[Notice] = field(default_factory=list)
     passes: int = 0
 
-    def look(self, *environments: Mapping[str, Any], after: timedelta = timedelta(minutes=15)) -> list[Notice]:
+    def look(self, *environments: EnvironmentReport, after: timedelta = timedelta(minutes=15)) -> list[Notice]:
         """One pass over environments; what it gave to tell."""
         if self.passes:
             self.now += after
         self.passes += 1
         told: list[Notice] = []
         for environment in environments:
-            before = [alert for alert in self.alerts.values() if alert.environment == environment["name"]]
+            before = [alert for alert in self.alerts.values() if alert.environment == environment.name]
             followed = follow(
                 environment, before, commit=HEAD, run_id=f"run-{self.passes}", now=self.now, rules=self.rules
             )
@@ -144,41 +149,43 @@ class Passes:
         return [alert for alert in self.alerts.values() if alert.state is AlertState.OPEN]
 
 
-def in_sync(name: str, **more: Any) -> dict[str, Any]:
+def in_sync(name: str, **more: Any) -> EnvironmentReport:
     """A report in which nothing is to be done."""
     return report(name, Verdict.IN_SYNC, action=Action.NONE, reasons=["in_sync"], **more)
 
 
-def drifted(name: str, *resources: ResourceChange, **more: Any) -> dict[str, Any]:
+def drifted(name: str, *resources: ResourceChange, **more: Any) -> EnvironmentReport:
     """A report of drift that is only told."""
     return report(name, Verdict.DRIFTED, *resources, reasons=["policy_alert: drift"], **more)
 
 
-def unknown(name: str, kind: ErrorKind, message: str) -> dict[str, Any]:
+def unknown(name: str, kind: ErrorKind, message: str) -> EnvironmentReport:
     """A report of an environment that could not be planned."""
     return report(name, Verdict.UNKNOWN, reasons=[f"unknown: {kind.value}"], fault=Fault(kind, message))
 
 
-def changed_by(principal: str, event: str, *, confidence: str = "resource and changed field") -> dict[str, Any]:
-    """What CloudTrail tells of a change, as an alert keeps it."""
-    return {
-        "event": event,
-        "at": "2026-11-23T11:41:08Z",
-        "principal": principal,
-        "source_ip": "203.0.113.7",
-        "via": "console",
-        "confidence": confidence,
-    }
+def changed_by(
+    address: str,
+    principal: str,
+    event: str,
+    *,
+    source_ip: str = "203.0.113.7",
+    via: str = "console",
+    confidence: str = Confidence.RESOURCE_AND_FIELD,
+) -> Trace:
+    """CloudTrail's event of a change, as an alert keeps it."""
+    at = datetime(2026, 11, 23, 11, 41, 8, tzinfo=UTC)
+    return Trace(address, event, at, principal, source_ip, via, confidence)
 
 
-WRITTEN_BY = {
-    "commit": "7d2e91c4b08a4f6e9d3c5b7a1e0f2d4c6b8a9071",
-    "author": "Ada Lovelace",
-    "date": "2026-03-02T10:15:00Z",
-    "subject": "assets: keep old versions for the auditors",
-    "path": "environments/prod-eu/storage.tf",
-    "line": 12,
-}
+WRITTEN_BY = Written(
+    commit="7d2e91c4b08a4f6e9d3c5b7a1e0f2d4c6b8a9071",
+    author="Ada Lovelace",
+    date=datetime(2026, 3, 2, 10, 15, tzinfo=UTC),
+    subject="assets: keep old versions for the auditors",
+    path="environments/prod-eu/storage.tf",
+    line=12,
+)
 
 
 # --- the messages that documentation and golden texts show -----------------------------------------
@@ -200,14 +207,15 @@ class Sample:
 
     def message(self) -> Message:
         """It in words."""
-        return word(self.alerts, now=self.now, repository=REPOSITORY, **self.more)
+        return message_of(self.alerts, now=self.now, repository=REPOSITORY, **self.more)
 
 
 def drift_of_one_attribute() -> Sample:
     over_time = Passes()
     over_time.look(drifted("prod-eu", resource(ASSETS, outside("versioning[0].enabled", True, False))))
     (alert,) = over_time.standing()
-    trace = {"changed_by": changed_by("eve (SSO AdministratorAccess)", "PutBucketVersioning"), "written_by": WRITTEN_BY}
+    eve = changed_by(ASSETS, "eve (SSO AdministratorAccess)", "PutBucketVersioning")
+    trace = ObjectTrace(changed_by=eve, written_by=WRITTEN_BY)
     return Sample(
         [replace(alert, traces={ASSETS: trace})], over_time.notices, NOON, {"mention": ONCALL, "run_url": RUN}
     )
@@ -217,10 +225,12 @@ def deleted_outside() -> Sample:
     over_time = Passes()
     over_time.look(drifted("prod-eu", resource("module.orders.aws_sqs_queue.dead_letters", DELETED)))
     (alert,) = over_time.standing()
-    who = changed_by("deploy/ci-cleanup", "DeleteQueue", confidence="resource")
-    trace = {"changed_by": {**who, "via": "sdk", "source_ip": ""}}
+    address = "module.orders.aws_sqs_queue.dead_letters"
+    who = changed_by(
+        address, "deploy/ci-cleanup", "DeleteQueue", source_ip="", via="sdk", confidence=Confidence.RESOURCE
+    )
     return Sample(
-        [replace(alert, traces={"module.orders.aws_sqs_queue.dead_letters": trace})],
+        [replace(alert, traces={address: ObjectTrace(changed_by=who)})],
         over_time.notices,
         NOON,
         {"mention": ONCALL},
@@ -255,7 +265,7 @@ def diverged_with_conflict() -> Sample:
     )
     note = "CloudTrail shows nothing for it yet; delivery can lag 15 minutes."
     (alert,) = over_time.standing()
-    return Sample([replace(alert, traces={"aws_security_group.web": {"note": note}})], over_time.notices, NOON)
+    return Sample([replace(alert, traces={"aws_security_group.web": ObjectTrace(note=note)})], over_time.notices, NOON)
 
 
 def forty_of_one_cause() -> Sample:

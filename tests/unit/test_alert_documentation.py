@@ -20,7 +20,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "alerts-in-sla
 
 def test_the_picture_in_the_documentation_shows_all_that_the_message_says() -> None:
     shown = html.unescape(re.sub(r"<[^<>]*>", " ", page(drift_of_one_attribute().message())))
-    for said in ("prod-eu has drifted", "true → false", "eve (SSO AdministratorAccess)", "driftguard explain prod-eu"):
+    for said in ("Drift in prod-eu", "true → false", "eve (SSO AdministratorAccess)", "driftguard explain prod-eu"):
         assert said in shown
     assert not re.search(r"[<>*`^]", shown.partition("}")[2].rpartition("}")[2])
     assert 10_000 < PICTURE.stat().st_size < 200_000

@@ -25,6 +25,7 @@ from driftguard.model import (
     Notice,
     Verdict,
 )
+from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.routing import Places, current_place, plan
 from tests.support.sample_alerts import (
@@ -49,12 +50,12 @@ REMINDING = AlertSettings.model_validate({"reminders": [{"after": "1h"}, {"after
 QUARTER = timedelta(minutes=15)
 
 
-def changed(name: str, value: str = "outside") -> dict[str, Any]:
+def changed(name: str, value: str = "outside") -> EnvironmentReport:
     """An environment that drifted to a value, which is what its drift is told apart by."""
     return drifted(name, resource("toy_thing.web", outside("value", "one", value)), fingerprint=f"drift-{value}")
 
 
-def waiting(name: str, *subjects: str, held: bool = True) -> dict[str, Any]:
+def waiting(name: str, *subjects: str, held: bool = True) -> EnvironmentReport:
     """An environment for which commits wait; for a person's decision when `held`."""
     commits = [replace(RESIZE, sha=f"{subject:0>40}", subject=subject) for subject in subjects]
     web = resource("toy_thing.web", change("value", Label.PENDING, "one", "one", "two"))
@@ -62,13 +63,13 @@ def waiting(name: str, *subjects: str, held: bool = True) -> dict[str, Any]:
     return report(name, Verdict.PENDING, web, action=action, reasons=[reason], commits=commits)
 
 
-def both(name: str, value: str) -> dict[str, Any]:
+def both(name: str, value: str) -> EnvironmentReport:
     """An environment that drifted and for which a commit waits."""
     web = resource("toy_thing.web", outside("value", "one", value))
     return report(name, Verdict.DIVERGED, web, reasons=["policy_alert: drift"], commits=[RESIZE], fingerprint=value)
 
 
-def seen(name: str) -> st.SearchStrategy[dict[str, Any]]:
+def seen(name: str) -> st.SearchStrategy[EnvironmentReport]:
     """What one pass may say of an environment."""
     values = st.sampled_from(["x", "y"])
     kinds = st.sampled_from([ErrorKind.PLAN, ErrorKind.DENIED, ErrorKind.INTERRUPTED])
@@ -114,30 +115,30 @@ class Model:
         self.told, self._row = False, 0
 
 
-def chains(history: Sequence[Sequence[Mapping[str, Any]]], rules: AlertSettings) -> int:
+def chains(history: Sequence[Sequence[EnvironmentReport]], rules: AlertSettings) -> int:
     """How many messages a history needs."""
     models = {(name, kind): Model() for name in NAMES for kind in AlertKind}
     for environment in (environment for look in history for environment in look):
-        verdict = environment["verdict"]
-        drift, pending, broken = (models[environment["name"], kind] for kind in AlertKind)
+        verdict = environment.verdict
+        drift, pending, broken = (models[environment.name, kind] for kind in AlertKind)
         if verdict == "unknown":
-            if environment["error"]["kind"] != "interrupted":
-                broken.present(environment["error"]["kind"], at_once=False, after=rules.unknown_after)
+            if environment.error_kind != "interrupted":
+                broken.present(environment.error_kind, at_once=False, after=rules.unknown_after)
             continue
         broken.absent()
         if verdict in ("drifted", "diverged"):
-            drift.present(environment["drift_fingerprint"], at_once=True, after=1)
+            drift.present(str(environment.drift_fingerprint), at_once=True, after=1)
         else:
             drift.absent()
         if verdict == "pending":
-            sha = "".join(commit["sha"] for commit in environment["commits"])
-            pending.present(sha, at_once=environment["decision"]["action"] == "hold", after=10**6)
+            sha = "".join(commit.sha for commit in environment.commits)
+            pending.present(sha, at_once=environment.decision.action == "hold", after=10**6)
         elif verdict != "diverged":
             pending.absent()
     return sum(model.chains for model in models.values())
 
 
-def passes(history: Sequence[Sequence[Mapping[str, Any]]], rules: AlertSettings = UNGROUPED) -> Passes:
+def passes(history: Sequence[Sequence[EnvironmentReport]], rules: AlertSettings = UNGROUPED) -> Passes:
     """A history, looked at."""
     seen_so_far = Passes(rules)
     for environments in history:
@@ -149,7 +150,7 @@ def passes(history: Sequence[Sequence[Mapping[str, Any]]], rules: AlertSettings 
 
 
 @ANY_HISTORY
-def test_an_alert_of_each_kind_stands_at_most_once(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def test_an_alert_of_each_kind_stands_at_most_once(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = Passes(UNGROUPED)
     for environments in history:
         over_time.look(*environments)
@@ -162,7 +163,7 @@ def test_an_alert_of_each_kind_stands_at_most_once(history: Sequence[Sequence[Ma
 
 
 @ANY_HISTORY
-def test_the_same_again_is_not_told(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def test_the_same_again_is_not_told(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = Passes(UNGROUPED)
     for environments in history:
         over_time.look(*environments)
@@ -175,7 +176,7 @@ def test_the_same_again_is_not_told(history: Sequence[Sequence[Mapping[str, Any]
 
 @ANY_HISTORY
 def test_every_alert_that_was_told_ends_once_before_it_begins_again(
-    history: Sequence[Sequence[Mapping[str, Any]]],
+    history: Sequence[Sequence[EnvironmentReport]],
 ) -> None:
     beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
     is_open: set[tuple[str, AlertKind]] = set()
@@ -193,7 +194,7 @@ def test_every_alert_that_was_told_ends_once_before_it_begins_again(
 
 
 @ANY_HISTORY
-def test_what_cannot_be_judged_ends_nothing(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def test_what_cannot_be_judged_ends_nothing(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = passes(history)
     before = {alert.id for alert in over_time.standing()}
     for _ in range(3):
@@ -202,7 +203,7 @@ def test_what_cannot_be_judged_ends_nothing(history: Sequence[Sequence[Mapping[s
 
 
 @ANY_HISTORY
-def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = passes(history)
     before = dict(over_time.alerts)
     assert over_time.look(*(unknown(name, ErrorKind.INTERRUPTED, "stopped") for name in NAMES)) == []
@@ -210,7 +211,7 @@ def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[Mapping[str
 
 
 @ANY_HISTORY
-def test_the_same_passes_tell_the_same_under_the_same_ids(history: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def test_the_same_passes_tell_the_same_under_the_same_ids(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     once, again = passes(history), passes(history)
     assert once.notices == again.notices
     assert once.alerts == again.alerts
@@ -273,7 +274,7 @@ CUTS = st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=15)
     cuts=[(1, True), (1, True)],
 )
 def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
-    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+    history: Sequence[Sequence[EnvironmentReport]], cuts: Sequence[tuple[int, bool]]
 ) -> None:
     notices = passes(history).notices
     deliveries, messages = planned(notices, UNGROUPED, cuts)
@@ -307,7 +308,7 @@ def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_
     assert messages == [("#leads", len(NAMES)), ("#managers", len(NAMES))]
 
 
-def shown_of(over_time: Passes, places: Places, *looks: Mapping[str, Any]) -> list[list[Delivery]]:
+def shown_of(over_time: Passes, places: Places, *looks: EnvironmentReport) -> list[list[Delivery]]:
     """What each look gives to deliver, when everything before it was delivered."""
     shown: list[Delivery] = []
     found = []
@@ -332,7 +333,7 @@ def test_an_alert_that_became_critical_is_told_where_critical_ones_go_and_once()
 
 
 def test_drift_that_grows_beyond_a_message_gets_a_file() -> None:
-    def many(count: int) -> dict[str, Any]:
+    def many(count: int) -> EnvironmentReport:
         things = [resource(f"toy_thing.n{number}", outside("value", "one", "x")) for number in range(count)]
         return drifted("blue", *things, fingerprint=f"drift-{count}")
 
@@ -347,7 +348,7 @@ def test_a_commit_that_waits_beside_open_drift_is_told_in_its_thread_once() -> N
     for _ in range(2):
         over_time.look(both("blue", "x"))
     assert told_lines(over_time)[1:] == [
-        (AlertEvent.CHANGED, f"Waits with it: {RESIZE.sha[:10]} {RESIZE.subject}."),
+        (AlertEvent.CHANGED, f"Also pending: {RESIZE.sha[:10]} {RESIZE.subject}."),
     ]
 
 
@@ -376,7 +377,7 @@ def test_a_message_that_waits_goes_where_the_configuration_says_now() -> None:
 
 @given(history=HISTORIES, cuts=CUTS)
 def test_every_alert_is_shown_by_one_message_also_where_environments_share_it(
-    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+    history: Sequence[Sequence[EnvironmentReport]], cuts: Sequence[tuple[int, bool]]
 ) -> None:
     rules = AlertSettings(group=2)
     notices = passes(history, rules).notices
@@ -389,7 +390,7 @@ def test_every_alert_is_shown_by_one_message_also_where_environments_share_it(
 
 @given(history=HISTORIES, cuts=CUTS)
 def test_every_reply_belongs_to_a_message_and_says_something(
-    history: Sequence[Sequence[Mapping[str, Any]]], cuts: Sequence[tuple[int, bool]]
+    history: Sequence[Sequence[EnvironmentReport]], cuts: Sequence[tuple[int, bool]]
 ) -> None:
     deliveries, _ = planned(passes(history).notices, AlertSettings(group=2), cuts)
     for delivery in deliveries.values():
@@ -400,7 +401,7 @@ def test_every_reply_belongs_to_a_message_and_says_something(
 
 @ANY_HISTORY
 def test_a_notice_that_is_planned_at_once_gives_a_message_or_a_line(
-    history: Sequence[Sequence[Mapping[str, Any]]],
+    history: Sequence[Sequence[EnvironmentReport]],
 ) -> None:
     notices = passes(history).notices
     deliveries, messages = planned(notices, UNGROUPED, [(1, True)] * len(notices))
@@ -442,7 +443,7 @@ def test_commits_that_are_applied_elsewhere_hand_no_age_on() -> None:
         assert over_time.look(waiting("blue", subject, held=False), after=timedelta(hours=6)) == []
     assert over_time.look(waiting("blue", "e", "f", held=False), after=timedelta(hours=25)) != []
     (notice,) = over_time.look(waiting("blue", "g", held=False))
-    assert notice.line == "Something else waits now: 0000000000 g."
+    assert notice.line == "Other commits are pending now: 0000000000 g."
 
 
 def test_what_returns_after_it_was_told_to_be_over_is_told_again_although_it_is_watched_first() -> None:
@@ -472,29 +473,29 @@ def test_an_end_says_what_ended_it() -> None:
     ruled = replace(change("value", Label.NOISE, "one", "outside", "one"), ignored_by="toy_thing.*: value")
     other_rule = replace(change("size", Label.NOISE, 1, 2, 1), ignored_by="toy_thing.*: size")
     commit = HEAD[:10]
-    assert resolution(in_sync("blue")) == "Put back by hand: reality is what git says again."
+    assert resolution(in_sync("blue")) == "Reverted manually: reality matches the configuration again."
     assert resolution(report("blue", Verdict.IN_SYNC, adopted, action=Action.NONE, closure_hash="c2")) == (
-        f"Adopted: git at {commit} says what reality is."
+        f"Adopted: the configuration at {commit} matches reality."
     )
     assert resolution(in_sync("blue", closure_hash="c2")) == (
-        f"Git at {commit} and reality agree again: it was adopted, or put back while git went on."
+        f"Reality matches the configuration at {commit} again: it was adopted, or reverted beside a commit."
     )
     assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", ruled), action=Action.NONE)) == (
-        "An ignore rule covers it now: toy_thing.*: value."
+        "Covered by an ignore rule: toy_thing.*: value."
     )
     assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", other_rule), action=Action.NONE)) == (
-        "Put back by hand: reality is what git says again."
+        "Reverted manually: reality matches the configuration again."
     )
     taken_over = resource("toy_thing.web", change("value", Label.PENDING, "outside", "outside", "one", certain=False))
     assert resolution(report("blue", Verdict.PENDING, taken_over, reasons=["policy_alert: pending"])) == (
-        "The state has taken it over, and it still differs from git: what waits says how."
+        "The state now holds the outside change, and it still differs from the configuration: see what is pending."
     )
     ignored = resource("toy_thing.web", change("value", Label.NOISE, "one", "outside", "outside"))
     assert resolution(report("blue", Verdict.IN_SYNC, ignored, action=Action.NONE, closure_hash="c2")) == (
-        f"Git at {commit} lets it be: what differs there is ignored."
+        f"Ignored by the configuration at {commit} (`ignore_changes`)."
     )
     applied = report("blue", Verdict.IN_SYNC, action=Action.APPLY, reasons=["policy_revert: drift", "applied: 1"])
-    assert resolution(applied) == f"Put back by DriftGuard's apply at {commit}."
+    assert resolution(applied) == f"Reverted by DriftGuard's apply at {commit}."
 
 
 def test_what_was_changed_outside_is_kept_however_much_else_there_is() -> None:
@@ -504,9 +505,9 @@ def test_what_was_changed_outside_is_kept_however_much_else_there_is() -> None:
     over_time = Passes()
     over_time.look(report("blue", Verdict.DIVERGED, *others, web, reasons=["policy_alert: drift"]))
     (alert,) = over_time.standing()
-    first = alert.report["resources"][0]
-    assert (first["address"], first["attributes"][0]["path"]) == ("toy_thing.web", "value")
-    assert (first["attributes_omitted"], alert.report["resources_omitted"]) == (21, 101)
+    first = alert.report.resources[0]
+    assert (first.address, first.attributes[0].path) == ("toy_thing.web", "value")
+    assert (first.attributes_omitted, alert.report.resources_omitted) == (21, 101)
 
 
 def test_an_environment_that_is_no_longer_looked_at_ends_its_alert_once() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from slack_sdk import WebClient
 
 from driftguard.adapters.plain import as_text
@@ -31,12 +32,16 @@ from driftguard.model import (
     Fault,
     Label,
     Message,
+    ObjectTrace,
     ResourceChange,
+    Trace,
     Verdict,
+    Written,
 )
-from driftguard.model.reasons import REASONS
-from driftguard.pipeline.alert.text import event_json, word
-from driftguard.report import environment_json
+from driftguard.model.reasons import Reason, ReasonName
+from driftguard.model.report import CommitReport, DecisionReport
+from driftguard.pipeline.alert.text import event_json, message_of
+from driftguard.report import environment_report
 from driftguard.sealed import ABSENT, PRESENT, Sealed
 from tests.support import slack_double
 from tests.support.sample_alerts import (
@@ -172,7 +177,7 @@ RESOURCES = st.builds(
 COMMITS = st.builds(
     Commit, sha=st.text("0123456789abcdef", min_size=40, max_size=40), author=NAME, date=st.just(NOON), subject=NAME
 )
-REASON = st.tuples(st.sampled_from(sorted(REASONS)), NAME).map(lambda parts: ": ".join(filter(None, parts)))
+REASON = st.builds(Reason, st.sampled_from([*ReasonName, "of_a_newer_version"]), NAME).map(str)
 
 
 @st.composite
@@ -197,24 +202,22 @@ def reports(draw: st.DrawFn) -> EnvironmentResult:
     )
 
 
-TRACES = st.fixed_dictionaries(
-    {},
-    optional={
-        "changed_by": st.fixed_dictionaries(
-            {
-                "event": NAME,
-                "at": st.just("2026-11-23T11:41:08Z"),
-                "principal": NAME,
-                "source_ip": NAME,
-                "via": st.sampled_from(["console", "sdk", "new"]),
-                "confidence": st.sampled_from(["resource and changed field", "resource", "time"]),
-            }
-        ),
-        "note": NAME,
-        "written_by": st.fixed_dictionaries(
-            {"commit": NAME, "author": NAME, "date": NAME, "subject": NAME, "path": NAME, "line": st.integers(1)}
-        ),
-    },
+TRACES = st.builds(
+    ObjectTrace,
+    changed_by=st.none()
+    | st.builds(
+        Trace,
+        address=NAME,
+        event=NAME,
+        at=st.just(NOON),
+        principal=NAME,
+        source_ip=NAME,
+        via=st.sampled_from(["console", "sdk", "new"]),
+        confidence=st.sampled_from(["resource and changed field", "resource", "time", "new"]),
+    ),
+    note=st.none() | NAME,
+    written_by=st.none()
+    | st.builds(Written, commit=NAME, author=NAME, date=st.just(NOON), subject=NAME, path=NAME, line=st.integers(1)),
 )
 
 
@@ -222,18 +225,18 @@ TRACES = st.fixed_dictionaries(
 def shown(draw: st.DrawFn) -> tuple[list[Alert], Message]:
     """Alerts about any reports, and the message that shows them."""
     over_time = Passes()
-    report = environment_json(draw(reports()))
+    report = environment_report(draw(reports()))
     copies = [
         report,
-        *({**report, "name": f"{report['name']}-{n}"} for n in range(draw(st.sampled_from([0, 0, 0, 2, 40])))),
+        *(structs.replace(report, name=f"{report.name}-{n}") for n in range(draw(st.sampled_from([0, 0, 0, 2, 40])))),
     ]
     for _ in range(2):
         over_time.look(*copies, after=timedelta(days=2))
     for copy in copies if draw(st.booleans()) else copies[: draw(st.integers(0, 1))]:
-        over_time.look(in_sync(copy["name"]))
-    traces = {resource["address"]: draw(TRACES) for resource in report["resources"][:3]}
+        over_time.look(in_sync(copy.name))
+    traces = {resource.address: draw(TRACES) for resource in report.resources[:3]}
     alerts = [replace(alert, traces=traces) for alert in over_time.alerts.values()]
-    message = word(
+    message = message_of(
         alerts,
         now=over_time.now,
         meant_for=draw(st.sampled_from([None, NOON - timedelta(days=1)])),
@@ -295,26 +298,26 @@ def test_thousands_of_resources_and_environments_are_counted_and_not_listed() ->
     over_time = Passes()
     many = [resource(f"toy_thing.web[{n}]", outside("value", "one", "&" * 300)) for n in range(3000)]
     one = drifted("environment", *many)
-    over_time.look(*({**one, "name": f"environment-{n:04}"} for n in range(300)))
-    message = word(over_time.standing(), now=NOON)
+    over_time.look(*(structs.replace(one, name=f"environment-{n:04}") for n in range(300)))
+    message = message_of(over_time.standing(), now=NOON)
     accepted(message)
-    assert message.title == "300 environments have drifted the same way: 3000 resources changed outside"
+    assert message.title == "Drift in 300 environments: 3000 resources were changed outside Terraform"
     assert "… and 2992 more resources" in as_slack_shows(message)
     assert "and 259 more" in as_slack_shows(message)
 
 
 def test_the_fullest_message_has_room_for_what_happens_next() -> None:
     long = "&" * 500
-    webs = [resource(f"toy_thing.{long}[{n}]", *(outside(f"{long}{m}", long, "x") for m in range(9))) for n in range(9)]
-    full = {
-        **drifted("blue", *webs),
-        "path": long,
-        "commits": [{"sha": f"{n:040}", "author": long, "date": "", "subject": long} for n in range(20)],
-        "decision": {"action": "hold", "reasons": [f"uncertain: {long}"] * 9},
-    }
+    webs = [resource(f"toy_thing.{long}[{n}]", *(outside(f"{long}{m}", long, m) for m in range(9))) for n in range(9)]
+    full = structs.replace(
+        drifted("blue", *webs),
+        path=long,
+        commits=tuple(CommitReport(f"{n:040}", long, "", long) for n in range(20)),
+        decision=DecisionReport("hold", (f"uncertain: {long}",) * 9),
+    )
     over_time = Passes()
     over_time.look(full)
-    message = word(
+    message = message_of(
         over_time.standing(), now=NOON, repository=REPOSITORY, mention="<!here>", run_url=f"https://a/{long[:200]}"
     )
     shown = as_slack_shows(message)
@@ -328,7 +331,7 @@ def test_the_fullest_message_has_room_for_what_happens_next() -> None:
 def test_a_deep_value_is_shown_to_a_certain_depth(depth: int) -> None:
     over_time = Passes()
     over_time.look(drifted("blue", resource("toy_thing.web", outside("value", "one", deep(depth)))))
-    message = word(over_time.standing(), now=NOON)
+    message = message_of(over_time.standing(), now=NOON)
     accepted(message)
     assert "bottom" not in as_text(message)
 
@@ -340,7 +343,7 @@ def test_a_long_value_is_cut_so_that_what_differs_is_shown() -> None:
     opened = outside("policy", policy % '{"AWS":"arn:aws:iam::1:root"}', policy % '"*"')
     over_time = Passes()
     over_time.look(drifted("blue", resource("aws_s3_bucket_policy.assets", opened)))
-    (line,) = word(over_time.standing(), now=NOON).environments[0].changes[0].lines
+    (line,) = message_of(over_time.standing(), now=NOON).environments[0].changes[0].lines
     assert '"Principal":{"AWS":"arn:aws:iam::1:root"}' in line
     assert '"Principal":"*"' in line
 
@@ -350,7 +353,9 @@ def test_what_only_follows_from_a_change_is_not_told_beside_it() -> None:
     drift = outside("value", "one", "two")
     over_time = Passes()
     over_time.look(drifted("blue", resource("toy_thing.web", follows, drift), resource("toy_thing.only", follows)))
-    only, web = sorted(word(over_time.standing(), now=NOON).environments[0].changes, key=lambda told: told.address)
+    only, web = sorted(
+        message_of(over_time.standing(), now=NOON).environments[0].changes, key=lambda told: told.address
+    )
     assert (web.label, web.lines) == ("changed outside Terraform", ("value: one → two",))
     assert (only.label, len(only.lines)) == ("follows from another change", 1)
 
@@ -370,10 +375,10 @@ def test_slacks_own_client_delivers_it(sample: Callable[[], Sample], double: Sla
 def test_hostile_text_in_every_place_arrives_as_text(hostile: str, double: SlackDouble) -> None:
     said = outside("value", "one", hostile)
     over_time = Passes()
-    over_time.look({**drifted("blue", resource("toy_thing.web", said)), "path": hostile})
-    trace = {"changed_by": changed_by(hostile, hostile)}
+    over_time.look(structs.replace(drifted("blue", resource("toy_thing.web", said)), path=hostile))
+    trace = ObjectTrace(changed_by=changed_by("toy_thing.web", hostile, hostile))
     alerts = [replace(alert, traces={"toy_thing.web": trace}) for alert in over_time.standing()]
-    text, blocks = render(word(alerts, now=NOON, mention=hostile.replace("<!here|here>", "")))
+    text, blocks = render(message_of(alerts, now=NOON, mention=hostile.replace("<!here|here>", "")))
     WebClient(token=double.token, base_url=double.api_url).chat_postMessage(channel="#drift", text=text, blocks=blocks)
     assert double.unescaped == []
     own = {"<!channel>", "<@U0SOMEONE>", "<!subteam^S0TEAM>"} & {hostile}  # as the configured mention only

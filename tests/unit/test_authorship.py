@@ -61,8 +61,8 @@ def test_the_newest_change_of_a_block_counts_and_other_blocks_do_not(tmp_path: P
     )
     assert "abcdef1234" not in jobs.subject
     assert jobs.date.isoformat() == "2026-02-01T10:00:00+00:00"
-    mails = found.as_json("environments/prod", "aws_sqs_queue.mails")
+    mails = found.written_by("environments/prod", "aws_sqs_queue.mails")
     assert mails is not None
-    assert (mails["commit"], mails["author"], mails["line"]) == (first, "Ada", 6)
+    assert (mails.commit, mails.author, mails.line) == (first, "Ada", 6)
     assert found.written_by("environments/prod", "aws_sqs_queue.other") is None
     assert found.written_by("environments/none", "aws_sqs_queue.jobs") is None

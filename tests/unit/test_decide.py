@@ -23,7 +23,7 @@ from driftguard.model import (
     ResourceChange,
     Verdict,
 )
-from driftguard.model.reasons import REASONS, sentence
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.classify.labels import verdict_of
@@ -288,7 +288,7 @@ all_facts = st.builds(
 @given(all_facts)
 def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
     decision = decide(given_facts)
-    assert all(reason.split(":")[0] in REASONS for reason in decision.reasons)
+    assert all(isinstance(Reason.parse(reason).name, ReasonName) for reason in decision.reasons)
     if decision.action is not Action.APPLY:
         return
     classification, policy = given_facts.classification, given_facts.policy
@@ -332,8 +332,9 @@ def test_more_to_do_never_turns_a_held_plan_into_an_apply(given_facts: Facts, la
 
 
 def test_every_reason_has_a_sentence_that_says_what_would_have_to_change() -> None:
-    assert all(text.endswith(".") for text in REASONS.values())
-    assert sentence("limit_destroys: 2 of at most 0").startswith("limit_destroys (2 of at most 0): The plan destroys")
+    assert all(name.text.endswith(".") for name in ReasonName)
+    reason = Reason.parse("limit_destroys: 2 of at most 0")
+    assert reason.explanation.startswith("limit_destroys (2 of at most 0): The plan destroys")
 
 
 # --- proposals -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def proposal(*choices: str) -> Proposal:
 
 def told(*resources: Any, environment: str = "dev", **more: Any) -> Told:
     report = drifted(environment, *resources)
-    actions = [f"update {each['address']}" for each in report["resources"]]
+    actions = [f"update {each.address}" for each in report.resources]
     return Told(environment, report, actions, **more)
 
 

@@ -29,7 +29,7 @@ _MOST_BLOCKS: Final = 45
 _MOST_CHARACTERS: Final = 12_000  # of the blocks' JSON text
 # Kept free for what follows the list of changes: commits, what happens next, what the reader can do.
 _RESERVED_BLOCKS: Final = 5
-_RESERVED_CHARACTERS: Final = 5_000
+_RESERVED_CHARACTERS: Final = 5_800
 _AROUND: Final = 80  # what a section's JSON adds to its text
 _LOOKS: Final = {Severity.INFO: "🔵", Severity.WARNING: "🟠", Severity.CRITICAL: "🔴"}
 _RESOLVED: Final = "✅"
@@ -38,14 +38,19 @@ _MENTION: Final = re.compile(r"<(?:@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!ch
 
 @dataclass(slots=True)
 class _Page:
-    """Blocks that are being written, and how much of a message they take already."""
+    """Blocks that are being written, and how much of a message they take already.
 
+    Attributes:
+        foot: characters that the last block will take.
+    """
+
+    foot: int = 0
     blocks: list[Block] = field(default_factory=list)
     characters: int = 0
 
     def section(self, lines: Iterable[str], *, spare: bool = False) -> bool:
         """Add escaped lines as one section, as many as there is room for; whether all of them are there."""
-        room = _MOST_CHARACTERS - self.characters - _AROUND - (_RESERVED_CHARACTERS if spare else 0)
+        room = _MOST_CHARACTERS - self.foot - self.characters - _AROUND - (_RESERVED_CHARACTERS if spare else 0)
         blocks = _MOST_BLOCKS - len(self.blocks) - (_RESERVED_BLOCKS if spare else 0)
         wanted = [line for line in lines if line]
         text, left = "", len(wanted)
@@ -66,7 +71,8 @@ class _Page:
 def render(message: Message) -> tuple[str, list[Block]]:
     """A message as the text of its notification and its blocks."""
     look = _RESOLVED if message.resolution else _LOOKS[message.severity]
-    page = _Page()
+    foot: Block = {"type": "context", "elements": [_markup(_foot(message))]}
+    page = _Page(foot=_written(foot) + 1)
     title = f"{look} {_cut(_clean(message.title), _HEADER - _length(look) - 1)}"
     page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
     page.section(_opening(message))
@@ -74,7 +80,7 @@ def render(message: Message) -> tuple[str, list[Block]]:
     page.section(_commits(message.commits))
     page.section(_titled("What happens next", message.decision))
     page.section(_titled("What you can do", message.advice))
-    page.add({"type": "context", "elements": [_markup(_foot(message))]})
+    page.add(foot)
     mention = "" if message.resolution else mention_of(message.mention)
     return f"{look} {escape(message.title, _FALLBACK)} {mention}".strip(), page.blocks
 
