@@ -1,4 +1,4 @@
-"""What an agent shows of itself: metrics for Prometheus, a health page on loopback, and a liveness file."""
+"""The agent's metrics for Prometheus, its health page on loopback, and its liveness file."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STEPS: Final = ("init", "plan", "show", "total")
-_PASS_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+_RUN_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 _STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
-# Reasons of decisions that say how an attempt to apply ended.
+# Reasons of decisions that name the outcome of an apply.
 _OUTCOMES: Final = frozenset({"applied", "apply_failed", "plan_changed", "lease_lost", "locked", "not_planned"})
 _REQUEST_TIMEOUT_SECONDS: Final = 10.0
 _HEARTBEAT_SECONDS: Final = 5.0
-# Why a pass as a whole failed: the configuration, an outage, a defect.
-_PASS_FAILURES: Final = ("usage", "run", "defect")
+# The causes of a failed run: the configuration, an outage, a defect.
+_RUN_FAILURES: Final = ("usage", "run", "defect")
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """What the gauges show, replaced as a whole, so that no reader sees half of a pass."""
+class _Snapshot:
+    """The values of the gauges, replaced as a whole, so that a reader never sees half of a run."""
 
     verdicts: dict[str, str] = field(default_factory=dict)
     drift_age_seconds: dict[str, float] = field(default_factory=dict)
     alerts_waiting: int = 0
-    last_pass: float | None = None
+    last_run: float | None = None
 
 
 class Metrics:
-    """What Prometheus can ask for. The number of series is bounded by the number of environments."""
+    """The metrics for Prometheus. The number of series is bounded by the number of environments."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-        self._picture = _Picture()
+        self._snapshot = _Snapshot()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Gauges(self))
-        self._pass_seconds = Histogram(
-            "driftguard_pass_seconds", "Duration of passes.", buckets=_PASS_BUCKETS, registry=self._registry
+        self._run_seconds = Histogram(
+            "driftguard_pass_seconds", "Duration of runs.", buckets=_RUN_BUCKETS, registry=self._registry
         )
         self._environment_seconds = Histogram(
             "driftguard_environment_seconds",
@@ -63,24 +63,20 @@ class Metrics:
             buckets=_STEP_BUCKETS,
             registry=self._registry,
         )
-        self._applies = Counter(
-            "driftguard_applies", "Attempts to apply, by how they ended.", ["outcome"], registry=self._registry
-        )
-        self._alerts = Counter(
-            "driftguard_alerts", "Alerts that were delivered, by their kind.", ["kind"], registry=self._registry
-        )
+        self._applies = Counter("driftguard_applies", "Applies, by outcome.", ["outcome"], registry=self._registry)
+        self._alerts = Counter("driftguard_alerts", "Delivered alerts, by kind.", ["kind"], registry=self._registry)
         self._errors = Counter(
             "driftguard_errors",
-            "Environments that could not be judged, and passes that failed, by kind.",
+            "Environments with the verdict unknown, and failed runs, by kind.",
             ["kind"],
             registry=self._registry,
         )
         # A counter that appears only with its first event hides that event from `rate()`.
-        for kind in (*(kind.value for kind in ErrorKind), *_PASS_FAILURES):
+        for kind in (*(kind.value for kind in ErrorKind), *_RUN_FAILURES):
             self._errors.labels(kind)
         for outcome in _OUTCOMES:
             self._applies.labels(outcome)
-        build = Gauge("driftguard_build_info", "The version that runs.", ["version"], registry=self._registry)
+        build = Gauge("driftguard_build_info", "The running version.", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
 
     def observe(
@@ -93,34 +89,34 @@ class Metrics:
         now: datetime,
         environments: Collection[str] | None = None,
     ) -> None:
-        """Take in one pass.
+        """Count one run.
 
         Args:
             report: the JSON report of the contract.
             drift_since: when the drift of each environment that has drifted now was first seen.
             alerts_sent: how many alerts of each kind were delivered since the last call.
-            alerts_waiting: how many are not delivered yet.
-            environments: all that exist now, where the report is of some of them only; any other is forgotten.
+            alerts_waiting: number of undelivered alerts.
+            environments: all that exist now, if the report covers only some of them; others are removed.
         """
         seen: dict[str, str] = {each["name"]: each["verdict"] for each in report["environments"]}
         existing = set(seen) | set(environments) if environments is not None else set(seen)
         finished = datetime.fromisoformat(report["finished_at"])
-        self._picture = _Picture(
-            verdicts={name: verdict for name, verdict in (self._picture.verdicts | seen).items() if name in existing},
+        self._snapshot = _Snapshot(
+            verdicts={name: verdict for name, verdict in (self._snapshot.verdicts | seen).items() if name in existing},
             drift_age_seconds={
                 name: max(0.0, (now - since).total_seconds()) for name, since in drift_since.items() if name in existing
             },
             alerts_waiting=alerts_waiting,
-            last_pass=finished.timestamp(),
+            last_run=finished.timestamp(),
         )
-        self._pass_seconds.observe((finished - datetime.fromisoformat(report["started_at"])).total_seconds())
+        self._run_seconds.observe((finished - datetime.fromisoformat(report["started_at"])).total_seconds())
         for each in report["environments"]:
             self._observe_environment(each)
         for kind, count in alerts_sent.items():
             self._alerts.labels(kind).inc(count)
 
     def failed(self, kind: str) -> None:
-        """Count a failure of a pass as a whole; `kind` is one of a few fixed words: `usage`, `run`, `defect`."""
+        """Count a failed run; `kind` is one of a few fixed words: `usage`, `run`, `defect`."""
         self._errors.labels(kind).inc()
 
     def text(self) -> bytes:
@@ -130,9 +126,9 @@ class Metrics:
         return generate_latest(self._registry)
 
     @property
-    def picture(self) -> _Picture:
-        """What the gauges show now."""
-        return self._picture
+    def snapshot(self) -> _Snapshot:
+        """The present values of the gauges."""
+        return self._snapshot
 
     def _observe_environment(self, environment: Mapping[str, Any]) -> None:
         for step in _STEPS:
@@ -149,7 +145,7 @@ class Metrics:
 
 
 class _Gauges:
-    """Turns the picture into gauges at the time they are asked for, so that what is gone is gone."""
+    """Turns the snapshot into gauges at each request, so that removed environments have none."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -157,31 +153,31 @@ class _Gauges:
     def collect(self) -> Iterable[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
-        picture = self._metrics.picture
+        snapshot = self._metrics.snapshot
         counts = GaugeMetricFamily("driftguard_environments", "Environments, by their verdict.", labels=["verdict"])
         each = GaugeMetricFamily(
             "driftguard_environment_verdict",
-            "1 for the verdict that an environment has, 0 for every other.",
+            "1 for an environment's verdict, 0 for every other.",
             labels=["environment", "verdict"],
         )
         for verdict in Verdict:
-            counts.add_metric([verdict.value], sum(v == verdict for v in picture.verdicts.values()))
-            for name in sorted(picture.verdicts):
-                each.add_metric([name, verdict.value], float(picture.verdicts[name] == verdict))
+            counts.add_metric([verdict.value], sum(v == verdict for v in snapshot.verdicts.values()))
+            for name in sorted(snapshot.verdicts):
+                each.add_metric([name, verdict.value], float(snapshot.verdicts[name] == verdict))
         ages = GaugeMetricFamily(
-            "driftguard_drift_age_seconds", "How long ago the drift was first seen.", labels=["environment"]
+            "driftguard_drift_age_seconds", "Age of the drift since it was first found.", labels=["environment"]
         )
-        for name, seconds in sorted(picture.drift_age_seconds.items()):
+        for name, seconds in sorted(snapshot.drift_age_seconds.items()):
             ages.add_metric([name], seconds)
         yield from (counts, each, ages)
         yield GaugeMetricFamily(
-            "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=picture.alerts_waiting
+            "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=snapshot.alerts_waiting
         )
-        if picture.last_pass is not None:
+        if snapshot.last_run is not None:
             yield GaugeMetricFamily(
                 "driftguard_last_pass_timestamp_seconds",
-                "When the last pass ended, in seconds since 1970.",
-                value=picture.last_pass,
+                "End of the last run, in seconds since 1970.",
+                value=snapshot.last_run,
             )
 
 
@@ -189,11 +185,11 @@ class HealthServer:
     """`/healthz` and `/metrics` over HTTP, in a thread of its own.
 
     Args:
-        port: 0 takes any free one; `port` says which.
-        healthy: whether all is well, and one sentence about it; called in the server's threads.
+        port: 0 for any free one; the attribute `port` has its number.
+        healthy: the health, and one sentence about it; called in the server's threads.
 
     Raises:
-        OperatorError: the port is not to be had.
+        OperatorError: the port is not available.
     """
 
     def __init__(
@@ -227,7 +223,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Mostly a client that went away, which is nobody's concern."""
+        """Mostly a client that closed its connection."""
         log.debug("a request for the health page was not answered", exc_info=True)
 
 
@@ -268,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class LivenessFile:
-    """A file that holds the time of the last sign of life, for probes that look at its age.
+    """A file with the time of the last heartbeat, for probes of its age.
 
     Raises:
         OperatorError: its folder does not exist.
@@ -276,7 +272,7 @@ class LivenessFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         if not path.parent.is_dir():
             raise OperatorError(f"The liveness file {path} cannot be written: its folder does not exist; create it.")
 
@@ -288,22 +284,22 @@ class LivenessFile:
         """
         partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            with self._turn:
+            with self._lock:
                 partial.write_text(now.isoformat(timespec="seconds") + "\n")
                 partial.replace(self._path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise OperatorError(
-                f"The liveness file {self._path} cannot be written ({error.strerror}); probes will take the agent for "
-                "dead."
+                f"The liveness file {self._path} cannot be written ({error.strerror}); probes will report the agent as "
+                "unhealthy."
             ) from error
 
 
 class Heartbeat:
-    """Touches a liveness file at once and every few seconds while all is well, in its own thread: a pass may take long.
+    """Touches a liveness file every few seconds while the agent is healthy, in its own thread: also during a run.
 
     Args:
-        healthy: whether all is well; called in that thread.
+        healthy: the health of the agent; called in that thread.
     """
 
     def __init__(
@@ -315,12 +311,12 @@ class Heartbeat:
     ) -> None:
         self._file, self._healthy, self._now, self._every_seconds = file, healthy, now, every_seconds
         self._over = threading.Event()
-        self._complained = False
+        self._warned = False
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Touch the file no more; may be called twice."""
+        """End the heartbeat; may be called twice."""
         self._over.set()
         self._thread.join(_HEARTBEAT_SECONDS)  # no longer for a disk that hangs
 
@@ -334,8 +330,8 @@ class Heartbeat:
     def _touch(self) -> None:
         try:
             self._file.touch(self._now())
-            self._complained = False
+            self._warned = False
         except OperatorError as error:
-            if not self._complained:  # once for each time that it goes wrong, not every few seconds
+            if not self._warned:  # once per outage, not every few seconds
                 log.warning("%s", error)
-            self._complained = True
+            self._warned = True

@@ -1,4 +1,4 @@
-"""The agent with the real pass: one session for each pass, read anew from the tracked commit."""
+"""The agent of the command line: one session for each run, read anew from the tracked commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind, Entry, EntryKind
 from driftguard.pipeline.approve.approval_file import folder_of
-from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
+from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,13 @@ _DEFAULT_EVERY: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """How the agent runs, as the command line says it.
+    """The options of the agent on the command line.
 
     Attributes:
-        every: wins over the configuration's `agent`; None leaves it to that.
-        poll_seconds: between two looks for a new commit.
-        health_port: where `/healthz` and `/metrics` are served; None for nowhere.
-        liveness_file: written every few seconds, also during a pass, while the health page would say that all is
-            well; None for none.
+        every: overrides the configuration's `agent`; None for no override.
+        poll_seconds: interval between checks for a new commit.
+        health_port: port of `/healthz` and `/metrics`; None for none.
+        liveness_file: written every few seconds, also during a run, while `/healthz` answers 200; None for none.
     """
 
     every: timedelta | None = None
@@ -53,30 +52,30 @@ def run_agent(
     options: AgentOptions,
     *,
     say: Callable[[str], None],
-    on_pass: Callable[[Due, Mapping[str, Any]], None],
+    on_run: Callable[[Due, Mapping[str, Any]], None],
 ) -> None:
-    """Run passes until SIGTERM or SIGINT; SIGHUP reads everything anew and runs a pass over everything.
+    """Run reconcile on a schedule until SIGTERM or SIGINT; SIGHUP reloads and runs every environment.
 
     Args:
-        say: prints alerts where no other place for them is configured.
-        on_pass: is told of each pass, with its JSON report.
+        say: prints alerts if no other sink is configured.
+        on_run: is called after each run, with its JSON report.
 
     Raises:
-        UsageError: the command line or the operator's file is wrong at the start. What is wrong in the tracked commit
-            never ends the agent: a commit mends it.
+        UsageError: the command line or the operator's file is wrong at the start. An error in the tracked commit never
+            ends the agent: a commit fixes it.
         OperatorError: the health page cannot be served.
     """
-    stop, bell, metrics = Stop(), Bell(), Metrics()
-    work = _Work(target, options, stop, metrics, say, on_pass)
+    stop, wake, metrics = Stop(), WakeEvent(), Metrics()
+    work = _Work(target, options, stop, metrics, say, on_run)
     work.check()
     watch = _Watch(options, metrics)
     agent = Agent(
-        run_pass=work.run,
+        start_run=work.run,
         head=lambda: head_of(target.repo, target.ref),
         changed=work.changed,
         cadences=work.cadences,
         default=Cadence(every=options.every or _DEFAULT_EVERY),
-        wait=bell.wait,
+        wait=wake.wait,
         now=_now,
         poll_seconds=options.poll_seconds,
         on_state=watch.take,
@@ -87,11 +86,11 @@ def run_agent(
             raise KeyboardInterrupt
         agent.request_stop()
         stop.request()
-        bell.ring()
+        wake.set()
 
     def reload(number: int, frame: FrameType | None) -> None:
         agent.request_reload()
-        bell.ring()
+        wake.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
@@ -104,7 +103,7 @@ def run_agent(
 
 
 class _Work:
-    """What the agent does: passes, and looking at what a commit changes."""
+    """The work of the agent: runs, and the environments that a commit changes."""
 
     def __init__(
         self,
@@ -113,14 +112,14 @@ class _Work:
         stop: Stop,
         metrics: Metrics,
         say: Callable[[str], None],
-        on_pass: Callable[[Due, Mapping[str, Any]], None],
+        on_run: Callable[[Due, Mapping[str, Any]], None],
     ) -> None:
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
-        self._say, self._on_pass = say, on_pass
+        self._say, self._on_run = say, on_run
         self._opened: Session | None = None
 
     def check(self) -> None:
-        """Raises UsageError for what neither a commit nor time mends; all else is for the loop to live with."""
+        """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
         own = config.load(
             None,
             source=CONFIG_FILE,
@@ -133,10 +132,10 @@ class _Work:
         except UsageError:
             raise
         except DriftGuardError as error:
-            log.warning("%s It is tried again.", error)
+            log.warning("%s The agent retries.", error)
 
     def cadences(self) -> Mapping[str, Cadence]:
-        """The cadences of the environments that have one; the session that is opened for it serves the next pass."""
+        """The cadences of the environments that have one; its session serves the next run."""
         self.close()
         with self._counted():
             self._opened = session = Session(self._target, self._stop)
@@ -144,17 +143,17 @@ class _Work:
             return {
                 environment.name: _cadence(environment.agent)
                 for environment in session.environments
-                if _says_when(environment.agent) and (environment.agent != top or self._options.every is None)
+                if _has_schedule(environment.agent) and (environment.agent != top or self._options.every is None)
             }
 
     def close(self) -> None:
-        """Close a session that no pass took."""
+        """Close a session that no run used."""
         session = self._take()
         if session is not None:
             session.close()
 
     def run(self, due: Due) -> None:
-        """One pass."""
+        """One run of the environments that are due."""
         with self._counted():
             with self._take() or Session(self._target, self._stop) as session:
                 for notice in session.notices:
@@ -164,11 +163,11 @@ class _Work:
                     return
                 report = session.run(chosen, acts=True, on_done=lambda done: None, say=self._say)
                 self._observe(session, report)
-            self._on_pass(due, report)
+            self._on_run(due, report)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count whatever makes a pass fail."""
+        """Count a failure of the run."""
         try:
             yield
         except Exception as error:
@@ -177,7 +176,7 @@ class _Work:
             raise
 
     def changed(self, head: str) -> frozenset[str]:
-        """The environments whose closure or approval files at head are not those that were looked at last."""
+        """The environments whose closure or approval files at head differ from those of their last scan."""
         with Session(self._target, self._stop) as session:
             last = session.ledger.latest(EntryKind.SCANNED)
             names = frozenset(environment.name for environment in session.environments)
@@ -206,21 +205,21 @@ class _Work:
 
 
 class _Watch:
-    """Shows how the agent is: the health page and the liveness file."""
+    """The health page and the liveness file."""
 
     def __init__(self, options: AgentOptions, metrics: Metrics) -> None:
         self._state: AgentState | None = None
-        self._heart: Heartbeat | None = None
+        self._heartbeat: Heartbeat | None = None
         self._server: HealthServer | None = None
         file = LivenessFile(options.liveness_file) if options.liveness_file else None
         if options.health_port is not None:
             self._server = HealthServer(options.health_port, metrics, self.healthy, options.health_address)
             log.warning("The health page is served on %s port %d.", options.health_address, self._server.port)
         if file is not None:
-            self._heart = Heartbeat(file, lambda: self.healthy()[0], _now)
+            self._heartbeat = Heartbeat(file, lambda: self.healthy()[0], _now)
 
     def take(self, state: AgentState) -> None:
-        """Keep the newest state."""
+        """Keep the latest state."""
         self._state = state
 
     def healthy(self) -> tuple[bool, str]:
@@ -228,14 +227,14 @@ class _Watch:
         return healthy(state, _now(), state.longest_interval) if state else (True, "The agent starts.")
 
     def close(self) -> None:
-        if self._heart is not None:
-            self._heart.close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         if self._server is not None:
             self._server.close()
 
 
 def _approval_moved(session: Session, name: str, last: Entry) -> bool:
-    """Whether an environment's approval files at head are others than at the commit that was looked at last."""
+    """Whether an environment's approval files at head differ from those at its last scan."""
     folder = folder_of(name)
     then, now = (
         {path: entry.object_id for path, entry in session.repository.tree(commit).items() if path.startswith(folder)}
@@ -244,7 +243,7 @@ def _approval_moved(session: Session, name: str, last: Entry) -> bool:
     return then != now
 
 
-def _says_when(settings: config.Agent) -> bool:
+def _has_schedule(settings: config.Agent) -> bool:
     return settings.every is not None or settings.cron is not None or bool(settings.at)
 
 

@@ -1,7 +1,7 @@
-"""Which environments are due, and the loop that runs a pass over them: cadence, new commits, retries, health."""
+"""The schedule: environments that are due, the loop that runs them, new commits, retries, health."""
 
-from driftguard.scheduler.agent import Agent, Bell
+from driftguard.scheduler.agent import Agent, WakeEvent
 from driftguard.scheduler.cadence import Cadence, Due
 from driftguard.scheduler.state import AgentState, healthy
 
-__all__ = ["Agent", "AgentState", "Bell", "Cadence", "Due", "healthy"]
+__all__ = ["Agent", "AgentState", "Cadence", "Due", "WakeEvent", "healthy"]

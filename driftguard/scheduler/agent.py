@@ -1,4 +1,4 @@
-"""The loop that runs one pass after the other: when a cadence falls due, a commit arrives, or a pass is tried again."""
+"""The loop of the agent: one run after the other, at the times of a cadence, at a new commit, or as a retry."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FIRST_RETRY: Final = timedelta(seconds=30)
-_LAST_RETRY: Final = timedelta(minutes=15)
-# The loop looks around at least so often: a machine that slept does not count that time while it waits.
-_LONGEST_WAIT_SECONDS: Final = 60.0
+_INITIAL_RETRY: Final = timedelta(seconds=30)
+_MAX_RETRY: Final = timedelta(minutes=15)
+# Maximum interval between two iterations: a suspended machine does not count the time of its suspension.
+_MAX_WAIT_SECONDS: Final = 60.0
 
 
-class Bell:
-    """A wait that anybody may cut short, also from a signal handler, where an `Event` could lock up its own thread."""
+class WakeEvent:
+    """A wait that other code ends early, also a signal handler, where a `threading.Event` could deadlock."""
 
     def __init__(self) -> None:
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def ring(self) -> None:
-        """End the wait that goes on, or the next one."""
-        self._rings.put(None)
+    def set(self) -> None:
+        """End the present wait, or the next one."""
+        self._wakes.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Sleep so long, or until somebody rings."""
+        """Sleep for that time, or until `set` is called."""
         with suppress(queue.Empty):
-            self._rings.get(timeout=max(0.0, seconds))
+            self._wakes.get(timeout=max(0.0, seconds))
             while True:
-                self._rings.get_nowait()
+                self._wakes.get_nowait()
 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """What went wrong, in one masked sentence, and whether the configuration is to blame, which a commit may mend.
+    """A failure: one masked sentence, and whether the configuration is its cause, which a commit can fix.
 
-    Only the text is kept: an exception would keep everything that its call held.
+    Only the text is kept: an exception would keep every object of its frames.
     """
 
     text: str
@@ -58,45 +58,45 @@ class _Problem:
 
 
 class _Backoff:
-    """When to try again: 30 seconds after the first failure, twice as long after each other, at most 15 minutes."""
+    """The delay before a retry: 30 seconds after the first failure, doubled by each other, at most 15 minutes."""
 
     def __init__(self) -> None:
         self.failures = 0
-        self._delay = _FIRST_RETRY
+        self._delay = _INITIAL_RETRY
 
     def failed(self) -> timedelta:
-        """Count a failure; gives how long to wait."""
+        """Count a failure; the delay before the retry."""
         self.failures += 1
-        delay, self._delay = self._delay, min(self._delay * 2, _LAST_RETRY)
+        delay, self._delay = self._delay, min(self._delay * 2, _MAX_RETRY)
         return delay
 
     def succeeded(self) -> None:
-        """Begin anew."""
-        self.failures, self._delay = 0, _FIRST_RETRY
+        """Reset the delay."""
+        self.failures, self._delay = 0, _INITIAL_RETRY
 
 
 class Agent:
-    """Runs passes until it is told to stop; one after the other, never two at once.
+    """Starts runs until a stop is requested; one after the other, never two at once.
 
     Args:
-        run_pass: one pass; what it gives is not looked at. An exception means that it failed; after a UsageError it is
-            tried again at once when there is a new commit, like any other later and later.
-        head: the commit at the head of the tracked branch, cheaply; None or an exception when it cannot be told.
-        changed: the environments whose closure at that commit is not the one that was looked at last.
-        cadences: the cadence of each environment that has its own; read again before each pass.
+        start_run: one run; its result is ignored. An exception is a failure, which is retried with a backoff, after a
+            UsageError also at once at a new commit.
+        head: the commit at the head of the tracked branch, cheaply; None or an exception if it is not known.
+        changed: the environments whose closure at that commit differs from the one of their last run.
+        cadences: the cadence of each environment that has its own; read again before each run.
         default: the cadence of all others.
-        wait: sleeps so many seconds; returns early once `request_stop` or `request_reload` was called.
+        wait: sleeps that many seconds; returns early once `request_stop` or `request_reload` was called.
         now: the present moment, aware.
-        poll_seconds: the time between two looks at `head`.
-        on_state: is given each new state, at least once a minute outside a pass. Called in the agent's thread.
-        dice: where the jitter comes from.
-        start_jitter_seconds: the first pass is put off by up to this, so that many agents do not start as one.
+        poll_seconds: the interval between two calls of `head`.
+        on_state: receives each new state, at least once a minute between runs. Called in the agent's thread.
+        dice: the source of the jitter.
+        start_jitter_seconds: maximum delay of the first run, so that many agents do not start at once.
     """
 
     def __init__(
         self,
         *,
-        run_pass: Callable[[Due], object],
+        start_run: Callable[[Due], object],
         head: Callable[[], str | None],
         changed: Callable[[str], frozenset[str]],
         cadences: Callable[[], Mapping[str, Cadence]],
@@ -108,28 +108,28 @@ class Agent:
         dice: Random | None = None,
         start_jitter_seconds: float = 5.0,
     ) -> None:
-        self._run_pass, self._look, self._changed, self._cadences = run_pass, head, changed, cadences
+        self._start_run, self._head, self._changed, self._cadences = start_run, head, changed, cadences
         self._wait, self._now, self._on_state = wait, now, on_state
         self._poll_interval = timedelta(seconds=poll_seconds)
         self._dice = dice or Random()
         self._start_jitter = timedelta(seconds=start_jitter_seconds)
         self._timetable = Timetable(default, self._dice)
         self._stop_requested = self._reload_requested = False
-        self._pass_failures, self._head_failures = _Backoff(), _Backoff()
-        self._misconfigured = False  # the pass that is owed failed because of that
+        self._run_failures, self._head_failures = _Backoff(), _Backoff()
+        self._misconfigured = False  # the cause of the failed run that is due again
 
     def request_stop(self) -> None:
-        """Finish the pass that runs, start no other. May be called from a signal handler, any number of times."""
+        """Finish the present run, start no other. May be called from a signal handler, any number of times."""
         self._stop_requested = True
 
     def request_reload(self) -> None:
-        """Read the cadences again and run a pass over everything now. May be called from a signal handler."""
+        """Read the cadences again and start a run of every environment. May be called from a signal handler."""
         self._reload_requested = True
 
     def run(self) -> None:
-        """The loop; returns when a stop was requested."""
+        """Loop until a stop is requested."""
         now = self._last_reading = self._now()
-        # The first pass is owed like one that failed: it is done when it has succeeded.
+        # The first run is due like a failed one: until it has succeeded.
         self._owed: Due | None = Due(None, "start")
         self._owed_at = self._poll_at = now + self._start_jitter * self._dice.random()
         self._timetable.begin(self._owed_at)
@@ -138,16 +138,16 @@ class Agent:
             self._tick()
             if not self._stop_requested:
                 until = min(self._state.next_due, self._poll_at) - self._now()
-                self._wait(min(max(until.total_seconds(), 0.0), _LONGEST_WAIT_SECONDS))
+                self._wait(min(max(until.total_seconds(), 0.0), _MAX_WAIT_SECONDS))
 
     def _tick(self) -> None:
         due = self._take_due(self._read_clock())
         if due is not None and not self._stop_requested:
-            self._pass(due)
+            self._run_due(due)
         self._publish(last_tick=self._read_clock(), next_due=self._next_start())
 
     def _take_due(self, now: datetime) -> Due | None:
-        """Everything that is to be looked at now, as one pass; what an earlier pass owes joins whatever is due."""
+        """Every environment that is due now, as one run; those of a failed run join any other run."""
         found = self._timetable.take_due(now)
         if self._reload_requested:
             self._reload_requested = False
@@ -160,17 +160,17 @@ class Agent:
         return found
 
     def _poll(self, found: Due | None) -> Due | None:
-        """Look for a new commit; gives what it makes due."""
-        head, problem = self._attempt(self._look)
+        """Check for a new commit; the environments that it makes due."""
+        head, problem = self._attempt(self._head)
         due: Due | None = None
-        # A pass over everything covers whatever the commit changes.
+        # A run of every environment covers each change of the commit.
         if head is not None and head != self._state.head and (found is None or not found.is_everything):
             due, problem = self._due_at(head)
         delay = self._poll_interval
         if head is None or problem is not None:
             delay = max(delay, self._head_failures.failed())
             log.warning(
-                "A new commit could not be looked for: %s It is tried again in %d s; passes go on by their cadence.",
+                "The check for a new commit failed: %s Retry in %d s; scheduled runs continue.",
                 problem.text if problem else "The tracked branch cannot be reached.",
                 delay.total_seconds(),
             )
@@ -181,63 +181,63 @@ class Agent:
         return due
 
     def _due_at(self, head: str) -> tuple[Due | None, _Problem | None]:
-        """What a commit that is new makes due, or why that cannot be told."""
+        """The environments that a new commit makes due, or the failure to determine them."""
         names, problem = self._attempt(lambda: self._changed(head))
         if problem is not None and problem.misconfigured:
-            # The pass says what is wrong, and is owed from then on: as one over everything, once that is mended.
+            # The run reports the error, and stays due: for every environment, once the error is fixed.
             return Due(None, "commit"), None
         if names or (names is not None and self._misconfigured):
             return Due(names, "commit"), None
         return None, problem
 
-    def _pass(self, due: Due) -> None:
+    def _run_due(self, due: Due) -> None:
         started = self._read_clock()
         self._owed = due
-        self._publish(last_tick=started, running_since=started, last_pass_started=started)
+        self._publish(last_tick=started, running_since=started, last_run_started=started)
         _, problem = self._attempt(lambda: self._run_owed(due, started))
         ended = self._read_clock()
         self._misconfigured = problem is not None and problem.misconfigured
         if problem is None:
             self._owed = None
-            self._pass_failures.succeeded()
+            self._run_failures.succeeded()
         else:
-            delay = self._pass_failures.failed()
+            delay = self._run_failures.failed()
             self._owed_at = min(ended + delay, self._timetable.next_due)
-            again = f" It is tried again in {max(0, round((self._owed_at - ended).total_seconds()))} s"
-            again += ", and at once when there is a new commit." if self._misconfigured else "."
-            log.warning("The pass failed: %s%s", problem.text, "" if self._stop_requested else again)
+            again = f" Retry in {max(0, round((self._owed_at - ended).total_seconds()))} s"
+            again += ", and at once at a new commit." if self._misconfigured else "."
+            log.warning("The run failed: %s%s", problem.text, "" if self._stop_requested else again)
         self._publish(
             last_tick=ended,
             running_since=None,
-            last_pass_ended=ended,
+            last_run_ended=ended,
             last_error=problem.text if problem else None,
-            failures_in_a_row=self._pass_failures.failures,
+            failures_in_a_row=self._run_failures.failures,
             next_due=self._next_start(),
         )
 
     def _run_owed(self, due: Due, now: datetime) -> None:
         moved = self._timetable.assign(self._cadences(), now)
         self._publish(longest_interval=self._timetable.longest_interval(now))
-        # Who has a new cadence is looked at now, and counts from now on.
+        # An environment with a new cadence is due now, and its interval starts now.
         due = replace(due, excluding=due.excluding & self._timetable.own)
         self._owed = due | Due(moved, "cadence") if moved else due
-        self._run_pass(self._owed)
+        self._start_run(self._owed)
 
     def _next_start(self) -> datetime:
         return self._timetable.next_due if self._owed is None else min(self._timetable.next_due, self._owed_at)
 
     def _read_clock(self) -> datetime:
-        """The present moment; where it lies before the last one, nothing waits for the clock to get there again."""
+        """The present time. If the clock was set back, every wait is counted from now."""
         now = self._now()
         if now < self._last_reading - timedelta(seconds=1):
             self._timetable.begin(now)
-            self._owed_at = min(self._owed_at, now + _LAST_RETRY)
+            self._owed_at = min(self._owed_at, now + _MAX_RETRY)
             self._poll_at = now
         self._last_reading = now
         return now
 
     def _attempt(self, call: Callable[[], T]) -> tuple[T | None, _Problem | None]:
-        """Call something from outside; gives its answer, or what went wrong."""
+        """Call a callback; its result, or its failure."""
         try:
             return call(), None
         except Exception as error:  # noqa: BLE001 - the boundary of the loop: no failure may end it
@@ -245,11 +245,11 @@ class Agent:
             if isinstance(error, DriftGuardError):
                 text = mask(" ".join(str(error).split())).rstrip(".") + "."
             else:
-                text = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report what it prints."
+                text = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report the output."
             return None, _Problem(text, isinstance(error, UsageError))
 
     def _publish(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
         _, problem = self._attempt(lambda: self._on_state(self._state))
         if problem is not None:
-            log.warning("The state of the agent could not be told: %s", problem.text)
+            log.warning("The state of the agent could not be published: %s", problem.text)

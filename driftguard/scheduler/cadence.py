@@ -1,4 +1,4 @@
-"""How often an environment is looked at, and what a pass has to look at."""
+"""The cadence of an environment's runs, and the environments of a run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from driftguard.config.cron import is_valid, next_after
 
 Reason = Literal["start", "reload", "commit", "cadence"]
 
-# A pass that is due for more than one reason is named by the first of these.
+# A run with more than one reason is named by the first of these.
 _REASONS: Final[tuple[Reason, ...]] = ("start", "reload", "commit", "cadence")
-# Who writes 02:00 means about 02:00, so a share of a whole day is no fit measure there.
-_MOST_JITTER_ON_THE_CLOCK: Final = timedelta(minutes=5)
+# 02:00 means about 02:00, so a share of a whole day would be too much.
+_MAX_JITTER_ON_THE_CLOCK: Final = timedelta(minutes=5)
 # Enough to see the longest gap of a weekly rhythm.
 _OCCURRENCES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often an environment is looked at: exactly one of `every`, `cron` and `at`.
+    """The schedule of an environment's runs: exactly one of `every`, `cron` and `at`.
 
     Attributes:
         every: the time from one start to the next.
         cron: an expression of five fields.
         at: times of the day, such as `02:00`.
         zone: the IANA time zone of `cron` and `at`.
-        jitter: the share of the interval (0 to below 1) by which each start is put off at most; with `cron` and `at`
+        jitter: the share of the interval (0 to below 1) that delays each start at most; with `cron` and `at`
             never by more than five minutes.
 
     Raises:
-        ValueError: it says no time, or more than one.
+        ValueError: none or more than one of them is given.
     """
 
     every: timedelta | None = None
@@ -59,7 +59,7 @@ class Cadence:
             raise ValueError(f"there is no time zone {self.zone!r}") from error
 
     def next_after(self, moment: datetime, anchor: datetime) -> datetime:
-        """The first start after a moment, not put off, in UTC; `every` counts from the anchor.
+        """The first start after a moment, without jitter, in UTC; `every` counts from the anchor.
 
         Raises:
             ValueError: the cron expression never comes true again.
@@ -83,19 +83,19 @@ class Cadence:
             longest, start = max(longest, following - start), following
         return longest
 
-    def most_jitter(self, start: datetime) -> timedelta:
-        """By how much a start is put off at most."""
+    def max_jitter(self, start: datetime) -> timedelta:
+        """The maximum delay of a start."""
         if self.every is not None:
             return self.every * self.jitter
-        return min((self.next_after(start, start) - start) * self.jitter, _MOST_JITTER_ON_THE_CLOCK)
+        return min((self.next_after(start, start) - start) * self.jitter, _MAX_JITTER_ON_THE_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a pass has to look at, and why.
+    """The environments of a run, and its reason.
 
     Attributes:
-        environments: their names; None means all. Names of environments that no longer exist are to be passed over.
+        environments: their names; None means all. Names of environments that no longer exist are skipped.
         excluding: where `environments` is None: those that have a cadence of their own and are not due yet.
     """
 
@@ -104,12 +104,12 @@ class Due:
     excluding: frozenset[str] = frozenset()
 
     def covers(self, name: str) -> bool:
-        """Whether an environment belongs to the pass."""
+        """Whether an environment belongs to the run."""
         return name not in self.excluding if self.environments is None else name in self.environments
 
     @property
     def is_everything(self) -> bool:
-        """Whether every environment belongs to the pass."""
+        """Whether every environment belongs to the run."""
         return self.environments is None and not self.excluding
 
     def __or__(self, other: Due) -> Due:
@@ -121,7 +121,7 @@ class Due:
 
 
 def joined(one: Due | None, other: Due | None) -> Due | None:
-    """Both as one pass; None stands for nothing to look at."""
+    """Both as one run; None stands for no environment."""
     if one is None or other is None:
         return one or other
     return one | other

@@ -23,7 +23,7 @@ class Timetable:
         self._default, self._dice = default, dice
         self._scheduler = schedule.Scheduler()
         self._own: dict[str, Cadence] = {}
-        # When each job would start without being put off, and the moment its intervals are counted from.
+        # The start of each job without jitter, and the time that its intervals are counted from.
         self._starts: dict[Cadence, datetime] = {}
         self._anchors: dict[Cadence, datetime] = {}
 
@@ -35,7 +35,7 @@ class Timetable:
             self._add(cadence, now)
 
     def assign(self, own: Mapping[str, Cadence], now: datetime) -> frozenset[str]:
-        """Take over who has a cadence of their own; gives those whose cadence is new."""
+        """Set the environments that have a cadence of their own; those whose cadence is new."""
         wanted = {name: cadence for name, cadence in own.items() if cadence != self._default}
         moved = frozenset(name for name, cadence in wanted.items() if self._own.get(name) != cadence)
         cadences = dict.fromkeys((self._default, *(wanted[name] for name in sorted(wanted))))
@@ -48,12 +48,12 @@ class Timetable:
         return moved
 
     def take_due(self, now: datetime) -> Due | None:
-        """Everything whose time has come, as one pass; each job's next start is after now."""
+        """Every job that is due, as one run; each job's next start is after now."""
         if now < self.next_due:
             return None
         found: Due | None = None
         for cadence, start in tuple(self._starts.items()):
-            # Whoever is merely put off joins, so that what is due at the same moment makes one pass.
+            # A job that only its jitter delays joins, so that jobs of the same time make one run.
             if start <= now:
                 (job,) = self._scheduler.get_jobs(cadence)
                 one: Due = job.run()  # type: ignore[no-untyped-call]
@@ -91,4 +91,4 @@ class Timetable:
     def _set_next(self, job: schedule.Job, cadence: Cadence, now: datetime) -> None:
         start = cadence.next_after(now, self._anchors[cadence])
         self._starts[cadence] = start
-        job.next_run = start + cadence.most_jitter(start) * self._dice.random()
+        job.next_run = start + cadence.max_jitter(start) * self._dice.random()

@@ -119,7 +119,7 @@ def test_an_agent_survives_that_its_repository_is_away(sandbox: Sandbox, estate_
     bare.rename(away)
     agent = Running(sandbox, "--repo", f"file://{bare}", "--health-port", "0")
     try:
-        until(lambda: "The pass failed" in "".join(agent.said), "a pass that fails")
+        until(lambda: "The run failed" in "".join(agent.said), "a pass that fails")
         port = int(re.search(r"served on 127\.0\.0\.1 port (\d+)", "".join(agent.said))[1])  # type: ignore[index]
         assert 'driftguard_errors_total{kind="run"} 1.0' in page(port, "/metrics")[1]
         assert "Traceback" not in "".join(agent.said)

@@ -33,7 +33,7 @@ def told(due, report):
     raise RuntimeError("nobody expects this")
 
 set_verbosity(0)
-run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), say=print, on_pass=told)
+run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), say=print, on_run=told)
 """
 
 
@@ -201,7 +201,7 @@ def test_an_agent_outlives_an_outage_of_its_ledger_and_nothing_is_lost_or_double
             estate.clouds["blue"].change("web", value="outside")
             until(lambda: failures(agent, "run") >= 2, f"passes that fail: {agent.said}")
             assert len(agent.passes()) <= before + 1
-            assert "The pass failed: The ledger" in "".join(agent.said)
+            assert "The run failed: The ledger" in "".join(agent.said)
         until(lambda: slack.messages("drift"), f"the alert: {agent.said}")
         agent.wait_for(len(agent.passes()) + 2)
         assert agent.passes()[-1][1] == "1 environment, 1 drifted"
@@ -238,7 +238,7 @@ def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_t
         assert agent.wait_for(1) == ("start", "2 environments, 2 in sync")
         sandbox.commit("wrong", {"driftguard.yaml": _WRONG})
         until(lambda: failures(agent, "usage") >= 1, f"that it is said: {agent.said}")
-        said = r"The pass failed: driftguard\.yaml:1: .*every.* in 30 s, and at once when there is a new commit\."
+        said = r"The run failed: driftguard\.yaml:1: .*every.* in 30 s, and at once at a new commit\."
         until(lambda: re.search(said, "".join(agent.said)), f"that it is said: {agent.said}")
         assert healthy(agent)  # not yet otherwise
         sandbox.commit("mended", {"driftguard.yaml": "agent: {every: 2h}\n"})

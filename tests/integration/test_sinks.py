@@ -202,7 +202,7 @@ def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_c
         assert "posted to #drift;" not in some
 
         authors = doctor("{authors: ['Ada*'], channel: '#drift'}", "alerts: {webhook: {url_env: A, secret_env: B}}\n")
-        assert " alerts of blue, green, prod-eu have no route in slack.routes, so only the JSON webhook is" in authors
+        assert " alerts of blue, green, prod-eu have no route in slack.routes: they go to the JSON" in authors
         assert "have no route" not in doctor("{channel: '#drift'}")
 
 

@@ -161,7 +161,7 @@ class Page:
     """A health page, and what it is to say."""
 
     def __init__(self) -> None:
-        self.says: tuple[bool, str] | None = (True, "The next pass starts at noon.")
+        self.says: tuple[bool, str] | None = (True, "The next run starts at noon.")
         self.metrics = Metrics()
         self.server = HealthServer(0, self.metrics, self._healthy)
 
@@ -188,7 +188,7 @@ def shared_page() -> Iterator[Page]:
 
 @pytest.fixture
 def page(shared_page: Page) -> Page:
-    shared_page.says = (True, "The next pass starts at noon.")
+    shared_page.says = (True, "The next run starts at noon.")
     return shared_page
 
 
@@ -336,7 +336,7 @@ def test_a_liveness_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     folder.mkdir()
     file = LivenessFile(folder / "alive")
     folder.rmdir()
-    with pytest.raises(OperatorError, match="probes will take the agent for dead"):
+    with pytest.raises(OperatorError, match="probes will report the agent as unhealthy"):
         file.touch(NOON)
 
 
@@ -400,7 +400,7 @@ def test_a_heart_goes_on_when_the_file_cannot_be_written_and_says_so_once(
     try:
         until(lambda: asked > 5)
         assert len(caplog.messages) == 1
-        assert "probes will take the agent for dead" in caplog.text
+        assert "probes will report the agent as unhealthy" in caplog.text
         folder.mkdir()
         until((folder / "alive").exists)
     finally:

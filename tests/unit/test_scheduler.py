@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from driftguard.config.cron import next_after
 from driftguard.errors import OperatorError, UsageError
-from driftguard.scheduler import Agent, AgentState, Bell, Cadence, Due, healthy
+from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ class Life:
 
     def __post_init__(self) -> None:
         self.agent = Agent(
-            run_pass=self._run_pass,
+            start_run=self._start_run,
             head=self._head,
             changed=self._changed,
             cadences=self._cadences,
@@ -100,7 +100,7 @@ class Life:
     @property
     def tries(self) -> list[float]:
         """When each pass began, also one that did not get as far as reading the cadences, in minutes since noon."""
-        begun = dict.fromkeys(state.last_pass_started for state in self.states if state.last_pass_started)
+        begun = dict.fromkeys(state.last_run_started for state in self.states if state.last_run_started)
         return [(start - NOON) / MINUTE for start in begun]
 
     @property
@@ -118,7 +118,7 @@ class Life:
             return
         self.clock.move_to(until)
 
-    def _run_pass(self, due: Due) -> None:
+    def _start_run(self, due: Due) -> None:
         self.depth += 1
         assert self.depth == 1
         self.passes.append((self.now(), due))
@@ -369,8 +369,8 @@ def test_a_retry_never_waits_beyond_the_next_start_and_joins_it(
     life.out("pass", timedelta(), 19 * MINUTE, OperatorError("away"))
     life.live(26 * MINUTE)
     assert life.minutes == [0, 0.5, 1.5, 3.5, 5, 10, 15, 20, 25]
-    told = [record.getMessage().rpartition(" again in ")[2] for record in caplog.records]
-    assert told == ["30 s.", "60 s.", "120 s.", "90 s.", "300 s.", "300 s.", "300 s."]
+    delays = [record.getMessage().rpartition(" Retry in ")[2] for record in caplog.records]
+    assert delays == ["30 s.", "60 s.", "120 s.", "90 s.", "300 s.", "300 s.", "300 s."]
     # Until it succeeded, everything was owed; after that `lab` has an hour again.
     assert [due.covers("lab") for _, due in life.passes] == [True] * 8 + [False]
 
@@ -396,7 +396,7 @@ def test_a_failure_is_told_in_one_masked_sentence_with_its_traceback_for_debuggi
     life.live(MINUTE)
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert warning.getMessage() == (
-        "The pass failed: No answer from https://(sensitive)@git.example/x. It is tried again in 30 s."
+        "The run failed: No answer from https://(sensitive)@git.example/x. Retry in 30 s."
     )
     (trace,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
     assert trace.levelno == logging.DEBUG
@@ -470,8 +470,8 @@ def test_a_wrong_configuration_at_the_start_is_tried_again_with_patience_and_at_
     # The branch is looked at as often as ever.
     assert [(look - NOON) / MINUTE for look in life.looks] == [float(minute) for minute in range(60)]
     assert caplog.messages[0] == (
-        "The pass failed: driftguard.yaml:3: `every: soon` is no duration driftguard.yaml:4: `evry` is no key. "
-        "It is tried again in 30 s, and at once when there is a new commit."
+        "The run failed: driftguard.yaml:3: `every: soon` is no duration driftguard.yaml:4: `evry` is no key. "
+        "Retry in 30 s, and at once at a new commit."
     )
 
 
@@ -518,7 +518,7 @@ def test_a_stop_finishes_the_pass_and_starts_no_other(clock: time_machine.Travel
     assert life.minutes == [0]
     assert life.now() == NOON + 40 * MINUTE
     assert life.states[-1].running_since is None
-    assert life.states[-1].last_pass_ended == NOON + 40 * MINUTE
+    assert life.states[-1].last_run_ended == NOON + 40 * MINUTE
 
 
 def test_a_stop_while_the_branch_is_looked_at_starts_no_pass(clock: time_machine.Traveller) -> None:
@@ -568,7 +568,7 @@ def test_the_state_follows_the_pass(clock: time_machine.Traveller) -> None:
     running = [state for state in life.states if state.running_since is not None]
     assert {state.running_since for state in running} == {NOON, NOON + 15 * MINUTE}
     last = life.states[-1]
-    assert (last.last_pass_started, last.last_pass_ended) == (NOON + 15 * MINUTE, NOON + 18 * MINUTE)
+    assert (last.last_run_started, last.last_run_ended) == (NOON + 15 * MINUTE, NOON + 18 * MINUTE)
     assert (last.next_due, last.head, last.longest_interval) == (NOON + 30 * MINUTE, "a1", 15 * MINUTE)
     ticks = [state.last_tick for state in life.states]
     assert max(later - earlier for earlier, later in pairwise(ticks)) <= 3 * MINUTE
@@ -707,25 +707,25 @@ WELL = AgentState(
     last_tick=NOON,
     next_due=NOON + HOUR,
     longest_interval=HOUR,
-    last_pass_started=NOON - 2 * MINUTE,
-    last_pass_ended=NOON - MINUTE,
+    last_run_started=NOON - 2 * MINUTE,
+    last_run_ended=NOON - MINUTE,
 )
 
 
 @pytest.mark.parametrize(
     ("changes", "well", "words"),
     [
-        ({}, True, "next pass starts at 2026-11-23T13:00:00"),
+        ({}, True, "next run starts at 2026-11-23T13:00:00"),
         ({"last_tick": NOON - 5 * MINUTE}, True, ""),
-        ({"last_tick": NOON - 5 * MINUTE - SECOND}, False, "not looked around"),
-        ({"last_tick": NOON - HOUR, "running_since": NOON - HOUR}, True, "runs since 2026-11-23T11:00:00"),
-        ({"last_pass_ended": NOON - 4 * HOUR}, True, ""),
-        ({"last_pass_ended": NOON - 4 * HOUR - SECOND}, False, "No pass has ended"),
-        ({"last_pass_ended": NOON - 5 * HOUR, "running_since": NOON - 5 * HOUR}, False, "No pass has ended"),
-        ({"last_pass_ended": None, "started": NOON - HOUR}, True, ""),
-        ({"last_pass_ended": None, "started": NOON - 5 * HOUR}, False, "No pass has ended"),
+        ({"last_tick": NOON - 5 * MINUTE - SECOND}, False, "has not iterated"),
+        ({"last_tick": NOON - HOUR, "running_since": NOON - HOUR}, True, "active since 2026-11-23T11:00:00"),
+        ({"last_run_ended": NOON - 4 * HOUR}, True, ""),
+        ({"last_run_ended": NOON - 4 * HOUR - SECOND}, False, "No run has ended"),
+        ({"last_run_ended": NOON - 5 * HOUR, "running_since": NOON - 5 * HOUR}, False, "No run has ended"),
+        ({"last_run_ended": None, "started": NOON - HOUR}, True, ""),
+        ({"last_run_ended": None, "started": NOON - 5 * HOUR}, False, "No run has ended"),
         ({"failures_in_a_row": 4, "last_error": "Away."}, True, ""),
-        ({"failures_in_a_row": 5, "last_error": "Away."}, False, "5 passes in a row have failed: Away."),
+        ({"failures_in_a_row": 5, "last_error": "Away."}, False, "5 consecutive runs have failed: Away."),
     ],
 )
 def test_what_is_healthy(changes: dict[str, Any], well: bool, words: str) -> None:
@@ -746,23 +746,23 @@ def test_a_healthy_life_is_healthy_at_every_moment(clock: time_machine.Traveller
 
 
 def test_a_ring_ends_the_wait_also_when_it_came_before(clock: time_machine.Traveller) -> None:
-    bell = Bell()
-    bell.ring()
-    bell.ring()
-    bell.wait(60)
-    threading.Timer(0.05, bell.ring).start()
-    bell.wait(60)
+    wake = WakeEvent()
+    wake.set()
+    wake.set()
+    wake.wait(60)
+    threading.Timer(0.05, wake.set).start()
+    wake.wait(60)
 
 
 def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
-    bell, seen = Bell(), []
+    wake, seen = WakeEvent(), []
     agent = Agent(
-        run_pass=lambda due: seen.append(due.reason),
+        start_run=lambda due: seen.append(due.reason),
         head=lambda: "a1",
         changed=lambda head: frozenset(),
         cadences=dict,
         default=Cadence(every=HOUR),
-        wait=bell.wait,
+        wait=wake.wait,
         now=lambda: datetime.now(UTC),
         on_state=lambda state: None,
         start_jitter_seconds=0,
@@ -770,11 +770,11 @@ def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
 
     def reload(*_: object) -> None:
         agent.request_reload()
-        bell.ring()
+        wake.set()
 
     def stop(*_: object) -> None:
         agent.request_stop()
-        bell.ring()
+        wake.set()
 
     def disturb() -> None:
         deadline = time.monotonic() + 30

@@ -58,7 +58,6 @@ LATER = (
     "driftguard/model/",
     "driftguard/pipeline/",
     "driftguard/ports/",
-    "driftguard/scheduler/",
     "driftguard/cli/text.py",
 )
 
