@@ -48,18 +48,18 @@ def _lines(message: Message) -> Iterator[str]:
 class TextSink:
     """Prints events; implements `ports.Sink` for standard output."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` writes text to where people read it, and raises OSError when it cannot."""
-        self._say = say
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """`write` prints text, and raises OSError on failure."""
+        self._write = write
 
     def post(self, delivery: Delivery, message: Message) -> str:
         line = str(delivery.body.get("line", ""))
         text = harmless(f"[{delivery.body['event']}] {line}") + "\n" if line else as_text(message)
         try:
             try:
-                self._say(text)
+                self._write(text)
             except UnicodeEncodeError as error:  # where people read it, not every character can be shown
-                self._say(text.encode(error.encoding, "replace").decode(error.encoding))
+                self._write(text.encode(error.encoding, "replace").decode(error.encoding))
         except OSError as error:
             raise DeliveryFault(f"Alerts could not be printed: {error.strerror}.", whole_sink=True) from None
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Runs a program and interrupts it when whoever started us is gone.
+"""Runs a program and interrupts it when the parent process has ended.
 
     python -I -S supervise.py PROGRAM [ARGUMENT]...
 
@@ -75,7 +75,7 @@ def _pump(sources: dict[int, int], child: int) -> int:
 
 
 def _pass_on(chunk: bytes, target: int, unheard: set[int]) -> None:
-    """Write all of it; once nobody reads any more, drop it."""
+    """Write all of it; drop it once the reader is gone."""
     while chunk and target not in unheard:
         try:
             chunk = chunk[os.write(target, chunk) :]

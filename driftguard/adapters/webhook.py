@@ -1,4 +1,4 @@
-"""Alerts as signed JSON events for a machine, and what all webhooks have in common: their URL, and being told to wait.
+"""Alerts as signed JSON events, and the parts that all webhooks share: the URL, and the delay that a service asks for.
 
 Each event is a POST with the headers `X-DriftGuard-Delivery` (the same for every repetition), `X-DriftGuard-Timestamp`
 (Unix seconds) and `X-DriftGuard-Signature`: `sha256=` and the HMAC-SHA-256 (hex) of timestamp, a dot and the body.
@@ -29,12 +29,12 @@ from driftguard.model import Delivery, Message
 _TIMEOUT_SECONDS: Final = 15
 # What a receiver answers to one event that it does not take; others behind it may be taken.
 _OF_ONE_EVENT: Final = frozenset({400, 406, 409, 411, 412, 413, 414, 415, 416, 422, 431})
-_SHORTEST_WAIT_SECONDS: Final = 1.0
-_LONGEST_WAIT_SECONDS: Final = 3600.0
+_MIN_WAIT_SECONDS: Final = 1.0
+_MAX_WAIT_SECONDS: Final = 3600.0
 
 
 class WebhookSink:
-    """Implements `ports.Sink`; a receiver tells repetitions by the delivery's id."""
+    """Implements `ports.Sink`; a receiver recognises repetitions by the delivery's id."""
 
     def __init__(self, url: str, key: str, now: Callable[[], datetime]) -> None:
         self._url, self._key, self._now = url, key, now
@@ -47,20 +47,20 @@ class WebhookSink:
         except urllib.error.HTTPError as error:
             with error:
                 raise DeliveryFault(
-                    f"The alert webhook answered HTTP {error.code}; it is tried again in a later pass.",
+                    f"The alert webhook answered HTTP {error.code}; a later run retries.",
                     retry_after_seconds=seconds_to_wait(error.headers.get("Retry-After"), self._now()),
                     whole_sink=error.code not in _OF_ONE_EVENT,
                 ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DeliveryFault(
-                f"The alert webhook could not be reached ({type(error).__name__}); it is tried again in a later pass.",
+                f"The alert webhook could not be reached ({type(error).__name__}); a later run retries.",
                 whole_sink=True,
             ) from None
 
     def _request(self, delivery: Delivery) -> urllib.request.Request:
         wrong = wrong_with_url(self._url)
         if wrong is not None:
-            raise DeliveryFault(f"The alert webhook's URL is not usable: {wrong}. Mend it.", whole_sink=True)
+            raise DeliveryFault(f"The alert webhook's URL is not usable: {wrong}. Correct it.", whole_sink=True)
         try:
             # As the environment holds it: bytes that are no text stand as surrogates in a variable's value.
             key = self._key.encode(errors="surrogateescape")
@@ -87,7 +87,7 @@ class WebhookSink:
         return delivery.id
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
-        """Nothing is asked: the receiver tells a repetition by its id."""
+        """No search: the receiver recognises a repetition by its id."""
         return None
 
 
@@ -110,7 +110,7 @@ def check_url(name: str, value: str) -> str:
         name: of the environment variable that holds it.
 
     Raises:
-        OperatorError: nothing can be posted there. It says what is wrong, and nothing of the value.
+        OperatorError: the URL is not usable. The message names the fault, without any part of the value.
     """
     url = value.strip()
     wrong = wrong_with_url(url)
@@ -150,13 +150,13 @@ def _on_this_machine(host: str) -> bool:
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
-    """How long a service asks to be left alone: between a second and an hour, whatever it says.
+    """The delay that a service asks for, limited to between a second and an hour.
 
     Args:
         retry_after: the header `Retry-After`: seconds, or a moment as HTTP writes it.
 
     Returns:
-        None where it says nothing that can be understood.
+        None for a value that is not understood.
     """
     try:
         seconds = float(retry_after or "")
@@ -169,7 +169,7 @@ def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
     if math.isnan(seconds):
         return None
-    return min(max(seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+    return min(max(seconds, _MIN_WAIT_SECONDS), _MAX_WAIT_SECONDS)
 
 
 def _whole(value: Any) -> Any:

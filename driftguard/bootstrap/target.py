@@ -1,4 +1,4 @@
-"""Where to look, as the command line says it."""
+"""The repository of a command, as the command line names it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from driftguard.errors import UsageError
 
 
 class Target(NamedTuple):
-    """Where to look, as the command line says it: path or URL, tracked branch, the operator's configuration."""
+    """The repository of a command: path or URL, tracked branch, the operator's configuration."""
 
     repo: str = "."
     ref: str | None = None

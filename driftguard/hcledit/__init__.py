@@ -1,1 +1,1 @@
-"""Edits Terraform source so that it says what reality is, where that can be proven; pure."""
+"""Edits Terraform source so that it matches reality, if that can be proven; pure."""

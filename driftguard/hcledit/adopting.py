@@ -29,13 +29,13 @@ _MIRRORS: Final = {
 
 
 def adopt(departures: Sequence[Departure], source: EnvironmentSource) -> Adoption:
-    """The environment's files after an edit that lets them say what reality is.
+    """The environment's files after an edit that makes them match reality.
 
-    Every byte outside of the changed values stays. A file that the formatter had nothing to say about has that property
+    Every byte outside of the changed values stays. A file that was formatted has that property
     afterwards too; for that the formatter may change white space beside an edit (the alignment of `=` and of comments).
 
     Returns:
-        The edited files; or, where any part of any departure cannot be written down with proof, all refusals in the
+        The edited files; or, if any part of any departure cannot be adopted with proof, all refusals in the
         order of addresses and attributes.
     """
     return _Adopting(source).adopt(sorted(departures, key=lambda departure: departure.address))
@@ -93,7 +93,7 @@ class _Adopting:
 
     def _adopt(self, departure: Departure, attribute: str) -> None:
         if departure.desired is None:
-            raise EditRefused("the code does not want it, so there is nothing that could say what it is")
+            raise EditRefused("the configuration does not declare it")
         module, labels = self._estate.module_of(departure.address)
         declared = self._estate.declared(module.directory, ("resource", *labels))
         try:
@@ -108,9 +108,9 @@ class _Adopting:
                 raise EditRefused(f"it is computed, and {mirrored} did not change", declared.line)
             old, new = departure.desired.get(attribute), departure.reality.get(attribute)
             if attribute in departure.sensitive:
-                raise EditRefused("it is sensitive, and is never written down", declared.line)
+                raise EditRefused("it is sensitive, and is never adopted", declared.line)
             if _new_secret(old, new, _revealed(attribute, new)):
-                raise EditRefused("it looks like a secret, and is never written down", declared.line)
+                raise EditRefused("it looks like a secret, and is never adopted", declared.line)
             self._change(module, declared, attribute, old, new)
         except EditRefused as refused:
             refused.path = refused.path or declared.file.path
@@ -170,7 +170,7 @@ class _Adopting:
         sensitive = variable.value("sensitive")
         hides = sensitive is not None and not (sensitive.kind == "bool" and sensitive.value is False)
         if hides or _new_secret(old, new, _revealed(name, new)):
-            raise EditRefused(f"var.{name} is sensitive, and is never written down", at.line, file.path)
+            raise EditRefused(f"var.{name} is sensitive, and is never adopted", at.line, file.path)
         home, given, value = self._given(module, name, variable)
         if value is None:
             raise EditRefused(f"no file of this environment gives var.{name} a value", at.line, file.path)

@@ -17,15 +17,15 @@ from driftguard.hcledit.values import Writer
 
 # Terraform's own, which no provider knows.
 _META: Final = frozenset(("count", "for_each", "provider", "depends_on"))
-# What these blocks must say even where it is 0.
+# Attributes that these blocks must hold even if they are 0.
 _ALWAYS: Final = {"ingress": ("from_port", "to_port", "protocol"), "egress": ("from_port", "to_port", "protocol")}
 
 
 def change_attribute(writer: Writer, body: Block, name: str, old: Any, new: Any) -> None:
-    """Let one attribute, or all nested blocks of one name, say what reality is.
+    """Make one attribute, or all nested blocks of one name, match reality.
 
     Raises:
-        EditRefused: it cannot be told for certain what would have to stand there.
+        EditRefused: the required text is not certain.
     """
     if same(old, new):
         return
@@ -173,7 +173,7 @@ def _difference(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any
 def _pairs(
     old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], removed: list[int], added: list[int]
 ) -> list[tuple[int, int]]:
-    """Which element became which: those that have most in common, and more than half of what either says."""
+    """Pairs of elements before and after: those with the most in common, and more than half of either."""
     close = []
     for index in removed:
         for element in added:
@@ -199,7 +199,7 @@ def _change_block(writer: Writer, block: Block, old: Mapping[str, Any], new: Map
 
 
 def _block_states(writer: Writer, block: Block, element: Mapping[str, Any]) -> bool | None:
-    """Whether a block is an element of the plan; None where that cannot be told."""
+    """Whether a block is an element of the plan; None if that is not certain."""
     results: list[bool | None] = []
     for attribute in block.attributes:
         if attribute.name not in element:
@@ -262,15 +262,15 @@ def _add_blocks(
 def _block_text(
     kind: str, element: Mapping[str, Any], siblings: Sequence[Block], indent: str, newline: str
 ) -> list[str]:
-    """The lines of a new block: what its siblings say and whatever is not empty, in their order."""
+    """The lines of a new block: the attributes of its siblings and those that are not empty, in their order."""
     known = [attribute.name for sibling in siblings for attribute in sibling.attributes]
-    said = {*known, *_ALWAYS.get(kind, ())}
+    kept = {*known, *_ALWAYS.get(kind, ())}
     names = [name for name in dict.fromkeys([*known, *_ALWAYS.get(kind, ()), *sorted(element)]) if name in element]
     plain: list[tuple[str, str]] = []
     nested: list[str] = []
     for name in names:
         value = element[name]
-        if value is None or (value in EMPTY and name not in said):
+        if value is None or (value in EMPTY and name not in kept):
             continue
         if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             inner = [block for sibling in siblings for block in sibling.blocks if block.kind == name]

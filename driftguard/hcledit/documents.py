@@ -1,4 +1,4 @@
-"""JSON documents inside of texts, such as policies: read, compared, and told apart from a mere difference of form."""
+"""JSON documents inside of texts, such as policies: read, compared, and distinguished from differences of form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def document(text: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a plan mean the same: JSON texts are compared by what they say."""
+    """Whether two values of a plan mean the same: JSON texts are compared by their values."""
     if canonical(one) == canonical(other):
         return True
     first, second = document(one), document(other)

@@ -1,4 +1,4 @@
-"""What an expression says: as a value of the plan, and in words where it is not written out. Pure."""
+"""The value of an expression, as a value of the plan; in words if it is not a literal. Pure."""
 
 from __future__ import annotations
 

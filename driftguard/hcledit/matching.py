@@ -36,14 +36,14 @@ def assignment(states: Sequence[Sequence[bool | None]], touched: set[int]) -> di
     found: dict[int, int] = {}
     if _complete(states, {}) is None:
         raise EditRefused("what is written here is not what Terraform wants here")
-    # Where the written order is the wanted one, equal elements are told apart by it.
+    # Where the written order is the wanted one, equal elements are distinguished by it.
     straight = all(states[index][index] is not False for index in range(size))
     for wanted in sorted(touched):
         may = [w for w in range(size) if states[w][wanted] is not False and _complete(states, {wanted: w}) is not None]
         if len(may) > 1:
             certain = all(states[written][wanted] for written in may)
             if not certain:
-                raise EditRefused("it cannot be told which of several elements is the one that changed")
+                raise EditRefused("several elements could be the one that changed")
             taken = set(found.values())
             may = [wanted] if straight and wanted in may else [written for written in may if written not in taken]
         found[wanted] = may[0]

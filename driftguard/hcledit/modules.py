@@ -19,7 +19,7 @@ _LABELS: Final = {"resource": 2, "data": 2, "module": 1, "variable": 1}
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file; `problem` says where it could not be parsed, and then nothing else is known of it."""
+    """One file; `problem` names where it could not be parsed, and then nothing else is known of it."""
 
     path: str
     bom: str
@@ -164,7 +164,7 @@ class Estate:
             raise EditRefused(f"nothing in {directory} declares it")
         overriding = next((each for each in found if each.file.overrides), None)
         if overriding is not None:
-            raise EditRefused("an override file says what it is", overriding.line, overriding.file.path)
+            raise EditRefused("an override file sets it", overriding.line, overriding.file.path)
         if len(found) > 1:
             raise EditRefused("it is declared more than once", found[1].line, found[1].file.path)
         return found[0]
@@ -213,7 +213,7 @@ class Estate:
     def must_be_alone(self, module: Module, file: SourceFile, line: int) -> None:
         """Raises EditRefused where a change of a module's file would change anything beside this module."""
         if file.overrides:
-            raise EditRefused("an override file says what it is", line, file.path)
+            raise EditRefused("an override file sets it", line, file.path)
         others = self._source.tree.shared_with(file.path)
         if others:
             names = ", ".join(sorted(others))

@@ -16,7 +16,7 @@ class Parser(Protocol):
         """A text in native syntax.
 
         Raises:
-            ValueError: it cannot be parsed; the message says where, and holds nothing of the text.
+            ValueError: it cannot be parsed; the message names the position, without any part of the text.
         """
         ...
 
@@ -27,7 +27,7 @@ class Parser(Protocol):
             templates: `${` and `%{` in its strings begin an expression.
 
         Raises:
-            ValueError: it cannot be parsed; the message says where, and holds nothing of the text.
+            ValueError: it cannot be parsed; the message names the position, without any part of the text.
         """
         ...
 

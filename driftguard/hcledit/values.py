@@ -1,4 +1,4 @@
-"""Changes one written value, wherever it is written out, so that it says something else. Pure."""
+"""Replaces one literal value by another, wherever it is a literal. Pure."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class Writer:
     edits: list[Edit] = field(default_factory=list)
 
     def change(self, at: Expression, old: Any, new: Any, *, typed: bool = False, partial: bool = False) -> None:
-        """Let what says `old` say `new`.
+        """Replace the literal `old` by `new`.
 
         Args:
             typed: a number and its text are different things here, as in `jsonencode`.
-            partial: an object says only some of what it stands for, as a block does.
+            partial: an object holds only some of its attributes, as a block does.
 
         Raises:
-            EditRefused: it is not written out, or it cannot be told apart, or it does not say `old`.
+            EditRefused: it is no literal, it is ambiguous, or its value is not `old`.
         """
         if canonical(old) == canonical(new) or (not typed and same(old, new)):
             return
@@ -123,7 +123,7 @@ class Writer:
         self.edits.append(Edit(at.start, at.end, text))
 
     def _document(self, text: str, old: Any, new: Any) -> str:
-        """A JSON text that says `new`, with every other byte as it was; written anew where that cannot be done."""
+        """A JSON text of the value `new`, with every other byte unchanged; rewritten if that is not possible."""
         newline = "\r\n" if "\r\n" in text else "\n"
         try:
             root = self.parser.json(text, templates=False).root
@@ -145,7 +145,7 @@ class Writer:
     # --- what a value states --------------------------------------------------------------------------
 
     def states(self, at: Expression, value: Any, *, typed: bool = False, partial: bool = False) -> bool | None:
-        """Whether what is written means a value of the plan; None where that cannot be told."""
+        """Whether a literal equals a value of the plan; None if that is not certain."""
         if at.kind in SCALARS:
             return states(at, self.text[at.start : at.end], value, typed=typed)
         if at.kind == "list":

@@ -74,13 +74,13 @@ def _in_one_line(value: Any) -> str:
 
 
 def _rendered_json(value: Any, indent: str, newline: str, templates: bool, one_line: bool) -> str:
-    said = _doubled(value) if templates else value
-    text = json.dumps(said, ensure_ascii=False, indent=None if one_line else 2)
+    text_value = _doubled(value) if templates else value
+    text = json.dumps(text_value, ensure_ascii=False, indent=None if one_line else 2)
     return str(text).replace("\n", newline + indent)
 
 
 def _doubled(value: Any) -> Any:
-    """A value with every `${` and `%{` in its strings doubled, as a template has to say them."""
+    """A value with every `${` and `%{` in its strings doubled, as a template needs them."""
     if isinstance(value, str):
         return templated(value)
     if isinstance(value, Mapping):
@@ -92,7 +92,7 @@ def templated(text: str) -> str:
     """A text as it stands in a template.
 
     Raises:
-        EditRefused: it cannot be said there for certain.
+        EditRefused: it cannot be written there for certain.
     """
     if _DOUBTFUL.search(text):
         raise EditRefused("the new value has two signs before a brace, which templates read in more than one way")
@@ -146,7 +146,7 @@ def in_the_style_of(expression: Expression, written: str, value: Any, newline: s
 
 
 def heredoc(written: str, text: str, newline: str) -> str:
-    """A text in the heredoc that it replaces; in quotes where a heredoc cannot say it."""
+    """A text in the heredoc that it replaces; in quotes if a heredoc cannot hold it."""
     opening = written[: written.index("\n") + 1]
     lines = _LINE.findall(templated(text))
     closing = written[written.rfind("\n") + 1 :]

@@ -1,4 +1,4 @@
-"""Pull requests, what approves them, and what the source would have to say for reality to be right."""
+"""Pull requests, their approvals, and the source edits that would match reality."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PullRequest:
         branch, base: where it comes from and where it goes.
         head: the commit at the head of its branch, as the forge knows it.
         merge_commit: the commit that its merge made; None unless it is merged.
-        ended_by, ended_at: who merged or closed it, and when (UTC); None where it is open or the forge does not tell.
+        ended_by, ended_at: who merged or closed it, and when (UTC); None if it is open or the forge does not report it.
     """
 
     number: int
@@ -63,7 +63,7 @@ class MergedRequest:
     """A merged pull request that the forge names for a commit of the tracked branch.
 
     Attributes:
-        author: who opened it; authors: everybody whom the forge knows as an author of one of its commits.
+        author: who opened it; authors: every author of its commits that the forge knows.
         strangers: by commit of its branch, an address of its author or committer that no account has.
         head: the last commit of its branch, before the merge; head_ref: where the forge's git server keeps it.
         merge_commit: the commit of the tracked branch that the merge ended with.
@@ -88,12 +88,12 @@ class MergedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One resource instance whose reality departed from what its source says.
+    """One resource instance whose reality departed from its source.
 
     Attributes:
         desired, reality: the whole object as JSON values; None where it does not exist.
         attributes: the top-level attributes that departed; empty where the object itself is gone.
-        sensitive: those of them that hold something secret: it is never written down.
+        sensitive: those of them that hold a secret: it is never adopted.
     """
 
     address: str
@@ -106,7 +106,7 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something that reality says cannot be written into the source.
+    """The reason why a value of reality cannot be adopted into the source.
 
     Attributes:
         path, line: where the value comes from (from the repository's root, counted from 1), where that is known.
@@ -122,7 +122,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """The files that say what reality is, by path from the repository's root; or why they cannot be made.
+    """The edited files that match reality, by path from the repository's root; or the reasons against.
 
     Either `files` or `refusals` is empty: half of an adoption would not be in sync.
     """
@@ -174,9 +174,9 @@ class Proposal:
         commit, closure_hash: what it was computed for.
         number, url: of the pull request; None before there is one.
         shown: digest of the title and text that the pull request has.
-        refused: why reality cannot be written down, where it cannot.
+        refused: the reasons why reality cannot be adopted, if any.
         reason: why it ended, or why it was made anew; by, ended_at: who ended it, and when.
-        merge_commit: what its merge made on the tracked branch, where the forge tells.
+        merge_commit: what its merge made on the tracked branch, if the forge reports it.
     """
 
     id: str

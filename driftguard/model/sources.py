@@ -85,7 +85,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What one Terraform file says about other files.
+    """One Terraform file's references to other files.
 
     Attributes:
         init_facts: canonical text of everything in it that `terraform init` depends on.
@@ -93,7 +93,7 @@ class SourceFacts:
             only to Terraform, the directory up to there.
         root_paths: the same, relative to the root module's directory, which is where Terraform runs.
         problem: when the file could not be parsed and the facts are a conservative guess: what follows the
-            file's name in a sentence that says so, e.g. `:13 could not be parsed; ...`.
+            file's name in a sentence, e.g. `:13 could not be parsed; ...`.
         computed: whether it reads a file whose path is more than a literal below its own directory.
     """
 

@@ -1,1 +1,1 @@
-"""The stages of one pass, each a plain function of values; `reconcile` alone knows their order."""
+"""The stages of one run, each a plain function of values; `reconcile` alone knows their order."""

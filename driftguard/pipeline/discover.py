@@ -22,7 +22,7 @@ from driftguard.ports import SourceReader
 
 _LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 
 
 def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
@@ -300,7 +300,7 @@ class Closures:
     def _resolved(self, path: str) -> tuple[str, list[str]]:
         """A path with the symbolic links on its way resolved, and those links."""
         passed: list[str] = []
-        while len(passed) < _MOST_LINKS:
+        while len(passed) < _MAX_LINKS:
             parts = path.split("/")
             links = ("/".join(parts[: n + 1]) for n in range(len(parts)))
             link = next((p for p in links if p in self._tree and self._tree[p].mode == _LINK), None)

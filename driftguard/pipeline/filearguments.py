@@ -12,7 +12,7 @@ from posixpath import basename, join, normpath
 from driftguard.model.expressions import Call, Definitions, FileReference, Node
 from driftguard.pipeline.references import HOLE, Scope, in_repository, paths_of
 
-_MOST_CALLS = 400
+_MAX_CALLS = 400
 _AUTOMATIC = (".auto.tfvars", ".auto.tfvars.json")
 
 
@@ -74,8 +74,8 @@ def named_files(
     found: dict[Named, None] = {}
     first = _scope(root, root, module_of(root), workspace, listed, given=given)
     for calls, (module, scope) in enumerate(_called(first, module_of)):
-        if calls > _MOST_CALLS:
-            found[Named("", True, f"{root} calls more than {_MOST_CALLS} modules; every file counts.")] = None
+        if calls > _MAX_CALLS:
+            found[Named("", True, f"{root} calls more than {_MAX_CALLS} modules; every file counts.")] = None
             break
         for problem in module.problems:
             where = scope.directory
@@ -125,9 +125,7 @@ def _named(text: str, path: str, reference: FileReference, scope: Scope) -> Name
     if not hole:
         target = in_repository(scope.root, text)
         if target is None:
-            return Named(
-                "", True, f"{what} lies outside of the repository ({text}), so no commit tells of its changes."
-            )
+            return Named("", True, f"{what} lies outside of the repository ({text}), so no commit shows its changes.")
         return Named(target)
     beginning = before.rpartition("/")[0] + "/" if "/" in before else ""
     directory = in_repository(scope.root, beginning) if beginning else ""

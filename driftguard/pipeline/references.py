@@ -1,4 +1,4 @@
-"""Which files an expression names: evaluates what can be evaluated, and says what cannot.
+"""Which files an expression names: evaluates what can be evaluated, and names what cannot.
 
 Takes the definitions of modules (locals, variables, calls) and gives texts in which `HOLE` stands for what is not
 known. Everything is over-approximated: where a value may be one of several, each of them counts. Pure.
@@ -19,7 +19,7 @@ HOLE: Final = "\0"
 """Stands for what is not known, in a text or alone."""
 CHECKOUT: Final = "/.checkout.of.driftguard"
 """The absolute path of the repository's root; where the checkout really lies is not the evaluation's business."""
-_MOST_VALUES: Final = 256
+_MAX_VALUES: Final = 256
 _DEEPEST: Final = 40
 
 
@@ -60,7 +60,7 @@ def paths_of(reference: FileReference, scope: Scope) -> list[str]:
     for names in _bound(reference.loops, scope):
         for value in _Evaluation(scope).values(reference.arguments[0], names, 0):
             found[_text(value)] = None
-            if len(found) > _MOST_VALUES:
+            if len(found) > _MAX_VALUES:
                 return [HOLE]
     return list(found)
 
@@ -114,13 +114,13 @@ class _Evaluation:
         for value in found:
             if value not in unique:
                 unique.append(value)
-            if len(unique) > _MOST_VALUES:
+            if len(unique) > _MAX_VALUES:
                 return [HOLE]
         return unique or [HOLE]
 
     def _together(self, nodes: Sequence[Node], names: Names, depth: int) -> Iterator[tuple[Any, ...]]:
         """Each combination of the values of several nodes."""
-        return islice(product(*(self.values(node, names, depth) for node in nodes)), _MOST_VALUES + 1)
+        return islice(product(*(self.values(node, names, depth) for node in nodes)), _MAX_VALUES + 1)
 
     def literal(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [node[1]]
@@ -231,7 +231,7 @@ class _Evaluation:
             if name in call.arguments:
                 loops = [Loop("each", ("each",), call.for_each)] if call.for_each is not None else []
                 evaluation = _Evaluation(outer)
-                bound = islice(_bound(loops, outer), _MOST_VALUES)
+                bound = islice(_bound(loops, outer), _MAX_VALUES)
                 return [v for names in bound for v in evaluation.values(call.arguments[name], names, depth)]
         elif name in scope.given:
             return self.values(scope.given[name], {}, depth)

@@ -1,7 +1,7 @@
-"""Finds, for each AWS object that was changed outside, the CloudTrail event that most likely did it.
+"""Finds, for each AWS object that was changed outside Terraform, the most likely CloudTrail event.
 
-Takes a plan with its labels and the events that somebody fetched; gives `TraceFindings`. Pure: no clock, no port,
-no I/O. It rather says nothing than names somebody on thin evidence.
+Takes a plan with its labels and the fetched events; gives `TraceFindings`. Pure: no clock, no port,
+no I/O. It names no author on thin evidence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAMED_APART: Final = 3
 
 # Attributes that name an object, the ones that CloudTrail is asked by first.
 _NAMES: Final = ("bucket", "name", "function_name", "identifier", "cluster_identifier", "id", "url", "key_id", "arn")
-# Types that are part of another object: events tell of the other one, by this attribute.
+# Types that are part of another object: events name the other one, by this attribute.
 _PARENTS: Final = (
     (re.compile(r"aws_iam_(?:role|group|user)_"), ("role", "group", "user")),
     (re.compile(r"aws_(?:vpc_)?security_group_.*rule"), ("security_group_id", "security_group_rule_id")),
@@ -71,11 +71,11 @@ _ENDS: Final = (
     (re.compile(r"_permission$"), re.compile(r"^RemovePermission")),
 )
 # A word shorter than this is only compared as a whole: `id` and `type` are part of almost everything.
-_SHORTEST_PART: Final = 6
+_MIN_PART_LENGTH: Final = 6
 
 
 def objects_of(document: PlanDocument, classification: Classification) -> tuple[DriftedObject, ...]:
-    """The AWS objects that were changed outside, sorted by address; deposed ones left out.
+    """The AWS objects that were changed outside Terraform, sorted by address; without deposed ones.
 
     Raises:
         UnreadablePlan: a value in the plan cannot be decoded.
@@ -139,7 +139,7 @@ def _fit(item: DriftedObject, event: TrailEvent) -> Confidence | None:
         # `DeleteBucketTagging` takes something from a bucket; `DeleteBucket` takes the bucket.
         return Confidence.RESOURCE_AND_FIELD if ends or _is_birth_or_death(item, event) else Confidence.RESOURCE
     if _is_birth_or_death(item, event):
-        return Confidence.RESOURCE  # its request names every attribute, so that none of them tells anything
+        return Confidence.RESOURCE  # its request names every attribute, so that none of them is evidence
     return Confidence.RESOURCE_AND_FIELD if _touches(item, event) else Confidence.RESOURCE
 
 
@@ -167,7 +167,7 @@ def _alone(item: DriftedObject, writes: Sequence[TrailEvent], explained: set[str
 
 
 def _touches(item: DriftedObject, event: TrailEvent) -> bool:
-    """Whether an event changes one of the object's changed attributes, as far as names tell."""
+    """Whether an event changes one of the object's changed attributes, as far as names show."""
     action = _letters(event.action)
     keys = {_letters(field) for field in event.fields}
     for path in item.paths:
@@ -175,9 +175,9 @@ def _touches(item: DriftedObject, event: TrailEvent) -> bool:
         if known is not None and known.search(event.action):
             return True
         word = _letters(path.removesuffix("_configuration"))
-        if word in keys or (len(word) >= _SHORTEST_PART and word in action):
+        if word in keys or (len(word) >= _MIN_PART_LENGTH and word in action):
             return True
-        if any(min(len(key), len(word)) >= _SHORTEST_PART and (key in word or word in key) for key in keys):
+        if any(min(len(key), len(word)) >= _MIN_PART_LENGTH and (key in word or word in key) for key in keys):
             return True
     return False
 
@@ -267,13 +267,13 @@ def _names(type_: str, view: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(value, str) or looks_secret(key, value):
             continue
         if key in ("url", "id", "arn") and not named and re.match(r"arn:|https?://", value):
-            yield from (last for last in [re.split(r"[/:]", value)[-1]] if _tells(last))
-        if _tells(value):
+            yield from (last for last in [re.split(r"[/:]", value)[-1]] if _is_evidence(last))
+        if _is_evidence(value):
             named = True
             yield value
 
 
-def _tells(name: str) -> bool:
+def _is_evidence(name: str) -> bool:
     return 3 <= len(name) <= 2000 and name.lower() not in _COMMON
 
 

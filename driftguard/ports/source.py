@@ -37,7 +37,7 @@ class Repository(Protocol):
 
 
 class SourceReader(Protocol):
-    """What Terraform files say, read once for each git blob."""
+    """The contents of Terraform files, read once for each git blob."""
 
     def facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
         """Facts of Terraform files: takes pairs of path and object id, gives facts by object id."""
@@ -60,7 +60,7 @@ class Branches(Protocol):
     """Branches that DriftGuard itself makes, on the server that the repository comes from."""
 
     def listed(self, prefix: str) -> Mapping[str, str]:
-        """Branches that begin with a prefix, and their commits, as the server says now."""
+        """Branches that begin with a prefix, and their commits, as the server has them now."""
         ...
 
     def commit(self, parent: str, files: Mapping[str, bytes | None], message: str, at: datetime) -> str:

@@ -139,14 +139,14 @@ def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(sandbox: San
         assert (ran.code, ran.stdout) == (64, "")
         return ran.stderr
 
-    assert "--every 'soon' is not a duration; write it as 90s, 15m, 6h or 2d." in refused("--every", "soon")
+    assert "--every 'soon' is not a duration; write 90s, 15m, 6h or 2d." in refused("--every", "soon")
     assert "does not exist" in refused("--repo", "/nowhere")
     operator = sandbox.home / "operator.yaml"
     assert "operator.yaml cannot be read" in refused("--config", str(operator))
     operator.write_text('agent: {every: 1h, cron: "0 * * * *"}\n')
     assert "has more than one of `every`, `cron` and `at`" in refused("--config", str(operator))
     operator.write_text("ledger: {url_env: NOWHERE}\n")
-    assert "variable NOWHERE (ledger.url_env), which is not set" in refused("--config", str(operator))
+    assert "variable NOWHERE (ledger.url_env) with the ledger's URL is not set" in refused("--config", str(operator))
     assert "there is no branch 'gone'" in refused("--ref", "gone")
 
 

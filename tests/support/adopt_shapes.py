@@ -280,7 +280,14 @@ LISTS = [
         '  l = [aws_y.b.id, "b"]\n',
     ),
     no("a reference goes", '  l = [aws_y.b.id, "a"]\n', {"l": ["x", "a"]}, {"l": ["a"]}, 2, "the reference aws_y.b.id"),
-    no("which reference", "  l = [aws_y.b.id, aws_y.c.id]\n", {"l": ["x", "y"]}, {"l": ["x"]}, 2, "cannot be told"),
+    no(
+        "which reference",
+        "  l = [aws_y.b.id, aws_y.c.id]\n",
+        {"l": ["x", "y"]},
+        {"l": ["x"]},
+        2,
+        "several elements could be the one",
+    ),
     no("fewer are written", '  l = ["a"]\n', {"l": ["a", "b"]}, {"l": ["a"]}, 2, "not as many elements"),
 ]
 
@@ -488,7 +495,7 @@ BLOCKS = [
         {"ingress": [HTTP, rule(80, "x")]},
         {"ingress": [HTTP]},
         2,
-        "cannot be told",
+        "several elements could be the one",
     ),
     no("fewer blocks are written", RULE_80, {"ingress": [HTTP, HTTPS]}, {"ingress": [HTTP]}, 2, "not as many blocks"),
     no(

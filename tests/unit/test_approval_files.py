@@ -48,8 +48,8 @@ def test_exactly_the_plan_that_was_proposed_is_approved() -> None:
     ("facts", "why"),
     [
         (replace(FACTS, plan_fingerprint="x" * 64, latest=GIVEN.id), "the plan is not the one"),
-        (replace(FACTS, drift_fingerprint="x" * 64), "more or something else was changed outside"),
-        (replace(FACTS, drift_fingerprint=None), "more or something else was changed outside"),
+        (replace(FACTS, drift_fingerprint="x" * 64), "more or other attributes were changed outside"),
+        (replace(FACTS, drift_fingerprint=None), "more or other attributes were changed outside"),
         (replace(FACTS, closure_hash="x" * 64), "a commit"),
         (replace(FACTS, now=GIVEN.expires_at), "expired at 2026-03-08 12:00 UTC"),
     ],

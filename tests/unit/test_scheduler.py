@@ -395,9 +395,7 @@ def test_a_failure_is_told_in_one_masked_sentence_with_its_traceback_for_debuggi
     life.out("pass", timedelta(), SECOND, OperatorError("No answer from\nhttps://me:hunter22@git.example/x."))
     life.live(MINUTE)
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.getMessage() == (
-        "The run failed: No answer from https://(sensitive)@git.example/x. Retry in 30 s."
-    )
+    assert warning.getMessage() == ("The run failed: No answer from https://(sensitive)@git.example/x. Retry in 30 s.")
     (trace,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
     assert trace.levelno == logging.DEBUG
     assert "hunter22" not in caplog.text

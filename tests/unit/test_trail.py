@@ -334,7 +334,7 @@ def test_pages_are_bounded_for_each_account_and_region_and_a_cut_is_said(stubbed
     events, note = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
     assert len(events) == 3  # one of four reads
     assert note == (
-        "CloudTrail in eu-central-1 has more than the 2 pages that one pass reads: "
+        "CloudTrail in eu-central-1 has more than the 2 pages that one run reads: "
         "what was done before 2026-11-23 09:31 UTC may be missing."
     )
     assert trail.events(SHOP, SINCE, UNTIL, KEYS, None) == (events, note)
@@ -411,7 +411,7 @@ def test_a_throttled_question_is_repeated_and_given_up_in_the_end_for_everybody(
     for _ in range(2):
         events, note = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
         assert events == ()
-        assert note == "CloudTrail could not be asked in eu-central-1: AWS asks to slow down (ThrottlingException)."
+        assert note == "CloudTrail could not be asked in eu-central-1: API rate limit exceeded (ThrottlingException)."
 
 
 def test_a_throttled_later_page_keeps_the_pages_before_it(stubbed: Stubbed) -> None:
@@ -419,10 +419,10 @@ def test_a_throttled_later_page_keeps_the_pages_before_it(stubbed: Stubbed) -> N
     stubbed.refuse("ThrottlingException", times=4)
     events, note = stubbed.trail().events(SHOP, SINCE, UNTIL, KEYS, None)
     assert len(events) == 3
-    assert "slow down" in (note or "")
+    assert "rate limit exceeded" in (note or "")
 
 
-OUT_OF_TIME = "CloudTrail was not asked to the end: one pass asks it for 5 s at most; the next pass goes on."
+OUT_OF_TIME = "CloudTrail was not asked to the end: one run reads it for at most 5 s; the next run continues."
 
 
 def test_a_wait_that_goes_beyond_the_time_of_a_pass_is_not_begun_and_the_rest_is_one_note(stubbed: Stubbed) -> None:
@@ -459,7 +459,7 @@ def test_a_stop_ends_a_wait_within_half_a_second(stubbed: Stubbed, throttled: bo
         stubbed.expect(WRITES, page("shop")[:4], next_token="a")
     trail = stubbed.trail(stopping=lambda: stubbed.time.seconds > 1000.0)
     events, note = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
-    assert note == "CloudTrail was not asked to the end: DriftGuard was told to stop; the next pass goes on."
+    assert note == "CloudTrail was not asked to the end: DriftGuard is stopping; the next run continues."
     assert (len(events), stubbed.time.slept) == (3 * answers, [0.5])
     assert trail.events(SHOP, SINCE, UNTIL, {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER"}, None) == ((), note)
 
@@ -469,8 +469,7 @@ def test_the_probe_says_whether_it_can_be_asked_and_what_to_allow(stubbed: Stubb
     assert stubbed.trail().probe(KEYS, "eu-west-1") == "can be asked in eu-west-1"
     stubbed.refuse("AccessDeniedException")
     assert stubbed.trail().probe(KEYS, None) == (
-        "cannot be asked: AccessDeniedException; allow cloudtrail:LookupEvents to the plan role, "
-        "or nothing: alerts then do not say who"
+        "cannot be asked: AccessDeniedException; allow cloudtrail:LookupEvents to the plan role; alerts name no author"
     )
     assert stubbed.trail().probe({}, None).startswith("cannot be asked: no AWS region is known")
 
@@ -573,7 +572,7 @@ def test_a_profile_of_the_environments_own_files_is_used(
     assert CloudTrail().probe(variables, REGION) == f"can be asked in {REGION}"
     assert "Credential=AKIDPROFILE/" in wire.asked[0][0]
     assert CloudTrail().probe({**variables, "AWS_PROFILE": "gone"}, REGION) == (
-        "cannot be asked: there are no AWS credentials to ask with (ProfileNotFound): alerts then do not say who"
+        "cannot be asked: there are no AWS credentials to ask with (ProfileNotFound); alerts name no author"
     )
 
 
@@ -609,7 +608,7 @@ def test_slow_answers_of_many_accounts_end_with_the_time_of_a_pass(wire: Wire) -
     wire.gate = lambda: time.sleep(25)
     trail = CloudTrail(clock=time.clock, sleep=time.sleep)
     notes = [trail.events(SHOP, SINCE, UNTIL, wire.variables(f"AKID{n}"), None)[1] for n in range(6)]
-    rest = "CloudTrail was not asked to the end: one pass asks it for 60 s at most; the next pass goes on."
+    rest = "CloudTrail was not asked to the end: one run reads it for at most 60 s; the next run continues."
     assert notes == [None] * 3 + [rest] * 3
     assert len(wire.asked) == 3
 

@@ -18,7 +18,7 @@ from driftguard.errors import OperatorError
 
 log = logging.getLogger(__name__)
 
-_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.1, 1.0
+_INITIAL_POLL_SECONDS, _MAX_POLL_SECONDS = 0.1, 1.0
 _SILENT_SECONDS: Final = 5.0
 # S3 asks to repeat what met another request on the same object: its own one with a lost answer, for example.
 _REPEAT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -29,7 +29,7 @@ _MARK: Final = "driftguard-write"
 _MET_ANOTHER: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _MISSING: Final = ("NoSuchKey", "404", "NotFound")
 _DENIED: Final = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden")
-# Without s3:ListBucket, S3 says "denied" instead of "not there" about an object that does not exist yet.
+# Without s3:ListBucket, S3 answers "denied" instead of "not found" for an object that does not exist.
 _PERMISSIONS: Final = (
     "s3:GetObject, s3:PutObject and s3:DeleteObject on it and on its .lock, s3:ListBucket on the bucket"
 )
@@ -100,8 +100,8 @@ class SharedObject:
         """Replace the content whose tag is `before` (empty: none yet); the new tag.
 
         Raises:
-            OperatorError: it was refused, or written by somebody else in the meantime, so nothing was replaced; or it
-                was not answered, and what became of it cannot be told, which the sentence says.
+            OperatorError: the write was refused, or another job wrote meanwhile, so nothing was replaced; or there
+                was no response, so the outcome is unknown, which the message states.
         """
         try:
             tag = self.put(self._key, body, before)
@@ -112,7 +112,7 @@ class SharedObject:
             ) from None
         if tag is None:
             raise OperatorError(
-                f"The ledger {self.name} was written by another job that took this one for dead, so nothing more is "
+                f"The ledger {self.name} was written by another job that took over this one's lock, so nothing more is "
                 "recorded or applied; what this one wrote last may not have been recorded. Run again."
             )
         return tag
@@ -121,25 +121,25 @@ class SharedObject:
     def turn(self, wait_seconds: float) -> Iterator[None]:
         """Be the only writer, while this process is alive.
 
-        It keeps others waiting, no more: what is written is safe by its tag, whoever holds the lock.
+        The lock only makes other jobs wait: each write is safe by its tag, with or without the lock.
 
         Raises:
-            OperatorError: another one did not end its turn in time.
+            OperatorError: another job held the lock for longer than that.
         """
         lock = self._wait_for_lock(wait_seconds)
         over = threading.Event()
-        heart = threading.Thread(target=lock.keep, args=(over,), name="driftguard-ledger-lock", daemon=True)
-        heart.start()
+        renewal = threading.Thread(target=lock.keep, args=(over,), name="driftguard-ledger-lock", daemon=True)
+        renewal.start()
         try:
             yield
         finally:
             over.set()
-            heart.join()
+            renewal.join()
             lock.release()
 
     def _wait_for_lock(self, wait_seconds: float) -> _Lock:
         lock = _Lock(self, self._key)
-        started, poll_seconds, said = time.monotonic(), _FIRST_POLL_SECONDS, False
+        started, poll_seconds, logged = time.monotonic(), _INITIAL_POLL_SECONDS, False
         while not lock.take():
             waited = time.monotonic() - started
             if waited >= wait_seconds:
@@ -147,11 +147,11 @@ class SharedObject:
                     f"The ledger {self.name} was not free for {wait_seconds:g} s, so nothing was recorded. "
                     "Run again when the other job is done."
                 )
-            if waited >= _SILENT_SECONDS and not said:
+            if waited >= _SILENT_SECONDS and not logged:
                 log.warning("Another job writes the ledger %s; waiting for it up to %g s.", self.name, wait_seconds)
-                said = True
+                logged = True
             time.sleep(min(poll_seconds, wait_seconds - waited))
-            poll_seconds = min(poll_seconds * 1.5, _LAST_POLL_SECONDS)
+            poll_seconds = min(poll_seconds * 1.5, _MAX_POLL_SECONDS)
         return lock
 
     def age(self, key: str) -> tuple[float, str] | None:
@@ -170,11 +170,11 @@ class SharedObject:
     def put(self, key: str, body: bytes, before: str, mark: str | None = None) -> str | None:
         """Write an object if its tag is still that one (empty: there is none yet); the new tag, or None if it is not.
 
-        A request whose answer was lost may have been done, and its repetition is then refused for not meeting what it
-        was made from: the mark in the object tells.
+        A request whose response was lost may have taken effect, and its repetition is then refused because of its
+        condition: the mark in the object shows that.
 
         Args:
-            mark: whoever finds it in the object has written that; a new one by default.
+            mark: identifies the writer of the object; a new one by default.
 
         Raises:
             OperatorError: it was not written.
@@ -206,7 +206,7 @@ class SharedObject:
             except _Unanswered as error:
                 unanswered = error
                 continue
-            except _Refused as error:  # which tells nothing of the write
+            except _Refused as error:  # the outcome of the write stays unknown
                 raise _Unanswered(self.name, error.what, error.advice) from None
             unanswered = None
             if found is not None and found.get("Metadata", {}).get(_MARK) == mark:
@@ -236,8 +236,8 @@ class SharedObject:
             return call()
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            said = error.response.get("ResponseMetadata", {})
-            status = said.get("HTTPStatusCode", 500)
+            metadata = error.response.get("ResponseMetadata", {})
+            status = metadata.get("HTTPStatusCode", 500)
             if status == 412:
                 raise _Conflict from None
             if code in _MET_ANOTHER:
@@ -247,7 +247,7 @@ class SharedObject:
             if code in _MISSING:
                 return None
             # boto3 repeats requests itself: the one that was refused may not be the only one that arrived.
-            kind = _Unanswered if status >= 500 or said.get("RetryAttempts") else _Refused
+            kind = _Unanswered if status >= 500 or metadata.get("RetryAttempts") else _Refused
             raise kind(self.name, f"was refused by S3 ({code})", _advice(code)) from None
         except (NoCredentialsError, PartialCredentialsError):
             advice = "Give this process a role or keys in one of the ways that the AWS command line knows."
@@ -267,7 +267,7 @@ def _advice(code: str) -> str:
 
 
 class _Lock:
-    """The object beside a shared one that tells whose turn it is."""
+    """The lock: an object beside the shared one."""
 
     def __init__(self, shared: SharedObject, key: str) -> None:
         self._shared, self._key = shared, f"{key}.lock"
@@ -276,22 +276,22 @@ class _Lock:
         self._written = 0.0
 
     def take(self) -> bool:
-        """Whether it is this one's turn now; a lock that grew old is taken over."""
+        """Whether this job has the lock now; an expired lock is taken over."""
         if self._write(""):
             return True
         found = self._shared.age(self._key)
         return found is not None and found[0] >= self._shared.lock_seconds and self._write(found[1])
 
     def keep(self, over: threading.Event) -> None:
-        """Renew the lock until `over`, or until somebody else has it."""
+        """Renew the lock until `over`, or until another job has it."""
         while not over.wait(self._shared.lock_seconds / 3):
             with suppress(OperatorError):  # the next time may do; until then the lock grows old
                 if not self._write(self._tag or ""):
                     return
 
     def release(self) -> None:
-        """Let the next one in; nothing where somebody else has the lock."""
-        # Not every store that is like S3 honours the condition; the age of the lock says the same, less exactly.
+        """Release the lock, unless another job has it."""
+        # Not every S3-compatible store honours the condition; the age of the lock is a weaker check.
         if self._tag is not None and time.monotonic() - self._written < self._shared.lock_seconds / 2:
             with suppress(OperatorError):  # all is recorded, and the lock grows old by itself
                 self._shared.delete(self._key, self._tag)
@@ -307,10 +307,10 @@ class _Lock:
 
 
 class _Refused(OperatorError):
-    """S3 did not do what was asked.
+    """S3 refused or failed a request.
 
     Attributes:
-        what: the part of the sentence that says why; `advice` is the next sentence.
+        what: the reason, as a part of the sentence; `advice` is the next sentence.
     """
 
     def __init__(self, name: str, what: str, advice: str) -> None:
@@ -319,7 +319,7 @@ class _Refused(OperatorError):
 
 
 class _Unanswered(_Refused):
-    """S3 did not say whether it has done what was asked."""
+    """S3 did not respond; the outcome of the request is unknown."""
 
 
 class _Conflict(Exception):

@@ -14,8 +14,8 @@ from driftguard.config import Aws
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind
 
-_LONGEST_SESSION_NAME: Final = 64
-_LONGEST_RUN: Final = 32
+_MAX_SESSION_NAME: Final = 64
+_MAX_RUN: Final = 32
 _SPARE: Final = timedelta(minutes=1)
 _THROTTLED: Final = frozenset(
     {"Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"}
@@ -160,8 +160,8 @@ def session_name(environment: str, run_id: str) -> str:
 
     A name that has to be changed for that ends in a digest, so that two environments never share one.
     """
-    run = _fitting(run_id, _LONGEST_RUN)
-    return f"driftguard-{_fitting(environment, _LONGEST_SESSION_NAME - len(f'driftguard--{run}'))}-{run}"
+    run = _fitting(run_id, _MAX_RUN)
+    return f"driftguard-{_fitting(environment, _MAX_SESSION_NAME - len(f'driftguard--{run}'))}-{run}"
 
 
 def _fitting(text: str, room: int) -> str:

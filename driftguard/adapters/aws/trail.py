@@ -1,4 +1,4 @@
-"""Asks CloudTrail which calls changed something, at its pace and for a while only; what it cannot tell, it says."""
+"""Reads writing calls from CloudTrail, within its rate limit and a time budget; names what is missing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from driftguard.model.traces import DriftedObject, TrailEvent
 
 __all__ = ["CloudTrail", "account_of", "client_of", "own_session", "parse"]
 
-# How a note begins that the next pass adds to.
+# The beginning of a note that the next run completes.
 NOT_TO_THE_END: Final = "CloudTrail was not asked to the end"
 _FEW: Final = 4
 _TRIES: Final = 4
 _PER_PAGE: Final = 50
-# CloudTrail delivers late: an answer as old as this tells no less than a new one.
+# CloudTrail delivers late: a response as old as this is as complete as a new one.
 _FRESH: Final = timedelta(minutes=5)
 # A stop is heeded that fast while something is waited for.
 _SLICE_SECONDS: Final = 0.5
@@ -70,15 +70,15 @@ class _Area:
 
 
 class _Refused(Exception):
-    """CloudTrail gives no answer; the text says why. `everybody`: whoever asks. `denied`: for lack of permission."""
+    """CloudTrail gives no events; the text is the reason. `any_identity`: for all. `denied`: a missing permission."""
 
-    def __init__(self, reason: str, *, everybody: bool = False, denied: bool = False) -> None:
+    def __init__(self, reason: str, *, any_identity: bool = False, denied: bool = False) -> None:
         super().__init__(reason)
-        self.everybody, self.denied = everybody, denied
+        self.any_identity, self.denied = any_identity, denied
 
 
 class _OutOfTime(_Refused):
-    """Nothing more is asked in this pass, wherever."""
+    """No more requests in this run, in any region."""
 
 
 class _Allowance:
@@ -116,19 +116,19 @@ class _Allowance:
             used = self._used + (self._clock() - self._since if self._asking else 0.0)
             self._over = self._over or used + seconds >= self._seconds
         if self._over:
-            raise _OutOfTime(f"one pass asks it for {self._seconds:g} s at most; the next pass goes on")
+            raise _OutOfTime(f"one run reads it for at most {self._seconds:g} s; the next run continues")
         while not self._stopping():
             if seconds <= 0:
                 return
             self._sleep(min(seconds, _SLICE_SECONDS))
             seconds -= _SLICE_SECONDS
-        raise _OutOfTime("DriftGuard was told to stop; the next pass goes on")
+        raise _OutOfTime("DriftGuard is stopping; the next run continues")
 
 
 class CloudTrail:
-    """CloudTrail's event history for one pass over many environments. Thread-safe. Make a new one for each pass.
+    """CloudTrail's event history for one run over many environments. Thread-safe. Make a new one for each run.
 
-    One account and region is asked by one thread at a time; what one environment made it tell serves the others.
+    One thread at a time reads an account and region; the events serve every environment.
 
     Args:
         requests_per_second: for each account and region; AWS allows 2.
@@ -137,7 +137,7 @@ class CloudTrail:
         connect: a CloudTrail client from an environment's variables and a region; boto3's by default.
         pages: how many pages of 50 events are read for each account and region.
         budget_seconds: how long it is asked in all, waits included; the request that is under way then is finished,
-            which takes 20 s at most. What is not asked by then is said in a note.
+            which takes 20 s at most. A note names what was not read by then.
         stopping: whether to ask nothing more, because everything ends; heeded within half a second of a wait.
     """
 
@@ -166,7 +166,7 @@ class CloudTrail:
         variables: Mapping[str, str],
         region: str | None,
     ) -> tuple[tuple[TrailEvent, ...], str | None]:
-        """Calls that changed something between two moments, newest first, and what kept CloudTrail from telling all.
+        """Writing calls between two times, newest first, and the reason why they may be incomplete.
 
         Never raises for what AWS or the network does. Few objects are asked for by name; for many, or where a name
         gives nothing, all writing calls of the window are read.
@@ -174,7 +174,7 @@ class CloudTrail:
         Args:
             since: aware; CloudTrail keeps 90 days.
             variables: environment variables of the environment's Terraform: whose credentials are used.
-            region: where objects are that do not say it themselves; None takes `AWS_REGION` of the variables.
+            region: of objects that do not name it themselves; None takes `AWS_REGION` of the variables.
         """
         since = max(since, until - _KEPT)
         if since >= until:
@@ -200,15 +200,15 @@ class CloudTrail:
         """One line on whether CloudTrail can be asked with these variables; never raises."""
         home = region or variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
         if home is None:
-            return "cannot be asked: no AWS region is known; set AWS_REGION, or nothing: alerts then do not say who"
+            return "cannot be asked: no AWS region is known; set AWS_REGION; alerts name no author"
         area, who = self._area(variables, home)
         try:
             with self._allowance.spent(), area.lock:
                 self._call(area, self._client(area, who, variables, home), {"MaxResults": 1})
         except _Refused as refusal:
             word = str(refusal).partition(",")[0]
-            allow = "; allow cloudtrail:LookupEvents to the plan role, or nothing" if refusal.denied else ""
-            return f"cannot be asked: {word}{allow}: alerts then do not say who"
+            allow = "; allow cloudtrail:LookupEvents to the plan role" if refusal.denied else ""
+            return f"cannot be asked: {word}{allow}; alerts name no author"
         return f"can be asked in {home}"
 
     def _area_events(
@@ -226,11 +226,11 @@ class CloudTrail:
                 try:
                     note = self._ask(area, self._client(area, who, variables, region), items, since, until)
                     return area.recorded(), f"CloudTrail in {region} {note}" if note else None
-                except _OutOfTime as end:  # the same for every region, so that it is said once
+                except _OutOfTime as end:  # the same for every region, so that it is reported once
                     return area.recorded(), f"{NOT_TO_THE_END}: {end}."
                 except _Refused as refusal:
-                    area.refusals["*" if refusal.everybody else who] = str(refusal)
-            # What one identity may not ask, another one's answers do not tell it either.
+                    area.refusals["*" if refusal.any_identity else who] = str(refusal)
+            # An identity without the permission does not see the events of another one either.
             known = [] if who in area.refusals else area.recorded()
             reason = area.refusals.get(who) or area.refusals["*"]
             return known, f"CloudTrail could not be asked in {region}: {reason}."
@@ -255,7 +255,7 @@ class CloudTrail:
         if not answer.cut:
             return None
         return (
-            f"has more than the {self._pages} pages that one pass reads: "
+            f"has more than the {self._pages} pages that one run reads: "
             f"what was done before {answer.low:%Y-%m-%d %H:%M} UTC may be missing."
         )
 
@@ -374,11 +374,11 @@ def _refused(error: Exception, word: str) -> _Refused:
     if word.startswith("AccessDenied") or word == "UnauthorizedOperation":
         return _Refused(f"{word}, cloudtrail:LookupEvents is not allowed", denied=True)
     if word in _THROTTLED:
-        return _Refused(f"AWS asks to slow down ({word})", everybody=True)
+        return _Refused(f"API rate limit exceeded ({word})", any_identity=True)
     if word in _NO_CREDENTIALS:
         return _Refused(f"there are no AWS credentials to ask with ({word})")
     response = getattr(error, "response", None)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(response, dict) else 0
     if status >= 500 or isinstance(error, aws.ConnectionError | aws.HTTPClientError):
-        return _Refused(f"AWS did not answer ({word})", everybody=True)
+        return _Refused(f"AWS did not answer ({word})", any_identity=True)
     return _Refused(f"AWS does not accept the request ({word})")

@@ -1,4 +1,4 @@
-"""Makes CloudTrail clients with an environment's own credentials, and tells which account those belong to."""
+"""Makes CloudTrail clients with an environment's own credentials, and finds the account of those."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WAYS: Final = {
 
 
 def account_of(access_key_id: str) -> str:
-    """The account that an access key id belongs to, as the id itself tells; the id where it does not.
+    """The account that an access key id belongs to, as encoded in the id; the id itself if it has none.
 
     Roles of many environments in one account share its limit and its answers by this.
     """

@@ -91,11 +91,11 @@ def _who(identity: Mapping[str, Any], username: str) -> tuple[str, str | None, s
     elif kind in ("FederatedUser", "SAMLUser", "WebIdentityUser"):
         name = f"{name} (federated)"
     elif kind == "IdentityCenterUser":
-        name = f"{username or _text(_dict(identity.get('onBehalfOf')).get('userId')) or 'somebody'} (SSO)"
+        name = f"{username or _text(_dict(identity.get('onBehalfOf')).get('userId')) or 'unknown user'} (SSO)"
     elif kind == "AWSAccount":
         name = f"account {_text(identity.get('accountId')) or username}"
     if by.endswith(".amazonaws.com"):
-        name = f"{name or 'somebody'} through {by}"  # e.g. a stack that somebody told CloudFormation to change
+        name = f"{name or 'unknown user'} through {by}"  # e.g. a change of a CloudFormation stack
     return name or "unknown", session, role_session
 
 
@@ -107,7 +107,7 @@ def _assumed(identity: Mapping[str, Any], username: str) -> tuple[str, str | Non
     session = parts[-1] if len(parts) > 2 else _text(identity.get("principalId")).partition(":")[2] or username
     sso = _SSO_ROLE.fullmatch(role)
     if sso:
-        return f"{session or 'somebody'} (SSO {sso['set']})", sso["set"], session or None
+        return f"{session or 'unknown user'} (SSO {sso['set']})", sso["set"], session or None
     return "/".join(part for part in (role, session) if part), role or None, session or None
 
 

@@ -11,7 +11,7 @@ from driftguard.ports import Repository, SourceReader
 
 
 class BlobReader(SourceReader):
-    """Reads blobs through the repository's mirror and keeps what they say in a cache between runs."""
+    """Reads blobs through the repository's mirror and keeps their contents in a cache between runs."""
 
     def __init__(self, repository: Repository, cache: CachingReader) -> None:
         self._repository, self._cache = repository, cache

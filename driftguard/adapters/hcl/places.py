@@ -270,7 +270,7 @@ def _number(text: str) -> int | float:
 
 
 def unescaped(text: str) -> str:
-    """What a quoted text says, without its quotes."""
+    """The value of a quoted text, without its quotes."""
 
     def meant(match: re.Match[str]) -> str:
         if match[0] in ("$${", "%%{"):

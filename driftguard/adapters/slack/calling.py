@@ -1,4 +1,4 @@
-"""A call of Slack's Web API, and what became of it: an answer, a refusal, or nothing that can be told (slack-sdk)."""
+"""A call of Slack's Web API, and its result: a response, a refusal, or an unknown outcome (slack-sdk)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from driftguard.errors import DeliveryFault
 #: request can be made of (ValueError), an answer that is none of Slack's (ValueError and the last two).
 TROUBLE: Final = (OSError, http.client.HTTPException, ValueError, LookupError, AttributeError)
 _TIMEOUT_SECONDS: Final = 15
-_LONGEST_SLEEP_SECONDS: Final = 30.0
-_UNSAID_WAIT_SECONDS: Final = 1.0
+_MAX_SLEEP_SECONDS: Final = 30.0
+_DEFAULT_WAIT_SECONDS: Final = 1.0
 _TRIES: Final = 3
 _PAGES: Final = 20
 _CREDENTIALS: Final = frozenset(
@@ -33,7 +33,7 @@ _CREDENTIALS: Final = frozenset(
         "no_permission",
     }
 )
-# Slack broke; as its documentation says, the call may have been carried out all the same.
+# An error inside Slack; according to its documentation, the call may have taken effect.
 _BROKEN: Final = frozenset({"internal_error", "fatal_error"})
 _ADVICE: Final = {
     "channel_not_found": "Check the channel's name in slack.routes; invite the bot where it is private.",
@@ -46,16 +46,16 @@ _ADVICE: Final = {
 
 
 class Refused(DeliveryFault):
-    """Slack answered, and said no.
+    """Slack refused the call.
 
     Attributes:
-        word: Slack's word for why.
-        reason: the word, and the scope that is missing where that is why.
+        word: Slack's error code.
+        reason: the code, and the missing scope if that is the cause.
     """
 
     def __init__(self, what: str, word: str, needed: str = "") -> None:
         self.word, self.reason = word, f"{word}: {needed}" if needed else word
-        advice = _ADVICE.get(word, "It is tried again in a later pass.")
+        advice = _ADVICE.get(word, "A later run retries.")
         if needed:
             advice = f"Give the bot the scope {needed} and install it again."
         super().__init__(
@@ -83,14 +83,14 @@ class WebApi:
         self._sleep = sleep
 
     def call(self, what: str, method: Callable[..., Any], **arguments: Any) -> Any:
-        """Slack's answer; asked again as told while it says that it is too much.
+        """Slack's response; retried after the delay that Slack asks for when a rate limit is exceeded.
 
         Args:
-            what: is done, after "to".
+            what: the action, after "to".
 
         Raises:
-            Refused: Slack said no.
-            DeliveryFault: it did not work, or nobody can tell whether it did.
+            Refused: Slack refused the call.
+            DeliveryFault: the call failed, or its outcome is unknown.
         """
         from slack_sdk.errors import SlackApiError, SlackClientError
 
@@ -101,9 +101,9 @@ class WebApi:
                 wait = _asked_to_wait(error)
                 if wait is None:
                     raise _refusal(what, error) from None
-                if not left or wait > _LONGEST_SLEEP_SECONDS:
+                if not left or wait > _MAX_SLEEP_SECONDS:
                     raise DeliveryFault(
-                        f"Slack asked to wait {wait:g} s before the next {what}; it is tried again then.",
+                        f"Slack asked to wait {wait:g} s before the next {what}; a run after that retries.",
                         retry_after_seconds=wait,
                     ) from None
                 self._sleep(wait)
@@ -123,7 +123,7 @@ class WebApi:
 
 
 def silent_log() -> logging.Logger:
-    """A log for slack-sdk that says nothing: its sentences hold the address, which for a webhook is a secret."""
+    """A silent log for slack-sdk: its messages hold the URL, which for a webhook is a secret."""
     return logging.Logger("slack", logging.CRITICAL + 1)
 
 
@@ -138,12 +138,12 @@ def unreachable(what: str, error: Exception, settings: str) -> DeliveryFault:
     # Some network errors are a ValueError, too, and so is an answer that is no text.
     sent = isinstance(reason, OSError | UnicodeDecodeError)
     if isinstance(reason, str | http.client.InvalidURL | ValueError) and not sent:
-        return DeliveryFault(f"Slack cannot be asked to {what}: {settings} is malformed. Mend it.", whole_sink=True)
+        return DeliveryFault(f"Slack cannot be asked to {what}: {settings} is malformed. Correct it.", whole_sink=True)
     if kind == "SlackRequestError":  # as slack-sdk calls it when a file is not taken
-        return DeliveryFault(f"Slack did not take a file when asked to {what}; it is tried again in a later pass.")
+        return DeliveryFault(f"Slack refused a file when asked to {what}; a later run retries.")
     never_arrived = kind in ("ConnectionRefusedError", "gaierror", "SSLCertVerificationError")
     return DeliveryFault(
-        f"Slack could not be reached to {what} ({kind}); it is tried again in a later pass.",
+        f"Slack could not be reached to {what} ({kind}); a later run retries.",
         perhaps_delivered=not never_arrived,
         whole_sink=True,
     )
@@ -154,7 +154,7 @@ def _asked_to_wait(error: Any) -> float | None:
     if getattr(response, "status_code", None) != 429:
         return None
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    return seconds_to_wait(headers.get("retry-after"), datetime.now(UTC)) or _UNSAID_WAIT_SECONDS
+    return seconds_to_wait(headers.get("retry-after"), datetime.now(UTC)) or _DEFAULT_WAIT_SECONDS
 
 
 def _refusal(what: str, error: Any) -> DeliveryFault:
@@ -165,7 +165,7 @@ def _refusal(what: str, error: Any) -> DeliveryFault:
     word = str(data.get("error")) if isinstance(data, dict) else ""
     if status >= 500 or not isinstance(data, dict) or not re.fullmatch(r"[a-z][a-z0-9_]{0,79}", word):
         return DeliveryFault(
-            f"Slack did not answer properly when asked to {what} (HTTP {status}); it is tried again in a later pass.",
+            f"Slack did not answer properly when asked to {what} (HTTP {status}); a later run retries.",
             perhaps_delivered=True,
             whole_sink=True,
         )

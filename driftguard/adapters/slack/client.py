@@ -16,7 +16,7 @@ from driftguard.model import Delivery, Message
 _EVENT: Final = "driftguard_alert"
 # Clocks differ, and a first attempt may be older than what was meant.
 _LOOK_BACK: Final = timedelta(hours=1)
-# A person deleted the message, or its channel is gone, closed to the bot or archived.
+# The message was deleted, or its channel is gone, closed to the bot or archived.
 _GONE: Final = frozenset({"message_not_found", "channel_not_found", "is_archived"})
 # A message that a workspace's rules keep from being changed stays as it is.
 _LEFT_ALONE: Final = frozenset({"edit_window_closed", "cant_update_message"})
@@ -66,8 +66,8 @@ class SlackSink:
                 return
             except Refused as refused:
                 if refused.word in _GONE:
-                    said = f"A message in {delivery.channel} cannot be changed any more ({refused.word})."
-                    raise DeliveryFault(said, gone=True) from None
+                    text = f"A message in {delivery.channel} cannot be changed any more ({refused.word})."
+                    raise DeliveryFault(text, gone=True) from None
                 if refused.word in _LEFT_ALONE:
                     return
                 if refused.word not in _TOO_MUCH or not shown:
@@ -120,11 +120,11 @@ class SlackSink:
         return None
 
     def test(self, channel: str, text: str) -> str:
-        """Send a test message and look for it again, as after a lost answer; one line about what works."""
+        """Send a test message and look for it again, as after a lost response; one line about the result."""
         who = self._api.call("ask who this is", self._client.auth_test)
         answer = self._api.call(f"post to {channel}", self._client.chat_postMessage, channel=channel, text=escape(text))
         lacking = self._cannot_find(channel, answer["channel"], answer["ts"])
-        doubt = f"; an alert whose answer is lost may be posted twice, as {lacking}" if lacking else ""
+        doubt = f"; an alert whose response is lost may be posted twice, as {lacking}" if lacking else ""
         return f"{who['user']} of {who['team']} posted to {channel}{doubt}"
 
     def _cannot_find(self, channel: str, channel_id: str, stamp: str) -> str | None:
@@ -190,5 +190,7 @@ def _metadata(delivery: Delivery) -> dict[str, Any]:
 def _names(message: dict[str, Any], delivery_id: str) -> bool:
     """Whether a message in a channel is the delivery: by its metadata, or by the name of its file."""
     metadata = message.get("metadata") or {}
-    told = metadata.get("event_type") == _EVENT and (metadata.get("event_payload") or {}).get("delivery") == delivery_id
-    return told or any(file.get("name") == f"{delivery_id}.txt" for file in message.get("files") or [])
+    found = (
+        metadata.get("event_type") == _EVENT and (metadata.get("event_payload") or {}).get("delivery") == delivery_id
+    )
+    return found or any(file.get("name") == f"{delivery_id}.txt" for file in message.get("files") or [])

@@ -41,7 +41,7 @@ class SlackWebhookSink:
         return delivery.id
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
-        """Nothing can be found again: a message whose answer was lost is posted again, because a lost one is worse."""
+        """Nothing can be found again: a message whose response was lost is posted again."""
         return None
 
     def test(self, text: str) -> str:
@@ -53,7 +53,9 @@ class SlackWebhookSink:
         from slack_sdk.errors import SlackClientError
 
         if self._wrong is not None:
-            raise DeliveryFault(f"The URL of Slack's webhook is not usable: {self._wrong}. Mend it.", whole_sink=True)
+            raise DeliveryFault(
+                f"The URL of Slack's webhook is not usable: {self._wrong}. Correct it.", whole_sink=True
+            )
         try:
             answer = self._client.send(text=text, blocks=blocks)
         except (SlackClientError, *TROUBLE) as error:
@@ -66,7 +68,7 @@ class SlackWebhookSink:
         if answer.status_code == 429:
             headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
             wait = seconds_to_wait(headers.get("retry-after"), datetime.now(UTC)) or _UNSAID_WAIT_SECONDS
-            raise DeliveryFault(f"Slack asked to wait {wait:g} s; it is tried again then.", retry_after_seconds=wait)
+            raise DeliveryFault(f"Slack asked to wait {wait:g} s; a run after that retries.", retry_after_seconds=wait)
         raise DeliveryFault(
             f"Slack refused to {_WHAT} (HTTP {answer.status_code}). Check the webhook's URL.",
             perhaps_delivered=answer.status_code >= 500,

@@ -1,6 +1,6 @@
 """The approval file: merged into the tracked branch, it approves exactly one plan of one environment, once.
 
-It is sealed with the ledger's key, so whoever edits, copies or forges one makes it worthless. It holds addresses and
+It is sealed with the ledger's key, so a file that is edited, copied or forged is worthless. It holds addresses and
 digests and no values.
 """
 
@@ -30,8 +30,8 @@ class ApprovalFile:
     """What is approved.
 
     Attributes:
-        id: tells this approval from every other, also from a later one of the same plan.
-        drift_fingerprint: of the drift that the plan puts back; None where there is none.
+        id: distinguishes this approval from every other, also from a later one of the same plan.
+        drift_fingerprint: of the drift that the plan reverts; None where there is none.
         commit, closure_hash: what it was computed for.
         actions: what will be done, such as `update aws_sqs_queue.jobs`, sorted.
     """
@@ -47,12 +47,12 @@ class ApprovalFile:
     actions: tuple[str, ...]
 
     def seal(self, key: bytes) -> str:
-        """Digest of everything that it says."""
+        """Digest of all its contents."""
         return digest(key, ["approval file 1", _plain(self)])
 
 
 class Unreadable(ValueError):
-    """The text is not an approval file that DriftGuard wrote; the message says why."""
+    """The text is not an approval file that DriftGuard wrote; the message names the reason."""
 
 
 def slug(environment: str) -> str:

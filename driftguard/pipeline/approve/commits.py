@@ -1,7 +1,7 @@
 """Whether the commits that an apply would realise are approved.
 
 Takes facts of git and the approval settings; gives an `Approvals`. Pure. What is approved is the whole range from the
-baseline to head, or nothing of it: an apply does everything that the plan says, so one commit holds all.
+baseline to head, or nothing of it: an apply does everything in the plan, so one commit holds all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What the forge says about how a commit came onto the tracked branch.
+    """The forge's record of how a commit came onto the tracked branch.
 
     Attributes:
         requests: the merged pull requests that it names for the commit.
@@ -61,7 +61,7 @@ class Approvals:
 
     def __post_init__(self) -> None:
         if not self.approved and not self.reasons:
-            raise ValueError("what is not approved says why: without a reason nothing would hold it")
+            raise ValueError("a range that is not approved needs a reason: without one nothing would hold it")
 
 
 def judge_approvals(
@@ -76,7 +76,7 @@ def judge_approvals(
     Args:
         require: what makes a commit approved.
         signatures: of each commit in the range, by its id; asked for only with `signed`.
-        reviews: what the forge says of each commit in the range, by its id; None where no forge is configured.
+        reviews: the forge's record of each commit in the range, by its id; None where no forge is configured.
         wanted: how many reviewers have to approve.
     """
     if commits.baseline_is_ancestor is False:
@@ -124,19 +124,19 @@ def _unreviewed(commits: Range, reviews: Mapping[str, Reviewed] | None, wanted: 
     return tuple(missing)
 
 
-def _not_reviewed(commit: Commit, said: Reviewed, wanted: int) -> str | None:
+def _not_reviewed(commit: Commit, reviewed: Reviewed, wanted: int) -> str | None:
     """Why a commit does not count as reviewed; None when it does."""
     what = f"{commit.sha[:10]} of {commit.author}"
-    if said.fault is not None:
-        return f"not_reviewed: {what} could not be checked: {said.fault}"
-    produced = [request for request in said.requests if commit.sha in put_on_branch(request, said)]
+    if reviewed.fault is not None:
+        return f"not_reviewed: {what} could not be checked: {reviewed.fault}"
+    produced = [request for request in reviewed.requests if commit.sha in put_on_branch(request, reviewed)]
     if not produced:
         return f"not_reviewed: {what} came with no pull request that the forge can name"
     if len(produced) > 1:
         return f"not_reviewed: {what} came with several pull requests: {', '.join(f'#{r.number}' for r in produced)}"
     (request,) = produced
-    if request.number in said.unlike:
-        return f"not_reviewed: {what} is not #{request.number} as it was approved: {said.unlike[request.number]}"
+    if request.number in reviewed.unlike:
+        return f"not_reviewed: {what} is not #{request.number} as it was approved: {reviewed.unlike[request.number]}"
     if request.strangers:
         who = ", ".join(sorted(set(request.strangers.values())))
         return f"not_reviewed: #{request.number} has commits of {who}, whom the forge knows no account of"
@@ -155,13 +155,13 @@ def _not_reviewed(commit: Commit, said: Reviewed, wanted: int) -> str | None:
     return None
 
 
-def put_on_branch(request: MergedRequest, said: Reviewed) -> tuple[str, ...]:
+def put_on_branch(request: MergedRequest, reviewed: Reviewed) -> tuple[str, ...]:
     """The commits that a pull request's merge put on the tracked branch, newest first: one, or those of a rebase."""
-    if request.merge_commit in said.on_branch:
-        last = said.on_branch.index(request.merge_commit)
-        rebased = said.on_branch[last : last + request.commit_count]
-        # A squash puts one commit there, so that those before it are somebody else's: the forge names others for them.
-        if rebased and all(request.number in said.named.get(each, frozenset()) for each in rebased):
+    if request.merge_commit in reviewed.on_branch:
+        last = reviewed.on_branch.index(request.merge_commit)
+        rebased = reviewed.on_branch[last : last + request.commit_count]
+        # A squash puts one commit there, so that those before it belong to other requests: the forge names those.
+        if rebased and all(request.number in reviewed.named.get(each, frozenset()) for each in rebased):
             return rebased
     return (request.merge_commit,)
 

@@ -1,7 +1,7 @@
 """Whether a merged approval file approves the plan at hand.
 
 Takes the environment's approval files at head and facts of the plan; gives a `PlanApproval`. Pure. An approval counts
-for exactly the plan that was reviewed; whatever else is true makes it void, and says why.
+for exactly the plan that was reviewed; any other fact makes it void, with the reason.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class PlanFacts:
 
     Attributes:
         used: ids of approvals that an apply has used up.
-        over: ids of those whose proposals were told to be done or void.
-        latest: the id of the environment's newest proposal, whose end is always said.
+        over: ids of those whose proposals were reported as done or void.
+        latest: the id of the environment's newest proposal, whose end is always reported.
     """
 
     environment: str
@@ -70,7 +70,7 @@ def judge_files(files: Mapping[str, bytes], key: bytes, facts: PlanFacts) -> Pla
 
 
 def _meant(approval: ApprovalFile, facts: PlanFacts) -> bool:
-    """Whether somebody may expect that it counts; files of old proposals stay in the repository."""
+    """Whether a reviewer may expect that it counts; files of old proposals stay in the repository."""
     same = approval.plan_fingerprint == facts.plan_fingerprint
     return approval.id not in facts.used | facts.over and (same or approval.id == facts.latest)
 
@@ -87,6 +87,6 @@ def _against(approval: ApprovalFile, path: str, facts: PlanFacts) -> Iterator[st
     if approval.closure_hash != facts.closure_hash:
         yield "a commit (or another Terraform) changed the environment since it was proposed"
     if approval.drift_fingerprint != facts.drift_fingerprint:
-        yield "more or something else was changed outside since it was proposed"
+        yield "more or other attributes were changed outside Terraform since it was proposed"
     if approval.plan_fingerprint != facts.plan_fingerprint:
         yield "the plan is not the one that was proposed"

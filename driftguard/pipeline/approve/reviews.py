@@ -33,7 +33,7 @@ class Reviews:
         self._asked: dict[tuple[str, bool], tuple[MergedRequest, ...]] = {}
 
     def of(self, commits: Range, *, owners: bool) -> Mapping[str, Reviewed]:
-        """By commit of a range, what the forge says of it, and of those that a rebase put there with it.
+        """By commit of a range, the forge's record of it, and of those that a rebase put there with it.
 
         Args:
             owners: read the code owners, too.

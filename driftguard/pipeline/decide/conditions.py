@@ -13,7 +13,7 @@ from driftguard.model import Classification, Label, ResourceChange
 from driftguard.pipeline.decide.facts import GROUPS, Facts
 from driftguard.pipeline.decide.windows import window_state
 
-# A plan that deletes this share of an environment is held whatever the limits say.
+# A plan that deletes this share of an environment is held whatever the limits are.
 _ALMOST_EVERYTHING: Final = 0.8
 _MAX_NAMED: Final = 3
 
@@ -112,7 +112,7 @@ def _limits(facts: Facts, classification: Classification) -> Iterator[str]:
             yield f"limit_{name}: {count} of at most {most}"
     touched = [r for r in _changed(classification) if r.actions != ("create",)]
     existing = classification.resource_count
-    # One or two resources are a large share of any small environment and say nothing.
+    # One or two resources are a large share of any small environment, which is no sign of a mistake.
     if len(touched) > 2 and len(touched) > limits.share * existing:
         yield f"limit_share: {len(touched)} of {existing} resources"
 

@@ -1,4 +1,4 @@
-"""What the ledger says that a decision rests on: failures and backoff, the fuse, attempts that died."""
+"""The ledger's facts for a decision: failures and backoff, the flapping limit, crashed attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from driftguard.config import Policy
 from driftguard.model import Attempt, AttemptState, Baseline
 from driftguard.pipeline.scan import Findings
 
-# Attempts older than this say nothing about what to do next.
+# Attempts older than this have no influence on a decision.
 MEMORY = timedelta(days=30)
 
 
@@ -21,7 +21,7 @@ class Past:
     Attributes:
         failures: failed applies in a row at this commit since it was last asked to retry.
         backoff_until: when the next may start; None at once.
-        reverts: applies that put this very drift back within the fuse's time.
+        reverts: applies that reverted this very drift within the time of the flapping limit.
     """
 
     failures: int
@@ -41,7 +41,7 @@ def past(
     """Read earlier attempts, oldest first.
 
     Args:
-        retried_at: when `driftguard retry` was asked for last; what came before it is forgiven.
+        retried_at: the last `driftguard retry`; failures before it do not count.
     """
     counted = [a for a in attempts if retried_at is None or a.opened_at > retried_at]
     failures = 0

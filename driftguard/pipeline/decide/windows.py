@@ -22,7 +22,7 @@ _SLACK = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """Whether applies may start, and which window says so."""
+    """Whether applies may start, and the window that decides it."""
 
     open: bool
     because: str
