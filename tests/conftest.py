@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import settings
 from driftguard.demo.cloud import Cloud, provider_cli_config
 from tests.support.aws import Shop
 from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
-from tests.support.serving import forkserver
+from tests.support.serving import attached_terraform, forkserver, launched
 
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -43,10 +44,35 @@ def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    address = tmp_path_factory.mktemp("toys") / "socket"
-    with forkserver(address, "toy", [sys.executable, str(TOY_PROVIDER)]) as command:
-        yield Toy.install(tmp_path_factory.mktemp("toy-mirror"), command)
+def toy_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CLI configuration of the toy provider, whose own processes start only while `provider_processes` lasts."""
+    mirror = tmp_path_factory.mktemp("toy-mirror")
+    own = [sys.executable, str(TOY_PROVIDER)]
+    return Toy.install(mirror, own if sys.platform == "darwin" else launched(mirror / "socket"))
+
+
+@pytest.fixture(scope="session")
+def provider_processes(toy_configuration: Path) -> Iterator[None]:
+    """Lets Terraform start the toy provider as a process of its own."""
+    with forkserver(toy_configuration.parent / "socket", "toy", [sys.executable, str(TOY_PROVIDER)]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def attached(tmp_path_factory: pytest.TempPathFactory, _terraform: None) -> Iterator[Path]:
+    """The folder of a `terraform` that uses a toy provider which runs already; see CONTRIBUTING.md."""
+    with attached_terraform(tmp_path_factory.mktemp("attached") / "bin") as folder:
+        yield folder
+
+
+@pytest.fixture
+def toy_variables(request: pytest.FixtureRequest, toy_configuration: Path) -> Mapping[str, str]:
+    """The variables with which `terraform` uses the toy provider: attached, or as a process where a test is marked."""
+    variables = {"TF_CLI_CONFIG_FILE": str(toy_configuration)}
+    if request.node.get_closest_marker("provider_process"):
+        request.getfixturevalue("provider_processes")
+        return variables
+    return {**variables, "PATH": f"{request.getfixturevalue('attached')}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +83,9 @@ def driftguard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[st
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, toy_configuration: Path, driftguard: Sequence[str]) -> Sandbox:
+def sandbox(tmp_path: Path, toy_variables: Mapping[str, str], driftguard: Sequence[str]) -> Sandbox:
     """A machine whose environments use the toy provider."""
-    return Sandbox(tmp_path / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}, driftguard)
+    return Sandbox(tmp_path / "home", toy_variables, driftguard)
 
 
 @pytest.fixture

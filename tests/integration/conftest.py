@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,10 @@ def estate(sandbox: Sandbox, toy: Toy, cloud: Cloud, tmp_path: Path) -> Estate:
 
 
 @pytest.fixture(scope="session")
-def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path) -> Applied:
+def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path, attached: Path) -> Applied:
     folder = tmp_path_factory.mktemp("seed")
-    return Applied.make(Sandbox(folder / "home", {"TF_CLI_CONFIG_FILE": str(toy_configuration)}), Toy(folder / "cloud"))
+    variables = {"TF_CLI_CONFIG_FILE": str(toy_configuration), "PATH": f"{attached}:{os.environ['PATH']}"}
+    return Applied.make(Sandbox(folder / "home", variables), Toy(folder / "cloud"))
 
 
 @pytest.fixture

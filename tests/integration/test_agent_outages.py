@@ -267,6 +267,7 @@ def test_an_agent_that_is_told_to_stop_while_its_configuration_is_wrong_ends_in_
         until(lambda: failures(agent, "usage") >= 1, f"that it is said: {agent.said}")
 
 
+@pytest.mark.provider_process
 def test_a_route_that_a_commit_changes_is_used_by_the_next_pass_and_a_stop_in_that_pass_loses_nothing(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
@@ -326,6 +327,7 @@ def test_a_defect_is_counted_like_every_other_failure_of_a_pass(sandbox: Sandbox
     assert process.returncode == 0
 
 
+@pytest.mark.provider_process
 def test_a_liveness_file_is_written_also_while_a_pass_takes_long(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:

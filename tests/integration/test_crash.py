@@ -152,17 +152,20 @@ def crash(estate: Estate, seed: int) -> None:
     assert not estate.locked()
 
 
+@pytest.mark.provider_process
 @pytest.mark.parametrize("seed", range(3))
 def test_an_apply_that_is_killed_is_finished_by_later_passes(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 
 
+@pytest.mark.provider_process
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3, 53))
 def test_an_apply_that_is_killed_is_finished_by_later_passes_soak(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 
 
+@pytest.mark.provider_process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Estate, number: signal.Signals) -> None:
     estate.configure(POLICY)

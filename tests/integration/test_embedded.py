@@ -31,6 +31,7 @@ def test_exit_codes_and_output_are_terraforms_own(tmp_path: Path) -> None:
     assert subprocess.run([PROGRAM, "nonsense"], capture_output=True, cwd=tmp_path).returncode == 1
 
 
+@pytest.mark.provider_process
 def test_an_interrupt_lets_it_finish_what_it_does_and_release_its_lock(sandbox: Sandbox, toy: Toy) -> None:
     second = thing("b").replace("}\n", "  depends_on = [toy_thing.a]\n}\n")
     sandbox.commit("Add a and b", {"environments/dev/main.tf": toy.root_module(thing("a") + second)})

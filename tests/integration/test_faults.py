@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.harness import Sandbox
 from tests.support.toy_estate import EstateOf, Wrapped, error, private_folders, processes_of, until, verdicts
 
@@ -27,6 +29,7 @@ def test_broken_code_in_one_environment_leaves_the_others_their_verdicts(sandbox
     assert 'more.tf:2: Unsupported argument: An argument named "nmae" is not expected here' in error(misspelt)
 
 
+@pytest.mark.provider_process
 def test_a_provider_that_hangs_is_ended_in_time_with_nothing_left_of_it(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue", "stuck")
     estate.clouds["stuck"].faults(hang_on_read=True)

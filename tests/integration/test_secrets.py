@@ -131,6 +131,7 @@ def vault(
     tmp_path_factory: pytest.TempPathFactory,
     cloud: Cloud,
     toy_configuration: Path,
+    provider_processes: None,
     aws_configuration: Path | None,
     applied: Applied,
     canaries: Canaries,

@@ -170,6 +170,7 @@ def test_a_local_state_is_read_where_it_lies_and_every_file_of_the_user_stays_as
     assert snapshot(sandbox.repository) == before
 
 
+@pytest.mark.provider_process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path, number: signal.Signals
@@ -202,6 +203,7 @@ def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
     assert sandbox.scan().code == 0
 
 
+@pytest.mark.provider_process
 def test_a_scan_that_is_killed_is_cleaned_up_after_by_the_next(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:

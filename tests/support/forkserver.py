@@ -8,27 +8,42 @@ Ends when its standard input does. `serving` starts it for a session of tests.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
+import pkgutil
 import selectors
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from types import ModuleType
 
-# What each loads, the last of which has the function that is run.
+import driftguard
+
+# What each loads beside its own modules: packages that it imports late. The last module has the function that is run.
 PROGRAMS = {
     "toy": (
-        *("cryptography.x509", "cryptography.hazmat.primitives.asymmetric.rsa"),  # its library loads them late
+        *("cryptography.x509", "cryptography.hazmat.primitives.asymmetric.rsa"),
         *("tf.gen.grpc_controller_pb2_grpc", "tf.gen.grpc_stdio_pb2_grpc", "tf.gen.tfplugin_pb2_grpc"),
         "tests.support.toy_provider",
     ),
-    "driftguard": (
-        *("alembic.command", "github", "gitlab", "hcl2", "slack_sdk"),  # what it loads when it is needed
-        *("driftguard.bootstrap", "driftguard.cli"),
-    ),
+    "driftguard": ("alembic.command", "github", "gitlab", "hcl2.parser", "slack_sdk", "driftguard.cli"),
 }
+
+
+def load(program: str) -> ModuleType:
+    """Load a program with all that it needs later; the module whose `main` runs it."""
+    modules = [importlib.import_module(name) for name in PROGRAMS[program]]
+    if program == "driftguard":
+        for module in pkgutil.walk_packages(driftguard.__path__, "driftguard."):
+            if not module.name.startswith("driftguard.adapters.sql.migrations"):  # run by Alembic, not imported
+                importlib.import_module(module.name)
+        sys.modules["hcl2.parser"].parser()  # builds its tables, or reads them from a file
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy every page that holds an object
+    return modules[-1]
 
 
 class Forkserver:
@@ -117,14 +132,14 @@ class Forkserver:
 
 
 def main() -> None:
-    modules = [importlib.import_module(name) for name in PROGRAMS[sys.argv[2]]]
+    program = load(sys.argv[2])
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen(64)
         arguments = Forkserver(listener).run()
     if arguments is not None:
         sys.argv = ["-c", *arguments]
-        modules[-1].main()
+        program.main()
 
 
 if __name__ == "__main__":

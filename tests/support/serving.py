@@ -1,9 +1,11 @@
-"""How a session of tests starts programs that take long to load."""
+"""How a session of tests starts programs that take long to load, and the provider that Terraform is attached to."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +14,11 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 _STARTING_SECONDS = 60.0
+
+
+def launched(address: Path) -> Sequence[str]:
+    """The command by which a forkserver at an address starts its program."""
+    return [sys.executable, "-I", "-S", str(_HERE / "launcher.py"), str(address)]
 
 
 @contextlib.contextmanager
@@ -36,6 +43,34 @@ def forkserver(address: Path, program: str, plainly: Sequence[str]) -> Iterator[
             assert running.poll() is None, f"the forkserver of {program} ended"
             assert time.monotonic() < until, f"the forkserver of {program} did not start"
             time.sleep(0.01)
-        yield [sys.executable, "-I", "-S", str(_HERE / "launcher.py"), str(address)]
+        yield launched(address)
         assert running.stdin is not None
         running.stdin.close()
+
+
+@contextlib.contextmanager
+def attached_terraform(folder: Path) -> Iterator[Path]:
+    """A folder for PATH with a `terraform` that uses one toy provider for all its runs, while the block lasts.
+
+    `init` is left alone: it installs the provider, checks it and writes the lock file as always.
+
+    Args:
+        folder: a new folder for the program, which stands for the `terraform` of this process's own PATH.
+    """
+    real = shutil.which("terraform")
+    assert real is not None
+    command = [sys.executable, "-m", "tests.support.toy_provider", "--attached"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_HERE.parents[1], start_new_session=True, text=True
+    ) as provider:
+        assert provider.stdin is not None
+        assert provider.stdout is not None
+        reattach = provider.stdout.readline().strip()
+        assert reattach, "the toy provider did not start"
+        folder.mkdir()
+        program = folder / "terraform"
+        attach = f"TF_REATTACH_PROVIDERS={shlex.quote(reattach)}\n  export TF_REATTACH_PROVIDERS"
+        program.write_text(f'#!/bin/sh\nif [ "$1" != init ]; then\n  {attach}\nfi\nexec {shlex.quote(real)} "$@"\n')
+        program.chmod(0o755)
+        yield folder
+        provider.stdin.close()

@@ -6,22 +6,35 @@ Each `toy_thing` is a JSON file `<name>.json` in the provider's folder. A file `
      "fail_create": ["name"], "fail_update": ["name"], "fail_read": "message"}
 
 Every effect is appended to `effects.log`, one `create|update|delete NAME` a line.
+
+Terraform starts it as its own provider process, or is attached to one that serves all tests of a session:
+
+    python -m tests.support.toy_provider --attached
+
+which writes the value of TF_REATTACH_PROVIDERS as one line and ends when its standard input does. An attached process
+keeps one folder per connection, since each provider block of each Terraform run has a connection of its own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 from tf import runner, types
 from tf.provider import Provider
 from tf.schema import Attribute, Schema
 from tf.types import Unknown
 
-CLOUD = Path()
+ADDRESS = "registry.terraform.io/driftguard/toy"
+_ATTACHED_CALLS = 64  # at the same time, over all tests of a session that run
 FIELDS = ("name", "value", "tags", "rules", "secret", "db_password")
 
 
@@ -30,7 +43,7 @@ class ToyProvider(Provider):
         return "toy_"
 
     def full_name(self) -> str:
-        return "registry.terraform.io/driftguard/toy"
+        return ADDRESS
 
     def get_provider_schema(self, diags: Any) -> Schema:
         return Schema(attributes=[Attribute("folder", types.String(), required=True)])
@@ -39,8 +52,7 @@ class ToyProvider(Provider):
         pass
 
     def configure_provider(self, diags: Any, config: dict[str, Any]) -> None:
-        global CLOUD
-        CLOUD = Path(config["folder"])
+        _CONNECTIONS.configure(Path(config["folder"]))
 
     def get_data_sources(self) -> list[Any]:
         return []
@@ -81,51 +93,94 @@ class Thing:
         return planned
 
     def create(self, ctx: Any, planned: dict[str, Any]) -> dict[str, Any] | None:
-        time.sleep(faults().get("create_seconds", 0))
+        _CONNECTIONS.wait(faults().get("create_seconds", 0))
         if planned["name"] in faults().get("fail_create", []):
             ctx.diagnostics.add_error("Creation refused", f"The toy cloud refuses {planned['name']}.")
             return None
         return write("create", planned)
 
     def read(self, ctx: Any, current: dict[str, Any]) -> dict[str, Any] | None:
-        if faults().get("hang_on_read"):
-            time.sleep(3600)
-        time.sleep(faults().get("read_seconds", 0))
+        _CONNECTIONS.wait(3600 if faults().get("hang_on_read") else faults().get("read_seconds", 0))
         if "fail_read" in faults():
             ctx.diagnostics.add_error("Read failed", faults()["fail_read"])
             return None
-        file = CLOUD / f"{current['name']}.json"
+        file = cloud() / f"{current['name']}.json"
         if not file.exists():
             return None
         return view(json.loads(file.read_text()))
 
     def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any] | None:
-        time.sleep(faults().get("create_seconds", 0))
+        _CONNECTIONS.wait(faults().get("create_seconds", 0))
         if planned["name"] in faults().get("fail_update", []):
             ctx.diagnostics.add_error("Update refused", f"The toy cloud refuses {planned['name']}.")
             return current
         return write("update", planned)
 
     def delete(self, ctx: Any, current: dict[str, Any]) -> None:
-        (CLOUD / f"{current['name']}.json").unlink(missing_ok=True)
+        (cloud() / f"{current['name']}.json").unlink(missing_ok=True)
         log("delete", current["name"])
 
     def import_(self, ctx: Any, id: str) -> dict[str, Any] | None:
-        file = CLOUD / f"{id}.json"
+        file = cloud() / f"{id}.json"
         return view(json.loads(file.read_text())) if file.exists() else None
 
     def upgrade(self, ctx: Any, version: int, old: dict[str, Any]) -> dict[str, Any]:
         return old
 
 
+class Connections(grpc.ServerInterceptor):  # type: ignore[misc]
+    """The folder that each connection was configured with; the calls of a connection run in threads."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, Path] = {}
+        self._call = threading.local()
+
+    def configure(self, folder: Path) -> None:
+        """Set the folder of the call's connection."""
+        self._folders[self._peer] = folder
+
+    def folder(self) -> Path:
+        """The folder of the call's connection. Raises KeyError before its `configure`."""
+        return self._folders[self._peer]
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but no longer than the Terraform of the call exists."""
+        context, until = getattr(self._call, "context", None), time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and (context is None or context.is_active()):
+            time.sleep(min(left, 0.1) if context else left)
+
+    @property
+    def _peer(self) -> str:
+        peer: str = getattr(self._call, "peer", "")  # a process of its own has one connection
+        return peer
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        handler = continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def serve(request: Any, context: grpc.ServicerContext) -> Any:
+            self._call.peer, self._call.context = context.peer(), context
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
+
+
+_CONNECTIONS = Connections()
+
+
+def cloud() -> Path:
+    return _CONNECTIONS.folder()
+
+
 def faults() -> dict[str, Any]:
-    file = CLOUD / "faults.json"
+    file = cloud() / "faults.json"
     return json.loads(file.read_text()) if file.exists() else {}
 
 
 def write(verb: str, planned: dict[str, Any]) -> dict[str, Any]:
     thing = {field: planned.get(field) for field in FIELDS}
-    file = CLOUD / f"{thing['name']}.json"
+    file = cloud() / f"{thing['name']}.json"
     scratch = file.with_suffix(".part")
     scratch.write_text(json.dumps(thing))
     scratch.rename(file)
@@ -138,7 +193,7 @@ def view(thing: dict[str, Any]) -> dict[str, Any]:
 
 
 def log(verb: str, name: str) -> None:
-    with (CLOUD / "effects.log").open("a") as stream:
+    with (cloud() / "effects.log").open("a") as stream:
         stream.write(f"{verb} {name}\n")
 
 
@@ -151,8 +206,27 @@ class Patient(runner._ShutdownInterceptor):
         return super().intercept_service(continuation, details)
 
 
+def serve_attached() -> None:
+    """Serve any number of Terraform runs until standard input ends."""
+    from tf.gen import tfplugin_pb2_grpc as rpc
+    from tf.provider import ProviderServicer
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=_ATTACHED_CALLS), interceptors=[_CONNECTIONS])
+    rpc.add_ProviderServicer_to_server(ProviderServicer(ToyProvider()), server)
+    port = server.add_insecure_port("127.0.0.1:0")  # by TCP each connection has a name of its own, its port
+    server.start()
+    address = {"Network": "tcp", "String": f"127.0.0.1:{port}"}
+    # A provider under test is left running when Terraform ends.
+    reattach = {"Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True, "Addr": address}
+    print(json.dumps({ADDRESS: reattach}), flush=True)
+    sys.stdin.read()
+    os._exit(0)  # a call that hangs is not waited for
+
+
 def main() -> None:
     """Serve Terraform until it says that it is done."""
+    if sys.argv[1:] == ["--attached"]:
+        serve_attached()
     runner._ShutdownInterceptor = Patient
     runner.run_provider(ToyProvider(), sys.argv)
 
