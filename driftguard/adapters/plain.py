@@ -7,6 +7,7 @@ from datetime import UTC
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
+from driftguard.ports import Sink
 
 
 def as_text(message: Message) -> str:
@@ -45,14 +46,15 @@ def _lines(message: Message) -> Iterator[str]:
     yield from (f"  {text}: {url}" for text, url in message.links)
 
 
-class TextSink:
-    """Prints events; implements `ports.Sink` for standard output."""
+class TextSink(Sink):
+    """Prints events to standard output."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         """`write` prints text, and raises OSError on failure."""
         self._write = write
 
     def post(self, delivery: Delivery, message: Message) -> str:
+        """Print a message; its id is the delivery's."""
         line = str(delivery.body.get("line", ""))
         text = harmless(f"[{delivery.body['event']}] {line}") + "\n" if line else as_text(message)
         try:

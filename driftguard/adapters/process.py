@@ -62,10 +62,12 @@ class Stop:
         self._parent = parent
 
     def request(self) -> None:
+        """Ask everything that shares this to end."""
         self._event.set()
 
     @property
     def requested(self) -> bool:
+        """Whether this or a wider request was made."""
         return self._event.is_set() or (self._parent is not None and self._parent.requested)
 
 
@@ -133,6 +135,7 @@ class _Ending:
     ) -> None:
         self._process, self._deadline, self._grace, self._stop = process, deadline, grace_seconds, stop
         self._kill_at: float | None = None
+        self._exited_at: float | None = None
         self.timed_out = self.interrupted = self.killed = False
 
     def tick(self) -> None:
@@ -148,18 +151,24 @@ class _Ending:
             self.killed = True
             _kill_group(self._process)
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether the process ended long ago, and a child of it keeps its streams open; the group is killed then."""
+        now = time.monotonic()
+        if self._exited_at is None and self._process.poll() is not None:
+            self._exited_at = now
+        return self._exited_at is not None and now - self._exited_at > _LEFTOVER_SECONDS
+
 
 def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[bytes], None] | None) -> str:
     """Read both streams until they are closed; the tail of standard error is returned."""
-    tail = bytearray()
-    line = bytearray()
+    tail, line = bytearray(), bytearray()
+    streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
     with selectors.DefaultSelector() as selector:
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
-                selector.register(stream, selectors.EVENT_READ)
-        exited_at: float | None = None
-        while selector.get_map():
+        for stream in streams:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map() and not ending.abandoned:
             for selected, _ in selector.select(_TICK_SECONDS):
                 chunk = os.read(selected.fd, _CHUNK_BYTES)
                 if not chunk:
@@ -170,15 +179,10 @@ def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[
                 elif on_line is not None:
                     _split(line, chunk, on_line)
             ending.tick()
-            if exited_at is None and process.poll() is not None:
-                exited_at = time.monotonic()
-            if exited_at is not None and time.monotonic() - exited_at > _LEFTOVER_SECONDS:
-                break  # a child of the program keeps the streams open; the group is killed after this
     if line and on_line is not None:
         on_line(bytes(line))
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+    for stream in streams:
+        stream.close()
     return tail.decode(errors="replace")
 
 

@@ -25,6 +25,7 @@ import msgspec
 from driftguard.adapters.plain import whole_characters
 from driftguard.errors import DeliveryFault, OperatorError
 from driftguard.model import Delivery, Message
+from driftguard.ports import Sink
 
 _TIMEOUT_SECONDS: Final = 15
 # What a receiver answers to one event that it does not take; others behind it may be taken.
@@ -33,14 +34,15 @@ _MIN_WAIT_SECONDS: Final = 1.0
 _MAX_WAIT_SECONDS: Final = 3600.0
 
 
-class WebhookSink:
-    """Implements `ports.Sink`; a receiver recognises repetitions by the delivery's id."""
+class WebhookSink(Sink):
+    """Sends events to a webhook; a receiver recognises repetitions by the delivery's id."""
 
     def __init__(self, url: str, key: str, now: Callable[[], datetime]) -> None:
         self._url, self._key, self._now = url, key, now
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def post(self, delivery: Delivery, message: Message) -> str:
+        """Send an event; its id is the delivery's."""
         try:
             with self._opener.open(self._request(delivery), timeout=_TIMEOUT_SECONDS):
                 return delivery.id

@@ -243,11 +243,11 @@ def _approval_moved(session: Session, name: str, last: Entry) -> bool:
     return then != now
 
 
-def _has_schedule(settings: config.Agent) -> bool:
+def _has_schedule(settings: config.AgentSettings) -> bool:
     return settings.every is not None or settings.cron is not None or bool(settings.at)
 
 
-def _cadence(settings: config.Agent) -> Cadence:
+def _cadence(settings: config.AgentSettings) -> Cadence:
     return Cadence(every=settings.every, cron=settings.cron, at=settings.at, zone=settings.zone)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.config.alerting import Agent, AlertSettings, Reminder, Route, Slack, Webhook
+from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, Route, Slack, Webhook
 from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.models import (
     Approval,
@@ -33,7 +33,7 @@ from driftguard.config.template import template
 from driftguard.config.values import duration, duration_text
 
 __all__ = [
-    "Agent",
+    "AgentSettings",
     "AlertSettings",
     "App",
     "Approval",

@@ -102,7 +102,7 @@ class Slack(Model):
         return None
 
 
-class Agent(Model):
+class AgentSettings(Model):
     """The schedule of `driftguard agent`; `--every` overrides it."""
 
     every: v.Duration | None = Field(default=None, description="Interval between runs. Default: 15m.")
@@ -111,7 +111,7 @@ class Agent(Model):
     zone: v.Zone = Field(default="UTC", description="IANA time zone of `cron` and `at`.")
 
     @model_validator(mode="after")
-    def _one_cadence(self) -> Agent:
+    def _one_cadence(self) -> AgentSettings:
         if sum((self.every is not None, self.cron is not None, bool(self.at))) > 1:
             v.refused("has more than one of `every`, `cron` and `at`; keep one")
         return self

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from driftguard.config import values as v
-from driftguard.config.alerting import Agent, AlertSettings, Slack
+from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.base import Model
 from driftguard.config.forge import Forge
 from driftguard.errors import UsageError
@@ -267,7 +267,7 @@ class EnvironmentEntry(Model):
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")
     policy: Policy = Field(default=Policy(), description="Overrides `policy`, key by key.")
     aws: Aws = Field(default=Aws(), description="Overrides `aws`, key by key.")
-    agent: Agent = Field(default=Agent(), description="Overrides `agent` for this environment.")
+    agent: AgentSettings = Field(default=AgentSettings(), description="Overrides `agent` for this environment.")
 
 
 class Document(Model):
@@ -293,7 +293,7 @@ class Document(Model):
         default=AlertSettings(), description="When alerts are sent, and how they are grouped."
     )
     slack: Slack | None = Field(default=None, description="Alerts in Slack. Default: standard output.")
-    agent: Agent = Field(default=Agent(), description="The schedule of `driftguard agent`.")
+    agent: AgentSettings = Field(default=AgentSettings(), description="The schedule of `driftguard agent`.")
     forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")
 
 

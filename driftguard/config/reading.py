@@ -191,11 +191,11 @@ class Source:
             return self.line(path[:-1]), f"{_place(path[:-1])}the key `{path[-1]}` is missing"
         if error["type"] == "refused":
             return self.line(path), f"{place} {context['sentence']}"
-        wanted = _EXPECTED.get(error["type"], error["msg"]).format_map(_Context(context))
+        wanted = _EXPECTED.get(error["type"], error["msg"]).format_map(_Placeholders(context))
         return self.line(path), f"{place} is {describe(error['input'])}, expected {wanted}"
 
 
-class _Context(dict[str, Any]):
+class _Placeholders(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return "…"
 

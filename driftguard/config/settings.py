@@ -13,7 +13,7 @@ from posixpath import basename, join, normpath
 from pydantic import ValidationError
 
 from driftguard.config import reading
-from driftguard.config.alerting import Agent, AlertSettings, Slack
+from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.forge import Forge
 from driftguard.config.models import (
     Aws,
@@ -60,7 +60,7 @@ class EnvironmentSettings:
     policy: Policy
     aws: Aws
     terraform: Terraform
-    agent: Agent
+    agent: AgentSettings
     origin: str
     fault: str | None = None
 
@@ -97,7 +97,7 @@ class Settings:
     ledger: LedgerSettings
     alerts: AlertSettings
     slack: Slack | None
-    agent: Agent
+    agent: AgentSettings
     forge: Forge | None
     notices: tuple[str, ...]
     _repository: Document = field(repr=False)

@@ -56,13 +56,14 @@ class SharedObject:
     def __init__(self, bucket: str, key: str, *, lock_seconds: float = 60.0) -> None:
         import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
         self.name = f"s3://{bucket}/{key}"
         self._bucket, self._key, self.lock_seconds = bucket, key, lock_seconds
         config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=10, read_timeout=60)
         try:
             self._client = boto3.session.Session().client("s3", config=config)
-        except Exception as error:  # noqa: BLE001 - a profile that does not exist, a broken file: all mean the same
+        except (BotoCoreError, ValueError, OSError) as error:  # no such profile, a broken file or endpoint
             raise OperatorError(
                 f"The ledger {self.name} cannot be opened ({type(error).__name__}): check the AWS profile and files of "
                 "this process; nothing was run."
@@ -206,7 +207,7 @@ class SharedObject:
             except _Unanswered as error:
                 unanswered = error
                 continue
-            except _Refused as error:  # the outcome of the write stays unknown
+            except _ObjectRefused as error:  # the outcome of the write stays unknown
                 raise _Unanswered(self.name, error.what, error.advice) from None
             unanswered = None
             if found is not None and found.get("Metadata", {}).get(_MARK) == mark:
@@ -247,11 +248,11 @@ class SharedObject:
             if code in _MISSING:
                 return None
             # boto3 repeats requests itself: the one that was refused may not be the only one that arrived.
-            kind = _Unanswered if status >= 500 or metadata.get("RetryAttempts") else _Refused
+            kind = _Unanswered if status >= 500 or metadata.get("RetryAttempts") else _ObjectRefused
             raise kind(self.name, f"was refused by S3 ({code})", _advice(code)) from None
         except (NoCredentialsError, PartialCredentialsError):
             advice = "Give this process a role or keys in one of the ways that the AWS command line knows."
-            raise _Refused(self.name, "cannot be used without AWS credentials", advice) from None
+            raise _ObjectRefused(self.name, "cannot be used without AWS credentials", advice) from None
         except BotoCoreError as error:
             advice = "Check the network, the region and this process's AWS credentials, and run again."
             raise _Unanswered(self.name, f"cannot be reached ({type(error).__name__})", advice) from None
@@ -306,7 +307,7 @@ class _Lock:
         return self._tag is not None
 
 
-class _Refused(OperatorError):
+class _ObjectRefused(OperatorError):
     """S3 refused or failed a request.
 
     Attributes:
@@ -318,7 +319,7 @@ class _Refused(OperatorError):
         self.what, self.advice = what, advice
 
 
-class _Unanswered(_Refused):
+class _Unanswered(_ObjectRefused):
     """S3 did not respond; the outcome of the request is unknown."""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind
-from driftguard.ports import Backend, LockInfo
+from driftguard.ports import Backend, LockInfo, StateLock
 
 _POLL_SECONDS = 1.0
 _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
@@ -25,7 +25,7 @@ _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch",
 _NOT_REBUILT = ("dynamodb_table", "assume_role", "assume_role_with_web_identity", "sse_customer_key", "role_arn")
 
 
-class S3StateLock:
+class S3StateLock(StateLock):
     """The lock of one state object."""
 
     def __init__(self, client: Any, bucket: str, key: str, put_options: Mapping[str, str]) -> None:
@@ -79,6 +79,7 @@ class S3StateLock:
         return True
 
     def holder(self) -> LockInfo | None:
+        """Who holds the lock; None while nobody does."""
         try:
             text = self._call(lambda: self._client.get_object(Bucket=self._bucket, Key=self._key)["Body"].read())
         except FileNotFoundError:

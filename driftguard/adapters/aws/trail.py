@@ -69,7 +69,7 @@ class _Area:
         return [recorded for answer in self.answers.values() for recorded in answer.recorded.values()]
 
 
-class _Refused(Exception):
+class _LookupRefused(Exception):
     """CloudTrail gives no events; the text is the reason. `any_identity`: for all. `denied`: a missing permission."""
 
     def __init__(self, reason: str, *, any_identity: bool = False, denied: bool = False) -> None:
@@ -77,7 +77,7 @@ class _Refused(Exception):
         self.any_identity, self.denied = any_identity, denied
 
 
-class _OutOfTime(_Refused):
+class _OutOfTime(_LookupRefused):
     """No more requests in this run, in any region."""
 
 
@@ -205,7 +205,7 @@ class CloudTrail:
         try:
             with self._allowance.spent(), area.lock:
                 self._call(area, self._client(area, who, variables, home), {"MaxResults": 1})
-        except _Refused as refusal:
+        except _LookupRefused as refusal:
             word = str(refusal).partition(",")[0]
             allow = "; allow cloudtrail:LookupEvents to the plan role" if refusal.denied else ""
             return f"cannot be asked: {word}{allow}; alerts name no author"
@@ -228,7 +228,7 @@ class CloudTrail:
                     return area.recorded(), f"CloudTrail in {region} {note}" if note else None
                 except _OutOfTime as end:  # the same for every region, so that it is reported once
                     return area.recorded(), f"{NOT_TO_THE_END}: {end}."
-                except _Refused as refusal:
+                except _LookupRefused as refusal:
                     area.refusals["*" if refusal.any_identity else who] = str(refusal)
             # An identity without the permission does not see the events of another one either.
             known = [] if who in area.refusals else area.recorded()
@@ -368,17 +368,17 @@ def _word(error: Exception) -> str:
     return code if re.fullmatch(r"[\w.:-]{1,80}", code) else type(error).__name__
 
 
-def _refused(error: Exception, word: str) -> _Refused:
+def _refused(error: Exception, word: str) -> _LookupRefused:
     from botocore import exceptions as aws
 
     if word.startswith("AccessDenied") or word == "UnauthorizedOperation":
-        return _Refused(f"{word}, cloudtrail:LookupEvents is not allowed", denied=True)
+        return _LookupRefused(f"{word}, cloudtrail:LookupEvents is not allowed", denied=True)
     if word in _THROTTLED:
-        return _Refused(f"API rate limit exceeded ({word})", any_identity=True)
+        return _LookupRefused(f"API rate limit exceeded ({word})", any_identity=True)
     if word in _NO_CREDENTIALS:
-        return _Refused(f"there are no AWS credentials to ask with ({word})")
+        return _LookupRefused(f"there are no AWS credentials to ask with ({word})")
     response = getattr(error, "response", None)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(response, dict) else 0
     if status >= 500 or isinstance(error, aws.ConnectionError | aws.HTTPClientError):
-        return _Refused(f"AWS did not answer ({word})", any_identity=True)
-    return _Refused(f"AWS does not accept the request ({word})")
+        return _LookupRefused(f"AWS did not answer ({word})", any_identity=True)
+    return _LookupRefused(f"AWS does not accept the request ({word})")

@@ -84,19 +84,28 @@ def _who(identity: Mapping[str, Any], username: str) -> tuple[str, str | None, s
     session = role_session = None
     if kind == "AWSService":
         return by or username or "an AWS service", None, None
-    if kind == "Root":
-        name = "root"
-    elif kind == "AssumedRole":
+    if kind == "AssumedRole":
         name, session, role_session = _assumed(identity, username)
-    elif kind in ("FederatedUser", "SAMLUser", "WebIdentityUser"):
-        name = f"{name} (federated)"
-    elif kind == "IdentityCenterUser":
-        name = f"{username or _text(_dict(identity.get('onBehalfOf')).get('userId')) or 'unknown user'} (SSO)"
-    elif kind == "AWSAccount":
-        name = f"account {_text(identity.get('accountId')) or username}"
+    else:
+        name = _named(kind, name, identity, username)
     if by.endswith(".amazonaws.com"):
         name = f"{name or 'unknown user'} through {by}"  # e.g. a change of a CloudFormation stack
     return name or "unknown", session, role_session
+
+
+def _named(kind: str, name: str, identity: Mapping[str, Any], username: str) -> str:
+    """The name of a principal that assumed no role."""
+    match kind:
+        case "Root":
+            return "root"
+        case "FederatedUser" | "SAMLUser" | "WebIdentityUser":
+            return f"{name} (federated)"
+        case "IdentityCenterUser":
+            behalf = _text(_dict(identity.get("onBehalfOf")).get("userId"))
+            return f"{username or behalf or 'unknown user'} (SSO)"
+        case "AWSAccount":
+            return f"account {_text(identity.get('accountId')) or username}"
+    return name
 
 
 def _assumed(identity: Mapping[str, Any], username: str) -> tuple[str, str | None, str | None]:

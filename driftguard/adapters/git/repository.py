@@ -22,6 +22,7 @@ from driftguard.adapters.git.submodules import Submodules
 from driftguard.adapters.git.worktrees import WorkTrees
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Commit, TreeEntry
+from driftguard.ports import Blame, History, Repository
 from driftguard.sealed import mask
 
 _NETWORK_SECONDS = 600.0
@@ -33,19 +34,18 @@ Touching = tuple[Commit, frozenset[str]]
 """A commit and the paths that it changed against its first parent."""
 
 
-class GitRepository:
-    """One repository at the head of its tracked branch; fulfils `ports.Repository`. Safe to share between threads.
+class GitRepository(Repository, History, Blame):
+    """One repository at the head of its tracked branch. Safe to share between threads.
 
     Attributes:
-        head: the commit at the tracked branch's head, resolved once when opened.
-        ref: the tracked branch's name; `HEAD` for a detached one.
         display: the location without credentials.
         local_root: the user's own work tree, when the location is one.
         mirror: the bare repository behind this one.
     """
 
     def __init__(self, mirror: Path, worktrees: Path, place: Location, ref: str, head: str) -> None:
-        self.mirror, self.display, self.ref, self.head, self.local_root = mirror, place.display, ref, head, place.root
+        self.mirror, self.display, self.local_root = mirror, place.display, place.root
+        self._ref, self._head = ref, head
         self._git = commands(mirror, GIT_DIR=str(mirror))
         self._blobs = commands(mirror, GIT_DIR=str(mirror))
         self.submodules = Submodules(mirror, place)
@@ -54,6 +54,16 @@ class GitRepository:
         self._missing: dict[str, Mapping[str, str]] = {}
         self._spans: dict[tuple[str, ...], tuple[Touching, ...]] = {}
         self._guard = threading.Lock()
+
+    @property
+    def ref(self) -> str:
+        """The tracked branch's name; `HEAD` for a detached one."""
+        return self._ref
+
+    @property
+    def head(self) -> str:
+        """The commit at the tracked branch's head, resolved once when opened."""
+        return self._head
 
     def exists(self, commit: str) -> bool:
         """Whether the mirror holds a commit; it may lack one that was rewritten away before the mirror was made."""

@@ -12,6 +12,7 @@ from driftguard.adapters.slack.blocks import escape, mention_of, render
 from driftguard.adapters.slack.calling import Refused, WebApi
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
+from driftguard.ports import Sink
 
 _EVENT: Final = "driftguard_alert"
 # Clocks differ, and a first attempt may be older than what was meant.
@@ -27,7 +28,7 @@ _TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_bl
 _CHANNEL_TYPES: Final = ("public_channel,private_channel", "public_channel", "private_channel")
 
 
-class SlackSink:
+class SlackSink(Sink):
     """Implements `ports.Sink` with a bot token."""
 
     def __init__(self, token: str, api_url: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -38,6 +39,7 @@ class SlackSink:
         self._listed = False
 
     def post(self, delivery: Delivery, message: Message) -> str:
+        """Post a message into the delivery's channel; its channel and time stamp."""
         text, blocks = render(message)
         channel = delivery.channel
         about: dict[str, Any] = {
@@ -100,6 +102,7 @@ class SlackSink:
         return f"{channel}/{answer['ts']}"
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
+        """The id of a message that an interrupted run may have posted; None where it did not arrive."""
         if parent is None:
             channel = self._channel_id(delivery.channel)
             where: dict[str, Any] = {"oldest": f"{(delivery.meant_for - _LOOK_BACK).timestamp():.6f}"}

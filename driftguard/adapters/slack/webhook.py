@@ -10,14 +10,15 @@ from driftguard.adapters.slack.calling import TROUBLE, silent_log, unreachable
 from driftguard.adapters.webhook import seconds_to_wait, wrong_with_url
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
+from driftguard.ports import Sink
 
 _TIMEOUT_SECONDS: Final = 15
 _UNSAID_WAIT_SECONDS: Final = 30.0
 _WHAT: Final = "post by the webhook"
 
 
-class SlackWebhookSink:
-    """Implements `ports.Sink` with an incoming webhook's URL, which is a secret."""
+class SlackWebhookSink(Sink):
+    """Posts to an incoming webhook, whose URL is a secret."""
 
     def __init__(self, url: str) -> None:
         from slack_sdk.webhook import WebhookClient
@@ -26,6 +27,7 @@ class SlackWebhookSink:
         self._client = WebhookClient(url, timeout=_TIMEOUT_SECONDS, retry_handlers=[], logger=silent_log())
 
     def post(self, delivery: Delivery, message: Message) -> str:
+        """Post a message to the webhook's channel; its id is the delivery's."""
         line = str(delivery.body.get("line", ""))
         if line:
             self._send(f"{escape(line, 2500)} {mention_of(delivery.body.get('mention'))}".strip(), None)

@@ -27,13 +27,14 @@ from driftguard.model import (
     EntryKind,
     Notice,
 )
+from driftguard.ports import Alerts, Outbox
 
 # How many ids one statement takes: SQLite before 3.32 knows 999 variables. https://www.sqlite.org/limits.html
 _MOST_IDS: Final = 900
 _Row = TypeVar("_Row", Alert, Notice, Delivery)
 
 
-class SqlAlerts:
+class SqlAlerts(Alerts, Outbox):
     """Implements `ports.Alerts` and `ports.Outbox`."""
 
     def __init__(self, database: Database) -> None:

@@ -16,6 +16,7 @@ from driftguard.adapters.sql.rows import canonical, moment, stamp
 from driftguard.adapters.sql.schema import ATTEMPTS
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Entry, EntryKind
+from driftguard.ports import Attempts
 
 _UNFINISHED: Final = (AttemptState.OPEN, AttemptState.APPLYING)
 # What each unfinished state may become. An attempt that began to apply cannot be void: void frees its key.
@@ -25,7 +26,7 @@ _NEXT: Final[Mapping[AttemptState, frozenset[AttemptState]]] = {
 }
 
 
-class SqlAttempts:
+class SqlAttempts(Attempts):
     """Implements `ports.Attempts`; every change is journalled in the same transaction."""
 
     def __init__(self, database: Database) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,14 +53,13 @@ class Database:
         if self.sqlite:
             _create_private_file(Path(self._url.database or ""), self.name)
         self._engine = self._connectable()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             with self._translated():
                 if self.sqlite and self._remote is None:  # a remote ledger has to be one file after each transaction
                     self._enter_wal_mode()
             self._bring_up_to_date()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""

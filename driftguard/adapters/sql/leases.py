@@ -10,9 +10,10 @@ from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.rows import moment, stamp
 from driftguard.adapters.sql.schema import LEASES
 from driftguard.model import Lease
+from driftguard.ports import Leases
 
 
-class SqlLeases:
+class SqlLeases(Leases):
     """Implements `ports.Leases`.
 
     A lease is over from the moment `now >= expires_at`. Extending never shortens it, so a clock that goes

@@ -14,14 +14,16 @@ from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttempts
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
-from driftguard.adapters.sql.rows import stamp, to_entry
+from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
 from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
+from driftguard.ports import Ledger
 
 _KEY_BYTES = 32
+_COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
 
-class SqlLedger:
+class SqlLedger(Ledger):
     """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database.
 
     Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment
@@ -72,7 +74,7 @@ class SqlLedger:
 
         `since` and `until` are both inclusive.
         """
-        query = select(ENTRIES).order_by(ENTRIES.c.sequence.desc())
+        query = select(*_COLUMNS).order_by(ENTRIES.c.sequence.desc())
         if environment is not None:
             query = query.where(ENTRIES.c.environment == environment)
         if kinds:
@@ -85,7 +87,7 @@ class SqlLedger:
             query = query.limit(limit)
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return tuple(to_entry(row) for row in reversed(rows))
+        return tuple(to_entry(StoredEntry(*row)) for row in reversed(rows))
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest entry of a kind for each environment, `until` inclusive."""
@@ -97,9 +99,9 @@ class SqlLedger:
         )
         if until is not None:
             newest = newest.where(candidates.c.at <= stamp(until))
-        query = select(ENTRIES).join_from(ENVIRONMENTS, ENTRIES, ENTRIES.c.sequence == newest.scalar_subquery())
+        query = select(*_COLUMNS).join_from(ENVIRONMENTS, ENTRIES, ENTRIES.c.sequence == newest.scalar_subquery())
         with self._database.reading() as connection:
-            entries = [to_entry(row) for row in connection.execute(query)]
+            entries = [to_entry(StoredEntry(*row)) for row in connection.execute(query)]
         return {str(entry.environment): entry for entry in entries}
 
     def verify(self) -> tuple[ChainFault, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, stamp, to_entry
+from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, StoredEntry, stamp, to_entry
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.ports import JournalReader
@@ -19,17 +19,7 @@ if TYPE_CHECKING:
     from driftguard.adapters.sql.ledger import SqlLedger
 
 _WAIT_SECONDS: Final = 30.0
-_COLUMNS: Final = "sequence, at, kind, environment, run_id, hash, data"
-
-
-class _Row(NamedTuple):
-    sequence: int
-    at: str
-    kind: str
-    environment: str | None
-    run_id: str
-    hash: str
-    data: str
+_COLUMNS: Final = ", ".join(StoredEntry._fields)
 
 
 class SqliteJournal(JournalReader):
@@ -87,7 +77,7 @@ class SqliteJournal(JournalReader):
             rows = self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise _fault(error, self._name) from None
-        return [to_entry(_Row(*row)) for row in rows]
+        return [to_entry(StoredEntry(*row)) for row in rows]
 
 
 def open_journal(url: str) -> SqliteJournal | SqlLedger:

@@ -67,11 +67,10 @@ class RemoteFile:
         self._batch: _Batch | None = None
         # Set while the copy holds what S3 did not accept: how long to wait for those who still read it.
         self._owed_undo_seconds: float | None = None
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._fetch(0.0)
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         self._close_connections = close_connections
 
     def close(self) -> None:

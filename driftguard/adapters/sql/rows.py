@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
@@ -18,23 +18,16 @@ VERSION_TABLE: Final = "driftguard_schema"
 GENESIS: Final = "0" * 64
 
 
-class EntryRow(Protocol):
-    """A row of the table `entries`, columns as attributes."""
+class StoredEntry(NamedTuple):
+    """The columns of the table `entries` that make an entry, as they are stored."""
 
-    @property
-    def sequence(self) -> Any: ...
-    @property
-    def at(self) -> Any: ...
-    @property
-    def kind(self) -> Any: ...
-    @property
-    def environment(self) -> Any: ...
-    @property
-    def run_id(self) -> Any: ...
-    @property
-    def hash(self) -> Any: ...
-    @property
-    def data(self) -> Any: ...
+    sequence: int
+    at: str
+    kind: str
+    environment: str | None
+    run_id: str
+    hash: str
+    data: str
 
 
 def stamp(at: datetime) -> str:
@@ -70,8 +63,8 @@ def entry_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(text_.encode()).hexdigest()
 
 
-def to_entry(row: EntryRow) -> Entry:
-    """The entry of a row of the table `entries`.
+def to_entry(row: StoredEntry) -> Entry:
+    """The entry of a row.
 
     Raises:
         OperatorError: the row is damaged.

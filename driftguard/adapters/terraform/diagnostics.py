@@ -54,6 +54,7 @@ class Diagnostics:
 
     @property
     def asks_for_init(self) -> bool:
+        """Whether an error goes away with `terraform init`."""
         return any(_NEEDS_INIT.search(error) for error in self.errors)
 
 

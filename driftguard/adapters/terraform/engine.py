@@ -21,7 +21,7 @@ from driftguard.adapters.process import Completed, Stop, run
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
-from driftguard.ports import ApplyRun, Backend, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
+from driftguard.ports import ApplyRun, Backend, Engine, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
 from driftguard.sealed import looks_secret
 
 _QUIET = {"input": False, "no_color": IsFlagged}
@@ -69,8 +69,8 @@ class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
             ) from None
 
 
-class TerraformEngine:
-    """A Terraform-compatible program at a path; fulfils `ports.Engine`."""
+class TerraformEngine(Engine):
+    """A Terraform-compatible program at a path."""
 
     def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> None:
         """`plugin_cache` is the folder of provider packages that all environments share."""
@@ -78,9 +78,11 @@ class TerraformEngine:
         self._command = _CommandLine(terraform_bin_path=tool.path, is_env_vars_included=False)
 
     def version(self) -> ToolVersion:
+        """The program with its version."""
         return self._tool
 
     def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
+        """Initialise the working directory, unless it is ready for these files; the seconds that it took."""
         ready_for = work.data_dir / _READY_FOR
         wanted = _init_key(self._tool, closure_key, work)
         lock_file, kept = work.directory / _LOCK_FILE, work.data_dir / _LOCK_FILE
@@ -119,6 +121,7 @@ class TerraformEngine:
         return done.seconds
 
     def backend(self, work: WorkingDirectory) -> Backend | None:
+        """The backend that the working directory is initialised for; None without one that can be read."""
         try:
             record = json.loads((work.data_dir / "terraform.tfstate").read_bytes()).get("backend")
         except (FileNotFoundError, ValueError):
@@ -129,12 +132,14 @@ class TerraformEngine:
         return Backend(str(record.get("type")), settings if isinstance(settings, dict) else {})
 
     def forget_secrets(self, work: WorkingDirectory) -> None:
+        """Delete what `init` wrote of backend settings that hold a secret."""
         backend = self.backend(work)
         if backend and any(looks_secret(str(name), value) for name, value in backend.settings.items()):
             (work.data_dir / _READY_FOR).unlink(missing_ok=True)
             (work.data_dir / "terraform.tfstate").unlink(missing_ok=True)
 
     def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        """Plan into a file, with the state's lock if a time to wait for it is given."""
         options: dict[str, Any] = {
             **_QUIET,
             "json": IsFlagged,
@@ -171,6 +176,7 @@ class TerraformEngine:
         return PlanRun(done.code == 2, tuple(drifted), state, done.seconds)
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
+        """A plan file as JSON, and the seconds that it took."""
         output = work.private / f"{plan_file.name}.json"
         with open(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
             done = self._command.cmd(
@@ -198,6 +204,7 @@ class TerraformEngine:
         on_start: Callable[[int], None],
         on_outcome: Callable[[str, str], None],
     ) -> ApplyRun:
+        """Apply a plan file; a failure is in the result, with what was done by then."""
         options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
         if _numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
             options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
@@ -232,6 +239,7 @@ class TerraformEngine:
         return ApplyRun(outcomes, fault, done.seconds)
 
     def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
+        """Release a state lock by its id."""
         done = self._command.cmd(
             "force-unlock", lock_id, work=work, stop=self._stop, extra=self._variables(work), force=IsFlagged
         )
@@ -239,6 +247,7 @@ class TerraformEngine:
             raise fault_from(ErrorKind.LOCKED, self._called("force-unlock"), done, Diagnostics(), work.timeout_seconds)
 
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
+        """Lineage and serial of the state as it is now."""
         if work.state_file is not None:
             return _identity(work.state_file.read_bytes() if work.state_file.exists() else b"")
         lines: list[bytes] = []
@@ -250,6 +259,7 @@ class TerraformEngine:
         return _identity(b"\n".join(lines))
 
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
+        """Text in Terraform's format; as it is where it cannot be read."""
         folder = work.private / "fmt"
         folder.mkdir(exist_ok=True, mode=0o700)
         file = folder / "main.tf"
@@ -258,6 +268,7 @@ class TerraformEngine:
         return file.read_bytes() if done.code == 0 else text
 
     def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """Versions of the providers in the lock file, by their addresses; empty without one."""
         try:
             text = (work.directory / _LOCK_FILE).read_text()
         except FileNotFoundError:

@@ -25,6 +25,7 @@ _POSTGRESQL_GUARD = (
 
 
 def upgrade() -> None:
+    """Create the tables of the ledger."""
     _journal()
     _projections()
     _alerts()
