@@ -71,7 +71,7 @@ class Stop:
         return self._event.is_set() or (self._parent is not None and self._parent.requested)
 
 
-def run(
+def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
     arguments: Sequence[str],
     *,
     directory: Path,
