@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from lab.cloud import Values
 from lab.configuration import Configuration
@@ -31,6 +31,7 @@ class History:
     kinds: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     first_state: str = ""
+    policy: Mapping[str, str] = field(default_factory=dict)
 
     def begin(self, *, baseline: bool = True) -> list[Mismatch]:
         """Commit, apply by hand, and have DriftGuard see it in sync."""
@@ -71,14 +72,19 @@ class History:
         )
 
     def commit(self, config: Configuration, message: str, files: dict[str, str] | None = None) -> None:
-        self.config = config
+        addresses = {resource.address for resource in config.resources}
+        imports = {address: object_id for address, object_id in config.imports.items() if address in addresses}
+        self.config = config = replace(config, imports=imports)
         self.site.commit(config, message, files)
 
-    def judge(self) -> tuple[dict[str, Expected], list[Mismatch]]:
-        """What the truth is, and where DriftGuard's report differs from it."""
+    def judge(self) -> tuple[dict[str, Expected], Mapping[str, Any], list[Mismatch]]:
+        """What the truth is, what DriftGuard reports, and where that differs."""
         truth = expect(self.situation())
         report = self.site.scan(noise=self.dice.flag(4))
-        return truth, list(compare(truth, report))
+        mismatches = list(compare(truth, report))
+        if report["verdict"] == "in_sync":
+            self.then = Then(self.config, self.reality(), self.inputs())  # so the baseline moved
+        return truth, report, mismatches
 
     def happen(self, changes: Mapping[str, Change]) -> None:
         """Draw one change that is possible now, and make it."""

@@ -90,6 +90,15 @@ class Situation:
         """S by address."""
         return self.written.objects
 
+    def tainted_at(self, config: Configuration) -> set[str]:
+        """Addresses in a configuration whose objects are to be made anew."""
+        return {moved_to(config, address, self.state) for address in self.written.tainted}
+
+
+def type_of(address: str) -> str:
+    """The resource type of an address."""
+    return address.split("[")[0].rsplit(".", 2)[-2]
+
 
 def moved_to(config: Configuration, address: str, taken: Mapping[str, Any]) -> str:
     """Where the moves of a configuration bring an address."""
@@ -103,12 +112,12 @@ def moved_to(config: Configuration, address: str, taken: Mapping[str, Any]) -> s
 def expect(situation: Situation) -> dict[str, Expected]:
     """The truth by address; only objects that have a label."""
     config, then = situation.config, situation.then
-    now = _views(situation, config)
-    tainted = {moved_to(config, address, situation.state) for address in situation.written.tainted}
-    wanted = desire(config, situation.types, now, situation.inputs, tainted)
-    earlier = (
-        None if then is None else desire(then.config, situation.types, _views(situation, then.config), situation.inputs)
-    )
+    now = views(situation, config)
+    wanted = desire(config, situation.types, now, situation.inputs, situation.tainted_at(config))
+    earlier = None
+    if then is not None:
+        before = views(situation, then.config)
+        earlier = desire(then.config, situation.types, before, situation.inputs, situation.tainted_at(then.config))
     places = {moved_to(config, address, situation.state): address for address in situation.state}
     found = {}
     for address in sorted({*places, *wanted.instances}):
@@ -119,7 +128,8 @@ def expect(situation: Situation) -> dict[str, Expected]:
     return found
 
 
-def _views(situation: Situation, config: Configuration) -> dict[str, Values | None]:
+def views(situation: Situation, config: Configuration) -> dict[str, Values | None]:
+    """Reality by the addresses of a configuration."""
     there = {moved_to(config, a, situation.state): situation.reality[a] for a in situation.state}
     imported = {a: v for a, v in situation.imported.items() if a in config.imports and a not in there}
     return {**there, **imported}
@@ -151,22 +161,29 @@ class _Object:
     def facts(self) -> Iterator[Fact]:
         """The object's own labels, then those of its attributes."""
         yield from self._existence()
-        if self.state is None:
+        if self.state is None or (self._is_forgotten and self.desired is None):
             return
         for attribute in self._kind.attributes:
             five = self._five(attribute.name)
             if self.reality is not None and self.desired is not None:
-                configured = self._wanted is not None and attribute.name in self._wanted.configured
-                yield from facts(attribute, five, configured)
+                yield from self._both(attribute, five)
             elif self.reality is not None:
                 yield from self._lost(attribute, five)
             elif self.desired is not None and five.desired is not UNKNOWN:
                 yield from self._news(attribute, replace(five, reality=five.state))
         yield from self._secrets()
 
+    def _both(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
+        """Where an object is there and wanted; what a new object has null for the old one's zero may be left out."""
+        assert self._wanted is not None
+        for fact in facts(attribute, five, attribute.name in self._wanted.configured):
+            values = fact.five
+            zero = self._wanted.replaced and values is not None and not values.reality and not values.desired
+            yield replace(fact, optional=True) if zero else fact
+
     @property
     def _kind(self) -> Type:
-        return self._situation.types[self._address.split("[")[0].rsplit(".", 2)[-2]]
+        return self._situation.types[type_of(self._address)]
 
     def _lost(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """About to be deleted: an outside change to it is a conflict, unless it only leads to what was wanted."""
@@ -178,7 +195,9 @@ class _Object:
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""
         for path, values in places(attribute, attribute.name, five):
-            if values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
+            if values.wanted is NOT_KNOWN and not same(values.desired, values.state):
+                yield Fact(path, "pending", False, values, optional=not values.state and not values.desired)
+            elif values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
                 found = label(values, True)
                 if found is not None and found[0] != "noise":
                     yield Fact(path, found[0], found[1], values)
@@ -216,8 +235,8 @@ class _Object:
             yield Fact("", "residue")
         elif self._imported or self._before not in (None, self._address):
             yield Fact("", "refactor")
-        elif self.reality is not None and self.desired is None and self._is_forgotten:
-            yield Fact("", "refactor")
+        elif self.desired is None and self._is_forgotten:
+            yield Fact("", "refactor")  # also where the object is gone: Terraform plans to forget it all the same
             return
         if self._imported:
             return
@@ -241,19 +260,19 @@ def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iter
         one, other = expected.get(address), reported.get(address)
         if one is None or other is None:
             yield Mismatch(address, _shown(one.labels if one else ()), _shown(other["labels"] if other else ()))
-        elif not other["attributes"] and one.labels <= _QUIET:
+        elif not other["attributes"] and one.labels <= QUIET:
             yield from _compare_quiet(one, other)
         else:
             yield from _compare_one(one, other)
 
 
-_QUIET: Final = frozenset({"noise", "adopted"})
+QUIET: Final = frozenset({"noise", "adopted"})
 
 
 def _compare_quiet(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
     """Where nothing was planned and no value was read, a commit makes it uncertain which of two labels it is."""
     labels = set(got["labels"])
-    if labels != expected.labels and not (not got["certain"] and labels <= _QUIET):
+    if labels != expected.labels and not (not got["certain"] and labels <= QUIET):
         yield Mismatch(expected.address, _shown(expected.labels), _shown(labels))
 
 

@@ -15,11 +15,14 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from driftguard.errors import DriftGuardError
 from lab.changes import CHANGES
 from lab.drawing import draw_configuration, draw_types
 from lab.history import History, described
 from lab.judge import Mismatch
+from lab.opinions import OPINIONS
 from lab.provider import Provider
+from lab.remedies import ACTING, applied
 from lab.site import Site, TerraformFailed
 from lab.statestore import StateStore
 from lab.truth import verdict
@@ -68,22 +71,51 @@ def play_one(dice: Dice, provider: Provider, store: StateStore, tally: Tally) ->
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
         site = Site(Path(folder), provider, types, store=store if dice.flag(3) else None)
         history = History(site, dice, draw_configuration(dice, types))
+        if site.store is not None:
+            history.policy = _policy(dice)
+            site.settings = ACTING.format(**history.policy)
         try:
-            mismatches = history.begin(baseline=not dice.flag(12))
-            if not mismatches:
-                for _ in range(dice.number(1, 6)):
-                    history.happen(CHANGES)
-                truth, mismatches = history.judge()
-                _count(tally, history, truth)
+            mismatches = _played(history, tally)
         except TerraformFailed as failed:
             tally.invalid += 1
             tally.wrong.append(("terraform failed", [], "\n".join((*described(history), str(failed)))))
             return []
+        except DriftGuardError as error:
+            mismatches = [Mismatch("run", "a report", f"{type(error).__name__}: {error}")]
         tally.histories += 1
         if mismatches:
             text = "\n".join((*described(history), *(f"  ✗ {mismatch}" for mismatch in mismatches)))
             tally.wrong.append((mismatches[0].kind, mismatches, text))
         return mismatches
+
+
+def _policy(dice: Dice) -> dict[str, str]:
+    return {
+        "pending": dice.choice(("apply", "alert")),
+        "drift": dice.choice(("revert", "alert")),
+        "input": dice.choice(("apply", "alert")),
+    }
+
+
+def _played(history: History, tally: Tally) -> list[Mismatch]:
+    dice = history.dice
+    mismatches = history.begin(baseline=not dice.flag(12))
+    if mismatches:
+        return mismatches
+    for _ in range(dice.number(1, 6)):
+        history.happen(CHANGES)
+    truth, report, mismatches = history.judge()
+    _count(tally, history, truth)
+    if mismatches:
+        return mismatches
+    if history.policy and history.then is not None:
+        tally.occurred["opinion apply"] += 1
+        return list(applied(history))
+    if dice.flag():
+        opinion = dice.choice(list(OPINIONS))
+        tally.occurred[f"opinion {opinion}"] += 1
+        return list(OPINIONS[opinion](history, report))
+    return []
 
 
 def _count(tally: Tally, history: History, truth: Any) -> None:

@@ -158,11 +158,11 @@ class Site:
             **roles,
         }
 
-    def terraform(self, *arguments: str, may_fail: bool = False) -> str:
+    def terraform(self, *arguments: str, may_fail: bool = False, folder: Path | None = None) -> str:
         """Run Terraform as an operator would; its standard output."""
         done = subprocess.run(
             ["terraform", *arguments],
-            cwd=self.directory,
+            cwd=folder or self.directory,
             env=self.variables,
             capture_output=True,
             text=True,
@@ -190,11 +190,26 @@ class Site:
                     found.add(self.types[resource["type"]], _address(resource, instance), instance)
         return found
 
+    def planned(self, config: Configuration, *, refresh: bool) -> dict[str, dict[str, Any]]:
+        """What Terraform itself plans for a configuration: each address's change, as its JSON has it."""
+        scratch = self.folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        for path, text in config.files(self.types).items():
+            place = scratch / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        if self.state_text():
+            (scratch / "terraform.tfstate").write_text(self.state_text())
+        self.terraform("init", "-input=false", folder=scratch)
+        self.terraform("plan", "-input=false", f"-refresh={str(refresh).lower()}", "-out=plan", folder=scratch)
+        document = json.loads(self.terraform("show", "-json", "plan", folder=scratch))
+        return {c["address"]: c["change"] for c in document.get("resource_changes", []) if "deposed" not in c}
+
     # --- DriftGuard -------------------------------------------------------------------------------
 
     def scan(self, *, acts: bool = False, noise: bool = False) -> dict[str, Any]:
         """What DriftGuard reports of the environment: one run in this process."""
-        with _environment(self.variables), Session(Target(repo=str(self.repository))) as session:
+        with process_environment(self.variables), Session(Target(repo=str(self.repository))) as session:
             report = session.run(session.select(()), acts=acts, noise=noise, on_done=lambda _: None, say=lambda _: None)
         environment: dict[str, Any] = report["environments"][0]
         return environment
@@ -215,7 +230,7 @@ def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def process_environment(variables: Mapping[str, str]) -> Iterator[None]:
     """This process's environment, for as long as DriftGuard runs in it."""
     before = dict(os.environ)
     os.environ.clear()

@@ -1,0 +1,106 @@
+"""Decisions under a policy, and what an apply of DriftGuard's may touch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from lab.cloud import Values, normal
+from lab.desire import Desire, desire
+from lab.history import History
+from lab.judge import Expected, Mismatch, expect, type_of, views
+from lab.truth import identical, verdict
+from lab.wire import UNKNOWN
+
+# Everything is allowed that the policy wants, so that what is decided follows from the labels alone.
+ACTING: Final = """policy:
+  pending: {pending}
+  drift: {drift}
+  input: {input}
+  limits: {{changes: 1000, destroys: 1000, replaces: 1000, share: 100%}}
+"""
+_GROUPS: Final[Mapping[str, frozenset[str]]] = {
+    "pending": frozenset({"pending", "refactor"}),
+    "drift": frozenset({"drift", "absorbed", "residue"}),
+    "input": frozenset({"input"}),
+}
+_ALMOST_EVERYTHING: Final = 0.8
+
+
+def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], deleted: int, existing: int) -> str:
+    """The decision that follows from labels and a policy of `alert` and `apply` or `revert`.
+
+    Args:
+        deleted: how many objects the plan deletes for good, of how many that exist.
+    """
+    labels = {label for expected in truth.values() for label in expected.labels}
+    if verdict([labels]) == "in_sync":
+        return "none"
+    groups = {group for group, members in _GROUPS.items() if labels & members}
+    if not groups and "conflict" not in labels and "derived" in labels:
+        groups = {"input"}
+    words = {policy[group] for group in groups}
+    if words <= {"alert"} and "conflict" not in labels:
+        return "alert"
+    certain = all(fact.certain for expected in truth.values() for fact in expected.facts)
+    emptied = deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing
+    return "hold" if "conflict" in labels or "alert" in words or not certain or emptied else "apply"
+
+
+def applied(history: History) -> Iterator[Mismatch]:
+    """Let DriftGuard act on an environment whose decision is known; it may touch nothing else."""
+    situation = history.situation()
+    truth = expect(situation)
+    now = views(situation, situation.config)
+    wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
+    deleted = sum(1 for a, values in now.items() if values is not None and a not in wanted.instances)
+    existing = sum(1 for values in now.values() if values is not None)
+    expected = decided(truth, history.policy, deleted, existing)
+    before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
+    report = history.site.scan(acts=True)
+    if report["decision"]["action"] != expected:
+        yield Mismatch("decision", expected, f"{report['decision']['action']} {report['decision']['reasons']}")
+        return
+    if expected != "apply":
+        if history.site.cloud.objects != before or len(history.site.cloud.effects) != effects:
+            yield Mismatch("the cloud after no apply", "untouched", str(history.site.cloud.effects[effects:]))
+        return
+    yield from _touched(history, truth, wanted, before)
+    yield from _reached(history, wanted)
+    after = history.site.scan()
+    if after["verdict"] != "in_sync":
+        yield Mismatch("verdict after the apply", "in_sync", after["verdict"])
+
+
+def _touched(
+    history: History, truth: Mapping[str, Expected], wanted: Desire, before: Mapping[str, Values]
+) -> Iterator[Mismatch]:
+    """Objects without a label that an apply acts on stay as they were, to the letter."""
+    state = history.site.state().objects
+    for address in wanted.instances:
+        labels = truth[address].labels if address in truth else set()
+        if labels <= {"noise", "adopted", "refactor"}:
+            object_id = state[address]["id"]
+            if before.get(object_id) != history.site.cloud.objects.get(object_id):
+                yield Mismatch(f"{address} after the apply", "untouched", "changed")
+
+
+def _reached(history: History, wanted: Desire) -> Iterator[Mismatch]:
+    """Reality is what the configuration wants, wherever that was known."""
+    reality = history.reality()
+    for address, mine in wanted.instances.items():
+        there: Any = reality.get(address)
+        for name, value in mine.values.items():
+            if there is None or (
+                _is_known(value) and not identical(there[name], _as_read(history, address, name, value))
+            ):
+                yield Mismatch(f"{address} {name} after the apply", repr(value), repr(there and there[name]))
+
+
+def _is_known(value: Any) -> bool:
+    return "unknown" not in repr(value) and value is not UNKNOWN
+
+
+def _as_read(history: History, address: str, name: str, value: Any) -> Any:
+    return normal(history.site.types[type_of(address)].attribute(name), value)
