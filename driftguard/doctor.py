@@ -12,9 +12,9 @@ from typing import Final
 from driftguard import config
 from driftguard.adapters.machine import environments_at_a_time
 from driftguard.adapters.terraform.tool import find_tool
-from driftguard.bootstrap.alerting import channels, places_in_words, send_test
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session, SystemClock
+from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
@@ -68,7 +68,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
 
 def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     """The sinks and routes of alerts, and the access to CloudTrail, without which alerts name no author."""
-    yield Finding("alerts", True, places_in_words(session.settings))
+    yield Finding("alerts", True, sinks_in_words(session.settings))
     for channel in channels(session.settings) if slack else ():
         yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
     try:

@@ -16,7 +16,6 @@ from driftguard.model import (
     RunResult,
 )
 from driftguard.model.report import (
-    AlertCounts,
     AttributeReport,
     BaselineReport,
     CommitReport,
@@ -45,7 +44,7 @@ def run_report(result: RunResult) -> RunReport:
         summary={verdict.value: count for verdict, count in result.summary.items()},
         environments=tuple(environment_report(environment) for environment in result.environments),
         warnings=result.warnings,
-        alerts=AlertCounts(dict(result.alerts.sent), result.alerts.waiting) if result.alerts else None,
+        alerts=result.alerts,
     )
 
 

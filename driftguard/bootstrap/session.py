@@ -25,11 +25,12 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformEngine
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap import records
-from driftguard.bootstrap.alerting import Alerting, Surroundings
 from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
+from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
 from driftguard.bootstrap.reading import CONFIG_FILE, ledger_url
+from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
@@ -42,11 +43,14 @@ from driftguard.model import (
     EnvironmentResult,
     ErrorKind,
     RunResult,
-    Told,
     ToolVersion,
 )
+from driftguard.model.report import AlertCounts
 from driftguard.pipeline import discover
-from driftguard.pipeline.alert.sending import Delivered
+from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
+from driftguard.pipeline.alert.routing import Routing
+from driftguard.pipeline.alert.sending import AlertContext
+from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.propose.environment import close_left_behind
@@ -278,7 +282,8 @@ class Session:
         if proposing is not None and acts and len(environments) == len(self.environments):
             lacking += close_left_behind(proposing, {settings.name for settings in self.environments})
         everything = (*reports, *unplaced, *gone)
-        told = self._tell(one_pass, everything, plan_variables, say) if acts else None
+        known = frozenset(settings.name for settings in self.environments) | self._removed().keys()
+        sent = self._notifier(run_id, plan_variables, say).notify(everything, known) if acts else None
         report = RunResult(
             run_id=run_id,
             repository=self.repository.display,
@@ -287,8 +292,8 @@ class Session:
             started_at=started,
             finished_at=self._clock.now(),
             environments=tuple(sorted(everything, key=lambda report: report.name)),
-            warnings=(*self.notices, *(lacking if acts else ()), *(told.problems if told else ())),
-            alerts=Told(told.sent, told.waiting) if told else None,
+            warnings=(*self.notices, *(lacking if acts else ()), *(sent.problems if sent else ())),
+            alerts=AlertCounts(dict(sent.sent), sent.waiting) if sent else None,
         )
         summary = {verdict.value: count for verdict, count in report.summary.items()}
         self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
@@ -315,29 +320,34 @@ class Session:
             raise DriftGuardError(" ".join(lacking))
         return forge.probe()
 
-    def _tell(
+    def _notifier(
         self,
-        one_pass: Pass,
-        reports: Sequence[EnvironmentResult],
+        run_id: str,
         variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
         say: Callable[[str], None],
-    ) -> Delivered:
-        """Deliver what this pass and earlier ones have to tell."""
+    ) -> Notifier:
+        """What sends the alerts of a run and of earlier ones."""
+        rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack)
         by_name = {settings.name: settings for settings in self.environments}
-        authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)
-        around = Surroundings(
-            run_id=one_pass.run_id,
-            repository=self.repository.display,
-            environ=self.environ,
-            clock=self._clock,
-            variables_of=lambda name: variables_of(by_name[name]),
-            written_by=lambda name, address: authorship.written_by(by_name[name].path, address),
+        alerts, clock = self.ledger.alerts, self._clock
+        tracing = Tracing(
+            run_id,
+            alerts=alerts,
+            journal=self.ledger,
+            clock=clock,
+            authors=EnvironmentAuthors(
+                by_name, Authorship(self.repository, self.repository, SourceParser(), self.head)
+            ),
+            trail=EnvironmentTrail(by_name, variables_of, lambda: self._stop.requested) if rules.trail else None,
+        )
+        sinks = ConfiguredSinks(routing, self.environ, clock, say)
+        return Notifier(
+            AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
+            NotifyingPorts(alerts, alerts, self.ledger.leases, clock, sinks),
+            tracing,
             renamed=records.renamed(self.ledger, self.environments),
             stopping=lambda: self._stop.requested,
-            say=say,
         )
-        known = frozenset(by_name) | self._removed().keys()
-        return Alerting(self.ledger, self.settings.alerts, self.settings.slack, around).tell(reports, known)
 
     def _places(
         self, environments: Sequence[EnvironmentSettings], folders: RunFolders

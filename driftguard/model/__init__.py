@@ -23,7 +23,6 @@ from driftguard.model.findings import (
     ResourceChange,
     RunResult,
     Seconds,
-    Told,
 )
 from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, EntryKind, Lease
 from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message
@@ -106,7 +105,6 @@ __all__ = [
     "Signature",
     "SignedBy",
     "SourceFacts",
-    "Told",
     "ToolVersion",
     "Trace",
     "TraceFindings",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from driftguard.model.report import AlertCounts
 from driftguard.model.sources import Baseline, Commit
 from driftguard.model.traces import DriftedObject
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
@@ -137,14 +137,6 @@ class EnvironmentResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a pass told: how many messages, replies and events were sent, and how many still wait."""
-
-    sent: Mapping[str, int]
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything one pass says of a repository; `environments` is sorted by name."""
 
@@ -156,7 +148,7 @@ class RunResult:
     finished_at: datetime
     environments: tuple[EnvironmentResult, ...]
     warnings: tuple[str, ...] = ()
-    alerts: Told | None = None
+    alerts: AlertCounts | None = None
 
     @property
     def summary(self) -> dict[Verdict, int]:

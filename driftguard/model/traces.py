@@ -75,6 +75,10 @@ _SERVICES: Final = {
 }
 
 
+#: How a note begins that the next run adds to.
+INCOMPLETE_NOTE: Final = "CloudTrail was not asked to the end"
+
+
 class Confidence(StrEnum):
     """How well an event fits a drifted object, best first."""
 
@@ -154,6 +158,11 @@ class TrailEvent:
     def action(self) -> str:
         """The name without a version at its end, e.g. `TagResource` for `TagResource20170331v2`."""
         return re.sub(r"\d{4}_?\d{2}_?\d{2}(?:v\d+)?$", "", self.name)
+
+
+def own_session(event: TrailEvent, prefix: str = "driftguard-") -> bool:
+    """Whether an event is DriftGuard's own: by the name of its role session, or by its user agent."""
+    return (event.role_session or "").startswith(prefix) or "driftguard" in event.user_agent.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.ports.alerts import Alerts, Outbox, Sink
+from driftguard.ports.alerts import Alerts, BlockAuthors, Outbox, Sink, Sinks, Trail
 from driftguard.ports.engine import (
     ApplyRun,
     Backend,
@@ -24,6 +24,7 @@ __all__ = [
     "Attempts",
     "Backend",
     "Blame",
+    "BlockAuthors",
     "Branches",
     "Clock",
     "Engine",
@@ -42,9 +43,11 @@ __all__ = [
     "RequestWriter",
     "ReviewReader",
     "Sink",
+    "Sinks",
     "SourceReader",
     "StateIdentity",
     "StateLock",
     "StreamDrift",
+    "Trail",
     "WorkingDirectory",
 ]

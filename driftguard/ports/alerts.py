@@ -1,15 +1,16 @@
-"""What people are told: the alerts, the outbox and the places where they are shown."""
+"""Alerts, the outbox of deliveries, the sinks, and the sources of who changed what."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from driftguard.model import Alert, Delivery, Entry, Message, Notice, ObjectTrace
+from driftguard.model import Alert, Delivery, DriftedObject, Entry, Message, Notice, ObjectTrace, TrailEvent, Written
 
 
 class Alerts(Protocol):
-    """What people were told of each environment."""
+    """The alerts of each environment."""
 
     def standing(self) -> tuple[Alert, ...]:
         """Every alert that is not resolved, oldest first."""
@@ -28,44 +29,44 @@ class Alerts(Protocol):
         """Journal entries, and what follows from them for the environment's alerts, in one transaction.
 
         Args:
-            follow: gets the environment's alerts, oldest first; gives the alerts to keep and the notices to tell.
+            follow: gets the environment's alerts, oldest first; gives the alerts to keep and the notices to send.
         """
         ...
 
     def trace(self, alert_id: str, traces: Mapping[str, ObjectTrace], notice: Notice | None) -> None:
-        """Add who did it to an alert, and a notice where what is shown already has to change."""
+        """Add traces to an alert, and a notice where messages that are delivered have to be updated."""
         ...
 
 
 class Outbox(Protocol):
-    """What is still to be told."""
+    """What is still to be delivered."""
 
     def unplanned(self) -> tuple[Notice, ...]:
         """Notices that no delivery was made for yet, oldest first."""
         ...
 
     def messages(self, alert_ids: Sequence[str]) -> tuple[Delivery, ...]:
-        """The messages that show any of the alerts, oldest first."""
+        """The messages that are about any of the alerts, oldest first."""
         ...
 
     def plan(self, notices: Sequence[Notice], deliveries: Sequence[Delivery]) -> bool:
-        """Put deliveries in the place of notices, in one transaction; False when one was planned by somebody else."""
+        """Put deliveries in the place of notices, in one transaction; False when another run planned one."""
         ...
 
-    def told(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
-        """Which alert was told at which sink, or waits to be told there."""
+    def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
+        """Which alert was sent to which sink, or waits to be sent there."""
         ...
 
     def undelivered(self) -> tuple[Delivery, ...]:
-        """What is still to be shown, oldest first."""
+        """What is still to be delivered, oldest first."""
         ...
 
     def begin(self, delivery: Delivery) -> Delivery | None:
-        """Record that a delivery is being sent; None, with nothing changed, when somebody else changed it meanwhile."""
+        """Record that a delivery is being sent; None, with nothing changed, when another run changed it meanwhile."""
         ...
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget deliveries, what belongs below them, and that their alerts were told at their sinks."""
+        """Forget deliveries, their replies, and that their alerts were sent to their sinks."""
         ...
 
     def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
@@ -74,20 +75,50 @@ class Outbox(Protocol):
 
 
 class Sink(Protocol):
-    """A place where alerts are shown. Every method raises `DeliveryFault` when it cannot tell that it worked."""
+    """A service that shows alerts. Every method raises `DeliveryFault` where success is not certain."""
 
     def post(self, delivery: Delivery, message: Message) -> str:
-        """Show a message; the sink's own reference to it."""
+        """Post a message; the sink's own reference to it."""
         ...
 
     def update(self, delivery: Delivery, message: Message) -> None:
-        """Show a message that is there differently."""
+        """Update a message that is delivered."""
         ...
 
     def reply(self, delivery: Delivery, parent: Delivery, file: str | None) -> str:
-        """Answer below a message with the delivery's line, and a text as a file; the sink's own reference."""
+        """Reply to a message with the delivery's line, and a text as a file; the sink's own reference."""
         ...
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
         """The reference of a delivery that was begun and whose end is not known; None when it never arrived."""
+        ...
+
+
+class Sinks(Protocol):
+    """Opens the configured sinks."""
+
+    def open(self, name: str) -> Sink:
+        """One of them. Raises `OperatorError` where it lacks a secret or has an unusable one."""
+        ...
+
+
+class Trail(Protocol):
+    """The events of the cloud that may have changed an environment's objects."""
+
+    def events(
+        self, environment: str, objects: Sequence[DriftedObject], since: datetime, until: datetime
+    ) -> tuple[tuple[TrailEvent, ...], str | None]:
+        """Writing calls between two moments, newest first, and a sentence on what is missing.
+
+        Raises:
+            DriftGuardError: the environment's credentials cannot be had.
+        """
+        ...
+
+
+class BlockAuthors(Protocol):
+    """The authors of an environment's configuration."""
+
+    def written_by(self, environment: str, address: str) -> Written | None:
+        """The newest change of the block that declares a resource; None where it is not known."""
         ...

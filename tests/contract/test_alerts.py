@@ -443,12 +443,12 @@ def test_what_was_planned_for_a_place_counts_as_told_there_until_it_is_dropped(a
     below = delivery("r1", DeliveryKind.REPLY, parent="d1", alerts=("a3",))
     assert alerts.plan([], [message, machine, below])
     both = {("a1", "slack"), ("a2", "slack")}
-    assert alerts.told(["a1", "a2", "a3", "missing"]) == both | {("a1", "webhook")}
+    assert alerts.notified(["a1", "a2", "a3", "missing"]) == both | {("a1", "webhook")}
     alerts.save(replace(machine, state=DeliveryState.SENT))
     assert alerts.plan([], [replace(message, state=DeliveryState.WAITING)])
-    assert alerts.told(["a1"]) == {("a1", "slack"), ("a1", "webhook")}
+    assert alerts.notified(["a1"]) == {("a1", "slack"), ("a1", "webhook")}
     alerts.drop([message])
-    assert alerts.told(["a1", "a2"]) == {("a1", "webhook")}
+    assert alerts.notified(["a1", "a2"]) == {("a1", "webhook")}
     assert alerts.undelivered() == alerts.messages(["a1", "a2"]) == ()
 
 
@@ -622,7 +622,7 @@ _PROCESS = """
 import sys
 from driftguard.adapters.sql.opening import open_ledger
 from tests.contract.ledger_contract import scanned
-from tests.contract.test_alerts import alert, delivery, notice
+from tests.contract.test_alerts import alert, delivery, notice, reported
 def say(*words):
     print(*words, flush=True)
 def heard():

@@ -1,22 +1,27 @@
-"""Telling, on a real ledger: what goes wrong beside it never keeps an alert from being told."""
+"""Notifying on a real ledger: what goes wrong beside it never holds up an alert."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.bootstrap.alerting import Alerting, Surroundings
+from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.config import AlertSettings
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Action, Decision, DriftedObject, EnvironmentResult, ErrorKind, Verdict
 from driftguard.pipeline.alert.lifecycle import follow
+from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
+from driftguard.pipeline.alert.routing import Routing
+from driftguard.pipeline.alert.sending import AlertContext
+from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold
+from driftguard.ports import BlockAuthors, Trail
 from tests.support.sample_alerts import HEAD, drifted, outside, resource
 
 QUEUE = "aws_sqs_queue.jobs"
@@ -44,19 +49,30 @@ def clock() -> Hands:
     return Hands(datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
-def surroundings(clock: Hands, said: list[str], **more: Any) -> Surroundings:
-    given: dict[str, Any] = {
-        "run_id": "run-1",
-        "repository": "",
-        "environ": {},
-        "clock": clock,
-        "variables_of": lambda name: {},
-        "written_by": lambda name, address: None,
-        "renamed": {},
-        "stopping": lambda: False,
-        "say": said.append,
-    }
-    return Surroundings(**{**given, **more})
+class NoAuthors(BlockAuthors):
+    """No author is known."""
+
+    def written_by(self, environment: str, address: str) -> None:
+        return None
+
+
+class RefusingTrail(Trail):
+    """An environment whose credentials cannot be had."""
+
+    def events(self, environment: str, objects: Any, since: datetime, until: datetime) -> NoReturn:
+        raise EnvironmentFault(ErrorKind.DENIED, "The role may not be assumed.")
+
+
+def notifier(
+    ledger: SqlLedger, clock: Hands, printed: list[str], *, trail: Trail | None = None, stopping: bool = False
+) -> Notifier:
+    """The notify stage on a real ledger, with standard output as its only sink."""
+    routing = Routing(AlertSettings(), None)
+    tracing = Tracing("run-1", alerts=ledger.alerts, journal=ledger, clock=clock, authors=NoAuthors(), trail=trail)
+    sinks = ConfiguredSinks(routing, {}, clock, printed.append)
+    ports = NotifyingPorts(ledger.alerts, ledger.alerts, ledger.leases, clock, sinks)
+    context = AlertContext("run-1", "", None, routing)
+    return Notifier(context, ports, tracing, renamed={}, stopping=lambda: stopping)
 
 
 def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings) -> EnvironmentResult:
@@ -73,28 +89,21 @@ def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings) -> Envir
 
 
 def test_credentials_that_cannot_be_had_cost_the_trail_and_not_the_alert(ledger: SqlLedger, clock: Hands) -> None:
-    def refused(name: str) -> Mapping[str, str]:
-        raise EnvironmentFault(ErrorKind.DENIED, "The role may not be assumed.")
-
-    said: list[str] = []
-    rules = AlertSettings()
-    report = record_drift(ledger, clock, rules)
-    alerting = Alerting(ledger, rules, None, surroundings(clock, said, variables_of=refused))
-    told = alerting.tell([report], frozenset({"dev"}))
-    assert (dict(told.sent), told.waiting) == ({"event": 1}, 0)
-    assert told.problems == ("CloudTrail could not be asked who changed it: The role may not be assumed.",)
-    assert "Drift in dev" in said[0]
+    printed: list[str] = []
+    result = record_drift(ledger, clock, AlertSettings())
+    done = notifier(ledger, clock, printed, trail=RefusingTrail()).notify([result], {"dev"})
+    assert (dict(done.sent), done.waiting) == ({"event": 1}, 0)
+    assert done.problems == ("CloudTrail could not be asked who changed it: The role may not be assumed.",)
+    assert "Drift in dev" in printed[0]
 
 
-def test_a_stop_does_not_wait_for_another_runs_turn(ledger: SqlLedger, clock: Hands) -> None:
-    rules = AlertSettings(trail=False)
-    report = record_drift(ledger, clock, rules)
+def test_a_stop_does_not_wait_for_another_runs_deliveries(ledger: SqlLedger, clock: Hands) -> None:
+    result = record_drift(ledger, clock, AlertSettings())
     assert ledger.leases.acquire("(alerts)", "another", clock.now(), 600) is not None
-    alerting = Alerting(ledger, rules, None, surroundings(clock, [], stopping=lambda: True))
-    told = alerting.tell([report], frozenset({"dev"}))
-    assert (dict(told.sent), told.waiting) == ({}, len(ledger.alerts.unplanned()))
-    assert told.waiting
-    assert "Another run is delivering alerts" in told.problems[0]
+    done = notifier(ledger, clock, [], stopping=True).notify([result], {"dev"})
+    assert (dict(done.sent), done.waiting) == ({}, len(ledger.alerts.unplanned()))
+    assert done.waiting
+    assert "Another run is delivering alerts" in done.problems[0]
 
 
 def test_a_lease_that_ran_out_while_the_machine_slept_is_not_held(ledger: SqlLedger, clock: Hands) -> None:

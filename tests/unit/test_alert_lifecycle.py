@@ -27,7 +27,7 @@ from driftguard.model import (
 )
 from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.lifecycle import forgotten
-from driftguard.pipeline.alert.routing import Places, current_place, plan
+from driftguard.pipeline.alert.routing import Routing, plan, rerouted
 from tests.support.sample_alerts import (
     DELETED,
     HEAD,
@@ -258,7 +258,7 @@ def planned(
             }
         about = {notice.alert.id for notice in batch}
         shown = [d for d in kept.values() if d.kind is DeliveryKind.MESSAGE and about & set(d.alerts)]
-        kept |= {delivery.id: delivery for delivery in plan(batch, shown, Places(rules, SLACK))}
+        kept |= {delivery.id: delivery for delivery in plan(batch, shown, Routing(rules, SLACK))}
     return kept, sum(delivery.kind is DeliveryKind.MESSAGE for delivery in kept.values())
 
 
@@ -288,12 +288,12 @@ def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
 def test_an_alert_that_no_message_shows_yet_gets_one_when_it_changes() -> None:
     over_time = Passes()
     over_time.look(changed("blue", "x"))  # told elsewhere, before Slack was configured
-    places = Places(UNGROUPED, SLACK)
+    places = Routing(UNGROUPED, SLACK)
     for notices in ([], over_time.look(changed("blue", "y"))):
         (message,) = plan(notices, [], places, standing=over_time.standing())
         assert (message.kind, message.channel) == (DeliveryKind.MESSAGE, "#drift")
         told = {(alert, "slack") for alert in message.alerts}
-        assert plan([], [message], places, standing=over_time.standing(), told=told) == ()
+        assert plan([], [message], places, standing=over_time.standing(), notified=told) == ()
     assert plan(over_time.look(in_sync("blue")), [], places, standing=over_time.standing()) == ()
 
 
@@ -301,14 +301,14 @@ def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_
     rules = AlertSettings.model_validate(
         {"group": 2, "reminders": [{"after": "1h", "channel": "#leads"}, {"after": "6h", "channel": "#managers"}]}
     )
-    over_time, places = Passes(rules), Places(rules, SLACK)
+    over_time, places = Passes(rules), Routing(rules, SLACK)
     shown = [d for d in plan(over_time.look(*map(changed, NAMES)), [], places) if d.kind is DeliveryKind.MESSAGE]
     late = plan(over_time.look(*map(changed, NAMES), after=timedelta(days=1)), shown, places)
     messages = [(d.channel, len(d.alerts)) for d in late if d.kind is DeliveryKind.MESSAGE]
     assert messages == [("#leads", len(NAMES)), ("#managers", len(NAMES))]
 
 
-def shown_of(over_time: Passes, places: Places, *looks: EnvironmentReport) -> list[list[Delivery]]:
+def shown_of(over_time: Passes, places: Routing, *looks: EnvironmentReport) -> list[list[Delivery]]:
     """What each look gives to deliver, when everything before it was delivered."""
     shown: list[Delivery] = []
     found = []
@@ -322,7 +322,7 @@ def shown_of(over_time: Passes, places: Places, *looks: EnvironmentReport) -> li
 
 def test_an_alert_that_became_critical_is_told_where_critical_ones_go_and_once() -> None:
     routes = [{"severity": ["critical"], "channel": "#incidents", "mention": "<!here>"}, {"channel": "#drift"}]
-    places = Places(UNGROUPED, Slack.model_validate({"token_env": "T", "routes": routes}))
+    places = Routing(UNGROUPED, Slack.model_validate({"token_env": "T", "routes": routes}))
     deleted = drifted("blue", resource("toy_thing.web", DELETED), fingerprint="gone")
     more = drifted("blue", *(resource(f"toy_thing.{name}", DELETED) for name in ("web", "db")), fingerprint="both")
     first, worse, again = shown_of(Passes(), places, changed("blue"), deleted, more)
@@ -337,7 +337,7 @@ def test_drift_that_grows_beyond_a_message_gets_a_file() -> None:
         things = [resource(f"toy_thing.n{number}", outside("value", "one", "x")) for number in range(count)]
         return drifted("blue", *things, fingerprint=f"drift-{count}")
 
-    _, grown, back = shown_of(Passes(), Places(UNGROUPED, SLACK), many(2), many(20), many(3))
+    _, grown, back = shown_of(Passes(), Routing(UNGROUPED, SLACK), many(2), many(20), many(3))
     assert [d.body.get("file") for d in grown if d.kind is DeliveryKind.REPLY] == [None, True]
     assert [d.body.get("file") for d in back if d.kind is DeliveryKind.REPLY] == [None]
 
@@ -357,22 +357,22 @@ def test_a_webhook_of_slack_mentions_whom_a_reminder_names() -> None:
     hook = Slack.model_validate({"webhook_env": "W", "routes": [{"channel": "#drift", "mention": "<@U1>"}]})
     over_time = Passes(rules)
     over_time.look(changed("blue"))
-    (told,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Places(rules, hook))
+    (told,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Routing(rules, hook))
     assert (told.body["line"], told.body["mention"]) == ("blue: Still there after 90 minutes.", "<!here>")
     over_time.look(in_sync("blue"))
-    (back,) = plan(over_time.look(changed("blue")), [], Places(rules, hook))
+    (back,) = plan(over_time.look(changed("blue")), [], Routing(rules, hook))
     assert (back.body["event"], back.body["mention"]) == ("reopened", "<@U1>")
 
 
 def test_a_message_that_waits_goes_where_the_configuration_says_now() -> None:
     over_time = Passes()
-    (message,) = plan(over_time.look(changed("blue")), [], Places(UNGROUPED, SLACK))
+    (message,) = plan(over_time.look(changed("blue")), [], Routing(UNGROUPED, SLACK))
     mended = Slack.model_validate({"token_env": "T", "routes": [{"channel": "#mended", "mention": "<!here>"}]})
-    placed = current_place(message, over_time.standing(), Places(UNGROUPED, mended))
+    placed = rerouted(message, over_time.standing(), Routing(UNGROUPED, mended))
     assert placed is not None
     assert (placed.id, placed.channel, placed.body) == (message.id, "#mended", {"mention": "<!here>"})
     nowhere = Slack.model_validate({"token_env": "T", "routes": [{"environments": "red", "channel": "#red"}]})
-    assert current_place(message, over_time.standing(), Places(UNGROUPED, nowhere)) is None
+    assert rerouted(message, over_time.standing(), Routing(UNGROUPED, nowhere)) is None
 
 
 @given(history=HISTORIES, cuts=CUTS)

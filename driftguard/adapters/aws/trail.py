@@ -12,13 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from driftguard.adapters.aws.trailclient import account_of, client_of, endpoint_of
-from driftguard.adapters.aws.trailrecord import own_session, parse, read
-from driftguard.model.traces import DriftedObject, TrailEvent
+from driftguard.adapters.aws.trailrecord import parse, read
+from driftguard.model.traces import INCOMPLETE_NOTE, DriftedObject, TrailEvent, own_session
 
 __all__ = ["CloudTrail", "account_of", "client_of", "own_session", "parse"]
 
-# The beginning of a note that the next run completes.
-NOT_TO_THE_END: Final = "CloudTrail was not asked to the end"
 _FEW: Final = 4
 _TRIES: Final = 4
 _PER_PAGE: Final = 50
@@ -227,7 +225,7 @@ class CloudTrail:
                     note = self._ask(area, self._client(area, who, variables, region), items, since, until)
                     return area.recorded(), f"CloudTrail in {region} {note}" if note else None
                 except _OutOfTime as end:  # the same for every region, so that it is reported once
-                    return area.recorded(), f"{NOT_TO_THE_END}: {end}."
+                    return area.recorded(), f"{INCOMPLETE_NOTE}: {end}."
                 except _LookupRefused as refusal:
                     area.refusals["*" if refusal.any_identity else who] = str(refusal)
             # An identity without the permission does not see the events of another one either.

@@ -65,11 +65,6 @@ def read(event: Mapping[str, Any], names: frozenset[str] = frozenset()) -> tuple
     return found, frozenset(hash(text) for text in strings)
 
 
-def own_session(event: TrailEvent, prefix: str = "driftguard-") -> bool:
-    """Whether an event is DriftGuard's own: by the name of its role session, or by its user agent."""
-    return (event.role_session or "").startswith(prefix) or "driftguard" in event.user_agent.lower()
-
-
 def _record(text: Any) -> dict[str, Any]:
     try:
         return _dict(json.loads(text)) if isinstance(text, str) else {}

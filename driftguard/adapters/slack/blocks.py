@@ -129,8 +129,8 @@ def _others(page: _Page, message: Message) -> None:
     """Further environments of one cause: their names, by how they are now."""
     for headline, names in message.others[:10]:
         listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-        said = escape(headline[:1].upper() + headline[1:], 200).removesuffix(".")
-        page.section([f"*{said} ({len(names)}):* {escape(listed, 1500)}"])
+        heading = escape(headline[:1].upper() + headline[1:], 200).removesuffix(".")
+        page.section([f"*{heading} ({len(names)}):* {escape(listed, 1500)}"])
 
 
 def _change(change: ChangeText) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The alerts and outbox ports on a SQL database: what people were told, and what is still to be told."""
+"""The alerts and outbox ports on a SQL database: alerts, and what of them is still to be delivered."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class SqlAlerts(Alerts, Outbox):
 
         Args:
             follow: gets the environment's alerts that are not resolved and the newest resolved one of each kind,
-                oldest first; gives the alerts to keep and the notices to tell. Two passes at the same time take
-                turns here, so neither tells what the other told already. It must not use the ledger itself.
+                oldest first; gives the alerts to keep and the notices to send. Two runs at the same time are
+                serialized here, so neither sends what the other sent already. It must not use the ledger itself.
 
         Raises:
             OperatorError: another alert of the same kind stands already. Nothing is kept then.
@@ -76,10 +76,10 @@ class SqlAlerts(Alerts, Outbox):
             alerts, notices = follow(_remembered(connection, environment))
             for alert in alerts:
                 _keep(connection, alert)
-            _tell(connection, notices)
+            _enqueue(connection, notices)
 
     def trace(self, alert_id: str, traces: Mapping[str, Any], notice: Notice | None) -> None:
-        """Add who did it to an alert, also to a resolved one, and a notice where what is shown already has to change.
+        """Add traces to an alert, also to a resolved one, and a notice where delivered messages have to be updated.
 
         An alert that is not there is left out, with its notice.
         """
@@ -91,7 +91,7 @@ class SqlAlerts(Alerts, Outbox):
             alert = replace(alert, traces={**alert.traces, **traces})
             _keep(connection, alert)
             if notice is not None:
-                _tell(connection, [replace(notice, alert=alert)])
+                _enqueue(connection, [replace(notice, alert=alert)])
 
     # --- the outbox -----------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class SqlAlerts(Alerts, Outbox):
             return tuple(_decode(text, Notice) for text in rows)
 
     def messages(self, alert_ids: Sequence[str]) -> tuple[Delivery, ...]:
-        """The messages that show any of the alerts, oldest first."""
+        """The messages that are about any of the alerts, oldest first."""
         found: dict[int, str] = {}
         with self._database.reading() as connection:
             for some in _batches(alert_ids):
@@ -114,7 +114,7 @@ class SqlAlerts(Alerts, Outbox):
     def plan(self, notices: Sequence[Notice], deliveries: Sequence[Delivery]) -> bool:
         """Put deliveries in the place of notices, in one transaction.
 
-        False, with nothing changed, when one of the notices was planned by somebody else in the meantime.
+        False, with nothing changed, when one of the notices was planned by another run in the meantime.
         """
         ids = list(dict.fromkeys(notice.id for notice in notices))
         count = select(func.count()).select_from(OUTBOX)
@@ -125,24 +125,24 @@ class SqlAlerts(Alerts, Outbox):
                 connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(some)))
             for delivery in deliveries:
                 _save(connection, delivery)
-                _note_told(connection, delivery)
+                _note_notified(connection, delivery)
         return True
 
-    def told(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
-        """Which alert was told at which sink, or waits to be told there."""
+    def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
+        """Which alert was sent to which sink, or waits to be sent there."""
         query = select(TOLD.c.alert, TOLD.c.sink)
         with self._database.reading() as connection:
             found = [connection.execute(query.where(TOLD.c.alert.in_(some))).all() for some in _batches(alert_ids)]
         return frozenset((row.alert, row.sink) for rows in found for row in rows)
 
     def undelivered(self) -> tuple[Delivery, ...]:
-        """What is still to be shown, oldest first."""
+        """What is still to be delivered, oldest first."""
         query = select(DELIVERIES.c.data).where(DELIVERIES.c.state != DeliveryState.SENT.value)
         with self._database.reading() as connection:
             return tuple(_decode(text, Delivery) for text in connection.scalars(query.order_by(DELIVERIES.c.sequence)))
 
     def begin(self, delivery: Delivery) -> Delivery | None:
-        """Record that a delivery is being sent; None, with nothing changed, when somebody else changed it meanwhile."""
+        """Record that a delivery is being sent; None, with nothing changed, when another run changed it meanwhile."""
         begun = replace(delivery, state=DeliveryState.SENDING, attempts=0, next_try_at=None)
         with self._database.writing() as connection:
             text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
@@ -153,7 +153,7 @@ class SqlAlerts(Alerts, Outbox):
         return begun
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget deliveries, what belongs below them, and that their alerts were told at their sinks."""
+        """Forget deliveries, their replies, and that their alerts were sent to their sinks."""
         with self._database.writing() as connection:
             for delivery in deliveries:
                 own = (DELIVERIES.c.id == delivery.id) | (DELIVERIES.c.parent == delivery.id)
@@ -203,8 +203,8 @@ def _keep(connection: Connection, alert: Alert) -> None:
     _upsert(connection, ALERTS, alert.id, columns)
 
 
-def _tell(connection: Connection, notices: Sequence[Notice]) -> None:
-    """Put notices into the outbox and the journal; one that waits there already, and says the same, is told once."""
+def _enqueue(connection: Connection, notices: Sequence[Notice]) -> None:
+    """Put notices into the outbox and the journal; one that waits there already, with the same text, is kept."""
     entries = []
     for notice in notices:
         columns = {"alert": notice.alert.id, "data": _encode(notice)}
@@ -227,7 +227,7 @@ def _save(connection: Connection, delivery: Delivery) -> None:
             connection.execute(insert(SHOWN), shown)
 
 
-def _note_told(connection: Connection, delivery: Delivery) -> None:
+def _note_notified(connection: Connection, delivery: Delivery) -> None:
     if delivery.kind is DeliveryKind.REPLY:
         return
     for some in _batches(delivery.alerts):
@@ -266,7 +266,7 @@ def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _encode(value: Alert | Notice | Delivery) -> str:
-    """JSON text in ASCII, so that whatever the journal takes can be told: half a surrogate pair, for one.
+    """JSON text in ASCII, so that all that the journal takes can be kept: half a surrogate pair, for one.
 
     Raises:
         ValueError, TypeError: a moment without a time zone, or a value that is not JSON (a sealed one and NaN are not).
@@ -284,5 +284,5 @@ def _decode(text: str, kind: type[_Row]) -> _Row:
     except ValueError:
         raise OperatorError(
             f"What the ledger keeps of {kind.__name__.lower()}s cannot be read: it was damaged, or written by a newer "
-            "DriftGuard. Nothing more is told. Upgrade driftguard on this machine, or restore the ledger from a backup."
+            "DriftGuard. Nothing more is sent. Upgrade driftguard on this machine, or restore the ledger from a backup."
         ) from None

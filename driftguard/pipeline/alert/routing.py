@@ -1,4 +1,4 @@
-"""From notices to deliveries: which place shows what, which environments share a message, what goes into a thread.
+"""From notices to deliveries: which channel gets what, which environments share a message, what goes into a thread.
 
 Takes notices of the outbox and the settings; gives deliveries. Pure: ids follow from the notices'.
 """
@@ -31,14 +31,14 @@ SLACK_WEBHOOK: Final = "slack-webhook"
 WEBHOOK: Final = "webhook"
 STDOUT: Final = "stdout"
 _IDS: Final = uuid.UUID("0a8a0f0c-5c0e-4d2c-9f0e-2f6f5d1f4c55")
-_MOST_NAMED: Final = 8
+_MAX_NAMED: Final = 8
 _LOUD: Final = (AlertEvent.OPENED, AlertEvent.REOPENED, AlertEvent.REMINDED)
 _NO_FILE: Final = "More changed than fits into a message, and the file with all of it could not be uploaded."
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where alerts go: what the configuration says of it."""
+class Routing:
+    """The configured sinks and routes of alerts."""
 
     alerts: AlertSettings
     slack: Slack | None
@@ -57,129 +57,129 @@ class Places:
 def plan(
     notices: Sequence[Notice],
     shown: Sequence[Delivery],
-    places: Places,
+    routing: Routing,
     *,
     standing: Sequence[Alert] = (),
-    told: AbstractSet[tuple[str, str]] = frozenset(),
+    notified: AbstractSet[tuple[str, str]] = frozenset(),
 ) -> tuple[Delivery, ...]:
-    """The deliveries that tell notices, and what stands and was never told at a sink that is in use.
+    """The deliveries of notices, and of open alerts that a configured sink never got.
 
     Args:
         notices: oldest first.
-        shown: the messages that show any of the alerts already.
+        shown: the messages that are about any of the alerts already.
         standing: every alert that is not resolved.
-        told: which alert was told at which sink.
+        notified: which alert was sent to which sink.
     """
     deliveries: dict[str, Delivery] = {}
-    for sink in places.sinks:
-        untold = untold_at(sink, standing, told)
-        mine = [*_catching_up(notices, untold), *notices]
-        made = _threads(mine, shown, places) if sink == SLACK else _events(mine, sink, places)
+    for sink in routing.sinks:
+        unsent = unsent_at(sink, standing, notified)
+        mine = [*_catching_up(notices, unsent), *notices]
+        made = _threads(mine, shown, routing) if sink == SLACK else _events(mine, sink, routing)
         for delivery in made:
             deliveries[delivery.id] = delivery
     return tuple(deliveries.values())
 
 
-def untold_at(sink: str, standing: Sequence[Alert], told: AbstractSet[tuple[str, str]]) -> list[Alert]:
-    """The open alerts that were never told at a sink, nor wait to be."""
-    return [alert for alert in standing if alert.state is AlertState.OPEN and (alert.id, sink) not in told]
+def unsent_at(sink: str, standing: Sequence[Alert], notified: AbstractSet[tuple[str, str]]) -> list[Alert]:
+    """The open alerts that a sink never got, and that no delivery for it is waiting with."""
+    return [alert for alert in standing if alert.state is AlertState.OPEN and (alert.id, sink) not in notified]
 
 
-def _catching_up(notices: Sequence[Notice], untold: Sequence[Alert]) -> Iterator[Notice]:
-    """The beginnings of alerts that a sink was not told of: it was not in use then, or its message is gone."""
+def _catching_up(notices: Sequence[Notice], unsent: Sequence[Alert]) -> Iterator[Notice]:
+    """The beginnings of alerts that a sink never got: it was not configured then, or its message is gone."""
     beginning = {notice.alert.id for notice in notices if notice.event in (AlertEvent.OPENED, AlertEvent.REOPENED)}
-    for alert in untold:
+    for alert in unsent:
         if alert.id not in beginning:
             at = alert.opened_at or alert.first_seen_at
             yield Notice(_id(alert.id, at.isoformat()), AlertEvent.OPENED, at, "", "", alert)
 
 
-def current_place(delivery: Delivery, alerts: Sequence[Alert], places: Places) -> Delivery | None:
-    """A message that is not there yet, for the channel that its alerts go to now; None where they go nowhere.
+def rerouted(delivery: Delivery, alerts: Sequence[Alert], routing: Routing) -> Delivery | None:
+    """A message that is not sent yet, for the channel that its alerts go to now; None where they go nowhere.
 
-    The configuration may have been mended since the message was planned.
+    The configuration may have changed since the message was planned.
     """
-    if delivery.sink != SLACK:  # which has one place only
+    if delivery.sink != SLACK:  # which has one channel only
         return delivery
     step = delivery.body.get("reminder")
     if step is None:
-        route = _route(alerts[0], places)
-        place = (route.channel, route.mention or "") if route else None
+        route = _route(alerts[0], routing)
+        recipient = (route.channel, route.mention or "") if route else None
     else:
-        place = _escalated(places.alerts.reminders[step - 1 : step])
-    if place is None:
+        recipient = _escalated(routing.alerts.reminders[step - 1 : step])
+    if recipient is None:
         return None
-    return replace(delivery, channel=place[0], body={**delivery.body, "mention": place[1]})
+    return replace(delivery, channel=recipient[0], body={**delivery.body, "mention": recipient[1]})
 
 
 # --- messages with threads -------------------------------------------------------------------------
 
 
-def _threads(notices: Sequence[Notice], shown: Sequence[Delivery], places: Places) -> Iterator[Delivery]:
+def _threads(notices: Sequence[Notice], shown: Sequence[Delivery], routing: Routing) -> Iterator[Delivery]:
     of_alert: dict[str, list[Delivery]] = {}
     for message in shown:
         for alert in message.alerts:
             of_alert.setdefault(alert, []).append(message)
     beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
     opened = {n.alert.id: n for n in notices if n.event in beginnings and n.alert.id not in of_alert}
-    for message in _new_messages(list(opened.values()), _usual_place(places), places):
+    for message in _new_messages(list(opened.values()), _usual_recipient(routing), routing):
         yield message
         for alert in message.alerts:
             of_alert.setdefault(alert, []).append(message)
     later = [notice for notice in notices if notice.alert.id in of_alert and notice.alert.id not in opened]
     yield from _stale(later, of_alert)
-    yield from _replies(later, of_alert, places)
-    yield from _new_messages(_worse(later, of_alert, places), _usual_place(places), places)
+    yield from _replies(later, of_alert, routing)
+    yield from _new_messages(_worse(later, of_alert, routing), _usual_recipient(routing), routing)
     reminded = [notice for notice in notices if notice.event is AlertEvent.REMINDED]
-    for step in range(1, len(places.alerts.reminders) + 1):
+    for step in range(1, len(routing.alerts.reminders) + 1):
         reached = [notice for notice in reminded if notice.alert.reminders == step]
-        yield from _new_messages(reached, _escalated_place(places, step), places, reminder=step)
+        yield from _new_messages(reached, _escalated_recipient(routing, step), routing, reminder=step)
 
 
-def _worse(notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]], places: Places) -> list[Notice]:
-    """The newest notice of each alert that became as bad as it can be, and is not shown where such alerts go."""
+def _worse(notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]], routing: Routing) -> list[Notice]:
+    """The newest notice of each alert that reached its highest severity, and has no message where such alerts go."""
     found: dict[str, Notice] = {}
     for notice in notices:
         worst = Severity.WARNING if notice.alert.kind is AlertKind.PENDING else Severity.CRITICAL
         if notice.event in (AlertEvent.CHANGED, AlertEvent.REOPENED) and notice.alert.severity is worst:
-            place = _usual_place(places)(notice.alert)
-            if place is not None and place[0] not in {message.channel for message in of_alert[notice.alert.id]}:
+            recipient = _usual_recipient(routing)(notice.alert)
+            if recipient is not None and recipient[0] not in {message.channel for message in of_alert[notice.alert.id]}:
                 found[notice.alert.id] = notice
     return list(found.values())
 
 
-_Place = tuple[str, str]  # a channel, and whom to mention there
+_Recipient = tuple[str, str]  # a channel, and the mention there
 
 
-def _usual_place(places: Places) -> Callable[[Alert], _Place | None]:
-    def place(alert: Alert) -> _Place | None:
-        route = _route(alert, places)
+def _usual_recipient(routing: Routing) -> Callable[[Alert], _Recipient | None]:
+    def recipient(alert: Alert) -> _Recipient | None:
+        route = _route(alert, routing)
         return (route.channel, route.mention or "") if route else None
 
-    return place
+    return recipient
 
 
-def _escalated_place(places: Places, step: int) -> Callable[[Alert], _Place | None]:
-    return lambda _: _escalated(places.alerts.reminders[step - 1 : step])
+def _escalated_recipient(routing: Routing, step: int) -> Callable[[Alert], _Recipient | None]:
+    return lambda _: _escalated(routing.alerts.reminders[step - 1 : step])
 
 
 def _new_messages(
     notices: Sequence[Notice],
-    place_of: Callable[[Alert], _Place | None],
-    places: Places,
+    recipient_of: Callable[[Alert], _Recipient | None],
+    routing: Routing,
     *,
     reminder: int | None = None,
 ) -> Iterator[Delivery]:
-    """One message for each alert, or for all that have one cause and one place when they are many."""
-    placed = [
-        ((*place, notice.alert.kind, notice.alert.cause), notice)
+    """One message for each alert, or for all that have one cause and one recipient when they are many."""
+    addressed = [
+        ((*recipient, notice.alert.kind, notice.alert.cause), notice)
         for notice in notices
-        if (place := place_of(notice.alert)) is not None
+        if (recipient := recipient_of(notice.alert)) is not None
     ]
-    placed.sort(key=lambda pair: (pair[0], pair[1].alert.environment))
-    for (channel, mention, *_), pairs in groupby(placed, key=lambda pair: pair[0]):
+    addressed.sort(key=lambda pair: (pair[0], pair[1].alert.environment))
+    for (channel, mention, *_), pairs in groupby(addressed, key=lambda pair: pair[0]):
         alike = [notice for _, notice in pairs]
-        groups = [alike] if len(alike) >= places.alerts.group else [[notice] for notice in alike]
+        groups = [alike] if len(alike) >= routing.alerts.group else [[notice] for notice in alike]
         for group in groups:
             message = _message(group, channel, mention, reminder)
             yield message
@@ -215,7 +215,7 @@ def _file(message: Delivery) -> Delivery:
 
 
 def _stale(notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]]) -> Iterator[Delivery]:
-    """Messages that are there and have to be shown differently."""
+    """Messages that are delivered and have to be updated."""
     for notice in notices:
         for message in of_alert[notice.alert.id]:
             if message.state is DeliveryState.SENT:
@@ -223,23 +223,23 @@ def _stale(notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]]
 
 
 def _replies(
-    notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]], places: Places
+    notices: Sequence[Notice], of_alert: Mapping[str, Sequence[Delivery]], routing: Routing
 ) -> Iterator[Delivery]:
     """One line in a message's thread for each thing that happened, whatever the number of its environments."""
-    told: dict[tuple[str, AlertEvent, str], list[Notice]] = {}
+    sent: dict[tuple[str, AlertEvent, str], list[Notice]] = {}
     parents: dict[str, Delivery] = {}
     for notice in notices:
         for message in of_alert[notice.alert.id]:
             if message.reference is None or not notice.line:
-                continue  # a message that is not there yet will show it by itself
-            if notice.event is AlertEvent.REMINDED and _elsewhere(notice.alert, places):
+                continue  # a message that is not sent yet will show it by itself
+            if notice.event is AlertEvent.REMINDED and _elsewhere(notice.alert, routing):
                 continue
             parents[message.id] = message
-            told.setdefault((message.id, notice.event, notice.line), []).append(notice)
-    for (parent, event, line), alike in told.items():
+            sent.setdefault((message.id, notice.event, notice.line), []).append(notice)
+    for (parent, event, line), alike in sent.items():
         message = parents[parent]
         loud = event in (AlertEvent.REOPENED, AlertEvent.REMINDED)
-        mention = _mention(alike[-1].alert, event, message, places)
+        mention = _mention(alike[-1].alert, event, message, routing)
         names = _names([notice.alert.environment for notice in alike]) if len(message.alerts) > 1 else ""
         yield Delivery(
             id=_id(parent, *(notice.id for notice in alike)),
@@ -257,65 +257,65 @@ def _replies(
             )
 
 
-def _escalated(reminder: Sequence[Reminder]) -> _Place | None:
-    """The place of a message of its own, where a reminder names another channel."""
+def _escalated(reminder: Sequence[Reminder]) -> _Recipient | None:
+    """The recipient of a message of its own, where a reminder names another channel."""
     return next(((r.channel, r.mention or "") for r in reminder if r.channel is not None), None)
 
 
-def _elsewhere(alert: Alert, places: Places) -> bool:
+def _elsewhere(alert: Alert, routing: Routing) -> bool:
     """Whether the reminder that was just reached names another channel than the alert's own."""
-    return _escalated(places.alerts.reminders[: alert.reminders][-1:]) is not None
+    return _escalated(routing.alerts.reminders[: alert.reminders][-1:]) is not None
 
 
-def _mention(alert: Alert, event: AlertEvent, message: Delivery, places: Places) -> str:
+def _mention(alert: Alert, event: AlertEvent, message: Delivery, routing: Routing) -> str:
     if event is AlertEvent.REMINDED:
-        return _reminders_mention(alert, places) or str(message.body.get("mention", ""))
+        return _reminders_mention(alert, routing) or str(message.body.get("mention", ""))
     return str(message.body.get("mention", "")) if event is AlertEvent.REOPENED else ""
 
 
-def _reminders_mention(alert: Alert, places: Places) -> str:
-    """Whom the reminder that was just reached mentions."""
-    return next((r.mention for r in places.alerts.reminders[: alert.reminders][-1:] if r.mention), "")
+def _reminders_mention(alert: Alert, routing: Routing) -> str:
+    """The mention of the reminder that was just reached."""
+    return next((r.mention for r in routing.alerts.reminders[: alert.reminders][-1:] if r.mention), "")
 
 
-def _route(alert: Alert, places: Places) -> Any:
+def _route(alert: Alert, routing: Routing) -> Any:
     authors = [commit.author for commit in alert.report.commits] if alert.kind is AlertKind.PENDING else []
-    return places.slack.route(alert.environment, alert.severity, authors) if places.slack else None
+    return routing.slack.route(alert.environment, alert.severity, authors) if routing.slack else None
 
 
 # --- events ----------------------------------------------------------------------------------------
 
 
-def _events(notices: Sequence[Notice], sink: str, places: Places) -> Iterator[Delivery]:
-    """One event for each notice; for people, one for all that have the same cause."""
+def _events(notices: Sequence[Notice], sink: str, routing: Routing) -> Iterator[Delivery]:
+    """One event for each notice; in a text sink, one for all that have the same cause."""
     reminded = {(n.alert.id, n.run_id): n.id for n in notices if n.event is AlertEvent.REMINDED}
-    told = [
+    sent = [
         notice
         for notice in notices
         if notice.event is not AlertEvent.REFRESHED
-        # Of several reminders that were due at once the last speaks for all: here they differ in nothing.
+        # Of several reminders that were due at once the last one counts: here they differ in nothing.
         and (notice.event is not AlertEvent.REMINDED or notice.id in reminded.values())
     ]
     if sink == WEBHOOK:
-        for notice in told:
+        for notice in sent:
             yield _event([notice], sink, event_json(notice.alert, notice.event, notice.line, notice.at))
         return
 
     def alike(notice: Notice) -> tuple[str, ...]:
         return (notice.run_id, notice.event, notice.alert.kind, notice.alert.cause, notice.line)
 
-    for _, group in groupby(sorted(told, key=lambda n: (n.at, *alike(n), n.alert.environment)), key=alike):
+    for _, group in groupby(sorted(sent, key=lambda n: (n.at, *alike(n), n.alert.environment)), key=alike):
         together = list(group)
-        groups = [together] if len(together) >= places.alerts.group else [[notice] for notice in together]
+        groups = [together] if len(together) >= routing.alerts.group else [[notice] for notice in together]
         for some in groups:
             names = _names([notice.alert.environment for notice in some])
             line = f"{names}: {some[0].line}" if some[0].line else ""
             mention = ""
             if sink == SLACK_WEBHOOK and some[0].event in _LOUD:
-                route = _route(some[0].alert, places)
+                route = _route(some[0].alert, routing)
                 mention = route.mention or "" if route else ""
                 if some[0].event is AlertEvent.REMINDED:
-                    mention = _reminders_mention(some[0].alert, places) or mention
+                    mention = _reminders_mention(some[0].alert, routing) or mention
             yield _event(some, sink, {"event": some[0].event.value, "line": line, "mention": mention})
 
 
@@ -333,8 +333,8 @@ def _event(notices: Sequence[Notice], sink: str, body: Mapping[str, Any]) -> Del
 
 def _names(environments: Sequence[str]) -> str:
     environments = sorted(set(environments))
-    more = len(environments) - _MOST_NAMED
-    return ", ".join(environments[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(environments) - _MAX_NAMED
+    return ", ".join(environments[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _id(*parts: str) -> str:

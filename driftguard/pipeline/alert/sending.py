@@ -1,7 +1,7 @@
-"""Shows what is to be shown, each thing once: attempts before effects, and looking before repeating.
+"""Delivers what is due, each thing once: attempts before effects, and a look before a repetition.
 
-A delivery is recorded as `sending` before the service is called. Whoever finds one in that state, after a crash or a
-lost answer, asks the service whether it is there before sending it again.
+A delivery is recorded as `sending` before the service is called. A run that finds one in that state, after a crash or a
+lost answer, asks the service whether it arrived before sending it again.
 """
 
 from __future__ import annotations
@@ -9,105 +9,132 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
-from driftguard.pipeline.alert.text import LATE
+from driftguard.pipeline.alert.routing import Routing, rerouted
+from driftguard.pipeline.alert.text import LATE, message_of
 from driftguard.ports import Alerts, Clock, Outbox, Sink
 
-_FIRST_WAIT: Final = timedelta(seconds=30)
-_LONGEST_WAIT: Final = timedelta(hours=1)
+_INITIAL_BACKOFF: Final = timedelta(seconds=30)
+_MAX_BACKOFF: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """What one round of delivering did.
+class AlertContext:
+    """The run that sends alerts.
+
+    Attributes:
+        repository: its location, for links.
+        run_url: the page of the CI job; None elsewhere.
+    """
+
+    run_id: str
+    repository: str
+    run_url: str | None
+    routing: Routing
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySummary:
+    """What one round of deliveries did.
 
     Attributes:
         sent: how many of each kind.
-        waiting: what could not be shown yet; it is tried again.
+        waiting: how many are not delivered yet; they are retried.
         problems: one sentence for each thing that went wrong.
     """
 
     sent: Mapping[str, int]
     waiting: int
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What delivering needs.
+class Sender:
+    """Delivers what is due. A sink that fails holds up no other one."""
 
-    Attributes:
-        sinks: those in use; None for one that lacks its secret now.
-        place: a message that is not there yet, for the place that the configuration names now; None where it
-            names none any more.
-        word: alerts and the delivery that shows them, in words.
-        still_ours: whether nobody else delivers meanwhile; nothing more is sent once that is not certain.
-    """
+    def __init__(
+        self,
+        context: AlertContext,
+        *,
+        alerts: Alerts,
+        outbox: Outbox,
+        clock: Clock,
+        sinks: Mapping[str, Sink | None],
+    ) -> None:
+        """`sinks` are those in use; None for one that lacks its secret now."""
+        self.context, self.alerts, self.outbox, self.clock = context, alerts, outbox, clock
+        self._sinks = sinks
+        self._down: set[str] = set()
+        self._behind: set[tuple[str, str]] = set()
+        self._problems: dict[str, None] = {}
 
-    alerts: Alerts
-    outbox: Outbox
-    sinks: Mapping[str, Sink | None]
-    place: Callable[[Delivery, tuple[Alert, ...]], Delivery | None]
-    word: Callable[[Delivery, tuple[Alert, ...]], Message]
-    clock: Clock
-    run_id: str
-    still_ours: Callable[[], bool]
+    def deliver(self, lease_held: Callable[[], bool]) -> DeliverySummary:
+        """Deliver everything that is due, oldest first.
 
-
-def deliver(means: Means) -> Delivered:
-    """Show everything that is due, oldest first. A sink that fails keeps nothing from the others."""
-    sent: Counter[str] = Counter()
-    waiting = 0
-    problems: dict[str, None] = {}
-    down: set[str] = set()
-    behind: set[tuple[str, str]] = set()
-    for delivery in means.outbox.undelivered():
-        steps = {(delivery.sink, alert) for alert in delivery.alerts} if delivery.kind is DeliveryKind.EVENT else set()
-        sink = means.sinks.get(delivery.sink)
-        due = _due(delivery, means.clock.now()) and behind.isdisjoint(steps)
-        done = False
-        if sink is not None and delivery.sink not in down and due and means.still_ours():
-            showing = _Showing(means, sink, delivery)
-            try:
-                done = showing.show()
-            except DeliveryFault as fault:
-                problems.setdefault(str(fault))
-                showing.put_off(fault)
-                if fault.whole_sink or fault.retry_after_seconds is not None:
-                    down.add(delivery.sink)
-            except ValueError as error:  # what cannot be put into words must not keep everything else from being told
-                defect = DeliveryFault(f"An alert could not be put into words ({type(error).__name__}); it waits.")
-                problems.setdefault(str(defect))
-                showing.put_off(defect)
-        if done:
-            if not showing.dropped:
+        Args:
+            lease_held: whether no other run delivers; nothing more is sent once that is not certain.
+        """
+        sent: Counter[str] = Counter()
+        waiting = 0
+        for delivery in self.outbox.undelivered():
+            attempt = self._attempt(delivery) if self._may_send(delivery) and lease_held() else None
+            if attempt is None:
+                waiting += 1
+                self._behind |= _steps(delivery)  # a machine gets an alert's steps in their order
+            elif not attempt.dropped:
                 sent[delivery.kind] += 1
-        else:
-            waiting += 1
-            behind |= steps  # a machine is told an alert's steps in their order
-    return Delivered(sent, waiting, tuple(problems))
+        return DeliverySummary(sent, waiting, tuple(self._problems))
+
+    def _may_send(self, delivery: Delivery) -> bool:
+        due = delivery.next_try_at is None or delivery.next_try_at <= self.clock.now()
+        usable = self._sinks.get(delivery.sink) is not None and delivery.sink not in self._down
+        return due and usable and self._behind.isdisjoint(_steps(delivery))
+
+    def _attempt(self, delivery: Delivery) -> _Attempt | None:
+        """The boundary of one alert: a defect in its text must not hold up the others. None where it is not sent."""
+        sink = self._sinks[delivery.sink]
+        assert sink is not None  # as `_may_send` found
+        attempt = _Attempt(self, sink, delivery)
+        try:
+            return attempt if attempt.made() else None
+        except DeliveryFault as fault:
+            self._put_off(attempt, fault)
+        except ValueError as error:
+            self._put_off(attempt, DeliveryFault(f"An alert has no valid text ({type(error).__name__}); it waits."))
+        return None
+
+    def _put_off(self, attempt: _Attempt, fault: DeliveryFault) -> None:
+        self._problems.setdefault(str(fault))
+        attempt.put_off(fault)
+        if fault.whole_sink or fault.retry_after_seconds is not None:
+            self._down.add(attempt.delivery.sink)
 
 
-class _Showing:
-    """One delivery, shown.
+def _steps(delivery: Delivery) -> set[tuple[str, str]]:
+    """What a later event of the same alerts has to wait for."""
+    return {(delivery.sink, alert) for alert in delivery.alerts} if delivery.kind is DeliveryKind.EVENT else set()
+
+
+class _Attempt:
+    """One attempt to deliver.
 
     Attributes:
         delivery: as the ledger has it now.
-        dropped: whether it was forgotten, because its alerts go nowhere now.
+        dropped: whether it was given up, because its alerts go nowhere now.
     """
 
-    def __init__(self, means: Means, sink: Sink, delivery: Delivery) -> None:
-        self._means, self._sink, self.delivery = means, sink, delivery
+    def __init__(self, sender: Sender, sink: Sink, delivery: Delivery) -> None:
+        self._sender, self._sink, self.delivery = sender, sink, delivery
+        self._outbox, self._clock = sender.outbox, sender.clock
         self._attempts = delivery.attempts
         self._called = self.dropped = False
 
-    def show(self) -> bool:
-        """Whether it is there now; False where the message that it belongs to is not, or somebody else took it."""
-        alerts = self._means.alerts.named(self.delivery.alerts)
+    def made(self) -> bool:
+        """Whether it is delivered now; False where its parent message is not, or another run took it."""
+        alerts = self._sender.alerts.named(self.delivery.alerts)
         if not alerts:
             self._save(replace(self.delivery, state=DeliveryState.SENT))
             return True
@@ -116,13 +143,13 @@ class _Showing:
         if self.delivery.reference is None:
             return self._post(alerts)
         try:
-            self._sink.update(self.delivery, self._means.word(self.delivery, alerts))
+            self._sink.update(self.delivery, self._message(self.delivery, alerts))
         except DeliveryFault as fault:
             if not fault.gone:
                 raise
-            if any(alert.state is AlertState.OPEN for alert in alerts):  # nobody would see it otherwise
+            if any(alert.state is AlertState.OPEN for alert in alerts):  # else it would not be visible anywhere
                 self.delivery = replace(self.delivery, reference=None, state=DeliveryState.WAITING)
-                self._means.outbox.save(self.delivery)
+                self._outbox.save(self.delivery)
                 return self._post(alerts)
         self._save(replace(self.delivery, state=DeliveryState.SENT))
         return True
@@ -132,28 +159,28 @@ class _Showing:
             found = self._sink.find(self.delivery, None)
             if found is not None:
                 self.delivery = replace(self.delivery, reference=found)
-                self._sink.update(self.delivery, self._means.word(self.delivery, alerts))
-                self._save(replace(self.delivery, state=DeliveryState.SENT), told=True)
+                self._sink.update(self.delivery, self._message(self.delivery, alerts))
+                self._save(replace(self.delivery, state=DeliveryState.SENT), arrived=True)
                 return True
             self.delivery = replace(self.delivery, state=DeliveryState.WAITING)
-            self._means.outbox.save(self.delivery)
-        placed = self._means.place(self.delivery, alerts)
-        if placed is None:  # should that change, they are planned anew
-            self._means.outbox.drop([self.delivery])
+            self._outbox.save(self.delivery)
+        readdressed = rerouted(self.delivery, alerts, self._sender.context.routing)
+        if readdressed is None:  # should that change, they are planned again
+            self._outbox.drop([self.delivery])
             self.dropped = True
             return True
-        if placed != self.delivery:
-            self.delivery = placed
-            self._means.outbox.save(placed)
-        message = self._means.word(self.delivery, alerts)
+        if readdressed != self.delivery:
+            self.delivery = readdressed
+            self._outbox.save(readdressed)
+        message = self._message(self.delivery, alerts)
         if not self._begin():
             return False
         reference = self._sink.post(self.delivery, message)
-        self._save(replace(self.delivery, state=DeliveryState.SENT, reference=reference), told=True)
+        self._save(replace(self.delivery, state=DeliveryState.SENT, reference=reference), arrived=True)
         return True
 
     def _begin(self) -> bool:
-        begun = self._means.outbox.begin(self.delivery)
+        begun = self._outbox.begin(self.delivery)
         if begun is None:
             return False
         self.delivery, self._called = begun, True
@@ -161,53 +188,64 @@ class _Showing:
 
     def _reply(self, alerts: tuple[Alert, ...]) -> bool:
         delivery = self.delivery
-        parents = self._means.outbox.messages(delivery.alerts)
+        parents = self._outbox.messages(delivery.alerts)
         parent = next((message for message in parents if message.id == delivery.parent), None)
         if parent is None or parent.reference is None:
             return False
         reference = self._sink.find(delivery, parent) if delivery.state is DeliveryState.SENDING else None
         if reference is None:
-            file = self._means.word(delivery, alerts).details if delivery.body.get("file") else None
-            if delivery.body.get("file") and file is None:  # what it was to list is gone meanwhile
-                self._means.outbox.drop([delivery])
+            file = self._message(delivery, alerts).details if delivery.body.get("file") else None
+            if delivery.body.get("file") and file is None:  # what it was to list is gone by now
+                self._outbox.drop([delivery])
                 self.dropped = True
                 return True
             if not self._begin():
                 return False
             reference = self._sink.reply(self._dated(delivery), parent, file)
             if not reference and any(alert.state is AlertState.OPEN for alert in alerts):
-                # The message is gone, and nobody sees what is below it: it is posted anew, as it is now.
-                self._means.outbox.save(replace(parent, reference=None, state=DeliveryState.WAITING))
-        self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), told=True)
+                # The message is gone, and so is its thread: it is posted again, with its current text.
+                self._outbox.save(replace(parent, reference=None, state=DeliveryState.WAITING))
+        self._save(replace(delivery, state=DeliveryState.SENT, reference=reference), arrived=True)
         return True
 
     def _dated(self, delivery: Delivery) -> Delivery:
         """A line with the time that it was meant for, where that is long ago."""
-        if self._means.clock.now() - delivery.meant_for <= LATE or delivery.body.get("file"):
+        if self._clock.now() - delivery.meant_for <= LATE or delivery.body.get("file"):
             return delivery
         line = f"{delivery.body['line']} (This was at {delivery.meant_for:%Y-%m-%d %H:%M} UTC.)"
         return replace(delivery, body={**delivery.body, "line": line})
 
     def put_off(self, fault: DeliveryFault) -> None:
         """Try again later: as long as the service asks for, or twice as long with each failure."""
-        wait = min(_FIRST_WAIT * 2 ** min(self._attempts, 10), _LONGEST_WAIT)
+        wait = min(_INITIAL_BACKOFF * 2 ** min(self._attempts, 10), _MAX_BACKOFF)
         if fault.retry_after_seconds is not None:
             wait = timedelta(seconds=fault.retry_after_seconds)
         begun = self.delivery.reference is None and self.delivery.state is DeliveryState.SENDING
         doubtful = begun and (fault.perhaps_delivered or not self._called)
-        self._means.outbox.save(
+        self._outbox.save(
             replace(
                 self.delivery,
                 state=DeliveryState.SENDING if doubtful else DeliveryState.WAITING,
                 attempts=self._attempts + 1,
-                next_try_at=self._means.clock.now() + wait,
+                next_try_at=self._clock.now() + wait,
             )
         )
 
-    def _save(self, delivery: Delivery, *, told: bool = False) -> None:
+    def _message(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
+        context = self._sender.context
+        return message_of(
+            alerts,
+            now=self._clock.now(),
+            meant_for=delivery.meant_for if delivery.reference is None else None,
+            repository=context.repository,
+            run_url=context.run_url,
+            mention=str(delivery.body.get("mention") or "") or None,
+        )
+
+    def _save(self, delivery: Delivery, *, arrived: bool = False) -> None:
         settled = replace(delivery, attempts=0, next_try_at=None)
         entry = None
-        if told:
+        if arrived:
             data = {
                 "delivery": delivery.id,
                 "kind": delivery.kind.value,
@@ -216,9 +254,5 @@ class _Showing:
                 "alerts": list(delivery.alerts),
                 "reference": delivery.reference,
             }
-            entry = Entry(EntryKind.ALERT_DELIVERED, self._means.clock.now(), self._means.run_id, None, data)
-        self._means.outbox.save(settled, entry)
-
-
-def _due(delivery: Delivery, now: datetime) -> bool:
-    return delivery.next_try_at is None or delivery.next_try_at <= now
+            entry = Entry(EntryKind.ALERT_DELIVERED, self._clock.now(), self._sender.context.run_id, None, data)
+        self._outbox.save(settled, entry)

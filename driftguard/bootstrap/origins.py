@@ -1,0 +1,44 @@
+"""Who changed what: CloudTrail with each environment's own credentials, and the authors of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from driftguard.adapters.aws.trail import CloudTrail
+from driftguard.config import EnvironmentSettings
+from driftguard.model import DriftedObject, TrailEvent, Written
+from driftguard.pipeline.authorship import Authorship
+from driftguard.ports import BlockAuthors, Trail
+
+
+class EnvironmentTrail(Trail):
+    """CloudTrail, asked with the credentials that each environment plans with."""
+
+    def __init__(
+        self,
+        environments: Mapping[str, EnvironmentSettings],
+        variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
+        stopping: Callable[[], bool],
+    ) -> None:
+        """`variables_of` gives the variables of an environment's Terraform; `stopping` whether a stop was requested."""
+        self._environments, self._variables_of = environments, variables_of
+        self._trail = CloudTrail(stopping=stopping)
+
+    def events(
+        self, environment: str, objects: Sequence[DriftedObject], since: datetime, until: datetime
+    ) -> tuple[tuple[TrailEvent, ...], str | None]:
+        """See `Trail.events`; CloudTrail's own failures are in the sentence."""
+        variables = self._variables_of(self._environments[environment])
+        return self._trail.events(objects, since, until, variables, None)
+
+
+class EnvironmentAuthors(BlockAuthors):
+    """The authors of blocks at one commit, by environment."""
+
+    def __init__(self, environments: Mapping[str, EnvironmentSettings], authorship: Authorship) -> None:
+        self._environments, self._authorship = environments, authorship
+
+    def written_by(self, environment: str, address: str) -> Written | None:
+        """See `BlockAuthors.written_by`."""
+        return self._authorship.written_by(self._environments[environment].path, address)

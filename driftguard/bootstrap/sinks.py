@@ -1,0 +1,86 @@
+"""The configured sinks of alerts, and what `driftguard doctor` shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from driftguard.adapters.plain import TextSink
+from driftguard.adapters.slack.client import SlackSink
+from driftguard.adapters.slack.webhook import SlackWebhookSink
+from driftguard.adapters.webhook import WebhookSink, check_url
+from driftguard.config import Settings, Slack
+from driftguard.errors import OperatorError
+from driftguard.pipeline.alert.routing import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Routing
+from driftguard.ports import Clock, Sink, Sinks
+
+_TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
+
+
+class ConfiguredSinks(Sinks):
+    """Opens the sinks that the configuration names, with the secrets of the environment variables."""
+
+    def __init__(
+        self, routing: Routing, environ: Mapping[str, str], clock: Clock, write: Callable[[str], None]
+    ) -> None:
+        """`write` prints alerts where no other sink is configured."""
+        self._routing, self._environ, self._clock, self._write = routing, environ, clock, write
+
+    def open(self, name: str) -> Sink:
+        """Raises OperatorError where the sink lacks a secret or has an unusable one."""
+        slack, webhook = self._routing.slack, self._routing.alerts.webhook
+        if name in (SLACK, SLACK_WEBHOOK) and slack is not None:
+            return _slack_sink(slack, self._environ)
+        if name == WEBHOOK and webhook is not None:
+            url = check_url(webhook.url_env, _secret(webhook.url_env, self._environ))
+            return WebhookSink(url, _secret(webhook.secret_env, self._environ), self._clock.now)
+        return TextSink(self._write)
+
+
+def _slack_sink(slack: Slack, environ: Mapping[str, str]) -> SlackSink | SlackWebhookSink:
+    """Raises OperatorError where the secret is missing or cannot be one."""
+    if slack.webhook_env is not None:
+        return SlackWebhookSink(check_url(slack.webhook_env, _secret(slack.webhook_env, environ)))
+    return SlackSink(_secret(slack.token_env or "", environ), slack.api_url)
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise OperatorError(f"the environment variable {name} is not set.")
+    return value
+
+
+def channels(settings: Settings) -> tuple[str, ...]:
+    """Every Slack channel that alerts may go to, in the order of the configuration."""
+    slack = settings.slack
+    if slack is None:
+        return ()
+    if slack.webhook_env:
+        return ("webhook",)
+    named = [route.channel for route in slack.routes]
+    named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
+    return tuple(dict.fromkeys(named))
+
+
+def sinks_in_words(settings: Settings) -> str:
+    """Where alerts go, in a few words."""
+    words = {
+        SLACK: f"Slack: {', '.join(channels(settings))}",
+        SLACK_WEBHOOK: "Slack, by an incoming webhook",
+        WEBHOOK: "a JSON webhook",
+        STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
+    }
+    return "; ".join(words[sink] for sink in Routing(settings.alerts, settings.slack).sinks)
+
+
+def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> str:
+    """Send a test message; one line about how it went.
+
+    Raises:
+        DriftGuardError: it could not be sent.
+    """
+    slack = settings.slack
+    assert slack is not None  # there is a channel
+    sink = _slack_sink(slack, environ)
+    return sink.test(_TEST) if isinstance(sink, SlackWebhookSink) else sink.test(channel, _TEST)

@@ -1,0 +1,168 @@
+"""Sends the alerts of a run: CloudTrail lookup, routing, delivery."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from driftguard.errors import OperatorError
+from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, Notice
+from driftguard.pipeline.alert.lifecycle import forgotten
+from driftguard.pipeline.alert.routing import plan, unsent_at
+from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
+from driftguard.pipeline.alert.tracing import Tracing
+from driftguard.pipeline.apply.lease import hold
+from driftguard.ports import Alerts, Clock, Leases, Outbox, Sink, Sinks
+
+# No environment can be called this.
+_LEASE: Final = "(alerts)"
+_LEASE_SECONDS: Final = 30.0
+_MAX_WAIT_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 1.0
+_PLANNING_TRIES: Final = 3
+_DELIVERED_ELSEWHERE: Final = (
+    "Another run is delivering alerts; those of this run are delivered by it or by the next run."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyingPorts:
+    """The ledger's parts and the sinks that notifying works with."""
+
+    alerts: Alerts
+    outbox: Outbox
+    leases: Leases
+    clock: Clock
+    sinks: Sinks
+
+
+class Notifier:
+    """The notify stage of one run."""
+
+    def __init__(
+        self,
+        context: AlertContext,
+        ports: NotifyingPorts,
+        tracing: Tracing,
+        *,
+        renamed: Mapping[str, str],
+        stopping: Callable[[], bool],
+    ) -> None:
+        """Make the stage.
+
+        Args:
+            renamed: environments that have another name now, by the old one.
+            stopping: whether a stop was requested.
+        """
+        self._context, self._ports, self._tracing = context, ports, tracing
+        self._renamed, self._stopping = renamed, stopping
+        self._alerts, self._outbox = ports.alerts, ports.outbox
+
+    def notify(self, results: Sequence[EnvironmentResult], known: AbstractSet[str]) -> DeliverySummary:
+        """Trace new drift, then plan and deliver everything that waits.
+
+        Args:
+            results: of this run.
+            known: every environment that any run still covers.
+        """
+        self._end_unknown(known)
+        notes = self._tracing.trace(results)
+        if not self._outbox.unplanned() and not self._outbox.undelivered() and not self._unsent():
+            return DeliverySummary({}, 0, notes)
+        with self._lease() as lease_held:
+            if lease_held is None:
+                return DeliverySummary({}, len(self._outbox.unplanned()), (*notes, _DELIVERED_ELSEWHERE))
+            dropped = self._drop_unconfigured()
+            self._plan()
+            sinks, missing = self._open_sinks()
+            sender = Sender(
+                self._context, alerts=self._alerts, outbox=self._outbox, clock=self._ports.clock, sinks=sinks
+            )
+            done = sender.deliver(lease_held)
+            return DeliverySummary(done.sent, done.waiting, (*notes, *dropped, *missing, *done.problems))
+
+    # --- alerts of environments that are gone -------------------------------------------------------
+
+    def _end_unknown(self, known: AbstractSet[str]) -> None:
+        """End alerts about environments that no run covers any more."""
+        for alert in self._alerts.standing():
+            if alert.environment not in known:
+                self._alerts.record(alert.environment, [], partial(self._forgotten, alert))
+
+    def _forgotten(self, alert: Alert, before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+        standing = [each for each in before if each.id == alert.id and each.state is not AlertState.RESOLVED]
+        if not standing:
+            return (), ()  # another run ended it meanwhile
+        now, new_name = self._ports.clock.now(), self._renamed.get(alert.environment)
+        ended = forgotten(standing[0], run_id=self._context.run_id, now=now, renamed_to=new_name)
+        return ended.alerts, ended.notices
+
+    # --- planning deliveries ------------------------------------------------------------------------
+
+    def _unsent(self) -> bool:
+        standing = self._alerts.standing()
+        notified = self._outbox.notified([alert.id for alert in standing])
+        return any(unsent_at(sink, standing, notified) for sink in self._context.routing.sinks)
+
+    def _drop_unconfigured(self) -> tuple[str, ...]:
+        """Drop deliveries to a sink that is not configured any more; the configured ones get what is still open."""
+        waiting = [each for each in self._outbox.undelivered() if each.sink not in self._context.routing.sinks]
+        for each in waiting:
+            if each.reference is not None:  # it is delivered, and is updated should its sink come back
+                self._outbox.save(replace(each, state=DeliveryState.SENT, attempts=0, next_try_at=None))
+        old = [each for each in waiting if each.reference is None]
+        if not old:
+            return ()
+        self._outbox.drop(old)
+        names = ", ".join(sorted({each.sink for each in old}))
+        return (
+            f"{len(old)} alert messages for {names}, which is not configured any more, were dropped; the configured "
+            "sinks get those whose alerts are still open.",
+        )
+
+    def _plan(self) -> None:
+        for _ in range(_PLANNING_TRIES):
+            notices, standing = self._outbox.unplanned(), self._alerts.standing()
+            notified = self._outbox.notified([alert.id for alert in standing])
+            about = [notice.alert.id for notice in notices] + [alert.id for alert in standing]
+            deliveries = plan(
+                notices, self._outbox.messages(about), self._context.routing, standing=standing, notified=notified
+            )
+            if self._outbox.plan(notices, deliveries):
+                return  # otherwise another run planned one of them meanwhile
+
+    # --- delivering ---------------------------------------------------------------------------------
+
+    def _open_sinks(self) -> tuple[dict[str, Sink | None], tuple[str, ...]]:
+        """The sinks in use, and a sentence for each that lacks its secret."""
+        sinks: dict[str, Sink | None] = {}
+        missing = []
+        for name in self._context.routing.sinks:
+            try:
+                sinks[name] = self._ports.sinks.open(name)
+            except OperatorError as error:
+                sinks[name] = None
+                missing.append(f"Alerts wait in the ledger, because {error} Set it; the next run delivers them.")
+        return sinks, tuple(missing)
+
+    @contextmanager
+    def _lease(self) -> Iterator[Callable[[], bool] | None]:
+        """Be the only run that delivers; yields whether that still holds, or None when another one takes too long."""
+        holder = f"{socket.gethostname()}-{secrets.token_hex(8)}"
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        while True:
+            with hold(self._ports.leases, _LEASE, holder, _LEASE_SECONDS, self._ports.clock, lambda: None) as held:
+                if held is not None or time.monotonic() >= deadline:
+                    yield held
+                    return
+            if self._stopping():
+                yield None
+                return
+            time.sleep(_RETRY_SECONDS)

@@ -1,0 +1,149 @@
+"""Who changed what of new drift: asks the cloud's trail and git, and adds the answers to the alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from driftguard.errors import DriftGuardError
+from driftguard.model import (
+    Alert,
+    AlertEvent,
+    AlertKind,
+    AlertState,
+    Confidence,
+    DriftedObject,
+    EntryKind,
+    EnvironmentResult,
+    Notice,
+    ObjectTrace,
+    Trace,
+    TrailEvent,
+    Verdict,
+)
+from driftguard.model.traces import INCOMPLETE_NOTE, own_session
+from driftguard.pipeline.trace import match
+from driftguard.ports import Alerts, BlockAuthors, Clock, Ledger, Trail
+
+# CloudTrail delivers late, so it is asked again for a while.
+_TRAIL_LAG: Final = timedelta(hours=1)
+_UNKNOWN_WINDOW: Final = timedelta(days=7)
+_PAGE: Final = 50
+# A run records what it saw and what it sends at about the same time.
+_ONE_RUN: Final = timedelta(seconds=1)
+_NOTHING_YET: Final = "CloudTrail shows nothing for it yet; delivery can lag 15 minutes."
+
+
+class Tracing:
+    """Adds traces to the open drift alerts of one run."""
+
+    def __init__(
+        self, run_id: str, *, alerts: Alerts, journal: Ledger, clock: Clock, authors: BlockAuthors, trail: Trail | None
+    ) -> None:
+        """`trail` is None where the configuration turns it off."""
+        self._run_id, self._alerts, self._journal, self._clock = run_id, alerts, journal, clock
+        self._authors, self._trail = authors, trail
+
+    def trace(self, results: Sequence[EnvironmentResult]) -> tuple[str, ...]:
+        """Trace new drift; the sentences on what could not be asked."""
+        drifted = {r.name: r for r in results if r.verdict in (Verdict.DRIFTED, Verdict.DIVERGED)}
+        if not drifted:
+            return ()
+        notes: dict[str, None] = {}
+        for alert in self._alerts.standing():
+            result = drifted.get(alert.environment)
+            if result is None or not self._to_be_traced(alert):
+                continue
+            traces, note = self._traces(alert, result)
+            if note is not None:
+                notes.setdefault(note)
+            if traces:
+                self._alerts.trace(alert.id, traces, self._refreshed(alert))
+        return tuple(notes)
+
+    def _to_be_traced(self, alert: Alert) -> bool:
+        """Whether an alert is about open drift that is new, or whose trail was not read to its end."""
+        young = self._clock.now() - alert.changed_at < _TRAIL_LAG
+        incomplete = any((trace.note or "").startswith(INCOMPLETE_NOTE) for trace in alert.traces.values())
+        return alert.kind is AlertKind.DRIFT and alert.state is AlertState.OPEN and (young or incomplete)
+
+    def _traces(self, alert: Alert, result: EnvironmentResult) -> tuple[dict[str, ObjectTrace], str | None]:
+        """The traces that are new or have changed, and a sentence on what is missing."""
+        known = dict(alert.traces)
+        for resource in alert.report.resources:
+            if resource.address not in known:
+                written = self._authors.written_by(alert.environment, resource.address)
+                known[resource.address] = ObjectTrace(written_by=written)
+        note = None
+        since = self._looked_before(alert)
+        objects = [item for item in result.drifted if not _is_traced(known.get(item.address), item, since)]
+        if objects and self._trail is not None:
+            now = self._clock.now()
+            events, note = self._events(alert, objects, now)
+            findings = match(objects, events, own=own_session, now=now)
+            missing = note or (findings.notes[0] if findings.notes else _NOTHING_YET)
+            for item in objects:
+                before = known.get(item.address, ObjectTrace())
+                known[item.address] = _with_trace(before, item, findings.traces.get(item.address), missing)
+        return {address: trace for address, trace in known.items() if trace != alert.traces.get(address)}, note
+
+    def _events(
+        self, alert: Alert, objects: Sequence[DriftedObject], now: datetime
+    ) -> tuple[tuple[TrailEvent, ...], str | None]:
+        assert self._trail is not None  # as the caller found
+        try:
+            return self._trail.events(alert.environment, objects, self._last_clean(alert), now)
+        except DriftGuardError as error:  # an unknown author never fails a run
+            return (), f"CloudTrail could not be asked who changed it: {error}"
+
+    def _looked_before(self, alert: Alert) -> datetime:
+        """When the environment was scanned last before the alert became what it is: what changed it came later."""
+        until = alert.changed_at - _ONE_RUN
+        scans = self._journal.entries(
+            environment=alert.environment,
+            kinds=[EntryKind.SCANNED],
+            since=until - _UNKNOWN_WINDOW,
+            until=until,
+            limit=1,
+        )
+        return scans[-1].at if scans else alert.first_seen_at - _UNKNOWN_WINDOW
+
+    def _last_clean(self, alert: Alert) -> datetime:
+        """When the environment was last seen without drift, before the alert."""
+        until = alert.first_seen_at
+        oldest = until - _UNKNOWN_WINDOW
+        while until > oldest:
+            scans = self._journal.entries(
+                environment=alert.environment, kinds=[EntryKind.SCANNED], since=oldest, until=until, limit=_PAGE
+            )
+            clean = [entry.at for entry in scans if entry.data.get("verdict") in (Verdict.IN_SYNC, Verdict.PENDING)]
+            if clean or len(scans) < _PAGE:
+                return clean[-1] if clean else oldest
+            until = scans[0].at - timedelta(microseconds=1)
+        return oldest
+
+    def _refreshed(self, alert: Alert) -> Notice:
+        id_ = f"{self._run_id}/{alert.id}/traced"
+        return Notice(id_, AlertEvent.REFRESHED, self._clock.now(), self._run_id, "", alert)
+
+
+def _with_trace(before: ObjectTrace, item: DriftedObject, found: Trace | None, missing: str) -> ObjectTrace:
+    """An object's trace with the event that was found, or with the sentence on why none was."""
+    if found is None:
+        return msgspec.structs.replace(before, note=missing)
+    return msgspec.structs.replace(before, changed_by=found, changed_paths=item.paths, note=None)
+
+
+def _is_traced(trace: ObjectTrace | None, item: DriftedObject, since: datetime) -> bool:
+    """Whether an event is known that fits an object best, and is not one of an earlier change.
+
+    Until then the trail is asked again, for as long as it may be late.
+    """
+    by = trace.changed_by if trace is not None else None
+    if trace is None or by is None or not set(item.paths) <= set(trace.changed_paths):
+        return False
+    # CloudTrail's moments are whole seconds.
+    return by.confidence == Confidence.RESOURCE_AND_FIELD and by.at > since - _ONE_RUN
