@@ -60,7 +60,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
         yield _check("closures", lambda: _closures(session))
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
-            yield Finding("configuration", True, notice)
+            yield Finding("configuration", notice not in session.settings.refused, notice)
         if session.settings.forge is not None:
             yield _check("forge", session.probe_forge)
         yield from _alerts(session, slack=slack)

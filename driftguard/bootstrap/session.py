@@ -86,6 +86,7 @@ class Session:
             operator_text=target.operator_text(),
             operator_source=str(target.config) if target.config else None,
         )
+        self.repository.submodules.allow_hosts = self.settings.allow_hosts
         self.notices = self.settings.notices
         self._tools: dict[str, ToolVersion] = {}
         self._reader = CachingReader(

@@ -295,6 +295,15 @@ class Document(Model):
     slack: Slack | None = Field(default=None, description="Alerts in Slack. Default: standard output.")
     agent: AgentSettings = Field(default=AgentSettings(), description="The schedule of `driftguard agent`.")
     forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")
+    allow_env: tuple[v.Text, ...] = Field(
+        default=(),
+        description="Operator's file only: globs of variables that the repository's file may ask for.",
+    )
+    allow_hosts: tuple[v.Text, ...] = Field(
+        default=(),
+        description="Operator's file only: globs of hosts, besides the services' own, that tokens may go to and "
+        "submodules may come from.",
+    )
 
 
 _MERGED: Final = (Policy, Limits, Aws, Terraform)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from driftguard.config import reading
 from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
+from driftguard.config.allowing import Allowed, permitted
 from driftguard.config.forge import Forge
 from driftguard.config.models import (
     Aws,
@@ -84,7 +85,9 @@ class Settings:
         found: whether the repository has that file.
         concurrency: number of environments planned in parallel; None is `auto`.
         policy, terraform, aws: of an environment that no entry overrides.
+        allow_hosts: globs of further hosts that the operator lets tokens go to and submodules come from.
         notices: one sentence for each part of the repository's file that does not count.
+        refused: those of them that somebody has to change: keys that the operator does not allow.
     """
 
     source: str
@@ -99,7 +102,9 @@ class Settings:
     slack: Slack | None
     agent: AgentSettings
     forge: Forge | None
+    allow_hosts: tuple[str, ...]
     notices: tuple[str, ...]
+    refused: tuple[str, ...]
     _repository: Document = field(repr=False)
     _operator: Document = field(repr=False)
     _entries: tuple[_Entry, ...] = field(repr=False)
@@ -197,6 +202,8 @@ def load(
     repository, repository_file = reading.read(text or b"", source, None)
     operator_name = operator_source or "operator's file"
     operator, operator_file = reading.read(operator_text or b"", operator_name, reading.folder_of(operator_name))
+    allowed = Allowed(operator.allow_env, operator.allow_hosts) if operator_text is not None else None
+    repository, refused = permitted(repository, operator, source, allowed)
     entries = []
     for number, entry in enumerate(repository.environments):
         line = repository_file.line(("environments", number))
@@ -207,7 +214,9 @@ def load(
             line = operator_file.line(("environments", number))
             entries.append(_Entry(entry, f"{operator_name}:{line}", by_operator=True))
     top = overlay(repository, operator, leave=frozenset({"environments"}))
-    notices = []
+    notices = list(refused)
+    if {"allow_env", "allow_hosts"} & repository.model_fields_set:
+        notices.append(f"{source}: `allow_env` and `allow_hosts` count in the operator's file only.")
     if gives_aws(operator):
         top = top.model_copy(update={"aws": operator.aws})
         if gives_aws(repository):
@@ -225,7 +234,9 @@ def load(
         slack=top.slack,
         agent=top.agent,
         forge=top.forge,
+        allow_hosts=operator.allow_hosts,
         notices=tuple(notices),
+        refused=refused,
         _repository=repository,
         _operator=operator,
         _entries=tuple(entries),

@@ -79,6 +79,11 @@ def surroundings() -> dict[str, str]:
     return dict(os.environ)
 
 
+def is_passed_on(name: str) -> bool:
+    """Whether Terraform sees a variable of this process without being told so."""
+    return name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)
+
+
 def terraform_environment(
     env: Mapping[str, str | None], environ: Mapping[str, str], *, own_aws_identity: bool = True
 ) -> dict[str, str]:
@@ -93,7 +98,7 @@ def terraform_environment(
     `TF_CLI_CONFIG_FILE` and `TF_PLUGIN_CACHE_DIR` are passed as absolute paths, and only when they exist:
     Terraform refuses to start otherwise.
     """
-    allowed = {name: value for name, value in environ.items() if name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)}
+    allowed = {name: value for name, value in environ.items() if is_passed_on(name)}
     if not own_aws_identity:
         allowed = {name: value for name, value in allowed.items() if name not in _AWS_IDENTITY}
     for name in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"):

@@ -42,12 +42,14 @@ class DemoSandbox:
 
     Attributes:
         channel: the Slack channel of alerts (`DRIFTGUARD_DEMO_CHANNEL`, with `SLACK_BOT_TOKEN`); None for none.
+        operator_file: the operator's file, which allows the demo's variables and Slack's API.
         slack_api: Slack's API (`DRIFTGUARD_DEMO_SLACK_API`, for a proxy).
     """
 
     def __init__(self, folder: Path, cloud: Cloud, stop: Stop) -> None:
         self.folder, self.cloud, self._stop = folder, cloud, stop
         self.repository = folder / "infra"
+        self.operator_file = folder / "operator.yaml"
         self._server = folder / "server.git"
         home = folder / "home"
         home.mkdir()
@@ -152,6 +154,7 @@ class DemoSandbox:
         if show:
             print(f"\n$ driftguard {' '.join(arguments)}", flush=True)
         command = [sys.executable, "-P", "-c", _PROGRAM, *arguments, "--repo", str(self.repository)]
+        command += ["--config", str(self.operator_file)]
         return self._run(f"driftguard {arguments[0]}", command, self.folder, variables or {}, expect=expect, show=show)
 
     def labels(self, environment: str) -> set[str]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from driftguard.demo.cloud import client_errors
 from driftguard.demo.sandbox import DemoFailed, DemoInterrupted, DemoSandbox, demo_sandbox
@@ -106,6 +107,8 @@ def _create_environments(sandbox: DemoSandbox) -> None:
     sandbox.git("init", "--quiet", "--initial-branch=main")
     slack = _SLACK.format(channel=sandbox.channel, api=sandbox.slack_api) if sandbox.channel else ""
     (sandbox.repository / "driftguard.yaml").write_text(_CONFIGURATION + slack)
+    hosts = [host for host in (urlsplit(sandbox.slack_api).hostname,) if host]
+    sandbox.operator_file.write_text(f"allow_env: [TF_VAR_*, SLACK_BOT_TOKEN]\nallow_hosts: {hosts}\n")
     (sandbox.repository / ".gitignore").write_text(".terraform/\n")
     sandbox.commit("Our infrastructure")
     with _step(sandbox, "First scan: the present configuration becomes the baseline, the reference for labels"):

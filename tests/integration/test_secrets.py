@@ -107,6 +107,7 @@ class Vault:
         settings.write_text("".join(f'{key} = "{canaries.plant(f"backend file {key}")}"\n' for key in keys))
         file = self.folder / "operator.yaml"
         file.write_text(
+            "allow_env: [TF_VAR_*, LEDGER_URL]\nallow_hosts: [127.0.0.1]\n"
             f"environments:\n  - {{path: environments/toys, backend_config: {{access_key: {keys['access_key']}, "
             f"secret_key: {keys['secret_key']}}}}}\n  - {{path: environments/aws, backend_config: ['{settings}']}}\n"
         )

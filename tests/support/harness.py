@@ -42,6 +42,12 @@ class Ran:
         return found
 
 
+# Commands that open a repository, and so take an operator's file.
+OPENS = frozenset(
+    ["scan", "reconcile", "agent", "environments", "status", "history", "explain", "doctor", "retry", "forget"]
+)
+
+
 class Sandbox:
     """One user's machine: a home, a repository, a command line.
 
@@ -70,6 +76,8 @@ class Sandbox:
             **variables,
         }
         self.git("init", "--quiet", "--initial-branch=main")
+        self.operator_file: Path | None = home.with_name(f"{home.name}-operator.yaml")
+        self.operator_file.write_text("allow_env: ['*']\nallow_hosts: [127.0.0.1, localhost]\n")
 
     # --- the repository -------------------------------------------------------------------------
 
@@ -122,7 +130,7 @@ class Sandbox:
     def run(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ran:
         """Run driftguard to its end."""
         done = subprocess.run(
-            [*self._driftguard, *arguments],
+            [*self._driftguard, *self._with_operator(arguments)],
             cwd=cwd or self.repository,
             env={**self.variables, **variables},
             capture_output=True,
@@ -131,10 +139,16 @@ class Sandbox:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def _with_operator(self, arguments: Sequence[str]) -> Sequence[str]:
+        """The arguments with the operator's file, where the command takes one and none is given."""
+        if self.operator_file is None or "--config" in arguments or not OPENS.intersection(arguments[:1]):
+            return arguments
+        return (*arguments, "--config", str(self.operator_file))
+
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start driftguard and leave it running."""
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*COMMAND, *self._with_operator(arguments)],
             cwd=self.repository,
             env={**self.variables, **variables},
             stdout=subprocess.PIPE,

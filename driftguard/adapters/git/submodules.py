@@ -43,7 +43,7 @@ class Submodules:
     """
 
     def __init__(self, mirror: Path, location: Location, allow_hosts: Sequence[str] = ()) -> None:
-        self._mirror, self._location, self._allowed = mirror, location, tuple(allow_hosts)
+        self._mirror, self._location, self.allow_hosts = mirror, location, tuple(allow_hosts)
         self._git = commands(mirror, GIT_DIR=str(mirror))
         self._refused: dict[tuple[str, str], str] = {}
 
@@ -99,7 +99,7 @@ class Submodules:
 
     def _fetched(self, pin: str, url: str) -> str | None:
         host, own = _host(url), _host(self._location.source)
-        if host != own and not any(fnmatchcase(host, pattern) for pattern in self._allowed):
+        if host != own and not any(fnmatchcase(host, pattern) for pattern in self.allow_hosts):
             where = host or "this machine's disk"
             return f"its URL leads to {where}; `allow_hosts` in the operator's file allows that"
         try:

@@ -1,0 +1,192 @@
+"""How far the repository's file may choose where secrets go: what a commit says about variables, hosts and files.
+
+Takes the checked documents of both files; gives the repository's without what does not count, and a sentence for each
+such key. Whoever can push to the tracked branch writes that file, so it may name only the services' own hosts, and
+never a variable that would change what Terraform, git or a TLS connection does. The operator's file allows more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import urlsplit
+
+from driftguard.config.alerting import Slack
+from driftguard.config.forge import Forge
+from driftguard.config.models import Document, EnvironmentEntry
+from driftguard.config.surroundings import is_passed_on
+
+# Variables that steer Terraform, git, the loader or a connection: only the operator's file may set them.
+_STEERING: Final = re.compile(
+    r"TF_CLI_ARGS(?:_.*)?|TF_REATTACH_PROVIDERS|TF_CLI_CONFIG_FILE|TERRAFORM_CONFIG|TF_DATA_DIR|TF_PLUGIN_CACHE_DIR"
+    r"|TF_WORKSPACE|TF_LOG.*|TF_STATE_.*|TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE|TF_IGNORE|TF_FORK"
+    r"|TOFU_.*|TG_.*|PATH|HOME|SHELL|ENV|BASH_ENV|BASH_FUNC_.*|IFS|TMPDIR|XDG_.*|NETRC|PYTHON.*|LD_.*|DYLD_.*"
+    r"|GIT_.*|SSH_.*|.*_PROXY|.*_proxy|SSL_CERT_(?:FILE|DIR)|.*_CA_BUNDLE|.*_CA_CERTS?|.*_CACERT|.*_CAINFO|OPENSSL_.*"
+    r"|AWS_ENDPOINT_URL.*|AWS_.*_ENDPOINT.*|AWS_CONTAINER_.*|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
+)
+_OWN_HOSTS: Final = {
+    "slack": ("slack.com", "slack-gov.com"),
+    "github": ("github.com", "api.github.com", "ssh.github.com"),
+    "gitlab": ("gitlab.com",),
+}
+# Tokens of DriftGuard's own that people keep under these names; nothing in an environment needs them.
+_OWN_TOKENS: Final = ("SLACK_*", "DRIFTGUARD_*")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the operator's file lets the repository's file choose: globs of variables' names, and of hosts."""
+
+    env: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+def permitted(
+    repository: Document, operator: Document, source: str, allowed: Allowed | None
+) -> tuple[Document, tuple[str, ...]]:
+    """The repository's document as far as it counts, and a sentence for each key that does not.
+
+    Args:
+        source: what messages call the repository's file.
+        allowed: None where there is no operator's file.
+    """
+    check = _Check(source, allowed, set(_used(operator)))
+    update: dict[str, object] = {}
+    if repository.slack is not None:
+        update["slack"] = check.slack(repository.slack)
+    if repository.alerts.webhook is not None:
+        hook = repository.alerts.webhook
+        counts = [check.variable("alerts.webhook.url_env", hook.url_env, "`alerts.webhook` is left out")]
+        counts.append(check.variable("alerts.webhook.secret_env", hook.secret_env, "`alerts.webhook` is left out"))
+        if not all(counts):
+            update["alerts"] = repository.alerts.model_copy(update={"webhook": None})
+    if repository.forge is not None:
+        update["forge"] = check.forge(repository.forge)
+    if not check.ledger(repository):
+        update["ledger"] = type(repository.ledger)()
+    entries = tuple(check.entry(entry) for entry in repository.environments)
+    update["environments"] = entries
+    fields = repository.model_fields_set
+    document = repository.model_copy(update=update)
+    document.__pydantic_fields_set__ = fields - {name for name, value in update.items() if value is None}
+    return document, tuple(check.notices)
+
+
+def _used(document: Document) -> Iterator[str]:
+    """The variables that a document's own keys read."""
+    slack, hook, forge = document.slack, document.alerts.webhook, document.forge
+    names = [document.ledger.url_env]
+    names += [slack.token_env, slack.webhook_env] if slack else []
+    names += [hook.url_env, hook.secret_env] if hook else []
+    names += [forge.token_env, forge.app.key_env if forge.app else None] if forge else []
+    return (name for name in names if name is not None)
+
+
+class _Check:
+    def __init__(self, source: str, allowed: Allowed | None, used: set[str]) -> None:
+        self._source, self._allowed, self._used = source, allowed, used
+        self.notices: list[str] = []
+
+    def slack(self, slack: Slack) -> Slack | None:
+        counts = all(
+            self.variable(f"slack.{key}", name, "`slack` is left out, and alerts go to standard output")
+            for key, name in (("token_env", slack.token_env), ("webhook_env", slack.webhook_env))
+            if name is not None
+        )
+        if not counts:
+            return None
+        if "api_url" in slack.model_fields_set and not self._host("slack.api_url", slack.api_url, "slack", "it"):
+            return slack.model_copy(update={"api_url": Slack.model_fields["api_url"].default})
+        return slack
+
+    def forge(self, forge: Forge) -> Forge | None:
+        left_out = "`forge` is left out"
+        counts = [
+            self.variable(f"forge.{key}", name, left_out)
+            for key, name in (("token_env", forge.token_env), ("app.key_env", forge.app.key_env if forge.app else None))
+            if name is not None
+        ]
+        files = (("token_file", forge.token_file), ("app.key_file", forge.app.key_file if forge.app else None))
+        counts += [self._file(f"forge.{key}", left_out) for key, file in files if file is not None]
+        if forge.url is not None:
+            counts.append(self._host("forge.url", forge.url, forge.kind, "`forge`"))
+        if forge.push_url is not None and urlsplit(forge.push_url).hostname:
+            counts.append(self._host("forge.push_url", forge.push_url, forge.kind, "`forge`"))
+        return forge if all(counts) else None
+
+    def ledger(self, document: Document) -> bool:
+        """Whether the repository's ledger counts."""
+        ledger = document.ledger
+        left_out = "the default ledger is used"
+        if ledger.url_env is not None and not self.variable("ledger.url_env", ledger.url_env, left_out):
+            return False
+        host = urlsplit(ledger.url or "").hostname if (ledger.url or "").startswith("postgresql") else None
+        if host is None or self._allowed is None or _matches(host, self._allowed.hosts):
+            return True
+        self._say("ledger.url", f"leads to {host}, which needs `allow_hosts` in the operator's file", left_out)
+        return False
+
+    def entry(self, entry: EnvironmentEntry) -> EnvironmentEntry:
+        """One entry with only those variables that count."""
+        if "env" not in entry.model_fields_set:
+            return entry
+        kept = {name: value for name, value in entry.env.items() if self._env(name, value)}
+        return entry if kept == entry.env else entry.model_copy(update={"env": kept})
+
+    def variable(self, key: str, name: str, consequence: str) -> bool:
+        """Whether a key may read a variable; each variable belongs to one key."""
+        problem = None
+        if name.startswith("AWS_") or _STEERING.fullmatch(name):
+            problem = f"names {name}, which belongs to Terraform's credentials or to the system"
+        elif name in self._used:
+            problem = f"names {name}, which another key uses already"
+        elif self._allowed is not None and not _matches(name, self._allowed.env):
+            problem = f"names {name}, which needs `allow_env` in the operator's file"
+        self._used.add(name)
+        if problem is not None:
+            self._say(key, problem, consequence)
+        return problem is None
+
+    def _env(self, name: str, value: str | None) -> bool:
+        problem = None
+        if _STEERING.fullmatch(name):
+            problem = f"sets {name}, which steers Terraform or a connection: only the operator's file may"
+        elif value is None and not is_passed_on(name):
+            if name in self._used or _matches(name, _OWN_TOKENS):
+                problem = f"asks for {name}, which is DriftGuard's own"
+            elif self._allowed is not None and not _matches(name, self._allowed.env):
+                problem = f"asks for {name}, which needs `allow_env` in the operator's file"
+        if problem is not None:
+            self._say("environments.env", problem, "Terraform does not get it")
+        return problem is None
+
+    def _host(self, key: str, url: str, service: str, what: str) -> bool:
+        host = (urlsplit(url).hostname or "").lower()
+        own = _OWN_HOSTS.get(service, ())
+        if host in own or (self._allowed is not None and _matches(host, self._allowed.hosts)):
+            return True
+        by = (
+            "of the operator's file does not allow"
+            if self._allowed is not None
+            else "in an operator's file would allow"
+        )
+        self._say(key, f"leads to {host}, which `allow_hosts` {by}", f"{what} is left out")
+        return False
+
+    def _file(self, key: str, consequence: str) -> bool:
+        if self._allowed is None:
+            return True
+        self._say(key, "names a file of this machine, which only the operator's file may", consequence)
+        return False
+
+    def _say(self, key: str, problem: str, consequence: str) -> None:
+        notice = f"{self._source}: `{key}` {problem}; {consequence}."
+        if notice not in self.notices:
+            self.notices.append(notice)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,145 @@
+"""How far a commit may choose where secrets go, and which variables steer Terraform."""
+
+from __future__ import annotations
+
+import pytest
+
+from driftguard import config
+from driftguard.config import Settings
+
+
+def load(repository: str, operator: str | None = None) -> Settings:
+    text = None if operator is None else operator.encode()
+    return config.load(repository.encode(), source="driftguard.yaml", operator_text=text, operator_source=None)
+
+
+def environment_variables(settings: Settings) -> dict[str, str | None]:
+    (environment,) = settings.resolve(lambda include, exclude: ["environments/dev"])
+    return dict(environment.env)
+
+
+SLACK = "slack: {{token_env: {token}, api_url: '{url}', routes: [{{channel: '#x'}}]}}\n"
+FORGE = "forge: {{kind: {kind}, repository: acme/infra, token_env: {token}, url: '{url}'}}\n"
+OWN = "https://slack.com/api/"
+
+
+@pytest.mark.parametrize(
+    ("url", "operator", "counts"),
+    [
+        (OWN, None, True),
+        ("https://evil.example/api/", None, False),
+        ("https://slack.com.evil.example/api/", None, False),
+        ("https://evil.example/slack.com/", None, False),
+        ("https://evil.example/api/", "allow_env: ['*']", False),
+        ("https://proxy.corp.example/api/", "{allow_env: ['*'], allow_hosts: ['*.corp.example']}", True),
+        ("https://evil.example/api/", "{allow_env: ['*'], allow_hosts: ['*.corp.example']}", False),
+    ],
+)
+def test_slacks_token_goes_to_slack_or_where_the_operator_allows(url: str, operator: str | None, counts: bool) -> None:
+    settings = load(SLACK.format(token="SLACK_BOT_TOKEN", url=url), operator)
+    assert settings.slack is not None
+    assert settings.slack.api_url == (url if counts else OWN)
+    assert bool(settings.refused) is not counts
+    assert set(settings.refused) <= set(settings.notices)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "operator", "counts"),
+    [
+        ("github", "https://api.github.com", None, True),
+        ("github", "https://ghe.corp.example/api/v3", None, False),
+        ("github", "https://ghe.corp.example/api/v3", "{allow_env: [T*], allow_hosts: [ghe.corp.example]}", True),
+        ("gitlab", "https://gitlab.com", None, True),
+        ("gitlab", "https://github.com", None, False),
+        ("gitlab", "https://gitlab.corp.example", "{allow_hosts: [gitlab.corp.example]}", False),
+    ],
+)
+def test_a_forges_token_goes_to_the_forge_or_where_the_operator_allows(
+    kind: str, url: str, operator: str | None, counts: bool
+) -> None:
+    settings = load(FORGE.format(kind=kind, token="TOKEN", url=url), operator)
+    assert (settings.forge is not None) is counts
+    assert bool(settings.refused) is not counts
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PATH", "HTTPS_PROXY"])
+@pytest.mark.parametrize("operator", [None, "{allow_env: ['*'], allow_hosts: ['*']}"])
+def test_no_key_sends_the_clouds_credentials_anywhere(name: str, operator: str | None) -> None:
+    assert load(SLACK.format(token=name, url=OWN), operator).slack is None
+    assert load(FORGE.format(kind="github", token=name, url="https://github.com"), operator).forge is None
+    assert load(f"ledger: {{url_env: {name}}}", operator).ledger.url_env is None
+    hook = f"alerts: {{webhook: {{url_env: URL, secret_env: {name}}}}}"
+    assert load(hook, operator).alerts.webhook is None
+
+
+def test_a_variable_belongs_to_one_key() -> None:
+    text = SLACK.format(token="TOKEN", url=OWN) + FORGE.format(kind="github", token="TOKEN", url="https://github.com")
+    settings = load(text)
+    assert (settings.slack is None, settings.forge is None) == (False, True)
+    assert "names TOKEN, which another key uses already" in settings.refused[0]
+    text = SLACK.format(token="MINE", url=OWN) + "environments: [{path: environments/*, env: [MINE, OTHER]}]"
+    settings = load(text)
+    assert environment_variables(settings) == {"OTHER": None}
+    operators = load(
+        "environments: [{path: environments/*, env: [OPS]}]",
+        "{slack: {token_env: OPS, routes: [{channel: '#x'}]}, allow_env: ['*']}",
+    )
+    assert environment_variables(operators) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TF_CLI_ARGS", "TF_CLI_ARGS_plan", "TF_REATTACH_PROVIDERS", "TF_CLI_CONFIG_FILE", "TF_DATA_DIR"),
+        *("TF_PLUGIN_CACHE_DIR", "PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "GIT_SSH_COMMAND", "GIT_CONFIG_COUNT"),
+        *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"),
+        *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "TF_LOG", "TF_LOG_PATH", "DYLD_INSERT_LIBRARIES", "HOME"),
+        *(
+            "REQUESTS_CA_BUNDLE",
+            "GIT_SSL_CAINFO",
+            "PYTHONPATH",
+            "BASH_ENV",
+            "TF_WORKSPACE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["{{{name}: evil}}", "[{name}]"])
+def test_variables_that_steer_terraform_are_the_operators(name: str, form: str) -> None:
+    entry = f"environments: [{{path: environments/*, env: {form.format(name=name)}}}]"
+    settings = load(entry)
+    assert environment_variables(settings) == {}
+    assert name in settings.refused[0]
+    assert environment_variables(load(entry, "allow_env: ['*']")) == {}
+    assert name in environment_variables(load("", f"{entry[:-1]}]"))
+
+
+def test_what_an_environment_needs_stays() -> None:
+    entry = "environments: [{path: environments/*, env: [AWS_PROFILE, TF_VAR_x, DATADOG_API_KEY, {TF_VAR_y: '1'}]}]"
+    kept = {"AWS_PROFILE": None, "TF_VAR_x": None, "DATADOG_API_KEY": None, "TF_VAR_y": "1"}
+    assert environment_variables(load(entry)) == kept
+    with_operator = load(entry, "allow_env: [TF_VAR_*]")
+    assert environment_variables(with_operator) == {"AWS_PROFILE": None, "TF_VAR_x": None, "TF_VAR_y": "1"}
+    assert "DATADOG_API_KEY" in with_operator.refused[0]
+
+
+def test_the_lists_of_what_is_allowed_count_in_the_operators_file_only() -> None:
+    text = "allow_hosts: ['*']\nallow_env: ['*']\n" + SLACK.format(token="T", url="https://evil.example/api/")
+    settings = load(text)
+    assert settings.slack is not None
+    assert settings.slack.api_url == OWN
+    assert settings.allow_hosts == ()
+    assert [notice for notice in settings.notices if "count in the operator's file only" in notice]
+
+
+def test_the_operators_own_keys_are_not_limited() -> None:
+    operator = SLACK.format(token="T", url="https://proxy.corp.example/") + "ledger: {url: 'postgresql://db.corp/x'}\n"
+    settings = load("", operator)
+    assert settings.slack is not None
+    assert (settings.slack.api_url, settings.refused) == ("https://proxy.corp.example/", ())
+
+
+def test_a_file_of_the_agents_machine_is_named_by_the_operator_alone() -> None:
+    text = "forge: {kind: github, repository: acme/infra, token_file: /etc/shadow}\n"
+    assert load(text, "allow_env: ['*']").forge is None
+    assert load("", text).forge is not None
