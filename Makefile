@@ -10,8 +10,8 @@ JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
-	@echo "make test    set up and run the tests"
-	@echo "make check   format, lint, types, layers, tests"
+	@echo "make test    set up and run the tests, without those on AWS, of crashes and in a browser"
+	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
 	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1"
@@ -22,15 +22,19 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/driftguard demo $(DEMO)
 
+# A part that is named runs whole; otherwise the tests of minutes are left to `make check`.
+QUICK  := not soak and not aws and not crash and not browser
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not soak" $(TESTS)
+	@$(PYTEST) -m "$(if $(TESTS),not soak,$(QUICK))" $(TESTS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory test
+	@$(PYTEST) -m "not soak" $(TESTS)
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .

@@ -28,8 +28,9 @@ settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: at the end everything else would wait for it."""
-    items.sort(key=lambda item: item.path.name != "test_demo.py")
+    """The longest tests first: at the end everything else would wait for them."""
+    long = ("test_demo.py", "test_secrets.py", "test_crash.py", "test_drift_on_aws.py")
+    items.sort(key=lambda item: item.path.name not in long)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,8 @@ from tests.integration.test_labels_on_aws import COMPUTED, FORM, JOBS, PARAMETER
 from tests.support.aws import DIRECTORY, Shop, attribute, labels, resource, values
 from tests.support.harness import PROVIDER_ADDRESS, Sandbox, Toy
 
+pytestmark = [pytest.mark.terraform, pytest.mark.aws]
+
 BOTH = {JOBS: {"tags.owner": "drift", "tags_all.owner": "drift", TIMEOUT: "pending"}}
 
 

@@ -153,7 +153,7 @@ def crash(estate: Estate, seed: int) -> None:
 
 
 @pytest.mark.provider_process
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.crash) for seed in (1, 2))])
 def test_an_apply_that_is_killed_is_finished_by_later_passes(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 
@@ -165,6 +165,7 @@ def test_an_apply_that_is_killed_is_finished_by_later_passes_soak(estate: Estate
     crash(estate, seed)
 
 
+@pytest.mark.crash
 @pytest.mark.provider_process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Estate, number: signal.Signals) -> None:
@@ -243,11 +244,13 @@ def race(estate: Estate, **variables: str) -> None:
     assert estate.sandbox.run("ledger", "verify", **variables).code == 0
 
 
+@pytest.mark.crash
 def test_two_reconcilers_on_one_ledger_apply_once(estate: Estate) -> None:
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     race(estate)
 
 
+@pytest.mark.crash
 def test_two_reconcilers_on_postgresql_apply_once_and_a_ledger_that_is_away_stops_applies(estate: Estate) -> None:
     programs = server_programs()
     if programs is None:

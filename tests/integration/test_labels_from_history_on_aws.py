@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from driftguard.demo.cloud import Cloud, write_estate
 from tests.integration.test_labels_on_aws import COMPUTED, FORM, JOBS, QUEUE, TIMEOUT, slower
 from tests.support.aws import DIRECTORY, Shop, attribute, labels, resource, values
 from tests.support.harness import Sandbox
+
+pytestmark = [pytest.mark.terraform, pytest.mark.aws]
 
 
 def test_drift_that_a_refresh_has_written_to_the_state_is_absorbed(shop: Shop) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.aws import Shop, attribute, labels, resource, values
+
+pytestmark = [pytest.mark.terraform, pytest.mark.aws]
 
 QUEUE = """\
 resource "aws_sqs_queue" "jobs" {
@@ -63,18 +67,6 @@ def test_an_untouched_environment_is_in_sync(shop: Shop) -> None:
     assert (found["drift_fingerprint"], found["plan_fingerprint"]) == (None, None)
     assert found["baseline"] == {"commit": head, "from": "in_sync"}
     assert found["seconds"]["show"] == 0
-
-
-def test_a_tag_changed_outside_is_drift(shop: Shop) -> None:
-    shop.settle(QUEUE)
-    shop.tag_queue(owner="eve")
-    code, found = shop.scan()
-    assert (code, found["verdict"]) == (2, "drifted")
-    assert labels(found) == {JOBS: {"tags.owner": "drift", "tags_all.owner": "drift"}}
-    assert values(found, JOBS, "tags.owner") == ("ada", "eve", "ada")
-    assert resource(found, JOBS)["actions"] == ["update"]
-    shop.tag_queue(owner="ada")
-    assert shop.scan()[1]["verdict"] == "in_sync"
 
 
 def test_a_rule_opened_outside_is_drift_and_the_rule_that_was_there_is_not(shop: Shop) -> None:

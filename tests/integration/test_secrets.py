@@ -17,6 +17,8 @@ from tests.support.git_server import GitServer
 from tests.support.harness import Ran, Sandbox, Toy
 from tests.support.toy_estate import Applied, Wrapped, end_all, private_folders, s3_backend, until
 
+pytestmark = [pytest.mark.terraform, pytest.mark.aws]
+
 _TOYS = """\
 variable "secret" { sensitive = true }
 variable "db_password" {}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.integration.test_labels_on_aws import QUEUE
 from tests.support.aws import Shop
 from tests.support.trail_double import TrailDouble
+
+pytestmark = [pytest.mark.terraform, pytest.mark.aws]
 
 
 def test_an_alert_names_who_did_it_once_cloudtrail_knows_and_lives_without(shop: Shop) -> None:
