@@ -17,7 +17,7 @@ from posixpath import dirname, join, normpath
 from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, ErrorKind, TreeEntry
 from driftguard.model.expressions import Definitions, Node
-from driftguard.pipeline.filearguments import Module, Named, automatic, named_files
+from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
 from driftguard.ports import SourceReader
 
 _LINK, _SUBMODULE = "120000", "160000"
@@ -90,7 +90,7 @@ class Closures:
         self._submodules = tuple(path for path in self._pins if next(self._under(f"{path}/"), None) is None)
         self._modules: dict[str, _Module] = {}
         self._matches: dict[str, dict[str, str]] = {}
-        self._definitions: dict[str, Module] = {}
+        self._definitions: dict[str, ModuleDefinitions] = {}
 
     def closure(
         self,
@@ -188,10 +188,10 @@ class Closures:
         prefix = f"{directory}/" if directory else ""
         return [path[len(prefix) :] for path in self._under(prefix)]
 
-    def _defined(self, directory: str) -> Module:
+    def _defined(self, directory: str) -> ModuleDefinitions:
         if directory not in self._definitions:
             paths = [path for path in self._below(directory) if dirname(path) == directory and _is_terraform(path)]
-            self._definitions[directory] = Module(self._define(paths))
+            self._definitions[directory] = ModuleDefinitions(self._define(paths))
         return self._definitions[directory]
 
     def _define(self, paths: Sequence[str]) -> dict[str, Definitions]:

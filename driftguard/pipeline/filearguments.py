@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from posixpath import basename, join, normpath
 
 from driftguard.model.expressions import Call, Definitions, FileReference, Node
-from driftguard.pipeline.references import HOLE, Scope, in_repository, paths_of
+from driftguard.pipeline.hclfunctions import HOLE
+from driftguard.pipeline.references import Scope, in_repository, paths_of
 
 _MAX_CALLS = 400
 _AUTOMATIC = (".auto.tfvars", ".auto.tfvars.json")
@@ -32,7 +33,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class ModuleDefinitions:
     """The definitions of one directory's files, by path."""
 
     files: Mapping[str, Definitions]
@@ -53,7 +54,7 @@ class Module:
         return ((path, reference) for path, each in self.files.items() for reference in each.references)
 
 
-Definer = Callable[[str], Module]
+Definer = Callable[[str], ModuleDefinitions]
 """The definitions of a directory's Terraform files, by the directory's path from the repository's root."""
 
 
@@ -86,7 +87,7 @@ def named_files(
     return list(found)
 
 
-def _called(scope: Scope, module_of: Definer) -> Iterator[tuple[Module, Scope]]:
+def _called(scope: Scope, module_of: Definer) -> Iterator[tuple[ModuleDefinitions, Scope]]:
     """The root module and every call below it."""
     waiting = [(scope, 0)]
     while waiting:
@@ -105,7 +106,7 @@ def _called(scope: Scope, module_of: Definer) -> Iterator[tuple[Module, Scope]]:
 def _scope(
     directory: str,
     root: str,
-    module: Module,
+    module: ModuleDefinitions,
     workspace: str,
     listed: Callable[[str], Sequence[str]],
     *,

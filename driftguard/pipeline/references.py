@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
-from posixpath import basename, dirname, join, normpath
+from posixpath import join, normpath
 from typing import Any, Final
 
 from driftguard.model.expressions import Call, FileReference, Loop, Node
+from driftguard.pipeline.hclfunctions import FUNCTIONS, HOLE, as_text
 
-HOLE: Final = "\0"
-"""Stands for what is not known, in a text or alone."""
 CHECKOUT: Final = "/.checkout.of.driftguard"
 """The absolute path of the repository's root; where the checkout really lies is not the evaluation's business."""
 _MAX_VALUES: Final = 256
@@ -59,7 +58,7 @@ def paths_of(reference: FileReference, scope: Scope) -> list[str]:
     found: dict[str, None] = {}
     for names in _bound(reference.loops, scope):
         for value in _Evaluation(scope).values(reference.arguments[0], names, 0):
-            found[_text(value)] = None
+            found[as_text(value)] = None
             if len(found) > _MAX_VALUES:
                 return [HOLE]
     return list(found)
@@ -92,12 +91,6 @@ def _items(collections: Sequence[Any]) -> list[tuple[Any, Any]]:
     return found
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else HOLE
-
-
 class _Evaluation:
     """Evaluates nodes in a scope. Each method gives every value that a node may have, never none."""
 
@@ -126,7 +119,7 @@ class _Evaluation:
         return [node[1]]
 
     def template(self, node: Node, names: Names, depth: int) -> list[Any]:
-        return ["".join(map(_text, parts)) for parts in self._together(node[1], names, depth)]
+        return ["".join(map(as_text, parts)) for parts in self._together(node[1], names, depth)]
 
     def name(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [names[node[1]]] if node[1] in names else [HOLE]
@@ -174,18 +167,18 @@ class _Evaluation:
 
     def _called(self, function: str, given: tuple[Any, ...]) -> Any:
         if function == "abspath" and given:
-            return _absolute(self._scope.root, _text(given[0]))
-        known = _FUNCTIONS.get(function)
+            return _absolute(self._scope.root, as_text(given[0]))
+        known = FUNCTIONS.get(function)
         try:
             return known(*given) if known is not None else HOLE
         except (TypeError, ValueError, AttributeError, KeyError, IndexError):
             return HOLE  # Terraform would refuse it, or it is not followed
 
     def _fileset(self, path: Any, pattern: Any) -> Any:
-        where = in_repository(self._scope.root, _text(path))
-        if where is None or HOLE in _text(path) or HOLE in _text(pattern):
+        where = in_repository(self._scope.root, as_text(path))
+        if where is None or HOLE in as_text(path) or HOLE in as_text(pattern):
             return HOLE
-        wanted = _fileset_pattern(_text(pattern))
+        wanted = _fileset_pattern(as_text(pattern))
         return [name for name in self._scope.listed(where) if wanted.fullmatch(name)]
 
     def tuple_(self, node: Node, names: Names, depth: int) -> list[Any]:
@@ -193,7 +186,7 @@ class _Evaluation:
 
     def object_(self, node: Node, names: Names, depth: int) -> list[Any]:
         flat = [part for pair in node[1] for part in pair]
-        return [dict(zip(map(_text, v[::2]), v[1::2], strict=True)) for v in self._together(flat, names, depth)]
+        return [dict(zip(map(as_text, v[::2]), v[1::2], strict=True)) for v in self._together(flat, names, depth)]
 
     def conditional(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [*self.values(node[2], names, depth), *self.values(node[3], names, depth)]
@@ -205,7 +198,7 @@ class _Evaluation:
         for item_key, item in rounds:
             inner = {**names, **dict(zip(bound, (item_key, item) if bound[1:] else (item,), strict=False))}
             keys = [HOLE] if key is None else self.values(key, inner, depth)
-            made += [(_text(k), v) for k in keys for v in self.values(value, inner, depth)]
+            made += [(as_text(k), v) for k in keys for v in self.values(value, inner, depth)]
         if any(item_key == HOLE for item_key, _ in rounds) and key is not None:
             return [HOLE]
         return [[v for _, v in made] if key is None else dict(made)]
@@ -263,7 +256,7 @@ def _archive_name(node: Node) -> str:
 
 def _item(value: Any, key: Any) -> Any:
     if isinstance(value, dict):
-        return value.get(_text(key), HOLE)
+        return value.get(as_text(key), HOLE)
     if isinstance(value, list) and str(key).isdigit() and int(key) < len(value):
         return value[int(key)]
     return HOLE
@@ -306,105 +299,3 @@ def _fileset_pattern(pattern: str) -> re.Pattern[str]:
         else:
             text += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
     return re.compile(text, re.DOTALL)
-
-
-# --- functions -----------------------------------------------------------------------------------
-
-
-def _joined(separator: str, *lists: Any) -> str:
-    items = [item for each in lists for item in (each if isinstance(each, list) else [HOLE])]
-    return _text(separator).join(map(_text, items))
-
-
-def _formatted(text: str, *given: Any) -> str:
-    values = iter(given)
-
-    def one(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%"
-        value = next(values, HOLE)
-        if match[0] in ("%s", "%v", "%d") and isinstance(value, (str, bool)):
-            return _text(value)
-        return HOLE
-
-    return re.sub(r"%(?:%|[-+ #0-9.\[\]*]*[a-zA-Z])", one, text)
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    if HOLE in text + old + new or (len(old) > 1 and old[0] == old[-1] == "/"):
-        return HOLE
-    return text.replace(old, new)
-
-
-def _dirname(path: str) -> str:
-    before, hole, _ = path.partition(HOLE)
-    if hole:  # what is not known may hold further directories
-        return f"{before.rpartition('/')[0]}/{HOLE}" if "/" in before else HOLE
-    return dirname(path.rstrip("/") if len(path) > 1 else path) or "."
-
-
-def _of_whole(function: Callable[..., str]) -> Callable[..., str]:
-    def called(*given: str) -> str:
-        return HOLE if any(HOLE in each for each in given) else function(*given)
-
-    return called
-
-
-def _merged(*maps: Any) -> Any:
-    return {k: v for each in maps for k, v in each.items()}
-
-
-def _flattened(value: Any) -> Any:
-    return [item for each in value for item in (_flattened(each) if isinstance(each, list) else [each])]
-
-
-def _looked_up(values: Any, key: str, default: Any = HOLE) -> Any:
-    if not isinstance(values, dict) or key == HOLE:
-        return HOLE
-    return values.get(key, default)
-
-
-def _same(value: Any, *_: Any) -> Any:
-    return value
-
-
-def _unique(items: Any) -> Any:
-    return [item for n, item in enumerate(items) if item not in items[:n]] if isinstance(items, list) else HOLE
-
-
-def _pathexpand(path: str) -> str:
-    return f"/~{path[1:]}" if path.startswith("~") else path
-
-
-_FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    "join": _joined,
-    "format": _formatted,
-    "replace": _replaced,
-    "dirname": _dirname,
-    "basename": _of_whole(lambda path: basename(path.rstrip("/"))),
-    "pathexpand": _pathexpand,
-    "trimsuffix": _of_whole(lambda text, end: text.removesuffix(end) if end else text),
-    "trimprefix": lambda text, start: text.removeprefix(start) if HOLE not in start else HOLE,
-    "trimspace": lambda text: text.strip(),
-    "chomp": lambda text: text.rstrip("\r\n"),
-    "trim": _of_whole(lambda text, of: text.strip(of)),
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
-    "title": _of_whole(lambda text: text.title()),
-    "split": lambda by, text: text.split(by) if HOLE not in text + by else HOLE,
-    "concat": lambda *lists: [item for each in lists for item in (each if isinstance(each, list) else [HOLE])],
-    "flatten": _flattened,
-    "compact": lambda items: [item for item in items if item],
-    "merge": _merged,
-    "lookup": _looked_up,
-    "element": lambda items, n: items[int(n) % len(items)],
-    "keys": lambda values: sorted(values) if isinstance(values, dict) else HOLE,
-    "values": lambda values: [values[key] for key in sorted(values)] if isinstance(values, dict) else HOLE,
-    "zipmap": lambda keys, values: dict(zip(map(_text, keys), values, strict=True)),
-    "one": lambda items: items[0] if isinstance(items, list) else HOLE,
-    "setunion": lambda *sets: _unique([item for each in sets for item in each]),
-    "sort": lambda items: sorted(items) if isinstance(items, list) else HOLE,
-    "reverse": lambda items: items[::-1] if isinstance(items, list) else HOLE,
-    **dict.fromkeys(("distinct", "toset"), _unique),
-    **dict.fromkeys(("tostring", "tolist", "tomap", "sensitive", "nonsensitive", "ephemeralasnull"), _same),
-}
