@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from driftguard.adapters.process import Stop
 from driftguard.errors import TransientFault
 from driftguard.model import ErrorKind
+from driftguard.ports import StopSignal
 
 _POLL_SECONDS = 0.05
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False, stop: Stop | None = None) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False, stop: StopSignal | None = None) -> Iterator[None]:
     """Hold a lock on a file, created if need be (0600), waiting for it as long as no stop is requested.
 
     Raises:

@@ -13,18 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from driftguard.adapters.filelock import if_free, locked
-from driftguard.adapters.process import Stop
+from driftguard.ports import EnvironmentFolders, Folders, StopSignal
 
 
-class RunFolders:
+class RunFolders(EnvironmentFolders):
     """The folders of one run below a cache folder.
 
     Private folders (0700) hold plan files; they are deleted when an environment is done. Those that a killed run left
     behind are deleted when the next run starts: a lock held by each living run tells which they are.
+
+    Args:
+        repository: its location; environments of two repositories never share a folder.
     """
 
-    def __init__(self, cache: Path, run_id: str, stop: Stop) -> None:
-        self._cache, self._stop = cache, stop
+    def __init__(self, cache: Path, repository: str, run_id: str, stop: StopSignal) -> None:
+        self._stop = stop
+        self._data = cache / "data" / folder_name(repository)
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         runs = cache / "private"
         runs.mkdir(exist_ok=True, mode=0o700)
@@ -42,16 +46,16 @@ class RunFolders:
         os.close(self._lock)
 
     @contextmanager
-    def occupy(self, repository: str, environment: str) -> Iterator[tuple[Path, Path]]:
+    def occupy(self, environment: str) -> Iterator[Folders]:
         """An environment's data folder, held against other runs, and a private folder for the time of the context."""
         slug = folder_name(environment)
-        data = self._cache / "data" / folder_name(repository) / slug
+        data = self._data / slug
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         private = self._private / slug
         with locked(data / "lock", stop=self._stop):
             private.mkdir(mode=0o700)
             try:
-                yield data, private
+                yield Folders(data, private)
             finally:
                 shutil.rmtree(private, ignore_errors=True)
 

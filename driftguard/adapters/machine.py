@@ -7,9 +7,9 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from driftguard.adapters.process import group_alive
+from driftguard.ports import Machine
 
 # An AWS provider takes 0.2 to 0.7 GiB while it plans.
 _BYTES_FOR_ONE = 700 * 2**20
@@ -20,20 +20,19 @@ def environments_at_a_time() -> int:
     return max(1, min(_processors(), _free_memory_bytes() // _BYTES_FOR_ONE))
 
 
-def identity() -> dict[str, str]:
-    """Facts by which a later run tells whether it is on the same machine, since the same boot."""
-    return {"host": socket.gethostname(), "boot": _boot_id()}
+class ThisMachine(Machine):
+    """The machine that this process runs on."""
 
+    def identity(self) -> dict[str, str]:
+        """Facts by which a later run finds out whether it is on the same machine, since the same boot."""
+        return {"host": socket.gethostname(), "boot": _boot_id()}
 
-def still_running(facts: Mapping[str, Any]) -> bool | None:
-    """Whether a process group that was recorded with `identity` still has members.
-
-    None if it was started on another machine, where nobody here can look.
-    """
-    if facts.get("host") != socket.gethostname():
-        return None
-    group = facts.get("process_group")
-    return facts.get("boot") == _boot_id() and isinstance(group, int) and group_alive(group)
+    def still_running(self, facts: Mapping[str, object]) -> bool | None:
+        """Whether the process group that was recorded with `identity` has members; None on another machine."""
+        if facts.get("host") != socket.gethostname():
+            return None
+        group = facts.get("process_group")
+        return facts.get("boot") == _boot_id() and isinstance(group, int) and group_alive(group)
 
 
 def _boot_id() -> str:

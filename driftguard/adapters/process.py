@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from driftguard.ports import StopSignal
 from driftguard.sealed import mask
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Completed:
     seconds: float
 
 
-class Stop:
+class Stop(StopSignal):
     """A request to end, shared by everything that runs; set once, never cleared.
 
     Args:

@@ -17,6 +17,7 @@ from pathlib import Path
 from driftguard.adapters.process import run
 from driftguard.errors import OperatorError
 from driftguard.model import Signature, SignedBy
+from driftguard.ports import Signatures
 
 _SECONDS = 120.0
 # git's letters: good, good of unknown validity, expired signature, expired key, revoked key, bad, cannot check, none.
@@ -32,6 +33,22 @@ _STATUS = {
 }
 # In a GnuPG home git's G also covers a key of marginal validity, which too few vouch for.
 _TRUSTED = ("fully", "ultimate")
+
+
+class GitSignatures(Signatures):
+    """Signatures of the commits of a mirror, verified by git.
+
+    Args:
+        mirror: the bare repository that holds the commits.
+        search_path: PATH, for git, gpg and ssh-keygen.
+    """
+
+    def __init__(self, mirror: Path, search_path: str) -> None:
+        self._mirror, self._search_path = mirror, search_path
+
+    def verify(self, commits: Sequence[str], signers: Path) -> Mapping[str, SignedBy]:
+        """The signature of each commit, by its id."""
+        return verify_commits(self._mirror, commits, signers, self._search_path)
 
 
 def verify_commits(mirror: Path, commits: Sequence[str], signers: Path, search_path: str) -> Mapping[str, SignedBy]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 from driftguard import config
+from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
@@ -79,6 +79,8 @@ def run_agent(
         now=_now,
         poll_seconds=options.poll_seconds,
         on_state=watch.take,
+        on_failure=metrics.failed,
+        defects=FolderDefects(config.directories().state / "defects"),
     )
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -137,14 +139,13 @@ class _Work:
     def cadences(self) -> Mapping[str, Cadence]:
         """The cadences of the environments that have one; its session serves the next run."""
         self.close()
-        with self._counted():
-            self._opened = session = Session(self._target, self._stop)
-            top = session.settings.agent
-            return {
-                environment.name: _cadence(environment.agent)
-                for environment in session.environments
-                if _has_schedule(environment.agent) and (environment.agent != top or self._options.every is None)
-            }
+        self._opened = session = Session(self._target, self._stop)
+        top = session.settings.agent
+        return {
+            environment.name: _cadence(environment.agent)
+            for environment in session.environments
+            if _has_schedule(environment.agent) and (environment.agent != top or self._options.every is None)
+        }
 
     def close(self) -> None:
         """Close a session that no run used."""
@@ -154,26 +155,15 @@ class _Work:
 
     def run(self, due: Due) -> None:
         """One run of the environments that are due."""
-        with self._counted():
-            with self._take() or Session(self._target, self._stop) as session:
-                for notice in session.notices:
-                    log.info("%s", notice)
-                chosen = [environment for environment in session.environments if due.covers(environment.name)]
-                if not chosen:
-                    return
-                report = session.run(chosen, acts=True, on_done=lambda done: None, say=self._say)
-                self._observe(session, report)
-            self._on_run(due, report)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count a failure of the run."""
-        try:
-            yield
-        except Exception as error:
-            usual = "usage" if isinstance(error, UsageError) else "run"
-            self._metrics.failed(usual if isinstance(error, DriftGuardError) else "defect")
-            raise
+        with self._take() or Session(self._target, self._stop) as session:
+            for notice in session.notices:
+                log.info("%s", notice)
+            chosen = [environment for environment in session.environments if due.covers(environment.name)]
+            if not chosen:
+                return
+            report = session.run(chosen, acts=True, on_done=lambda done: None, say=self._say)
+            self._observe(session, report)
+        self._on_run(due, report)
 
     def changed(self, head: str) -> frozenset[str]:
         """The environments whose closure or approval files at head differ from those of their last scan."""

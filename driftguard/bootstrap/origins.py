@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from driftguard.adapters.aws.trail import CloudTrail
 from driftguard.config import EnvironmentSettings
 from driftguard.model import DriftedObject, TrailEvent, Written
 from driftguard.pipeline.authorship import Authorship
-from driftguard.ports import BlockAuthors, Trail
+from driftguard.ports import BlockAuthors, StopSignal, TerraformVariables, Trail
 
 
 class EnvironmentTrail(Trail):
@@ -18,18 +18,18 @@ class EnvironmentTrail(Trail):
     def __init__(
         self,
         environments: Mapping[str, EnvironmentSettings],
-        variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
-        stopping: Callable[[], bool],
+        variables: TerraformVariables,
+        stop: StopSignal,
     ) -> None:
-        """`variables_of` gives the variables of an environment's Terraform; `stopping` whether a stop was requested."""
-        self._environments, self._variables_of = environments, variables_of
-        self._trail = CloudTrail(stopping=stopping)
+        """`variables` give an environment's credentials; a `stop` ends the questions."""
+        self._environments, self._variables = environments, variables
+        self._trail = CloudTrail(stopping=lambda: stop.requested)
 
     def events(
         self, environment: str, objects: Sequence[DriftedObject], since: datetime, until: datetime
     ) -> tuple[tuple[TrailEvent, ...], str | None]:
         """See `Trail.events`; CloudTrail's own failures are in the sentence."""
-        variables = self._variables_of(self._environments[environment])
+        variables = self._variables.variables(self._environments[environment], "plan")
         return self._trail.events(objects, since, until, variables, None)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -13,50 +15,42 @@ from types import TracebackType
 from typing import Any
 
 from driftguard import config
+from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
-from driftguard.adapters.machine import environments_at_a_time
+from driftguard.adapters.machine import ThisMachine, environments_at_a_time
 from driftguard.adapters.process import Stop
+from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.adapters.terraform.engine import TerraformEngine
+from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.tool import find_tool
-from driftguard.bootstrap import records
-from driftguard.bootstrap.authority import authority
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
 from driftguard.bootstrap.reading import CONFIG_FILE, ledger_url
 from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.bootstrap.target import Target
-from driftguard.bootstrap.unjudged import incomplete, removed
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
-from driftguard.model import (
-    Baseline,
-    Closure,
-    Entry,
-    EntryKind,
-    EnvironmentResult,
-    ErrorKind,
-    RunResult,
-    ToolVersion,
-)
-from driftguard.model.report import AlertCounts
-from driftguard.pipeline import discover
+from driftguard.model import Baseline, Closure, Entry, EntryKind, EnvironmentResult, ErrorKind, ToolVersion
+from driftguard.pipeline import discover, history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
 from driftguard.pipeline.alert.tracing import Tracing
-from driftguard.pipeline.approve.approval_file import APPROVALS
+from driftguard.pipeline.apply.apply import ApplyContext
+from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
-from driftguard.pipeline.propose.environment import close_left_behind
+from driftguard.pipeline.checkout import ScanContext
+from driftguard.pipeline.closures import ClosureIndex, closure_hash
+from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.run import Folders, Pass, Place, Scene, recorded, run_pass
-from driftguard.pipeline.scan import closure_hash
+from driftguard.pipeline.record import request_entry
+from driftguard.pipeline.run import Estate, run_estate
 from driftguard.report import run_json
 from driftguard.sealed import mask
 
@@ -93,8 +87,7 @@ class Session:
             self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
         )
         self._closing.callback(self._reader.save)
-        self._closures: dict[str, discover.Closures] = {}
-        self._closure_lock = threading.Lock()
+        self.closures = ClosureIndex(self.repository, BlobReader(self.repository, self._reader), self.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -130,23 +123,6 @@ class Session:
         wanted = patterns or ["*"]
         return tuple(e for e in self.environments if any(fnmatchcase(e.name, pattern) for pattern in wanted))
 
-    def closure_at(self, settings: EnvironmentSettings, commit: str) -> Closure | None:
-        """The environment's closure at a commit; None where its directory did not exist then."""
-        backend = settings.backend_config
-        with self._closure_lock:
-            if commit not in self._closures:
-                reader = BlobReader(self.repository, self._reader)
-                tree, missing = self.repository.tree(commit), self.repository.missing(commit)
-                self._closures[commit] = discover.Closures(tree, reader, APPROVALS, missing)
-            return self._closures[commit].closure(
-                settings.path,
-                var_files=settings.var_files,
-                extra_files=settings.extra_files,
-                files=() if isinstance(backend, Mapping) else [f for f in backend if not f.startswith("/")],
-                workspace=settings.workspace,
-                variables=config.terraform_variables(settings.env, self.environ),
-            )
-
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
         """The environments as `driftguard environments --format json` prints them."""
         listed = []
@@ -169,7 +145,7 @@ class Session:
         return listed
 
     def _closure_at_head(self, settings: EnvironmentSettings) -> Closure:
-        closure = self.closure_at(settings, self.head)
+        closure = self.closures.at(settings, self.head)
         assert closure is not None  # `select` gives environments of head
         return closure
 
@@ -211,13 +187,13 @@ class Session:
         return names
 
     def _journal(self, kind: EntryKind, names: Sequence[str]) -> None:
-        now, who = self._clock.now(), self.environ.get("USER", "")
-        self.ledger.append(*(Entry(kind, now, "by-hand", name, {"by": who}) for name in names))
+        now, by = self._clock.now(), self.environ.get("USER", "")
+        self.ledger.append(*(request_entry(kind, now, name, by) for name in names))
 
     def _removed(self) -> dict[str, Entry]:
-        return records.removed(self.ledger, self.environments)
+        return history.removed(self.ledger, self.environments)
 
-    # --- a pass ---------------------------------------------------------------------------------
+    # --- a run ----------------------------------------------------------------------------------
 
     def run(
         self,
@@ -229,76 +205,55 @@ class Session:
         on_done: Callable[[EnvironmentResult], None],
         say: Callable[[str], None] = print,
     ) -> dict[str, Any]:
-        """One pass over the environments, as the contract's JSON report.
+        """One run over the environments, as the contract's JSON report.
 
         Args:
-            acts: apply what is approved and tell divergence; False changes nothing in the cloud or in git.
+            acts: apply what is approved, propose and alert; False changes nothing in the cloud or in git.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
-            say: prints alerts where no other place for them is configured.
+            say: prints alerts where no other recipient is configured.
         """
         started = self._clock.now()
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        folders = self._closing.enter_context(closing(RunFolders(self._directories.cache, run_id, self._stop)))
-        places, unplaced = self._places(environments, folders)
+        folders = RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)
+        self._closing.enter_context(closing(folders))
+        estate = self._estate(environments, acts)
         journal = ProposalJournal(self.ledger, self._clock, run_id)
         forge, lacking = self.forge(journal, say)
-        proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
         credentials = Credentials(run_id, self._clock, self.environ)
-        plan_variables = credentials.variables_for("plan")
-        one_pass = Pass(
+        context = RunContext(
             run_id=run_id,
-            scene=self._scene(noise, started, plan_variables),
+            scan=self._scan_context(credentials, started, noise),
             ledger=self.ledger,
-            alerts=self.ledger.alerts if acts else None,
-            alert_settings=self.settings.alerts,
-            proposing=proposing,
-            journal=journal,
-            authority=authority(
-                self.repository,
-                self.ledger,
-                self.environ,
-                closure_at=self.closure_at,
-                apply_environment_of=credentials.variables_for("apply"),
-                acts=acts,
-                reviews=forge.reviews if forge else None,
-            ),
+            attempts=self.ledger.attempts,
+            approvals=self._approval_sources(forge),
+            proposals=journal,
+            folders=folders,
             clock=self._clock,
-            given_baselines=self._given([place.settings for place in places], baseline) if baseline else {},
-            stopping=lambda: self._stop.requested,
+            stop=self._stop,
+            defects=FolderDefects(self._directories.state / "defects"),
+            alert_settings=self.settings.alerts,
+            retried_at={name: entry.at for name, entry in self.ledger.latest(EntryKind.RETRY_REQUESTED).items()},
+            given_baselines=self._given_baselines(estate, baseline) if baseline else {},
+            can_propose=forge is not None,
         )
-        names = [settings.name for settings in environments]
-        facts = {"commit": self.head, "ref": self.repository.ref, "repository": self.repository.display}
-        self.ledger.append(Entry(EntryKind.RUN_STARTED, started, run_id, None, {**facts, "environments": names}))
-        reports = run_pass(
-            one_pass,
-            places,
-            at_a_time=self.settings.concurrency or environments_at_a_time(),
+        if acts:
+            proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
+            context = replace(
+                context,
+                alerts=self.ledger.alerts,
+                proposing=proposing,
+                apply=self._apply_context(run_id, credentials),
+            )
+        result = run_estate(
+            context,
+            estate,
+            started=started,
+            parallelism=self.settings.concurrency or environments_at_a_time(),
             on_done=on_done,
+            notifier=self._notifier(run_id, credentials, say) if acts else None,
+            warnings=(*self.notices, *(lacking if acts else ())),
         )
-        for unknown in unplaced:
-            on_done(recorded(one_pass, unknown))
-        gone = self._removed_reports() if len(environments) == len(self.environments) else []
-        for removed_one in gone:
-            recorded(one_pass, removed_one, journal=False)
-        if proposing is not None and acts and len(environments) == len(self.environments):
-            lacking += close_left_behind(proposing, {settings.name for settings in self.environments})
-        everything = (*reports, *unplaced, *gone)
-        known = frozenset(settings.name for settings in self.environments) | self._removed().keys()
-        sent = self._notifier(run_id, plan_variables, say).notify(everything, known) if acts else None
-        report = RunResult(
-            run_id=run_id,
-            repository=self.repository.display,
-            ref=self.repository.ref,
-            commit=self.head,
-            started_at=started,
-            finished_at=self._clock.now(),
-            environments=tuple(sorted(everything, key=lambda report: report.name)),
-            warnings=(*self.notices, *(lacking if acts else ()), *(sent.problems if sent else ())),
-            alerts=AlertCounts(dict(sent.sent), sent.waiting) if sent else None,
-        )
-        summary = {verdict.value: count for verdict, count in report.summary.items()}
-        self.ledger.append(Entry(EntryKind.RUN_FINISHED, report.finished_at, run_id, None, {"summary": summary}))
-        return run_json(report)
+        return run_json(result)
 
     def forge(self, journal: ProposalJournal, say: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; where it lacks something, a sentence says so and everything else goes on."""
@@ -321,94 +276,96 @@ class Session:
             raise DriftGuardError(" ".join(lacking))
         return forge.probe()
 
-    def _notifier(
-        self,
-        run_id: str,
-        variables_of: Callable[[EnvironmentSettings], Mapping[str, str]],
-        say: Callable[[str], None],
-    ) -> Notifier:
+    def _notifier(self, run_id: str, credentials: Credentials, say: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""
         rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack)
         by_name = {settings.name: settings for settings in self.environments}
         alerts, clock = self.ledger.alerts, self._clock
+        authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)
         tracing = Tracing(
             run_id,
             alerts=alerts,
             journal=self.ledger,
             clock=clock,
-            authors=EnvironmentAuthors(
-                by_name, Authorship(self.repository, self.repository, SourceParser(), self.head)
-            ),
-            trail=EnvironmentTrail(by_name, variables_of, lambda: self._stop.requested) if rules.trail else None,
+            authors=EnvironmentAuthors(by_name, authorship),
+            trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
         )
         sinks = ConfiguredSinks(routing, self.environ, clock, say)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
             NotifyingPorts(alerts, alerts, self.ledger.leases, clock, sinks),
             tracing,
-            renamed=records.renamed(self.ledger, self.environments),
+            renamed=history.renamed(self.ledger, self.environments),
             stopping=lambda: self._stop.requested,
         )
 
-    def _places(
-        self, environments: Sequence[EnvironmentSettings], folders: RunFolders
-    ) -> tuple[list[Place], list[EnvironmentResult]]:
-        """The environments with what is needed to judge them, and reports of those where something of it is missing.
+    def _estate(self, environments: Sequence[EnvironmentSettings], acts: bool) -> Estate:
+        """The environments with what is needed to run them.
 
         Raises:
             DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
         """
-        places: list[Place] = []
-        unplaced: list[EnvironmentResult] = []
-        failures: list[DriftGuardError] = []
+        tasks: list[EnvironmentTask] = []
+        incomplete: dict[str, tuple[EnvironmentSettings, DriftGuardError]] = {}
         for settings in environments:
             try:
                 if settings.fault is not None:
                     raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
-                places.append(self._place(settings, folders))
+                tasks.append(self._task(settings, acts))
             except DriftGuardError as error:
-                failures.append(error)
-                unplaced.append(incomplete(settings, error, self.ledger.baseline(settings.name)))
-        if failures and not places and not isinstance(failures[0], EnvironmentFault):
-            raise failures[0]
-        return places, unplaced
+                incomplete[settings.name] = settings, error
+        errors = [error for _, error in incomplete.values()]
+        if errors and not tasks and not isinstance(errors[0], EnvironmentFault):
+            raise errors[0]
+        return Estate(self.repository.display, self.repository.ref, tasks, incomplete, self.environments)
 
-    def _removed_reports(self) -> list[EnvironmentResult]:
-        """Environments whose directory is gone from git: said in every pass, never destroyed."""
-        return [removed(name, entry, self.ledger.baseline(name)) for name, entry in self._removed().items()]
+    def _task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
+        """One environment; a scan gets no program that could apply."""
+        stop, tool, plugins = Stop(self._stop), self._tool(settings), self._directories.cache / "plugins"
+        closure = self._closure_at_head(settings)
+        if not acts:
+            return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop)
+        applier = TerraformApplier(tool, plugins, stop)
+        return EnvironmentTask(settings, closure, applier, applier, stop)
 
-    def _scene(
-        self, noise: bool, now: datetime, environment_of: Callable[[EnvironmentSettings], Mapping[str, str]]
-    ) -> Scene:
-        return Scene(
+    def _scan_context(self, credentials: Credentials, now: datetime, noise: bool) -> ScanContext:
+        return ScanContext(
             repository=self.repository,
             head=self.head,
             user_root=self.repository.local_root,
             key=self.ledger.key(),
             ignore=tuple(rule for rule in self.settings.ignore if not rule.expired(now)),
             environ=self.environ,
-            closure_at=self.closure_at,
-            environment_of=environment_of,
+            closures=self.closures,
+            variables=credentials,
             noise=noise,
         )
 
-    def _place(self, settings: EnvironmentSettings, folders: RunFolders) -> Place:
-        @contextmanager
-        def occupy() -> Iterator[Folders]:
-            with folders.occupy(self.repository.display, settings.name) as (data, private):
-                yield Folders(data, private)
+    def _apply_context(self, run_id: str, credentials: Credentials) -> ApplyContext:
+        from driftguard.adapters.aws.statelock import S3StateLocks
 
-        stop = Stop(self._stop)
-        engine = TerraformEngine(self._tool(settings), self._directories.cache / "plugins", stop)
-        return Place(settings, self._closure_at_head(settings), engine, occupy, stop.request)
+        return ApplyContext(
+            run_id=run_id,
+            holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+            leases=self.ledger.leases,
+            attempts=self.ledger.attempts,
+            locks=S3StateLocks(),
+            machine=ThisMachine(),
+            variables=credentials,
+            clock=self._clock,
+            key=self.ledger.key(),
+        )
 
-    def _given(self, environments: Sequence[EnvironmentSettings], commit: str) -> Mapping[str, Baseline]:
-        sha = self.repository.resolve(commit)
+    def _approval_sources(self, forge: ForgeAccess | None) -> ApprovalSources:
+        signatures = GitSignatures(self.repository.mirror, self.environ.get("PATH", ""))
+        return ApprovalSources(self.repository, signatures, forge.reviews if forge else None)
+
+    def _given_baselines(self, estate: Estate, commit: str) -> Mapping[str, Baseline]:
+        sha, now = self.repository.resolve(commit), self._clock.now()
         given = {}
-        for settings in environments:
-            closure = self.closure_at(settings, sha)
+        for task in estate.tasks:
+            closure, tool = self.closures.at(task.settings, sha), task.engine.version()
             if closure is not None:
-                tool = self._tool(settings)
-                found = closure_hash(closure, settings, tool)
-                given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, self._clock.now())
+                found = closure_hash(closure, task.settings, tool)
+                given[task.settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, now)
         return given

@@ -91,13 +91,13 @@ def status(
 
     Reads the ledger, the durable record; plans nothing.
     """
-    from driftguard.bootstrap import records
     from driftguard.bootstrap.reading import open_records
     from driftguard.bootstrap.target import Target
+    from driftguard.pipeline.history import last_scans
 
     set_verbosity(verbose)
     with open_records(Target(repo, ref, config)) as journal:
-        listed = records.last_scans(journal, env or [])
+        listed = last_scans(journal, env or [])
     rows = [
         (
             item["name"],
@@ -129,13 +129,13 @@ def history(
 
     Oldest entry first. `-v` includes each step of an apply.
     """
-    from driftguard.bootstrap import records
     from driftguard.bootstrap.reading import open_records
     from driftguard.bootstrap.target import Target
+    from driftguard.pipeline.history import recent
 
     set_verbosity(verbose)
     with open_records(Target(repo, ref, config)) as journal:
-        entries = records.history(journal, env or [], until=_moment(at), limit=limit)
+        entries = recent(journal, env or [], until=_moment(at), limit=limit)
     rows = [
         (str(e["sequence"]), e["at"], e["environment"] or "-", e["kind"].replace("_", " "), e["summary"])
         for e in entries
@@ -160,13 +160,13 @@ def explain(
     The decision with its reasons, then each changed attribute: its value in the state (S), in reality (R), in the
     configuration (D) and in the baseline (L: the last known-good configuration), its label and the rule that matched.
     """
-    from driftguard.bootstrap import records
     from driftguard.bootstrap.reading import open_records
     from driftguard.bootstrap.target import Target
+    from driftguard.pipeline.history import last_scans
 
     set_verbosity(verbose)
     with open_records(Target(repo, ref, config)) as journal:
-        found = records.last_scans(journal, [env], until=_moment(at), exactly=True)
+        found = last_scans(journal, [env], until=_moment(at), exactly=True)
     scan = found[0]
     rows = [_explained(resource, attribute) for resource in scan["resources"] for attribute in resource["attributes"]]
     rows += [

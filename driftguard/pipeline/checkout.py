@@ -1,36 +1,89 @@
 """From an environment at a commit to a working directory: the root module in a clean work tree, its own data.
 
-Takes the work tree, the environment's settings and folders; gives a `WorkingDirectory`. Nothing of it lies in the
-user's own work tree.
+Takes the `ScanContext` of a run and one environment; gives a `WorkingDirectory`. Nothing of it lies
+in the user's own work tree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from driftguard.config import EnvironmentSettings
+from driftguard.config import EnvironmentSettings, IgnoreRule
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Closure, ErrorKind
-from driftguard.ports import WorkingDirectory
+from driftguard.pipeline.closures import ClosureIndex
+from driftguard.ports import Folders, PlanEngine, Repository, TerraformVariables, WorkingDirectory
 
 LOCK_FILE = ".terraform.lock.hcl"
 
 
-def working_directory(
-    tree: Path,
-    settings: EnvironmentSettings,
-    closure: Closure,
-    *,
-    data_dir: Path,
-    private: Path,
-    environment: Mapping[str, str],
+@dataclass(frozen=True, slots=True)
+class ScanContext:
+    """What all scans of one run share.
+
+    Attributes:
+        user_root: the user's own work tree, where local states lie; None for a URL.
+        key: the secret for keyed digests.
+        ignore: the ignore rules that are in force today.
+        environ: DriftGuard's own environment variables.
+        noise: fetch the values behind what is only noise.
+    """
+
+    repository: Repository
+    head: str
+    user_root: Path | None
+    key: bytes
+    ignore: tuple[IgnoreRule, ...]
+    environ: Mapping[str, str]
+    closures: ClosureIndex
+    variables: TerraformVariables
+    noise: bool = False
+
+    def user_directory(self, settings: EnvironmentSettings) -> Path | None:
+        """The environment's directory in the user's own work tree; None where the repository was given as a URL."""
+        return self.user_root / settings.path if self.user_root else None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRun:
+    """One environment in a run, whose data folder is held against other runs.
+
+    Attributes:
+        closure: at the head of the tracked branch.
+        engine: plans and reads; it cannot change anything.
+    """
+
+    settings: EnvironmentSettings
+    closure: Closure
+    engine: PlanEngine
+    folders: Folders
+
+
+def checked_out(
+    context: ScanContext, run: EnvironmentRun, stack: ExitStack, *, commit: str | None = None, role: str = "head"
 ) -> WorkingDirectory:
-    """The place to run Terraform for one environment at one commit.
+    """The working directory of one environment at a commit, with the credentials for a plan.
+
+    Args:
+        stack: holds the work tree for as long as the caller needs the directory.
+        commit: the head of the tracked branch by default.
+        role: keeps several uses of an environment in one run apart.
 
     Raises:
-        EnvironmentFault: the environment's directory is not part of the commit.
+        EnvironmentFault: the environment's directory, or contents that it needs, are not part of the commit; or there
+            are no credentials.
     """
+    missing = run.closure.missing
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+        raise EnvironmentFault(ErrorKind.CONFIG, f"{missing[0]}{more}")
+    tree = stack.enter_context(context.repository.worktree(commit or context.head))
+    settings, private = run.settings, run.folders.private / role
+    private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    environment = context.variables.variables(settings, "plan")
     directory = tree / settings.path
     if not directory.is_dir():
         raise EnvironmentFault(
@@ -39,12 +92,12 @@ def working_directory(
     lock_file = LOCK_FILE if settings.path == "." else f"{settings.path}/{LOCK_FILE}"
     return WorkingDirectory(
         directory=directory,
-        data_dir=data_dir,
+        data_dir=run.folders.data / role,
         private=private,
         environment=environment,
         workspace=settings.workspace,
         var_files=settings.var_files,
         backend_config=settings.backend_config,
         timeout_seconds=settings.timeout.total_seconds(),
-        lock_committed=lock_file in closure.files,
+        lock_committed=lock_file in run.closure.files,
     )

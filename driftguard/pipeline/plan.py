@@ -13,7 +13,7 @@ from pathlib import Path
 from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
 from driftguard.model import ErrorKind, Seconds
 from driftguard.model.plan_document import PlanDocument, UnreadablePlan, read_document
-from driftguard.ports import Backend, Engine, PlanRun, StateIdentity, WorkingDirectory
+from driftguard.ports import Backend, PlanEngine, PlanRun, StateIdentity, WorkingDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Plan:
 
 
 def make_plan(
-    engine: Engine,
+    engine: PlanEngine,
     work: WorkingDirectory,
     closure_key: str,
     *,
@@ -80,7 +80,7 @@ def make_plan(
     return Plan(run, document, plan_file, used, seconds)
 
 
-def _document(engine: Engine, work: WorkingDirectory, plan_file: Path) -> tuple[PlanDocument, float]:
+def _document(engine: PlanEngine, work: WorkingDirectory, plan_file: Path) -> tuple[PlanDocument, float]:
     text, seconds = engine.show(work, plan_file)
     try:
         document = read_document(text)
@@ -122,5 +122,5 @@ def _with_copied_state(work: WorkingDirectory, original: Path | None) -> Working
     return replace(work, state_file=copy)
 
 
-def _identity_now(engine: Engine, work: WorkingDirectory, original: Path | None) -> StateIdentity:
+def _identity_now(engine: PlanEngine, work: WorkingDirectory, original: Path | None) -> StateIdentity:
     return engine.state_identity(work if original is None else replace(work, state_file=original))

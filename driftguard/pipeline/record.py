@@ -1,24 +1,56 @@
-"""Writes a pass into the ledger: what each environment was found to be, and when its baseline moves.
+"""What was recorded? Every journal entry of a run, and the baselines and attempts that it leaves, are made here.
 
-Takes reports; gives nothing. What is written has gone through the JSON report, so it is redacted.
+Takes reports and facts of a run; gives entries, baselines and attempts for the ledger. Pure but for random ids. What is
+written has gone through the JSON report, so it is redacted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
-from driftguard.model import Baseline, Entry, EntryKind, Proposal, Verdict
+from driftguard.model import (
+    Attempt,
+    AttemptState,
+    Baseline,
+    Classification,
+    Entry,
+    EntryKind,
+    Proposal,
+    RunResult,
+    Verdict,
+)
 from driftguard.model.report import EnvironmentReport
 from driftguard.ports import StateIdentity
+
+
+def run_started_entry(
+    run_id: str, at: datetime, *, commit: str, ref: str, repository: str, environments: Sequence[str]
+) -> Entry:
+    """The start of a run over environments."""
+    facts = {"commit": commit, "ref": ref, "repository": repository, "environments": list(environments)}
+    return Entry(EntryKind.RUN_STARTED, at, run_id, None, facts)
+
+
+def run_finished_entry(result: RunResult) -> Entry:
+    """The end of a run: how many environments have each verdict."""
+    summary = {verdict.value: count for verdict, count in result.summary.items()}
+    return Entry(EntryKind.RUN_FINISHED, result.finished_at, result.run_id, None, {"summary": summary})
 
 
 def scan_entry(run_id: str, commit: str, at: datetime, environment: EnvironmentReport) -> Entry:
     """One environment's report as an entry of the journal, with the commit that was planned."""
     data = {**msgspec.to_builtins(environment), "commit": commit}
     return Entry(EntryKind.SCANNED, at, run_id, environment.name, data)
+
+
+def request_entry(kind: EntryKind, at: datetime, environment: str, by: str) -> Entry:
+    """What an operator asked for on the command line: a retry, or to forget a removed environment."""
+    return Entry(kind, at, "by-hand", environment, {"by": by})
 
 
 def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:
@@ -54,3 +86,56 @@ def in_sync_baseline(
     ):
         return None
     return Baseline(commit, "in_sync", closure_hash, state.lineage, state.serial, tool, dict(providers), at)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBasis:
+    """What an attempt is recorded with, besides its plan.
+
+    Attributes:
+        machine: facts by which a later run finds out whether it still runs.
+        approved, approved_by: on what the approval of its commits rests, and who approved.
+        approval: the id of the merged approval file for exactly this plan, which the apply uses up.
+        first_apply: the environment had nothing before this attempt or before an earlier one that did not end well.
+    """
+
+    machine: Mapping[str, str]
+    approved: Sequence[str]
+    approved_by: Sequence[Mapping[str, str]]
+    approval: str | None
+    first_apply: bool
+
+
+def new_attempt(
+    environment: str,
+    classification: Classification,
+    basis: AttemptBasis,
+    *,
+    commit: str,
+    run_id: str,
+    retry: int,
+    now: datetime,
+) -> Attempt:
+    """An attempt to apply one classified plan, with an id for the state lock and the proof of its approval."""
+    assert classification.plan_fingerprint is not None  # nothing planned is never decided to be applied
+    data = {
+        "lock_id": str(uuid.uuid4()),
+        **basis.machine,
+        "first_apply": basis.first_apply,
+        "approval": basis.approval,
+        "approved": list(basis.approved),
+        "approved_by": [dict(who) for who in basis.approved_by],
+        "planned": {r.address: list(r.actions) for r in classification.resources if r.actions not in ((), ("no-op",))},
+    }
+    return Attempt(
+        id=uuid.uuid4().hex,
+        environment=environment,
+        commit=commit,
+        plan_fingerprint=classification.plan_fingerprint,
+        drift_fingerprint=classification.drift_fingerprint,
+        run_id=run_id,
+        state=AttemptState.OPEN,
+        opened_at=now,
+        data=data,
+        retry=retry,
+    )

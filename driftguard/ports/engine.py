@@ -1,8 +1,8 @@
-"""Terraform: a working directory, what its commands give, and the lock of a state."""
+"""Terraform: a working directory, the commands by need, what they give, and the lock of a state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -85,12 +85,32 @@ class ApplyRun:
     seconds: float
 
 
-class Engine(Protocol):
-    """A Terraform-compatible program. Every method raises `EnvironmentFault` with the contract's kind on failure."""
+class ApplyProgress(Protocol):
+    """Is notified while an apply runs, in the thread that reads its output."""
+
+    def started(self, process_group: int) -> None:
+        """The program runs, in this process group."""
+        ...
+
+    def outcome(self, address: str, word: str) -> None:
+        """A resource's outcome so far: `started`, `done` or `failed`."""
+        ...
+
+
+class Tool(Protocol):
+    """The program itself."""
 
     def version(self) -> ToolVersion:
-        """What is run; asked once."""
+        """The program's name and version; asked once."""
         ...
+
+    def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
+        """A Terraform file's text as the tool's own formatter would have it; as it is where it cannot be formatted."""
+        ...
+
+
+class Initialiser(Protocol):
+    """`init` of a working directory, and what it recorded."""
 
     def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
         """Run `init` if the data directory was not made ready for just this; gives the seconds it took.
@@ -109,6 +129,14 @@ class Engine(Protocol):
         """The backend that `init` recorded; None where the configuration names none (local state)."""
         ...
 
+    def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """Provider addresses and versions that `init` selected."""
+        ...
+
+
+class Planner(Protocol):
+    """Makes plans and reads them."""
+
     def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
         """Plan into a file, without a state lock unless a lock timeout is given."""
         ...
@@ -117,9 +145,24 @@ class Engine(Protocol):
         """A plan file as JSON text, and the seconds it took."""
         ...
 
+
+class StateReader(Protocol):
+    """Reads the state."""
+
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         """The state's identity now."""
         ...
+
+
+class PlanEngine(Tool, Initialiser, Planner, StateReader, Protocol):
+    """A Terraform-compatible program as a scan holds it: it cannot apply, unlock, import or write a state.
+
+    Every method raises `EnvironmentFault` with the contract's kind on failure.
+    """
+
+
+class Applier(Protocol):
+    """Changes what a plan says."""
 
     def apply(
         self,
@@ -127,15 +170,12 @@ class Engine(Protocol):
         plan_file: Path,
         *,
         lock_timeout_seconds: float | None,
-        on_start: Callable[[int], None],
-        on_outcome: Callable[[str, str], None],
+        progress: ApplyProgress,
     ) -> ApplyRun:
         """Apply a saved plan. Failure of single resources is an answer, not an exception.
 
         Args:
             lock_timeout_seconds: how long to wait for the state lock; None when the caller holds it.
-            on_start: called with the process group of what runs.
-            on_outcome: called with a resource's address and what became of it: `started`, `done` or `failed`.
         """
         ...
 
@@ -143,13 +183,9 @@ class Engine(Protocol):
         """Release a state lock with the tool's own command."""
         ...
 
-    def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
-        """A Terraform file's text as the tool's own formatter would have it; as it is where it cannot be formatted."""
-        ...
 
-    def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
-        """Provider addresses and versions that `init` selected."""
-        ...
+class ApplyEngine(PlanEngine, Applier, Protocol):
+    """A Terraform-compatible program as an apply holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +214,16 @@ class StateLock(Protocol):
 
     def holder(self) -> LockInfo | None:
         """Who holds it now."""
+        ...
+
+
+class StateLocks(Protocol):
+    """Finds the lock of a state."""
+
+    def of(self, backend: Backend | None, workspace: str, environment: Mapping[str, str]) -> StateLock | None:
+        """The lock of an initialised directory's state; None where Terraform has to take its own.
+
+        Args:
+            environment: the Terraform process's own variables, whose credentials are used.
+        """
         ...

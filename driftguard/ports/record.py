@@ -10,15 +10,23 @@ from driftguard.model import Attempt, AttemptState, Baseline, ChainFault, Entry,
 
 
 class Clock(Protocol):
-    """The time. The only source of `now` in a pass."""
+    """The time. The only source of `now` in a run."""
 
     def now(self) -> datetime:
         """The present moment, aware, in UTC."""
         ...
 
 
+class Journal(Protocol):
+    """Writes the append-only journal."""
+
+    def append(self, *entries: Entry) -> None:
+        """Append entries in one transaction, chained to what is there. Durable on return."""
+        ...
+
+
 class JournalReader(Protocol):
-    """The journal of the ledger, read."""
+    """Reads the journal."""
 
     def entries(
         self,
@@ -37,20 +45,24 @@ class JournalReader(Protocol):
         ...
 
 
-class Ledger(JournalReader, Protocol):
-    """The durable record: an append-only journal, and what follows from it."""
-
-    def key(self) -> bytes:
-        """The secret for keyed digests; created once and kept with the ledger."""
-        ...
-
-    def append(self, *entries: Entry) -> None:
-        """Append entries in one transaction, chained to what is there. Durable on return."""
-        ...
+class LedgerCheck(Protocol):
+    """Checks the journal's hash chain."""
 
     def verify(self) -> tuple[ChainFault, ...]:
         """Every place where the chain does not hold; empty for a sound ledger."""
         ...
+
+
+class DigestKey(Protocol):
+    """Keeps the secret for keyed digests."""
+
+    def key(self) -> bytes:
+        """The secret; created once and kept with the ledger."""
+        ...
+
+
+class Baselines(Protocol):
+    """The baseline of each environment."""
 
     def baseline(self, environment: str) -> Baseline | None:
         """The environment's baseline, or None before the first."""
@@ -59,6 +71,10 @@ class Ledger(JournalReader, Protocol):
     def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
         """Replace the baseline and journal the move, in one transaction."""
         ...
+
+
+class RunLedger(Journal, JournalReader, Baselines, Protocol):
+    """The ledger as a run holds it."""
 
 
 class Leases(Protocol):
@@ -77,7 +93,19 @@ class Leases(Protocol):
         ...
 
 
-class Attempts(Protocol):
+class AttemptHistory(Protocol):
+    """Reads earlier applies."""
+
+    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts that were opened and never ended, oldest first."""
+        ...
+
+    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
+        """Attempts opened at or after `since`, oldest first."""
+        ...
+
+
+class Attempts(AttemptHistory, Protocol):
     """Applies, recorded before their effect."""
 
     def open(self, attempt: Attempt) -> bool:
@@ -89,12 +117,4 @@ class Attempts(Protocol):
 
     def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
         """Move an attempt to another state, merging `data`; journalled in the same transaction."""
-        ...
-
-    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
-        """Attempts that were opened and never ended, oldest first."""
-        ...
-
-    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
-        """Attempts opened at or after `since`, oldest first."""
         ...

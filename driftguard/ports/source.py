@@ -19,6 +19,10 @@ class Repository(Protocol):
         """Every file of a commit, by its path from the repository's root."""
         ...
 
+    def missing(self, commit: str) -> Mapping[str, str]:
+        """Submodules of a commit whose content is not there: why, by path."""
+        ...
+
     def read(self, object_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
         """The contents of blobs, in the order asked for."""
         ...

@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from driftguard.errors import DriftGuardError, UsageError
+from driftguard.ports import DefectLog
 from driftguard.scheduler.cadence import Cadence, Due, joined
 from driftguard.scheduler.state import AgentState
 from driftguard.scheduler.timetable import Timetable
@@ -21,6 +22,7 @@ from driftguard.sealed import mask
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+FailureKind = Literal["usage", "run", "defect"]
 
 _INITIAL_RETRY: Final = timedelta(seconds=30)
 _MAX_RETRY: Final = timedelta(minutes=15)
@@ -48,13 +50,17 @@ class WakeEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """A failure: one masked sentence, and whether the configuration is its cause, which a commit can fix.
+    """A failure: one masked sentence, and its kind; a commit can fix `usage`.
 
     Only the text is kept: an exception would keep every object of its frames.
     """
 
     text: str
-    misconfigured: bool
+    kind: FailureKind
+
+    @property
+    def misconfigured(self) -> bool:
+        return self.kind == "usage"
 
 
 class _Backoff:
@@ -89,6 +95,7 @@ class Agent:
         now: the present moment, aware.
         poll_seconds: the interval between two calls of `head`.
         on_state: receives each new state, at least once a minute between runs. Called in the agent's thread.
+        on_failure: receives the kind of each failed run: `usage` (configuration), `run` (operator) or `defect`.
         dice: the source of the jitter.
         start_jitter_seconds: maximum delay of the first run, so that many agents do not start at once.
     """
@@ -105,11 +112,14 @@ class Agent:
         now: Callable[[], datetime],
         poll_seconds: float = 60.0,
         on_state: Callable[[AgentState], None],
+        on_failure: Callable[[FailureKind], None],
+        defects: DefectLog,
         dice: Random | None = None,
         start_jitter_seconds: float = 5.0,
     ) -> None:
         self._start_run, self._head, self._changed, self._cadences = start_run, head, changed, cadences
         self._wait, self._now, self._on_state = wait, now, on_state
+        self._on_failure, self._defects = on_failure, defects
         self._poll_interval = timedelta(seconds=poll_seconds)
         self._dice = dice or Random()
         self._start_jitter = timedelta(seconds=start_jitter_seconds)
@@ -193,7 +203,7 @@ class Agent:
     def _run_due(self, due: Due) -> None:
         started = self._read_clock()
         self._owed = due
-        self._publish(last_tick=started, running_since=started, last_run_started=started)
+        self._publish(last_tick=started, running_since=started)
         _, problem = self._attempt(lambda: self._run_owed(due, started))
         ended = self._read_clock()
         self._misconfigured = problem is not None and problem.misconfigured
@@ -201,7 +211,8 @@ class Agent:
             self._owed = None
             self._run_failures.succeeded()
         else:
-            delay = self._run_failures.failed()
+            kind, delay = problem.kind, self._run_failures.failed()
+            self._attempt(lambda: self._on_failure(kind))
             self._owed_at = min(ended + delay, self._timetable.next_due)
             again = f" Retry in {max(0, round((self._owed_at - ended).total_seconds()))} s"
             again += ", and at once at a new commit." if self._misconfigured else "."
@@ -240,13 +251,12 @@ class Agent:
         """Call a callback; its result, or its failure."""
         try:
             return call(), None
-        except Exception as error:  # noqa: BLE001 - the boundary of the loop: no failure may end it
+        except DriftGuardError as error:
             log.debug("%s", mask("".join(traceback.format_exception(error))).rstrip())
-            if isinstance(error, DriftGuardError):
-                text = mask(" ".join(str(error).split())).rstrip(".") + "."
-            else:
-                text = f"A defect in DriftGuard ({type(error).__name__}); run with -v and report the output."
-            return None, _Problem(text, isinstance(error, UsageError))
+            text = mask(" ".join(str(error).split())).rstrip(".") + "."
+            return None, _Problem(text, "usage" if isinstance(error, UsageError) else "run")
+        except Exception as error:  # noqa: BLE001 - the boundary of the agent's run: no failure may end the loop
+            return None, _Problem(self._defects.write(error, "the agent's loop"), "defect")
 
     def _publish(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)

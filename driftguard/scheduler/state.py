@@ -29,7 +29,6 @@ class AgentState:
     next_due: datetime
     longest_interval: timedelta
     running_since: datetime | None = None
-    last_run_started: datetime | None = None
     last_run_ended: datetime | None = None
     last_error: str | None = None
     failures_in_a_row: int = 0

@@ -107,9 +107,9 @@ def test_a_stop_does_not_wait_for_another_runs_deliveries(ledger: SqlLedger, clo
 
 
 def test_a_lease_that_ran_out_while_the_machine_slept_is_not_held(ledger: SqlLedger, clock: Hands) -> None:
-    with hold(ledger.leases, "dev", "one", 30.0, clock, lambda: None) as still_ours:
-        assert still_ours is not None
-        assert still_ours()
+    with hold(ledger.leases, "dev", "one", 30.0, clock) as lease:
+        assert lease is not None
+        assert lease.still_held()
         clock.time += timedelta(seconds=31)  # no beat of the heart in between
-        assert not still_ours()
+        assert not lease.still_held()
         assert ledger.leases.acquire("dev", "another", clock.now(), 30.0) is not None

@@ -35,6 +35,13 @@ def every(minutes: float, jitter: float = 0.0) -> Cadence:
     return Cadence(every=minutes * MINUTE, jitter=jitter)
 
 
+class Defects:
+    """Names defects and writes nothing."""
+
+    def write(self, error: BaseException, doing: str) -> str:
+        return f"A defect in DriftGuard ({type(error).__name__})."
+
+
 @dataclass
 class Life:
     """An agent and all that surrounds it."""
@@ -54,6 +61,7 @@ class Life:
     looks: list[datetime] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     states: list[AgentState] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     depth: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +74,8 @@ class Life:
             wait=self._wait,
             now=self.now,
             on_state=self._on_state,
+            on_failure=self.failures.append,
+            defects=Defects(),
             dice=Random(self.seed),
             start_jitter_seconds=self.start_jitter_seconds,
         )
@@ -100,7 +110,7 @@ class Life:
     @property
     def tries(self) -> list[float]:
         """When each pass began, also one that did not get as far as reading the cadences, in minutes since noon."""
-        begun = dict.fromkeys(state.last_run_started for state in self.states if state.last_run_started)
+        begun = dict.fromkeys(state.running_since for state in self.states if state.running_since)
         return [(start - NOON) / MINUTE for start in begun]
 
     @property
@@ -399,6 +409,7 @@ def test_a_failure_is_told_in_one_masked_sentence_with_its_traceback_for_debuggi
     (trace,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
     assert trace.levelno == logging.DEBUG
     assert "hunter22" not in caplog.text
+    assert life.failures == ["run"]
     errors = {state.last_error for state in life.states}
     assert errors == {None, "No answer from https://(sensitive)@git.example/x."}
 
@@ -408,6 +419,7 @@ def test_a_defect_is_named_without_its_text(clock: time_machine.Traveller, caplo
     life.out("pass", timedelta(), SECOND, ValueError("the value was swordfish"))
     life.live(MINUTE)
     assert "A defect in DriftGuard (ValueError)" in caplog.text
+    assert life.failures == ["defect"]
     assert "swordfish" not in caplog.text
 
 
@@ -566,7 +578,7 @@ def test_the_state_follows_the_pass(clock: time_machine.Traveller) -> None:
     running = [state for state in life.states if state.running_since is not None]
     assert {state.running_since for state in running} == {NOON, NOON + 15 * MINUTE}
     last = life.states[-1]
-    assert (last.last_run_started, last.last_run_ended) == (NOON + 15 * MINUTE, NOON + 18 * MINUTE)
+    assert last.last_run_ended == NOON + 18 * MINUTE
     assert (last.next_due, last.head, last.longest_interval) == (NOON + 30 * MINUTE, "a1", 15 * MINUTE)
     ticks = [state.last_tick for state in life.states]
     assert max(later - earlier for earlier, later in pairwise(ticks)) <= 3 * MINUTE
@@ -705,7 +717,6 @@ WELL = AgentState(
     last_tick=NOON,
     next_due=NOON + HOUR,
     longest_interval=HOUR,
-    last_run_started=NOON - 2 * MINUTE,
     last_run_ended=NOON - MINUTE,
 )
 
@@ -763,6 +774,8 @@ def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
         wait=wake.wait,
         now=lambda: datetime.now(UTC),
         on_state=lambda state: None,
+        on_failure=lambda kind: None,
+        defects=Defects(),
         start_jitter_seconds=0,
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind
-from driftguard.ports import Backend, LockInfo, StateLock
+from driftguard.ports import Backend, LockInfo, StateLock, StateLocks
 
 _POLL_SECONDS = 1.0
 _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
@@ -31,28 +31,6 @@ class S3StateLock(StateLock):
     def __init__(self, client: Any, bucket: str, key: str, put_options: Mapping[str, str]) -> None:
         self._client, self._bucket, self._key = client, bucket, f"{key}.tflock"
         self._path, self._put_options = f"{bucket}/{key}", put_options
-
-    @classmethod
-    def of(cls, backend: Backend | None, workspace: str, environment: Mapping[str, str]) -> S3StateLock | None:
-        """The lock of an initialised directory's state; None where it is not one that can be taken this way.
-
-        Args:
-            environment: the Terraform process's own variables, whose credentials are used.
-        """
-        if backend is None or backend.type != "s3" or not backend.settings.get("use_lockfile"):
-            return None
-        settings = backend.settings
-        if any(settings.get(name) for name in _NOT_REBUILT):
-            return None
-        key = str(settings["key"])
-        if workspace != "default":
-            key = f"{settings.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
-        options: dict[str, str] = {}
-        if settings.get("kms_key_id"):
-            options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(settings["kms_key_id"])}
-        elif settings.get("encrypt"):
-            options = {"ServerSideEncryption": "AES256"}
-        return cls(_client(settings, environment), str(settings["bucket"]), key, options)
 
     def take(self, lock_id: str, timeout_seconds: float) -> None:
         """Take the lock under an id, waiting for another holder as long as told.
@@ -137,6 +115,27 @@ class S3StateLock(StateLock):
             raise EnvironmentFault(
                 ErrorKind.LOCKED, f"The state lock s3://{self._path}.tflock cannot be reached: {type(error).__name__}."
             ) from None
+
+
+class S3StateLocks(StateLocks):
+    """Locks of states in S3 that Terraform locks with a file (`use_lockfile`)."""
+
+    def of(self, backend: Backend | None, workspace: str, environment: Mapping[str, str]) -> S3StateLock | None:
+        """The lock of an initialised directory's state; None where it is not one that can be taken under our own id."""
+        if backend is None or backend.type != "s3" or not backend.settings.get("use_lockfile"):
+            return None
+        settings = backend.settings
+        if any(settings.get(name) for name in _NOT_REBUILT):
+            return None
+        key = str(settings["key"])
+        if workspace != "default":
+            key = f"{settings.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+        options: dict[str, str] = {}
+        if settings.get("kms_key_id"):
+            options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(settings["kms_key_id"])}
+        elif settings.get("encrypt"):
+            options = {"ServerSideEncryption": "AES256"}
+        return S3StateLock(_client(settings, environment), str(settings["bucket"]), key, options)
 
 
 def _client(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:

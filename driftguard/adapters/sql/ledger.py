@@ -17,13 +17,13 @@ from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
 from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
-from driftguard.ports import Ledger
+from driftguard.ports import DigestKey, LedgerCheck, RunLedger
 
 _KEY_BYTES = 32
 _COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
 
-class SqlLedger(Ledger):
+class SqlLedger(RunLedger, LedgerCheck, DigestKey):
     """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database.
 
     Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment

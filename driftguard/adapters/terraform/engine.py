@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,17 @@ from driftguard.adapters.process import Completed, Stop, run
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
-from driftguard.ports import ApplyRun, Backend, Engine, PlanRun, StateIdentity, StreamDrift, WorkingDirectory
+from driftguard.ports import (
+    ApplyEngine,
+    ApplyProgress,
+    ApplyRun,
+    Backend,
+    PlanEngine,
+    PlanRun,
+    StateIdentity,
+    StreamDrift,
+    WorkingDirectory,
+)
 from driftguard.sealed import looks_secret
 
 _QUIET = {"input": False, "no_color": IsFlagged}
@@ -69,8 +79,8 @@ class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
             ) from None
 
 
-class TerraformEngine(Engine):
-    """A Terraform-compatible program at a path."""
+class TerraformPlanner(PlanEngine):
+    """A Terraform-compatible program at a path, as far as it changes neither a cloud nor a state."""
 
     def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> None:
         """`plugin_cache` is the folder of provider packages that all environments share."""
@@ -195,57 +205,6 @@ class TerraformEngine(Engine):
         output.unlink()
         return text, done.seconds
 
-    def apply(
-        self,
-        work: WorkingDirectory,
-        plan_file: Path,
-        *,
-        lock_timeout_seconds: float | None,
-        on_start: Callable[[int], None],
-        on_outcome: Callable[[str, str], None],
-    ) -> ApplyRun:
-        """Apply a plan file; a failure is in the result, with what was done by then."""
-        options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
-        if _numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
-            options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
-        if lock_timeout_seconds is not None:
-            options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
-        diagnostics = Diagnostics()
-        outcomes: dict[str, str] = {}
-
-        def read(line: bytes) -> None:
-            if b'"apply_' in line:
-                for address, outcome in _outcome(line):
-                    outcomes[address] = outcome
-                    on_outcome(address, outcome)
-            elif b'"diagnostic"' in line or not line.startswith(b"{"):
-                diagnostics.feed(line)
-
-        done = self._command.cmd(
-            "apply",
-            str(plan_file),
-            work=work,
-            stop=self._stop,
-            extra=self._variables(work),
-            on_line=read,
-            on_start=on_start,
-            grace_seconds=_APPLY_GRACE_SECONDS,
-            **options,
-        )
-        fault = None
-        if done.code != 0:
-            failed = fault_from(ErrorKind.PLAN, self._called("apply"), done, diagnostics, work.timeout_seconds)
-            fault = Fault(failed.kind, failed.message)
-        return ApplyRun(outcomes, fault, done.seconds)
-
-    def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
-        """Release a state lock by its id."""
-        done = self._command.cmd(
-            "force-unlock", lock_id, work=work, stop=self._stop, extra=self._variables(work), force=IsFlagged
-        )
-        if done.code != 0:
-            raise fault_from(ErrorKind.LOCKED, self._called("force-unlock"), done, Diagnostics(), work.timeout_seconds)
-
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         """Lineage and serial of the state as it is now."""
         if work.state_file is not None:
@@ -290,6 +249,60 @@ class TerraformEngine(Engine):
         if work.workspace != "default":
             variables["TF_WORKSPACE"] = work.workspace
         return variables
+
+
+class TerraformApplier(TerraformPlanner, ApplyEngine):
+    """The same program, which may also apply a plan and release a state lock."""
+
+    def apply(
+        self,
+        work: WorkingDirectory,
+        plan_file: Path,
+        *,
+        lock_timeout_seconds: float | None,
+        progress: ApplyProgress,
+    ) -> ApplyRun:
+        """Apply a plan file; a failure is in the result, with what was done by then."""
+        options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
+        if _numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
+            options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
+        if lock_timeout_seconds is not None:
+            options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
+        diagnostics = Diagnostics()
+        outcomes: dict[str, str] = {}
+
+        def read(line: bytes) -> None:
+            if b'"apply_' in line:
+                for address, outcome in _outcome(line):
+                    outcomes[address] = outcome
+                    progress.outcome(address, outcome)
+            elif b'"diagnostic"' in line or not line.startswith(b"{"):
+                diagnostics.feed(line)
+
+        done = self._command.cmd(
+            "apply",
+            str(plan_file),
+            work=work,
+            stop=self._stop,
+            extra=self._variables(work),
+            on_line=read,
+            on_start=progress.started,
+            grace_seconds=_APPLY_GRACE_SECONDS,
+            **options,
+        )
+        fault = None
+        if done.code != 0:
+            failed = fault_from(ErrorKind.PLAN, self._called("apply"), done, diagnostics, work.timeout_seconds)
+            fault = Fault(failed.kind, failed.message)
+        return ApplyRun(outcomes, fault, done.seconds)
+
+    def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
+        """Release a state lock by its id."""
+        done = self._command.cmd(
+            "force-unlock", lock_id, work=work, stop=self._stop, extra=self._variables(work), force=IsFlagged
+        )
+        if done.code != 0:
+            raise fault_from(ErrorKind.LOCKED, self._called("force-unlock"), done, Diagnostics(), work.timeout_seconds)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

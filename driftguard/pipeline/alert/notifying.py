@@ -158,9 +158,9 @@ class Notifier:
         holder = f"{socket.gethostname()}-{secrets.token_hex(8)}"
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
         while True:
-            with hold(self._ports.leases, _LEASE, holder, _LEASE_SECONDS, self._ports.clock, lambda: None) as held:
+            with hold(self._ports.leases, _LEASE, holder, _LEASE_SECONDS, self._ports.clock) as held:
                 if held is not None or time.monotonic() >= deadline:
-                    yield held
+                    yield held.still_held if held is not None else None
                     return
             if self._stopping():
                 yield None

@@ -26,7 +26,7 @@ from driftguard.model import (
 )
 from driftguard.model.traces import INCOMPLETE_NOTE, own_session
 from driftguard.pipeline.trace import match
-from driftguard.ports import Alerts, BlockAuthors, Clock, Ledger, Trail
+from driftguard.ports import Alerts, BlockAuthors, Clock, JournalReader, Trail
 
 # CloudTrail delivers late, so it is asked again for a while.
 _TRAIL_LAG: Final = timedelta(hours=1)
@@ -41,7 +41,14 @@ class Tracing:
     """Adds traces to the open drift alerts of one run."""
 
     def __init__(
-        self, run_id: str, *, alerts: Alerts, journal: Ledger, clock: Clock, authors: BlockAuthors, trail: Trail | None
+        self,
+        run_id: str,
+        *,
+        alerts: Alerts,
+        journal: JournalReader,
+        clock: Clock,
+        authors: BlockAuthors,
+        trail: Trail | None,
     ) -> None:
         """`trail` is None where the configuration turns it off."""
         self._run_id, self._alerts, self._journal, self._clock = run_id, alerts, journal, clock

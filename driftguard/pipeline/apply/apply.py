@@ -1,24 +1,88 @@
 """Applies exactly what was decided, once, and leaves a record of it before, during and after.
 
-Takes an attempt to make, the means to plan and apply, and the ledger's attempts; gives an `Outcome`. Promises that
-nothing is changed without a durable attempt, and nothing but the plan that the attempt names: the environment
-is planned again under the state lock, and any difference voids the attempt.
+Takes an `ApplyContext` and a `DecidedPlan`; gives an `Outcome`. Promises that nothing is changed without a durable
+attempt, and nothing but the plan that the attempt names: the environment is planned again under the state lock, and
+any difference voids the attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Attempt, AttemptState, ErrorKind, Fault
-from driftguard.ports import ApplyRun, Attempts, StateLock
+from driftguard.pipeline.apply.lease import HeldLease, hold
+from driftguard.pipeline.classify.fingerprints import plan_fingerprint
+from driftguard.pipeline.plan import Plan, make_plan
+from driftguard.ports import (
+    ApplyEngine,
+    ApplyRun,
+    Attempts,
+    Clock,
+    Leases,
+    Machine,
+    StateLock,
+    StateLocks,
+    StopSignal,
+    TerraformVariables,
+    WorkingDirectory,
+)
 
-# An attempt on another machine that lost its lease interrupts its own apply, and kills it after 120 seconds.
-_FENCED_AFTER = timedelta(seconds=180)
+# Reasons of an outcome; stable names.
+APPLIED: Final = "applied"
+APPLY_FAILED: Final = "apply_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyContext:
+    """What all applies of one run share. A scan has none.
+
+    Attributes:
+        holder: the name of this process as a holder of leases, unique among all reconcilers of the ledger.
+        variables: give Terraform the credentials for an apply.
+        key: the secret for keyed digests.
+    """
+
+    run_id: str
+    holder: str
+    leases: Leases
+    attempts: Attempts
+    locks: StateLocks
+    machine: Machine
+    variables: TerraformVariables
+    clock: Clock
+    key: bytes
+
+    def leased(self, settings: EnvironmentSettings, stop: StopSignal) -> AbstractContextManager[HeldLease | None]:
+        """Hold an environment's lease; yields None while another reconciler has it.
+
+        Args:
+            stop: ends what runs for this environment; requested when the lease is lost, because another reconciler
+                may take over.
+        """
+        ttl_seconds = settings.policy.lease.total_seconds()
+        return hold(self.leases, settings.name, self.holder, ttl_seconds, self.clock, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPlan:
+    """One environment's plan that is to be applied.
+
+    Attributes:
+        plan: the plan that was decided on; its working directory is used again, with the apply's credentials.
+        closure_key: the closure's `init_key`.
+        attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
+    """
+
+    settings: EnvironmentSettings
+    engine: ApplyEngine
+    plan: Plan
+    closure_key: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +90,8 @@ class Outcome:
     """What became of an attempt.
 
     Attributes:
-        reason: a stable name: `applied`, `apply_failed`, `plan_changed`, `locked`, `lease_lost`, `already_attempted`.
+        reason: a stable name: `applied`, `apply_failed`, `plan_changed`, `locked`, `not_planned`, `lease_lost`,
+            `already_attempted`.
         fault: why an apply did not end well.
     """
 
@@ -35,140 +100,129 @@ class Outcome:
     fault: Fault | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What `act` works with.
-
-    Attributes:
-        lock: the state lock, if it is one that can be taken under an id of ours; else Terraform takes its own.
-        plan_again: plans under the lock and gives the plan fingerprint; takes Terraform's lock timeout, None when
-            the lock is held by us.
-        apply: applies the plan made last; takes the lock timeout, and callbacks for the process group and outcomes.
-        still_ours: whether the environment's lease is still held.
-        now: the time.
-    """
-
-    attempts: Attempts
-    lock: StateLock | None
-    lock_timeout_seconds: float
-    plan_again: Callable[[float | None], str | None]
-    apply: Callable[[float | None, Callable[[int], None], Callable[[str, str], None]], ApplyRun]
-    still_ours: Callable[[], bool]
-    now: Callable[[], datetime]
-
-
-def act(attempt: Attempt, means: Means) -> Outcome:
-    """Make one attempt.
+def apply(context: ApplyContext, decided: DecidedPlan, lease: HeldLease, dead_lock_ids: frozenset[str]) -> Outcome:
+    """Apply what was decided, if the plan is still that one.
 
     Args:
-        attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
+        lease: the environment's.
+        dead_lock_ids: ids of the state locks of attempts that died; see `_release_late_lock`.
     """
-    if not means.attempts.open(attempt):
-        return Outcome(attempt, "already_attempted")
-    lock_id = str(attempt.data["lock_id"])
-    terraform_waits = None if means.lock else means.lock_timeout_seconds
-    try:
-        if means.lock is not None:
-            means.lock.take(lock_id, means.lock_timeout_seconds)
-        found = means.plan_again(terraform_waits)
-        if found != attempt.plan_fingerprint:
-            return _void(attempt, means, "plan_changed", None)
-        if not means.still_ours():
-            return _void(attempt, means, "lease_lost", None)
-        return _apply(attempt, means, terraform_waits)
-    except EnvironmentFault as fault:
-        reason = "locked" if fault.kind is ErrorKind.LOCKED else "not_planned"
-        return _void(attempt, means, reason, Fault(fault.kind, fault.message))
-    finally:
-        if means.lock is not None:
-            means.lock.release(lock_id)
+    variables = context.variables.variables(decided.settings, "apply")
+    work = replace(decided.plan.work, environment=variables)
+    lock = context.locks.of(decided.engine.backend(work), work.workspace, work.environment)
+    _release_late_lock(lock, dead_lock_ids, decided.engine, work)
+    return _Attempting(context, decided, work, lock, lease).outcome()
 
 
-def _void(attempt: Attempt, means: Means, reason: str, fault: Fault | None) -> Outcome:
-    """Nothing was changed; the next pass decides anew."""
-    data = {"reason": reason, "error": fault.message if fault else None}
-    return Outcome(means.attempts.advance(attempt, AttemptState.VOID, means.now(), data), reason, fault)
-
-
-def _apply(attempt: Attempt, means: Means, terraform_waits: float | None) -> Outcome:
-    applying = means.attempts.advance(attempt, AttemptState.APPLYING, means.now(), {})
-
-    def note(data: Mapping[str, Any]) -> None:
-        # An apply under way is not ended because the ledger is away for a moment; its end is recorded or fails below.
-        with suppress(DriftGuardError):
-            means.attempts.advance(applying, AttemptState.APPLYING, means.now(), data)
-
-    def started(group: int) -> None:
-        note({"process_group": group})
-
-    def progress(address: str, outcome: str) -> None:
-        note({"resource": {address: outcome}})
-
-    try:
-        run = means.apply(terraform_waits, started, progress)
-    except EnvironmentFault as fault:
-        run = ApplyRun({}, Fault(fault.kind, fault.message), 0.0)
-    state = AttemptState.FAILED if run.fault else AttemptState.SUCCEEDED
-    data: dict[str, Any] = {
-        "resources": dict(run.outcomes),
-        "seconds": round(run.seconds, 3),
-        "error": {"kind": run.fault.kind.value, "message": run.fault.message} if run.fault else None,
-    }
-    ended = means.attempts.advance(applying, state, means.now(), data)
-    return Outcome(ended, "apply_failed" if run.fault else "applied", run.fault)
-
-
-def close_dead(
-    attempt: Attempt,
-    *,
-    run_id: str,
-    attempts: Attempts,
-    lock: StateLock | None,
-    force_unlock: Callable[[str], None],
-    alive_here: Callable[[Mapping[str, Any]], bool | None],
-    now: datetime,
-) -> str:
-    """End an attempt whose process died, and release its own state lock; a sentence about it.
+def _release_late_lock(
+    lock: StateLock | None, dead_lock_ids: frozenset[str], engine: ApplyEngine, work: WorkingDirectory
+) -> None:
+    """Release a lock whose request outlived the attempt that sent it: it appeared after that attempt was ended as dead.
 
     Call it only while holding the environment's lease.
+    """
+    if lock is None or not dead_lock_ids:
+        return
+    with suppress(EnvironmentFault):  # what keeps the lock from being seen or released keeps it from being taken, too
+        holder = lock.holder()
+        if holder is not None and holder.id in dead_lock_ids:
+            engine.force_unlock(work, holder.id)
+
+
+class _Attempting:
+    """One attempt: lock, plan again, compare, apply.
 
     Args:
-        lock: tells whether the state is locked under the very id that the attempt recorded before it locked.
-        force_unlock: releases the lock with that id.
-        alive_here: whether what the attempt started still runs, from its recorded facts; None when it was started
-            on another machine and cannot be told.
-
-    Raises:
-        EnvironmentFault: it may still be running, so nothing may be done about it yet.
+        lock: the state lock, if it is one that can be taken under an id of ours; else Terraform takes its own.
     """
-    alive = alive_here(attempt.data)
-    if alive is None and not _fenced(attempt, attempts, now):
-        raise EnvironmentFault(
-            ErrorKind.LOCKED,
-            f"An apply that was started on {attempt.data.get('host', 'another machine')} has not reported its end; "
-            "it is given time to stop itself. A later run goes on.",
+
+    def __init__(
+        self,
+        context: ApplyContext,
+        decided: DecidedPlan,
+        work: WorkingDirectory,
+        lock: StateLock | None,
+        lease: HeldLease,
+    ) -> None:
+        self._attempts, self._clock, self._key = context.attempts, context.clock, context.key
+        self._decided, self._work, self._lock, self._lease = decided, work, lock, lease
+        self._lock_seconds = decided.settings.policy.lock_timeout.total_seconds()
+        # How long Terraform waits for a lock of its own; None where the lock is ours.
+        self._terraform_lock_seconds = None if lock is not None else self._lock_seconds
+
+    def outcome(self) -> Outcome:
+        attempt = self._decided.attempt
+        if not self._attempts.open(attempt):
+            return Outcome(attempt, "already_attempted")
+        lock_id = str(attempt.data["lock_id"])
+        try:
+            if self._lock is not None:
+                self._lock.take(lock_id, self._lock_seconds)
+            plan = self._planned_again()
+            if self._fingerprint(plan) != attempt.plan_fingerprint:
+                return self._void("plan_changed", None)
+            if not self._lease.still_held():
+                return self._void("lease_lost", None)
+            return self._apply(plan)
+        except EnvironmentFault as fault:
+            reason = "locked" if fault.kind is ErrorKind.LOCKED else "not_planned"
+            return self._void(reason, Fault(fault.kind, fault.message))
+        finally:
+            if self._lock is not None:
+                self._lock.release(lock_id)
+
+    def _planned_again(self) -> Plan:
+        return make_plan(
+            self._decided.engine,
+            self._work,
+            self._decided.closure_key,
+            user_directory=None,
+            lock_timeout_seconds=self._terraform_lock_seconds,
         )
-    if alive:
-        raise EnvironmentFault(ErrorKind.LOCKED, "An apply whose reconciler died is still running; the next run waits.")
-    lock_id = attempt.data.get("lock_id")
-    holder = lock.holder() if lock is not None else None
-    released = holder is not None and holder.id == lock_id
-    if released:
-        force_unlock(str(lock_id))
-    state = AttemptState.VOID if attempt.state is AttemptState.OPEN else AttemptState.FAILED
-    data = {"reason": "died", "lock_released": released, "closed_by": run_id}
-    attempts.advance(attempt, state, now, data)
-    what = "before it changed anything" if state is AttemptState.VOID else "while it was applying"
-    return (
-        f"The attempt {attempt.id} of {attempt.opened_at:%Y-%m-%d %H:%M} UTC died {what}"
-        f"{'; its state lock was released' if released else ''}."
-    )
+
+    def _fingerprint(self, plan: Plan) -> str | None:
+        return plan_fingerprint(plan.document, self._key) if plan.document else None
+
+    def _void(self, reason: str, fault: Fault | None) -> Outcome:
+        """Nothing was changed; the next run decides anew."""
+        data = {"reason": reason, "error": fault.message if fault else None}
+        attempt = self._attempts.advance(self._decided.attempt, AttemptState.VOID, self._clock.now(), data)
+        return Outcome(attempt, reason, fault)
+
+    def _apply(self, plan: Plan) -> Outcome:
+        applying = self._attempts.advance(self._decided.attempt, AttemptState.APPLYING, self._clock.now(), {})
+        try:
+            run = self._decided.engine.apply(
+                plan.work,
+                plan.file,
+                lock_timeout_seconds=self._terraform_lock_seconds,
+                progress=_AttemptProgress(self._attempts, applying, self._clock),
+            )
+        except EnvironmentFault as fault:
+            run = ApplyRun({}, Fault(fault.kind, fault.message), 0.0)
+        state = AttemptState.FAILED if run.fault else AttemptState.SUCCEEDED
+        data: dict[str, Any] = {
+            "resources": dict(run.outcomes),
+            "seconds": round(run.seconds, 3),
+            "error": {"kind": run.fault.kind.value, "message": run.fault.message} if run.fault else None,
+        }
+        ended = self._attempts.advance(applying, state, self._clock.now(), data)
+        return Outcome(ended, APPLY_FAILED if run.fault else APPLIED, run.fault)
 
 
-def _fenced(attempt: Attempt, attempts: Attempts, now: datetime) -> bool:
-    """Whether enough time has passed since the attempt was first seen dead; the first sight is recorded."""
-    seen = attempt.data.get("seen_dead_at")
-    if seen is None:
-        attempts.advance(attempt, attempt.state, now, {"seen_dead_at": now.isoformat()})
-        return False
-    return now - datetime.fromisoformat(str(seen)) >= _FENCED_AFTER
+class _AttemptProgress:
+    """Notes the progress of an apply in its attempt; a `ports.ApplyProgress`."""
+
+    def __init__(self, attempts: Attempts, applying: Attempt, clock: Clock) -> None:
+        self._attempts, self._applying, self._clock = attempts, applying, clock
+
+    def started(self, process_group: int) -> None:
+        self._note({"process_group": process_group})
+
+    def outcome(self, address: str, word: str) -> None:
+        self._note({"resource": {address: word}})
+
+    def _note(self, data: Mapping[str, Any]) -> None:
+        # An apply under way is not ended because the ledger is away for a moment; its end is recorded or fails.
+        with suppress(DriftGuardError):
+            self._attempts.advance(self._applying, AttemptState.APPLYING, self._clock.now(), data)

@@ -14,12 +14,13 @@ from driftguard.hcledit.adopting import adopt
 from driftguard.hcledit.source import EnvironmentSource
 from driftguard.model import Adoption, Departure, ErrorKind, Label, ResourceChange
 from driftguard.model.plan_document import PlanDocument, decode
+from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
 from driftguard.pipeline.classify.fingerprints import planned_facts
 from driftguard.pipeline.plan import make_plan
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Choices
-from driftguard.pipeline.scan import Findings, Folders, Scene, working_place
-from driftguard.ports import Engine, WorkingDirectory
+from driftguard.pipeline.scan import Findings
+from driftguard.ports import PlanEngine, WorkingDirectory
 from driftguard.sealed import mask
 
 _OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
@@ -36,17 +37,17 @@ class EnvironmentTree:
     """
 
     def __init__(
-        self, scene: Scene, settings: EnvironmentSettings, environments: Sequence[EnvironmentSettings]
+        self, scan: ScanContext, settings: EnvironmentSettings, environments: Sequence[EnvironmentSettings]
     ) -> None:
-        self._scene, self._settings, self._environments = scene, settings, environments
+        self._scan, self._settings, self._environments = scan, settings, environments
 
     def files(self, directory: str) -> Mapping[str, bytes]:
         """Every file directly in a directory, by its path from the repository's root."""
-        tree = self._scene.repository.tree(self._scene.head)
+        tree = self._scan.repository.tree(self._scan.head)
         prefix = "" if directory in ("", ".") else f"{directory}/"
         paths = [path for path in tree if path.startswith(prefix) and "/" not in path[len(prefix) :]]
         paths = [path for path in paths if tree[path].mode in _FILE_MODES]
-        contents = self._scene.repository.read([tree[path].object_id for path in paths])
+        contents = self._scan.repository.read([tree[path].object_id for path in paths])
         return {path: text for path, (_, text) in zip(paths, contents, strict=True)}
 
     def shared_with(self, path: str) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ class EnvironmentTree:
     @cached_property
     def _closures(self) -> Mapping[str, Mapping[str, str]]:
         others = [each for each in self._environments if each.name != self._settings.name]
-        closures = {each.name: self._scene.closure_at(each, self._scene.head) for each in others}
+        closures = {each.name: self._scan.closures.at(each, self._scan.head) for each in others}
         return {name: closure.files for name, closure in closures.items() if closure is not None}
 
 
@@ -64,7 +65,7 @@ class EnvironmentTree:
 class EngineFormatter:
     """The formatter of the environment's own Terraform; implements `hcledit.source.Formatter`."""
 
-    engine: Engine
+    engine: PlanEngine
     work: WorkingDirectory
 
     def formatted(self, text: bytes) -> bytes:
@@ -77,10 +78,8 @@ class Adopting:
     """Adopts one environment's reality; implements `ChoiceMaker`."""
 
     context: ProposalContext
-    scene: Scene
-    settings: EnvironmentSettings
-    engine: Engine
-    folders: Folders
+    scan: ScanContext
+    run: EnvironmentRun
     findings: Findings
 
     def choices(self) -> Choices:
@@ -98,32 +97,31 @@ class Adopting:
             return Choices(refused=("nothing in the code states it",))
         files: dict[str, bytes | None] = dict(adoption.files)
         now = self.context.clock.now()
-        commit = self.context.branches.commit(self.scene.head, files, "Reality as code, to be planned\n", now)
+        commit = self.context.branches.commit(self.scan.head, files, "Reality as code, to be planned\n", now)
         why = self._not_clean(commit, document)
         return Choices(refused=(why,)) if why else Choices(adoption.files)
 
     def _source(self) -> EnvironmentSource:
-        given = terraform_environment(self.settings.env, self.scene.environ)
+        given = terraform_environment(self.run.settings.env, self.scan.environ)
         return EnvironmentSource(
-            root=self.settings.path,
-            var_files=self.settings.var_files,
+            root=self.run.settings.path,
+            var_files=self.run.settings.var_files,
             variables=frozenset(name.removeprefix(_VARIABLE) for name in given if name.startswith(_VARIABLE)),
-            tree=EnvironmentTree(self.scene, self.settings, self.context.environments),
-            formatter=EngineFormatter(self.engine, self.findings.plan.work),
+            tree=EnvironmentTree(self.scan, self.run.settings, self.context.environments),
+            formatter=EngineFormatter(self.run.engine, self.findings.plan.work),
             parser=self.context.parser,
         )
 
     def _not_clean(self, commit: str, before: PlanDocument) -> str | None:
         """Why a commit's plan is not what was there without the drift; None where it is."""
-        scene = replace(self.scene, head=commit)
-        closure = scene.closure_at(self.settings, commit)
+        closure = self.scan.closures.at(self.run.settings, commit)
         if closure is None:
             return "the environment would be gone"
         with ExitStack() as stack:
             try:
-                work = working_place(scene, self.settings, closure, self.folders, commit, "adopt", stack)
-                user_directory = scene.user_root / self.settings.path if scene.user_root else None
-                plan = make_plan(self.engine, work, closure.init_key, user_directory=user_directory)
+                work = checked_out(self.scan, replace(self.run, closure=closure), stack, commit=commit, role="adopt")
+                user_directory = self.scan.user_directory(self.run.settings)
+                plan = make_plan(self.run.engine, work, closure.init_key, user_directory=user_directory)
             except EnvironmentFault as fault:
                 if fault.kind is ErrorKind.INTERRUPTED:
                     raise

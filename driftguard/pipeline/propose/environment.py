@@ -2,82 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Final
 
-from driftguard.config import EnvironmentSettings
 from driftguard.errors import ForgeFault, OperatorError
 from driftguard.model import (
     Action,
     AlertKind,
     Attempt,
     AttemptState,
-    Closure,
     Decision,
     EnvironmentResult,
-    Proposal,
-    ProposalState,
     ResourceChange,
     Verdict,
 )
 from driftguard.pipeline.approve.approval_file import folder_of
-from driftguard.pipeline.approve.plans import PlanApproval, PlanFacts, judge_files
+from driftguard.pipeline.approve.gather import approval_files
+from driftguard.pipeline.approve.plans import PlanApproval
+from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.propose.adoption import Adopting
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Draft
 from driftguard.pipeline.propose.journal import ENDED
 from driftguard.pipeline.propose.lifecycle import EnvironmentOutcome, settle
-from driftguard.pipeline.scan import Findings, Folders, Scene
-from driftguard.ports import Attempts, Engine
+from driftguard.pipeline.scan import Findings
 from driftguard.report import environment_report
 from driftguard.sealed import mask
-
-# What was said to be done, void or closed stays so, and what was made anew, also when the very same plan comes back.
-_OVER: Final = frozenset({ProposalState.DONE, ProposalState.VOID, ProposalState.CLOSED})
-
-
-def plan_approval(
-    scene: Scene,
-    settings: EnvironmentSettings,
-    findings: Findings,
-    attempts: Attempts,
-    proposals: Sequence[Proposal],
-    now: datetime,
-) -> PlanApproval:
-    """What the approval files at head mean for the plan that was made.
-
-    Args:
-        proposals: the environment's, newest first.
-    """
-    tree = scene.repository.tree(scene.head)
-    paths = _files_in(tree, folder_of(settings.name))
-    if not paths or findings.classification.plan_fingerprint is None:
-        return PlanApproval()
-    contents = scene.repository.read([tree[path].object_id for path in paths])
-    facts = PlanFacts(
-        environment=settings.name,
-        plan_fingerprint=findings.classification.plan_fingerprint,
-        drift_fingerprint=findings.classification.drift_fingerprint,
-        closure_hash=findings.closure_hash,
-        now=now,
-        used=frozenset(
-            str(attempt.data["approval"])
-            for attempt in attempts.recent(settings.name, datetime.min.replace(tzinfo=now.tzinfo))
-            if attempt.data.get("approval") and attempt.state is AttemptState.SUCCEEDED
-        ),
-        over=frozenset(proposal.id for number, proposal in enumerate(proposals) if number or proposal.state in _OVER),
-        latest=proposals[0].id if proposals else None,
-    )
-    texts = dict(zip(paths, (text for _, text in contents), strict=True))
-    return judge_files(texts, scene.key, facts)
-
-
-def _files_in(tree: Iterable[str], folder: str) -> list[str]:
-    """The files right in a folder; below it may lie those of an environment whose name goes on after a slash."""
-    return [path for path in tree if path.startswith(folder) and path.count("/") == folder.count("/")]
 
 
 def actions_of(resources: Sequence[ResourceChange]) -> tuple[str, ...]:
@@ -97,11 +48,8 @@ class Candidate:
         attempt: the apply of this run; None without one.
     """
 
-    scene: Scene
-    settings: EnvironmentSettings
-    closure: Closure
-    engine: Engine
-    folders: Folders
+    scan: ScanContext
+    run: EnvironmentRun
     findings: Findings
     result: EnvironmentResult
     approval: PlanApproval
@@ -173,7 +121,7 @@ def _outcome(context: ProposalContext, candidate: Candidate) -> EnvironmentOutco
 
 def _outcome_text(candidate: Candidate) -> str:
     result, attempt = candidate.result, candidate.attempt
-    verdict = f"{result.name} is {result.verdict.value.replace('_', ' ')} at {candidate.scene.head[:10]}."
+    verdict = f"{result.name} is {result.verdict.value.replace('_', ' ')} at {candidate.scan.head[:10]}."
     if attempt is not None and attempt.state is AttemptState.SUCCEEDED:
         return f"Applied: {verdict}"
     if attempt is not None:
@@ -184,29 +132,22 @@ def _outcome_text(candidate: Candidate) -> str:
 
 
 def _draft(context: ProposalContext, candidate: Candidate) -> Draft | None:
-    result, classification, scene = candidate.result, candidate.result.classification, candidate.scene
+    result, classification, scan = candidate.result, candidate.result.classification, candidate.scan
     if result.decision.action is not Action.PROPOSE or classification is None:
         return None
     assert classification.plan_fingerprint is not None  # nothing planned is never proposed
-    settings = candidate.settings
+    settings = candidate.run.settings
     drift = (each for each in context.alerts.standing() if each.environment == settings.name)
     return Draft(
         environment=settings.name,
         drift_fingerprint=classification.drift_fingerprint,
         plan_fingerprint=classification.plan_fingerprint,
         closure_hash=result.closure_hash,
-        commit=scene.head,
+        commit=scan.head,
         prefer=settings.policy.prefer,
         expires_after=context.expires_after,
-        choice_maker=Adopting(
-            context=context,
-            scene=scene,
-            settings=settings,
-            engine=candidate.engine,
-            folders=candidate.folders,
-            findings=candidate.findings,
-        ),
-        old_files=_files_in(scene.repository.tree(scene.head), folder_of(settings.name)),
+        choice_maker=Adopting(context=context, scan=scan, run=candidate.run, findings=candidate.findings),
+        old_files=approval_files(scan.repository.tree(scan.head), settings.name),
         report=environment_report(result),
         traces=next((each.traces for each in drift if each.kind is AlertKind.DRIFT), {}),
         actions=actions_of(classification.resources),

@@ -9,7 +9,7 @@ import msgspec
 
 from driftguard.model import Entry, EntryKind, Proposal, ProposalState
 from driftguard.pipeline.record import proposal_entry
-from driftguard.ports import Clock, Ledger
+from driftguard.ports import Clock, RunLedger
 
 ENDED: Final = frozenset({ProposalState.CLOSED, ProposalState.ACKNOWLEDGED, ProposalState.DONE, ProposalState.VOID})
 _MAX_ENTRIES: Final = 500
@@ -22,7 +22,7 @@ class ProposalJournal:
         run_id: the run that saves proposals.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, run_id: str) -> None:
+    def __init__(self, ledger: RunLedger, clock: Clock, run_id: str) -> None:
         self._ledger, self._clock, self._run_id = ledger, clock, run_id
 
     def newest(self, environment: str) -> Proposal | None:

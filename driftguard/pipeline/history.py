@@ -1,4 +1,7 @@
-"""What the ledger remembers, as commands print it."""
+"""The ledger, read: last scans, history, removed and renamed environments. One read model for every reader.
+
+Takes the journal; gives dictionaries of the contract's words, and entries.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def last_scans(
     ]
 
 
-def history(
+def recent(
     ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None, limit: int
 ) -> list[dict[str, Any]]:
     """The newest entries of the ledger that concern the environments, oldest first."""
@@ -80,7 +83,7 @@ def renamed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) 
         new = names.get((scan.data["path"], scan.data["workspace"]))
         if old in present or new is None:
             continue
-        # Two environments of one directory, told apart by their backends, were there side by side.
+        # Two environments of one directory, distinguished by their backends, were there side by side.
         beside = ledger.entries(environment=new, kinds=[EntryKind.SCANNED], until=scan.at, limit=1)
         if not beside:
             found[old] = new
@@ -128,7 +131,7 @@ def _entry_summary(entry: Entry) -> str:
                 f"; {data['reason']}" if data["reason"] else ""
             )
         case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
-            return f"by {data['by'] or 'somebody'}"
+            return f"by {data['by'] or 'an operator'}"
 
 
 def _attempt_summary(data: Mapping[str, Any]) -> str:

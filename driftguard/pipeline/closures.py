@@ -1,0 +1,50 @@
+"""The closures of a repository's environments at any commit, and their hashes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from driftguard.config import EnvironmentSettings, terraform_variables
+from driftguard.model import Closure, ToolVersion
+from driftguard.pipeline.approve.approval_file import APPROVALS
+from driftguard.pipeline.discover import Closures
+from driftguard.ports import Repository, SourceReader
+
+
+class ClosureIndex:
+    """Closures of a repository's environments at any commit. Thread-safe; each commit and blob is read once.
+
+    Args:
+        environ: DriftGuard's own environment variables, which may give values to Terraform's variables.
+    """
+
+    def __init__(self, repository: Repository, reader: SourceReader, environ: Mapping[str, str]) -> None:
+        self._repository, self._reader, self._environ = repository, reader, environ
+        self._at: dict[str, Closures] = {}
+        self._lock = threading.Lock()
+
+    def at(self, settings: EnvironmentSettings, commit: str) -> Closure | None:
+        """The environment's closure at a commit; None where its directory did not exist then.
+
+        Raises:
+            EnvironmentFault: a var file or other named file does not exist.
+        """
+        backend = settings.backend_config
+        with self._lock:
+            if commit not in self._at:
+                tree, missing = self._repository.tree(commit), self._repository.missing(commit)
+                self._at[commit] = Closures(tree, self._reader, APPROVALS, missing)
+            return self._at[commit].closure(
+                settings.path,
+                var_files=settings.var_files,
+                extra_files=settings.extra_files,
+                files=() if isinstance(backend, Mapping) else [f for f in backend if not f.startswith("/")],
+                workspace=settings.workspace,
+                variables=terraform_variables(settings.env, self._environ),
+            )
+
+
+def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:
+    """The environment's closure hash with this tool."""
+    return closure.hash(str(tool), settings.workspace, settings.var_files)

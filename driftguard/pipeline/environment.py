@@ -1,0 +1,336 @@
+"""The stages of one environment, in order: scan, decide, then apply or propose what was decided.
+
+Takes a `RunContext` and an `EnvironmentTask`; gives an `EnvironmentResult`. Raises what `run` turns into an `unknown`:
+an `EnvironmentFault` where the verdict is not certain.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from driftguard.config import AlertSettings, EnvironmentSettings
+from driftguard.errors import EnvironmentFault
+from driftguard.model import (
+    Action,
+    Attempt,
+    Baseline,
+    Closure,
+    Decision,
+    EnvironmentResult,
+    ErrorKind,
+    Seconds,
+    Verdict,
+)
+from driftguard.pipeline.apply.apply import APPLIED, ApplyContext, DecidedPlan, Outcome, apply
+from driftguard.pipeline.apply.recovery import close_dead_attempts, lock_ids_of_dead
+from driftguard.pipeline.approve.commits import Approvals
+from driftguard.pipeline.approve.gather import ApprovalSources, PlanAtHand, gather_approvals, gather_plan_approval
+from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
+from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
+from driftguard.pipeline.decide.decision import decide
+from driftguard.pipeline.decide.facts import Facts
+from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
+from driftguard.pipeline.propose.context import ProposalContext
+from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
+from driftguard.pipeline.propose.journal import ProposalJournal
+from driftguard.pipeline.record import AttemptBasis, in_sync_baseline, new_attempt
+from driftguard.pipeline.scan import Findings, scan
+from driftguard.ports import (
+    Alerts,
+    ApplyEngine,
+    AttemptHistory,
+    Clock,
+    DefectLog,
+    EnvironmentFolders,
+    PlanEngine,
+    RunLedger,
+    StopSignal,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What all environments of one run share.
+
+    Attributes:
+        retried_at: when `driftguard retry` was last asked for, by environment.
+        given_baselines: baselines by environment that the caller knows better than the ledger.
+        alerts: where alerts are kept; None for a scan.
+        can_propose: whether a forge is configured and answers.
+        proposing: what pull requests are opened with; None for a scan, and where there is no forge.
+        apply: what applies are made with; None for a scan.
+    """
+
+    run_id: str
+    scan: ScanContext
+    ledger: RunLedger
+    attempts: AttemptHistory
+    approvals: ApprovalSources
+    proposals: ProposalJournal
+    folders: EnvironmentFolders
+    clock: Clock
+    stop: StopSignal
+    defects: DefectLog
+    alert_settings: AlertSettings
+    retried_at: Mapping[str, datetime]
+    given_baselines: Mapping[str, Baseline]
+    can_propose: bool
+    alerts: Alerts | None = None
+    proposing: ProposalContext | None = None
+    apply: ApplyContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentTask:
+    """One environment that is to be run.
+
+    Attributes:
+        closure: at the head of the tracked branch.
+        applier: None for a scan.
+        stop: ends what runs for this environment.
+    """
+
+    settings: EnvironmentSettings
+    closure: Closure
+    engine: PlanEngine
+    applier: ApplyEngine | None
+    stop: StopSignal
+
+
+def run_environment(context: RunContext, task: EnvironmentTask, baseline: Baseline | None) -> EnvironmentResult:
+    """Scan, decide, and do what is decided; the result is what is true at the end.
+
+    Raises:
+        DriftGuardError: the verdict is not certain.
+    """
+    if context.stop.requested:
+        raise EnvironmentFault(ErrorKind.INTERRUPTED, "The run was stopped before this environment's turn.")
+    started = time.monotonic()
+    with context.folders.occupy(task.settings.name) as folders:
+        run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
+        return _Stages(context, task, run, started).result(baseline)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """A decision, and the approvals that it rests on."""
+
+    decision: Decision
+    commits: Approvals
+    plan: PlanApproval
+
+
+class _Stages:
+    def __init__(self, context: RunContext, task: EnvironmentTask, run: EnvironmentRun, started: float) -> None:
+        self._context, self._task, self._run, self._started = context, task, run, started
+        self._name, self._head = task.settings.name, context.scan.head
+        self._notes: tuple[str, ...] = ()
+
+    def result(self, baseline: Baseline | None) -> EnvironmentResult:
+        """The stages in order."""
+        context, applier = self._context.apply, self._task.applier
+        if context is not None and applier is not None:
+            self._notes = close_dead_attempts(context, self._context.scan, self._run, applier, self._task.stop)
+        with ExitStack() as stack:
+            findings = scan(self._context.scan, self._run, baseline, stack)
+            judged = self._decide(findings, baseline)
+            match judged.decision.action:
+                case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
+                    baseline = self._moved_if_in_sync(baseline, findings)
+                    result = self._result(findings, baseline, judged.decision)
+                    return self._with_proposal(findings, result, judged.plan, None)
+                case Action.APPLY:
+                    if context is None or applier is None:
+                        return self._result(findings, baseline, judged.decision)
+                    outcome = self._apply(context, applier, findings, judged)
+                    if outcome is not None and outcome.reason == APPLIED:
+                        baseline = self._moved_by_apply(findings)
+                case _:
+                    assert_never(judged.decision.action)
+        if outcome is None:
+            return self._result(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)))
+        return self._after(outcome, findings, baseline, judged)
+
+    # --- decide ----------------------------------------------------------------------------------
+
+    def _decide(self, findings: Findings, baseline: Baseline | None) -> _Judgement:
+        now, settings, context = self._context.clock.now(), self._task.settings, self._context
+        classification = findings.classification
+        attempts = context.attempts.recent(self._name, now - MEMORY)
+        history = past(
+            attempts,
+            commit=self._head,
+            drift_fingerprint=classification.drift_fingerprint,
+            retried_at=context.retried_at.get(self._name),
+            policy=settings.policy,
+            now=now,
+        )
+        commits, plan = self._approvals(findings, baseline)
+        facts = Facts(
+            verdict=classification.verdict,
+            classification=classification,
+            fault=None,
+            policy=settings.policy,
+            approvals=commits,
+            now=now,
+            nothing_exists=nothing_exists(findings),
+            first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
+            state_replaced=state_replaced(findings, baseline),
+            local_state=findings.plan.work.state_file is not None,
+            failures=history.failures,
+            backoff_until=history.backoff_until,
+            reverts=history.reverts,
+            plan_approval=plan,
+            can_propose=context.can_propose,
+        )
+        return _Judgement(decide(facts), commits, plan)
+
+    def _approvals(self, findings: Findings, baseline: Baseline | None) -> tuple[Approvals, PlanApproval]:
+        """What is approved: the commits since the baseline, and exactly this plan."""
+        if findings.classification.verdict is Verdict.IN_SYNC:
+            return Approvals(True, ()), NO_APPROVAL
+        context, settings = self._context, self._task.settings
+        classification, now = findings.classification, context.clock.now()
+        at_hand = PlanAtHand(
+            environment=self._name,
+            plan_fingerprint=classification.plan_fingerprint,
+            drift_fingerprint=classification.drift_fingerprint,
+            closure_hash=findings.closure_hash,
+            proposals=context.proposals.standing(self._name),
+            now=now,
+        )
+        plan = gather_plan_approval(
+            context.scan.repository, context.attempts, at_hand, commit=self._head, key=context.scan.key
+        )
+        before = context.scan.closures.at(settings, baseline.commit) if baseline else None
+        closures = (self._task.closure, before)
+        commits = gather_approvals(context.approvals, settings.policy.approval, baseline, closures, plan.path)
+        return commits, plan
+
+    # --- apply -----------------------------------------------------------------------------------
+
+    def _apply(
+        self, context: ApplyContext, applier: ApplyEngine, findings: Findings, judged: _Judgement
+    ) -> Outcome | None:
+        """Make the attempt; None when another reconciler holds the environment."""
+        with context.leased(self._task.settings, self._task.stop) as lease:
+            if lease is None or context.attempts.unfinished(self._name):
+                return None
+            now, classification = context.clock.now(), findings.classification
+            attempts = context.attempts.recent(self._name, now - MEMORY)
+            basis = AttemptBasis(
+                machine=context.machine.identity(),
+                approved=judged.commits.reasons,
+                approved_by=judged.commits.by,
+                approval=judged.plan.id,
+                first_apply=nothing_exists(findings) or any(a.data.get("first_apply") for a in attempts),
+            )
+            attempt = new_attempt(
+                self._name,
+                classification,
+                basis,
+                commit=self._head,
+                run_id=context.run_id,
+                retry=next_retry(attempts, self._head, classification.plan_fingerprint or ""),
+                now=now,
+            )
+            decided = DecidedPlan(self._task.settings, applier, findings.plan, self._task.closure.init_key, attempt)
+            return apply(context, decided, lease, lock_ids_of_dead(attempts))
+
+    def _after(
+        self, outcome: Outcome, findings: Findings, baseline: Baseline | None, judged: _Judgement
+    ) -> EnvironmentResult:
+        """Scan again after an attempt: prove that it took effect, or report what is left."""
+        reason = f"{outcome.reason}: {outcome.fault.message}" if outcome.fault else outcome.reason
+        match outcome.reason:
+            case "applied":
+                decision = Decision(Action.APPLY, (*judged.decision.reasons, reason))
+            case "apply_failed":
+                decision = Decision(Action.HOLD, (reason,))
+            case _:
+                return self._result(findings, baseline, Decision(Action.HOLD, (reason,)))
+        with ExitStack() as stack:
+            verified = scan(self._context.scan, self._run, baseline, stack)
+            result = self._result(verified, baseline, decision)
+            return self._with_proposal(verified, result, judged.plan, outcome.attempt)
+
+    # --- propose ---------------------------------------------------------------------------------
+
+    def _with_proposal(
+        self, findings: Findings, result: EnvironmentResult, approval: PlanApproval, attempt: Attempt | None
+    ) -> EnvironmentResult:
+        """Bring the environment's proposal in line with the result, which gets its reasons."""
+        proposing, context = self._context.proposing, self._context.apply
+        if proposing is None or context is None or not concerned(proposing, result.name, result.decision):
+            return result
+        with context.leased(self._task.settings, self._task.stop) as lease:
+            if lease is None:
+                return result  # the other reconciler takes care of it, or the next run does
+            candidate = Candidate(
+                scan=self._context.scan,
+                run=self._run,
+                findings=findings,
+                result=result,
+                approval=approval,
+                attempt=attempt,
+            )
+            return proposed(proposing, candidate)
+
+    # --- record ----------------------------------------------------------------------------------
+
+    def _moved_if_in_sync(self, baseline: Baseline | None, findings: Findings) -> Baseline | None:
+        """The baseline after a scan."""
+        now = self._context.clock.now()
+        moved = in_sync_baseline(
+            findings.classification.verdict,
+            baseline,
+            commit=self._head,
+            closure_hash=findings.closure_hash,
+            state=findings.state,
+            tool=str(self._task.engine.version()),
+            providers=findings.providers,
+            at=now,
+        )
+        if moved is None:
+            return baseline
+        self._context.ledger.move_baseline(self._name, moved, self._context.run_id, now)
+        return moved
+
+    def _moved_by_apply(self, findings: Findings) -> Baseline:
+        """The baseline after an apply."""
+        now = self._context.clock.now()
+        state = self._task.engine.state_identity(findings.plan.work)
+        moved = Baseline(
+            commit=self._head,
+            origin="apply",
+            closure_hash=findings.closure_hash,
+            lineage=state.lineage,
+            serial=state.serial,
+            tool=str(self._task.engine.version()),
+            providers=dict(findings.providers),
+            at=now,
+        )
+        self._context.ledger.move_baseline(self._name, moved, self._context.run_id, now)
+        return moved
+
+    def _result(self, findings: Findings, baseline: Baseline | None, decision: Decision) -> EnvironmentResult:
+        settings, seconds = self._task.settings, findings.seconds
+        return EnvironmentResult(
+            name=settings.name,
+            path=settings.path,
+            workspace=settings.workspace,
+            verdict=findings.classification.verdict,
+            closure_hash=findings.closure_hash,
+            baseline=baseline,
+            decision=decision,
+            classification=findings.classification,
+            commits=findings.commits,
+            seconds=Seconds(seconds.init, seconds.plan, seconds.show, time.monotonic() - self._started),
+            warnings=(*self._notes, *findings.warnings),
+            drifted=findings.drifted,
+        )

@@ -1,0 +1,148 @@
+"""A whole run in this process: a real repository and a real ledger, with the engine in memory in Terraform's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from driftguard import config
+from driftguard.adapters.defects import FolderDefects
+from driftguard.adapters.folders import RunFolders
+from driftguard.adapters.git.repository import open_repository
+from driftguard.adapters.hcl.blobs import BlobReader
+from driftguard.adapters.hcl.facts import CachingReader
+from driftguard.adapters.machine import ThisMachine
+from driftguard.adapters.process import Stop
+from driftguard.adapters.signatures import GitSignatures
+from driftguard.adapters.sql.opening import open_ledger
+from driftguard.config import EnvironmentSettings
+from driftguard.model import EnvironmentResult, RunResult
+from driftguard.pipeline import discover
+from driftguard.pipeline.apply.apply import ApplyContext
+from driftguard.pipeline.approve.gather import ApprovalSources
+from driftguard.pipeline.checkout import ScanContext
+from driftguard.pipeline.closures import ClosureIndex
+from driftguard.pipeline.environment import EnvironmentTask, RunContext
+from driftguard.pipeline.propose.journal import ProposalJournal
+from driftguard.pipeline.run import Estate, run_estate
+from driftguard.ports import Backend, Purpose, StateLock
+from tests.support.harness import Sandbox, Toy
+from tests.support.memory_engine import MemoryEngine, MemoryStates
+
+CONFIGURATION = "policy: {pending: apply, drift: revert}\n"
+
+
+class PlainClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class NoVariables:
+    """Gives Terraform nothing; the engine in memory needs nothing."""
+
+    def variables(self, settings: EnvironmentSettings, purpose: Purpose) -> Mapping[str, str]:
+        return {}
+
+
+class NoLocks:
+    """Leaves the lock to the engine."""
+
+    def of(self, backend: Backend | None, workspace: str, environment: Mapping[str, str]) -> StateLock | None:
+        return None
+
+
+class MemoryEstate:
+    """Environments of toy things whose states are kept in memory.
+
+    Attributes:
+        broken: engines that take the place of the usual one, by environment.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        self.sandbox = Sandbox(folder / "home", {})
+        self.toys = {name: Toy(folder / "clouds" / name) for name in names}
+        self.states = MemoryStates()
+        self.broken: dict[str, MemoryEngine] = {}
+        self.folder = folder
+        self.ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.write(dict.fromkeys(names, "one"))
+
+    def write(self, values: Mapping[str, str], configuration: str = CONFIGURATION) -> str:
+        """Commit a value for the one thing of each environment; the commit."""
+        files = {"driftguard.yaml": configuration}
+        for name, value in values.items():
+            thing = f'resource "toy_thing" "web" {{\n  name  = "web"\n  value = "{value}"\n}}\n'
+            files[f"environments/{name}/main.tf"] = self.toys[name].root_module(thing)
+        return self.sandbox.commit("change", files)
+
+    def run(self, *, acts: bool) -> RunResult:
+        """One run over every environment at head."""
+        cache = self.folder / "cache"
+        repository = open_repository(str(self.sandbox.repository), cache, None)
+        settings = config.load(repository.file(repository.head, "driftguard.yaml"), source="driftguard.yaml")
+        environments = settings.resolve(lambda *a, **k: discover.find(repository.tree(repository.head), *a, **k))
+        clock, stop, now = PlainClock(), Stop(), datetime.now(UTC)
+        run_id = f"{now:%Y%m%dT%H%M%S.%f}"
+        closures = ClosureIndex(repository, BlobReader(repository, CachingReader(cache / "facts")), {})
+        tasks = []
+        for each in environments:
+            closure, engine = closures.at(each, repository.head), self.broken.get(each.name, MemoryEngine(self.states))
+            assert closure is not None
+            tasks.append(EnvironmentTask(each, closure, engine, engine if acts else None, stop))
+        with closing(RunFolders(cache, "repository", run_id, stop)) as folders:
+            context = RunContext(
+                run_id=run_id,
+                scan=ScanContext(repository, repository.head, None, self.ledger.key(), (), {}, closures, NoVariables()),
+                ledger=self.ledger,
+                attempts=self.ledger.attempts,
+                approvals=ApprovalSources(repository, GitSignatures(repository.mirror, ""), None),
+                proposals=ProposalJournal(self.ledger, clock, run_id),
+                folders=folders,
+                clock=clock,
+                stop=stop,
+                defects=FolderDefects(self.folder / "defects"),
+                alert_settings=settings.alerts,
+                retried_at={},
+                given_baselines={},
+                can_propose=False,
+            )
+            if acts:
+                context = replace(context, alerts=self.ledger.alerts, apply=self._apply_context(context))
+            return run_estate(
+                context,
+                Estate("repository", "main", tasks, {}, environments),
+                started=now,
+                parallelism=2,
+                on_done=lambda result: None,
+                notifier=None,
+            )
+
+    def _apply_context(self, context: RunContext) -> ApplyContext:
+        return ApplyContext(
+            run_id=context.run_id,
+            holder=context.run_id,
+            leases=self.ledger.leases,
+            attempts=self.ledger.attempts,
+            locks=NoLocks(),
+            machine=ThisMachine(),
+            variables=NoVariables(),
+            clock=context.clock,
+            key=self.ledger.key(),
+        )
+
+
+def found(result: RunResult, name: str) -> EnvironmentResult:
+    """One environment's result."""
+    return next(each for each in result.environments if each.name == name)
+
+
+def outcome(result: RunResult, name: str) -> tuple[Any, ...]:
+    """One environment's verdict and action."""
+    each = found(result, name)
+    return each.verdict.value, each.decision.action.value

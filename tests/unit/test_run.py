@@ -1,0 +1,121 @@
+"""Whole runs without Terraform: scan, decide, apply, record, and the error boundary of an environment."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from driftguard.model import AttemptState, EntryKind
+from driftguard.pipeline import history
+from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
+from driftguard.ports import WorkingDirectory
+from driftguard.ports.engine import Applier
+from tests.support.memory_engine import MemoryEngine
+from tests.support.memory_estate import MemoryEstate, found, outcome
+
+
+@pytest.fixture
+def estate(tmp_path: Path) -> MemoryEstate:
+    return MemoryEstate(tmp_path, ("blue", "green"))
+
+
+def test_a_first_run_applies_everything_and_a_second_one_finds_it_in_sync(estate: MemoryEstate) -> None:
+    first = estate.run(acts=True)
+    assert [outcome(first, name) for name in ("blue", "green")] == [("in_sync", "apply")] * 2
+    assert estate.toys["blue"].thing("web")["value"] == "one"
+    second = estate.run(acts=True)
+    assert [outcome(second, name) for name in ("blue", "green")] == [("in_sync", "none")] * 2
+    assert estate.toys["blue"].effects() == ["create web"]
+
+
+def test_a_scan_reports_drift_and_changes_nothing(estate: MemoryEstate) -> None:
+    estate.run(acts=True)
+    estate.toys["blue"].change("web", value="outside")
+    result = estate.run(acts=False)
+    assert [outcome(result, name) for name in ("blue", "green")] == [("drifted", "apply"), ("in_sync", "none")]
+    assert estate.toys["blue"].thing("web")["value"] == "outside"
+    assert estate.toys["blue"].effects() == ["create web"]
+
+
+def test_drift_is_reverted_and_a_commit_is_applied(estate: MemoryEstate) -> None:
+    estate.run(acts=True)
+    estate.toys["blue"].change("web", value="outside")
+    commit = estate.write({"green": "two"})
+    result = estate.run(acts=True)
+    assert [found(result, name).decision.reasons[0] for name in ("blue", "green")] == [
+        "policy_revert: drift",
+        "policy_apply: pending",
+    ]
+    assert (estate.toys["blue"].thing("web")["value"], estate.toys["green"].thing("web")["value"]) == ("one", "two")
+    baseline = estate.ledger.baseline("green")
+    assert baseline is not None
+    assert baseline.commit == commit
+
+
+def test_a_failed_apply_is_held_and_recorded(estate: MemoryEstate) -> None:
+    estate.toys["blue"].faults(fail_create=["web"])
+    result = estate.run(acts=True)
+    assert outcome(result, "blue")[1] == "hold"
+    assert found(result, "blue").decision.reasons[0].startswith("apply_failed")
+    assert outcome(result, "green") == ("in_sync", "apply")
+    (attempt,) = estate.ledger.attempts.recent("blue", result.started_at)
+    assert attempt.state is AttemptState.FAILED
+    assert attempt.data["resources"] == {"toy_thing.web": "failed"}
+
+
+class Defective(MemoryEngine):
+    """Fails as no engine is expected to."""
+
+    def backend(self, work: WorkingDirectory) -> None:
+        raise ZeroDivisionError("in the adapter")
+
+
+def test_a_defect_in_one_environment_is_its_own_unknown_and_leaves_a_log(
+    estate: MemoryEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["driftguard", "scan", "--repo", "https://me:hunter22@git.example/x"])
+    estate.broken["blue"] = Defective(estate.states)
+    result = estate.run(acts=True)
+    assert [each.verdict.value for each in result.environments] == ["unknown", "in_sync"]
+    fault = found(result, "blue").fault
+    assert fault is not None
+    (log,) = (estate.folder / "defects").glob("*.log")
+    assert str(log) in fault.message
+    assert log.stat().st_mode & 0o777 == 0o600
+    text = log.read_text()
+    for expected in ("DriftGuard 0", "Python 3", "Command: driftguard scan", "run of blue", "ZeroDivisionError"):
+        assert expected in text
+    assert "hunter22" not in text
+
+
+def test_a_run_is_recorded_from_its_start_to_its_end(estate: MemoryEstate) -> None:
+    result = estate.run(acts=True)
+    entries = estate.ledger.entries()
+    kinds = [entry.kind for entry in entries]
+    assert (kinds[0], kinds[-1]) == (EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED)
+    assert kinds.count(EntryKind.SCANNED) == kinds.count(EntryKind.ATTEMPT_OPENED) == 2
+    assert entries[0].data["environments"] == ["blue", "green"]
+    assert entries[-1].data["summary"] == {verdict.value: count for verdict, count in result.summary.items()}
+    assert [scan["name"] for scan in history.last_scans(estate.ledger, [])] == ["blue", "green"]
+
+
+def test_an_environment_whose_directory_is_gone_is_reported_as_removed(estate: MemoryEstate) -> None:
+    estate.run(acts=True)
+    estate.sandbox.git("rm", "-r", "--quiet", "environments/blue")
+    estate.sandbox.commit("remove blue")
+    result = estate.run(acts=True)
+    assert found(result, "blue").decision.reasons == ("environment_removed",)
+    assert estate.toys["blue"].thing("web")["value"] == "one"
+
+
+def test_nothing_that_a_scan_holds_can_apply_or_unlock() -> None:
+    changing = {name for name in vars(Applier) if not name.startswith("_")}
+    assert changing == {"apply", "force_unlock"}
+    for context in (ScanContext, EnvironmentRun):
+        for item in fields(context):
+            port = get_type_hints(context)[item.name]
+            assert not changing & set(dir(port)), f"{context.__name__}.{item.name}"
