@@ -79,7 +79,7 @@ def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, h
     assert decision(ran) == ("propose", ["policy_propose", "proposed"])
     pull = team.pull()
     assert f"{team.github.web}/acme/infra/pull/{pull.number}" in reasons(ran)[1]
-    assert pull.title == "dev: put back what was changed outside (toy_thing.a)"
+    assert pull.title == "dev: revert changes outside Terraform (toy_thing.a)"
     assert "`value: git → outside`" in pull.body
     assert f"compare/main...{pull.head}-adopt?expand=1" in pull.body
     assert pull.labels == ["driftguard"]
@@ -132,6 +132,23 @@ def test_a_pull_request_that_a_person_closed_stays_closed(team: GitHubTeam) -> N
         assert "closed by bob at 2" in reasons(ran)[1]
     assert len(team.repository.pulls) == 1
     assert "closed by bob" in team.sandbox.run("explain", "dev").stdout
+
+
+def test_a_pull_request_that_a_person_retargeted_is_left_as_it_is_until_the_drift_is_gone(team: GitHubTeam) -> None:
+    team.toy.change("a", value="outside")
+    team.reconcile()
+    pull = team.pull()
+    team.sandbox.git("push", "--quiet", "origin", "main:refs/heads/release")
+    team.github.retarget(team.repository, pull.number, "release")
+    text, head, branches = pull.body, pull.head_sha, team.branches()
+    team.toy.change("a", value="outside again")
+    assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposal_changed"])
+    pull = team.repository.pull(pull.number)
+    assert (pull.state, pull.body, pull.head_sha, team.branches()) == ("open", text, head, branches)
+    assert len(team.repository.pulls) == 1
+    team.toy.change("a", value="git")
+    assert team.reconcile().code == 0
+    assert (team.repository.pull(pull.number).state, team.branches()) == ("closed", [])
 
 
 def test_drift_that_is_gone_closes_the_pull_request_with_a_reason(team: GitHubTeam) -> None:

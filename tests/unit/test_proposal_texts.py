@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftguard.model import Proposal, ProposalState, ProposedBranch
-from driftguard.pipeline.propose.text import Told, body, code, mark_of, plain, title
+from driftguard.pipeline.propose.text import RequestContent, body, code, mark_of, plain, title
 from tests.support.sample_alerts import drifted, outside, resource
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,24 +34,24 @@ def proposal(*choices: str) -> Proposal:
     )
 
 
-def told(*resources: Any, environment: str = "dev", **more: Any) -> Told:
+def content(*resources: Any, environment: str = "dev", **more: Any) -> RequestContent:
     report = drifted(environment, *resources)
     actions = [f"update {each.address}" for each in report.resources]
-    return Told(environment, report, actions, **more)
+    return RequestContent(environment, report, actions, **more)
 
 
 def test_the_text_says_what_each_choice_does() -> None:
-    about = told(resource("toy_thing.a", outside("value", "git", "outside")), other_url="https://forge.example/new")
+    about = content(resource("toy_thing.a", outside("value", "git", "outside")), other_url="https://forge.example/new")
     revert = body(about, proposal("revert", "adopt"), 65_536)
-    assert title(about, proposal("revert"), 256) == "dev: put back what was changed outside (toy_thing.a)"
-    assert "DriftGuard does exactly this, once, until 2026-03-08 12:00 UTC" in revert
-    assert "**Or instead:** [Write down what reality is](https://forge.example/new)" in revert
+    assert title(about, proposal("revert"), 256) == "dev: revert changes outside Terraform (toy_thing.a)"
+    assert "DriftGuard applies exactly this, once, until 2026-03-08 12:00 UTC" in revert
+    assert "**Or instead:** [Adopt reality in the configuration](https://forge.example/new)" in revert
     assert "`value: git → outside`" in revert
     assert mark_of("dev") in revert
     adopt = body(about, proposal("adopt", "revert"), 65_536)
-    assert title(about, proposal("adopt"), 256) == "dev: write down what was changed outside (toy_thing.a)"
+    assert title(about, proposal("adopt"), 256) == "dev: adopt changes outside Terraform (toy_thing.a)"
     assert "Nothing is applied" in adopt
-    assert "[Put reality back]" in adopt
+    assert "[Revert reality to the configuration]" in adopt
 
 
 @pytest.mark.parametrize("count", [1, 40, 5000])
@@ -60,12 +60,12 @@ def test_however_much_changed_the_text_stays_within_the_limit_and_counts_the_res
     address = "module.network.aws_security_group_rule.allow" + "x" * 200
     many = [resource(f'{address}["{n}"]', outside("value", "a" * 500, "b" * 500)) for n in range(count)]
     refused = [f"{'y' * 900} {n}" for n in range(count)]
-    text = body(told(*many, refused=refused), proposal("revert"), longest)
+    text = body(content(*many, refused=refused), proposal("revert"), longest)
     assert len(text) <= longest
     assert f"plan `{'p' * 64}`" in text
     assert text.count("<details>") == text.count("</details>") == 1
     assert count == 1 or "more" in text
-    assert len(title(told(*many), proposal("revert"), 256)) <= 256
+    assert len(title(content(*many), proposal("revert"), 256)) <= 256
 
 
 HOSTILE = st.text(st.sampled_from("ab`*_[](){}<>#|~!@\\\n\r\t -&;/:."), max_size=60)
@@ -87,7 +87,7 @@ def test_text_from_outside_is_never_markup_nor_a_mention(text: str) -> None:
 @given(value=HOSTILE, name=HOSTILE)
 def test_equal_input_gives_equal_text_without_credentials(value: str, name: str) -> None:
     hostile = resource(f'toy_thing.a["{name}"]', outside("value", value, f"{value} {TOKEN}"))
-    about = told(hostile, traces={}, refused=[f"{name} {TOKEN}"])
+    about = content(hostile, traces={}, refused=[f"{name} {TOKEN}"])
     first, again = (body(about, proposal("revert", "adopt"), 65_536) for _ in range(2))
     assert first == again
     assert TOKEN not in first + title(about, proposal("revert"), 256)
@@ -95,7 +95,7 @@ def test_equal_input_gives_equal_text_without_credentials(value: str, name: str)
 
 def test_what_looks_like_a_credential_never_eats_the_end_of_a_fence() -> None:
     hostile = "```@acme/ops <img src=//e.example/x> ![x](//e.example/p) token:"
-    text = body(told(resource("aws_x.a", outside("value", "git", hostile))), proposal("revert"), GITHUB[1])
+    text = body(content(resource("aws_x.a", outside("value", "git", hostile))), proposal("revert"), GITHUB[1])
     (line,) = [line for line in text.splitlines() if "@acme/ops" in line]
     fence = line.partition("- ")[2]
     ticks = len(fence) - len(fence.lstrip("`"))

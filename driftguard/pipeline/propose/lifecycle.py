@@ -16,7 +16,7 @@ from driftguard.pipeline.propose import text as wording
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Draft, Drafting
 
-_LONGEST_COMMENT: Final = 4000
+_MAX_COMMENT: Final = 4000
 # A reader of a copy of the tracked branch may see a merge late, but not this late.
 _LATE: Final = timedelta(days=1)
 _LIVE: Final = frozenset({ProposalState.OPENING, ProposalState.OPEN, ProposalState.CLOSING})
@@ -24,7 +24,7 @@ _LIVE: Final = frozenset({ProposalState.OPENING, ProposalState.OPEN, ProposalSta
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentOutcome:
-    """What became of the environment in this pass.
+    """The outcome of an environment's run, as its proposal needs it.
 
     Attributes:
         undecided: nothing certain is known of it, so its proposal is left alone.
@@ -58,7 +58,7 @@ def settle(
         draft: what is to be proposed; None where nothing is.
 
     Raises:
-        ForgeFault: the forge or the git server did not do what was asked; the next pass goes on from there.
+        ForgeFault: the forge or the git server did not do what was asked; the next run goes on from there.
     """
     if outcome.undecided:
         return ()
@@ -73,47 +73,49 @@ class _Settling:
     ) -> None:
         self._context, self._environment, self._outcome, self._draft = context, environment, outcome, draft
         self._forge, self._branches, self._now = context.forge, context.branches, context.clock.now
+        self._retargeted = False
 
     def reasons(self, before: Proposal | None) -> tuple[str, ...]:
+        """Take every step that is due; reasons for the decision."""
         if before is not None and before.state in _LIVE:
             before = self._as_git_has_it(before) or self._as_the_forge_has_it(before)
         if before is not None and before.state is ProposalState.MERGED:
-            ended = self._after_the_merge(before)
-            if ended.state is ProposalState.MERGED:
-                return (f"proposal_merged: {ended.url or ended.preferred.name}",)
-            before = ended
-        if self._draft is None:
-            if before is not None and before.state in _LIVE:
-                if self._outcome.held and before.state is ProposalState.OPEN:
-                    return (f"proposal_waits: {before.url or before.preferred.name}",)
-                self._close(before, self._outcome.text)
+            before = self._after_the_merge(before)
+            if before.state is ProposalState.MERGED:
+                return (f"proposal_merged: {before.url or before.preferred.name}",)
+        if self._draft is not None:
+            return self._propose(before, self._draft)
+        if before is None or before.state not in _LIVE:
             return ()
-        return self._propose(before, self._draft)
+        if self._outcome.held and before.state is ProposalState.OPEN:
+            return (f"proposal_waits: {before.url or before.preferred.name}",)
+        self._close(before, self._outcome.text)
+        return ()
 
-    # --- what people did ------------------------------------------------------------------------
+    # --- the reviewers' part --------------------------------------------------------------------
 
     def _as_git_has_it(self, before: Proposal) -> Proposal | None:
         """The proposal as merged, where its approval is at head, whatever way it came there; None where it is not."""
         outcome = self._outcome
         if before.id not in {outcome.approved, outcome.attempted, *outcome.void}:
             return None
-        merged = replace(before, state=ProposalState.MERGED, reason="merged", ended_at=self._now())
         request = self._request_of(before)
         if request is not None and request.state is RequestState.MERGED:
             return self._ended(
                 replace(before, number=request.number, url=request.url), ProposalState.MERGED, "merged", request
             )
-        return self._saved(merged)
+        return self._saved(replace(before, state=ProposalState.MERGED, reason="merged", ended_at=self._now()))
 
     def _as_the_forge_has_it(self, before: Proposal) -> Proposal:
-        """The proposal after what people did with its pull request."""
+        """The proposal after what reviewers did with its pull request."""
         request = self._request_of(before)
         if request is None:
             if before.number is None or before.state is ProposalState.CLOSING:
                 return before
-            # It was deleted, or the forge is another one, where the number is somebody else's: it is opened anew.
+            # It was deleted, or the forge is another one, where the number is another request: it is opened anew.
             return replace(before, state=ProposalState.OPENING, number=None, url=None)
         before = replace(before, number=request.number, url=request.url)
+        self._retargeted = request.state is RequestState.OPEN and request.base != before.base
         if request.state is RequestState.MERGED:
             return self._ended(before, ProposalState.MERGED, "merged", request)
         if request.state is RequestState.CLOSED and before.state is not ProposalState.CLOSING:
@@ -123,23 +125,21 @@ class _Settling:
         return before
 
     def _request_of(self, proposal: Proposal) -> PullRequest | None:
-        name = proposal.preferred.name
-        requests = self._forge.requests(name)
+        requests = self._forge.requests(proposal.preferred.name)
         if proposal.number is None:
             # Its opening was not recorded: only one that was made since can be it.
-            mine = [request for request in requests if request.base == proposal.base]
-            return next((request for request in mine if request.head == proposal.preferred.commit), None)
+            own = [request for request in requests if request.base == proposal.base]
+            return next((request for request in own if request.head == proposal.preferred.commit), None)
         return next((request for request in requests if request.number == proposal.number), None)
 
     def _ended(self, proposal: Proposal, state: ProposalState, reason: str, request: PullRequest) -> Proposal:
-        at = request.ended_at or self._now()
         return self._saved(
             replace(
                 proposal,
                 state=state,
                 reason=reason,
                 by=request.ended_by,
-                ended_at=at,
+                ended_at=request.ended_at or self._now(),
                 merge_commit=request.merge_commit,
             )
         )
@@ -150,25 +150,28 @@ class _Settling:
         if merged.preferred.choice == "revert" and outcome.attempted == merged.id:
             self._comment(merged, outcome.text, f"attempt {outcome.attempt_id}")
             return self._finished(merged, ProposalState.DONE, outcome.text) if outcome.applied else merged
-        adopted = merged.preferred.choice == "adopt" and outcome.drift_fingerprint is None
         at_head = self._context.is_merged(merged.merge_commit or merged.preferred.commit)
+        adopted = merged.preferred.choice == "adopt" and outcome.drift_fingerprint is None
         if outcome.in_sync or (adopted and at_head):
             self._comment(merged, outcome.text, f"in sync {merged.id}")
             return self._finished(merged, ProposalState.DONE, outcome.text)
-        known = at_head or outcome.approved == merged.id or merged.id in outcome.void
-        if not known and self._now() - (merged.ended_at or merged.proposed_at) < _LATE:
-            return merged  # merged after this pass had read the branch, or what is read lags behind
         if outcome.approved == merged.id:
             self._comment(merged, f"Approved, and not applied yet: {outcome.text}", f"waits {outcome.text}")
             return merged
-        why = outcome.void.get(merged.id) or outcome.unreadable
-        if why is None and merged.preferred.choice == "adopt":
-            why = "the code was changed as proposed, and reality or the code is something else by now"
-        if not known:
-            why = "the tracked branch does not hold the merge"
-        why = why or "the plan is not the one that was proposed"
+        known = at_head or merged.id in outcome.void
+        if not known and self._now() - (merged.ended_at or merged.proposed_at) < _LATE:
+            return merged  # merged after this run had read the branch, or what is read lags behind
+        why = self._why_void(merged) if known else "the tracked branch does not hold the merge"
         self._comment(merged, f"Nothing was applied: the approval is void, because {why}.", f"void {merged.id}")
         return self._finished(merged, ProposalState.VOID, why)
+
+    def _why_void(self, merged: Proposal) -> str:
+        why = self._outcome.void.get(merged.id) or self._outcome.unreadable
+        if why is not None:
+            return why
+        if merged.preferred.choice == "adopt":
+            return "the code was changed as proposed, and reality or the code is something else by now"
+        return "the plan is not the one that was proposed"
 
     def _finished(self, proposal: Proposal, state: ProposalState, reason: str) -> Proposal:
         self._delete_branches(proposal)
@@ -181,23 +184,35 @@ class _Settling:
         if live is not None and live.state is ProposalState.CLOSING:
             self._close(live, live.reason or "")
             live = None
+        if live is not None and self._retargeted:
+            # Merged elsewhere it approves nothing, so it is a reviewer's own request from now on.
+            return (f"proposal_changed: {live.url or live.preferred.name}",)
         if live is None:
-            answered = self._answer_to(draft)
-            if answered is not None:
-                by = f" by {answered.by}" if answered.by else ""
-                at = f" at {answered.ended_at:%Y-%m-%d %H:%M} UTC" if answered.ended_at else ""
-                return (f"acknowledged: closed{by}{at}, {answered.url or answered.preferred.name}",)
-            full = self._context.limit.take()
-            if full is not None:
-                return (f"proposals_waiting: {full}",)
-        if live is not None and not self._out_of_date(live, draft):
-            proposal = live
-        else:
+            waits = self._no_new_one(draft)
+            if waits is not None:
+                return (waits,)
+        proposal = live
+        if proposal is None or self._out_of_date(proposal, draft):
             drafting = Drafting(self._branches, self._context.history.ref, self._context.key)
             proposal = self._saved(drafting.proposal(live, draft, self._now().replace(microsecond=0)))
-        return self._published(live, proposal, draft)
+        if proposal.state is ProposalState.OPENING:
+            changed = self._push(live, proposal)
+            if changed is not None:
+                return (f"proposal_changed: {proposal.url or changed}",)
+        return self._published(proposal, draft)
+
+    def _no_new_one(self, draft: Draft) -> str | None:
+        """Why no new pull request is opened, as a reason; None where one may be, which is then reserved."""
+        answered = self._answer_to(draft)
+        if answered is not None:
+            by = f" by {answered.by}" if answered.by else ""
+            at = f" at {answered.ended_at:%Y-%m-%d %H:%M} UTC" if answered.ended_at else ""
+            return f"acknowledged: closed{by}{at}, {answered.url or answered.preferred.name}"
+        full = self._context.limit.take()
+        return f"proposals_waiting: {full}" if full is not None else None
 
     def _answer_to(self, draft: Draft) -> Proposal | None:
+        """The proposal of the same change that a reviewer closed; None where there is none."""
         for answered in self._context.journal.standing(self._environment):
             if answered.state is not ProposalState.ACKNOWLEDGED:
                 continue
@@ -211,18 +226,21 @@ class _Settling:
         then = (live.drift_fingerprint, live.plan_fingerprint, live.closure_hash)
         return as_now != then or self._now() >= live.expires_at
 
-    def _published(self, live: Proposal | None, proposal: Proposal, draft: Draft) -> tuple[str, ...]:
-        """Make the server and the forge as the proposal says."""
-        if proposal.state is ProposalState.OPENING:
-            there = self._branches.listed(proposal.preferred.name)
-            for branch in proposal.branches:
-                now_there = there.get(branch.name)
-                if now_there not in (None, branch.commit, *branch.replaces):
-                    return (f"proposal_changed: {proposal.url or branch.name}",)
-                self._branches.push(branch.name, branch.commit, now_there)
-            if live is not None:
-                self._delete_branches(live, but=proposal)
-        told = wording.Told(
+    def _push(self, live: Proposal | None, proposal: Proposal) -> str | None:
+        """Push the branches; the name of one with commits of others, which is left alone; None where none has."""
+        there = self._branches.listed(proposal.preferred.name)
+        for branch in proposal.branches:
+            now_there = there.get(branch.name)
+            if now_there not in (None, branch.commit, *branch.replaces):
+                return branch.name
+            self._branches.push(branch.name, branch.commit, now_there)
+        if live is not None:
+            self._delete_branches(live, but=proposal)
+        return None
+
+    def _published(self, proposal: Proposal, draft: Draft) -> tuple[str, ...]:
+        """Open the pull request, or bring it up to date."""
+        content = wording.RequestContent(
             environment=draft.environment,
             report=draft.report,
             actions=draft.actions,
@@ -230,8 +248,8 @@ class _Settling:
             other_url=next((self._forge.compare_url(proposal.base, b.name) for b in proposal.branches[1:]), None),
             refused=proposal.refused,
         )
-        title = wording.title(told, proposal, self._forge.longest_title)
-        text = wording.body(told, proposal, self._forge.longest_body)
+        title = wording.title(content, proposal, self._forge.longest_title)
+        text = wording.body(content, proposal, self._forge.longest_body)
         shown = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()
         if proposal.number is None:
             request = self._forge.open(proposal.preferred.name, proposal.base, title, text)
@@ -241,8 +259,8 @@ class _Settling:
         if proposal.shown != shown and proposal.number is not None:
             self._forge.update(proposal.number, title, text)
         if proposal.state is ProposalState.OPENING and proposal.reason is not None:
-            said = f"This proposal was made anew, because {proposal.reason}. Earlier approvals of it are void."
-            self._comment(proposal, said, f"anew {proposal.id}")
+            anew = f"This proposal was made anew, because {proposal.reason}. Earlier approvals of it are void."
+            self._comment(proposal, anew, f"anew {proposal.id}")
         if proposal.state is not ProposalState.OPEN or proposal.shown != shown:
             proposal = self._saved(replace(proposal, state=ProposalState.OPEN, shown=shown))
         refused = (f"adopt_refused: {proposal.refused[0]}",) if proposal.refused and draft.prefer == "adopt" else ()
@@ -251,7 +269,7 @@ class _Settling:
     # --- ending ---------------------------------------------------------------------------------
 
     def _close(self, live: Proposal, reason: str) -> None:
-        """Close a proposal that is no longer wanted; recorded first, so that it never counts as a person's answer."""
+        """Close a proposal that is no longer wanted; recorded first, so that it never counts as a reviewer's answer."""
         closing = self._saved(replace(live, state=ProposalState.CLOSING, reason=reason))
         if closing.number is not None and self._request_of(closing) is not None:
             self._comment(closing, f"Closed by DriftGuard: {reason}", f"closed {closing.id}")
@@ -260,7 +278,7 @@ class _Settling:
         self._saved(replace(closing, state=ProposalState.CLOSED, ended_at=self._now()))
 
     def _delete_branches(self, proposal: Proposal, but: Proposal | None = None) -> None:
-        """Delete a proposal's branches, but those of another and what somebody else pushed to since."""
+        """Delete a proposal's branches, except those of another and those with commits of others."""
         kept = {branch.name for branch in but.branches} if but else set()
         gone = [branch for branch in proposal.branches if branch.name not in kept]
         there = self._branches.listed(proposal.preferred.name) if gone else {}
@@ -270,7 +288,7 @@ class _Settling:
 
     def _comment(self, proposal: Proposal, text: str, what: str) -> None:
         if proposal.number is not None and self._request_of(proposal) is not None:
-            text = text if len(text) <= _LONGEST_COMMENT else f"{text[: _LONGEST_COMMENT - 1]}…"
+            text = text if len(text) <= _MAX_COMMENT else f"{text[: _MAX_COMMENT - 1]}…"
             mark = f"<!-- driftguard: {hashlib.sha256(what.encode()).hexdigest()[:24]} -->"
             self._forge.comment(proposal.number, wording.plain(text), mark)
 

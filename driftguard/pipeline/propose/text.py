@@ -23,20 +23,20 @@ from driftguard.sealed import mask
 _MOST_LISTED: Final = 40
 _ROOM_FOR_THE_END: Final = 3000
 _CHOICES: Final = {
-    "revert": "Put reality back",
-    "adopt": "Write down what reality is",
+    "revert": "Revert reality to the configuration",
+    "adopt": "Adopt reality in the configuration",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a pull request tells.
+class RequestContent:
+    """The content of a pull request.
 
     Attributes:
-        traces: by resource address, who changed it and who wrote its block.
-        actions: what the revert would do, as the approval file lists it.
-        other_url: where one click opens a pull request for the other choice.
-        refused: why reality cannot be written down.
+        traces: by resource address, the author of its change and of its block.
+        actions: the actions of the plan, as the approval file lists them.
+        other_url: the page that opens a pull request for the other choice.
+        refused: why reality cannot be adopted.
     """
 
     environment: str
@@ -48,83 +48,83 @@ class Told:
 
 
 def mark_of(environment: str) -> str:
-    """What a pull request is recognised by, whatever its branch is called."""
+    """The mark of a pull request in its text, whatever the name of its branch."""
     return f"<!-- driftguard: proposal for {environment.replace('--', '')} -->"
 
 
-def title(told: Told, proposal: Proposal, longest: int) -> str:
+def title(content: RequestContent, proposal: Proposal, longest: int) -> str:
     """The pull request's title."""
-    changed = _changed(told.report)
+    changed = _changed(content.report)
     what = changed[0].address if len(changed) == 1 else f"{len(changed)} resources"
     outside = any(resource.changed_outside for resource in changed)
     if proposal.preferred.choice == "adopt":
-        text = f"{told.environment}: write down what was changed outside ({what})"
+        text = f"{content.environment}: adopt changes outside Terraform ({what})"
     elif outside:
-        text = f"{told.environment}: put back what was changed outside ({what})"
+        text = f"{content.environment}: revert changes outside Terraform ({what})"
     else:
-        text = f"{told.environment}: apply what waits ({what})"
+        text = f"{content.environment}: apply the pending plan ({what})"
     text = mask(" ".join(text.split()))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def body(told: Told, proposal: Proposal, longest: int) -> str:
+def body(content: RequestContent, proposal: Proposal, longest: int) -> str:
     """The pull request's text, never longer than `longest` characters."""
-    end = "\n".join(_end(told, proposal))
-    head = "\n".join(_head(told, proposal))
+    end = "\n".join(_end(content, proposal))
+    head = "\n".join(_head(content, proposal))
     room = min(longest, 1_000_000) - len(head) - len(end) - 4
-    middle = _listed(told, room)
+    middle = _listed(content, room)
     # Each piece was masked before it was fenced: a mask over the whole could eat the end of a fence.
     text = f"{head}\n{middle}\n{end}\n"
     return text if len(text) <= longest else text[: longest - 2] + "…\n"
 
 
-def _head(told: Told, proposal: Proposal) -> Iterator[str]:
-    changed = _changed(told.report)
+def _head(content: RequestContent, proposal: Proposal) -> Iterator[str]:
+    changed = _changed(content.report)
     outside = sum(resource.changed_outside for resource in changed)
-    yield mark_of(told.environment)
-    what = f"**{code(told.environment)}** "
+    yield mark_of(content.environment)
+    what = f"**{code(content.environment)}** "
     if outside:
-        what += f"was changed outside of git: {_count(outside, 'resource')}."
+        what += f"was changed outside Terraform: {_count(outside, 'resource')}."
     else:
-        what += f"has a plan that waits for a decision: {_count(len(changed), 'resource')}."
+        what += f"has a plan that needs a decision: {_count(len(changed), 'resource')}."
     yield what
     yield ""
     yield "### If you merge this"
     yield ""
-    yield from _consequence(told, proposal)
+    yield from _consequence(content, proposal)
     yield ""
-    yield "Close it without merging to say no: it is not opened again for this very change."
+    yield "Close it without merging to refuse: it is not opened again for this change."
     yield ""
     yield "### What changed"
     yield ""
 
 
-def _consequence(told: Told, proposal: Proposal) -> Iterator[str]:
+def _consequence(content: RequestContent, proposal: Proposal) -> Iterator[str]:
     other = next((branch for branch in proposal.branches[1:]), None)
     if proposal.preferred.choice == "adopt":
         yield (
-            f"The code of {code(told.environment)} says what reality is. Nothing is applied; a plan of this branch "
-            "was made, and it changes none of this."
+            f"The code of {code(content.environment)} states reality. Nothing is applied; a plan of this branch was "
+            "made, and it changes none of this."
         )
     else:
         yield (
-            f"DriftGuard does exactly this, once, until {_moment(proposal.expires_at)} (the whole plan is below): "
-            f"{_summary(told.actions)}. Anything else in the meantime, such as more drift or a commit that touches the "
-            "environment, makes the approval void: nothing is applied then."
+            f"DriftGuard applies exactly this, once, until {_moment(proposal.expires_at)} (the whole plan is below): "
+            f"{_summary(content.actions)}. Any other change in the meantime, such as more drift or a commit that "
+            "touches the environment, makes the approval void: then nothing is applied."
         )
     if other is not None:
         yield ""
         name = _CHOICES[other.choice]
-        link = f"[{name}]({told.other_url})" if told.other_url else name
+        link = f"[{name}]({content.other_url})" if content.other_url else name
         yield f"**Or instead:** {link}, branch {code(other.name)}."
-    if told.refused:
+    if content.refused:
         yield ""
-        yield "Reality cannot be written down with proof:"
+        yield "Reality cannot be adopted with proof:"
         yield ""
-        for why in told.refused[:10]:
+        for why in content.refused[:10]:
             yield f"- {plain(why)}"
-        if len(told.refused) > 10:
-            yield f"- and {len(told.refused) - 10} more"
+        if len(content.refused) > 10:
+            yield f"- and {len(content.refused) - 10} more"
 
 
 def _summary(actions: Sequence[str]) -> str:
@@ -137,13 +137,13 @@ def _summary(actions: Sequence[str]) -> str:
     return ", ".join(f"{word} {_count(count, 'resource')}" for word, count in words.items())
 
 
-def _listed(told: Told, room: int) -> str:
+def _listed(content: RequestContent, room: int) -> str:
     """The changed resources, as many as there is room for."""
     parts: list[str] = []
-    changed = _changed(told.report)
+    changed = _changed(content.report)
     used = 0
     for resource in changed[:_MOST_LISTED]:
-        text = _resource(change_text(resource, told.traces.get(resource.address)))
+        text = _resource(change_text(resource, content.traces.get(resource.address)))
         if used + len(text) > room - 200:
             break
         parts.append(text)
@@ -161,16 +161,16 @@ def _resource(change: ChangeText) -> str:
     return "\n".join(lines)
 
 
-def _end(told: Told, proposal: Proposal) -> Iterator[str]:
+def _end(content: RequestContent, proposal: Proposal) -> Iterator[str]:
     yield ""
     yield "<details><summary>The plan</summary>"
     yield ""
     used = 0
-    for number, action in enumerate(told.actions):
+    for number, action in enumerate(content.actions):
         line = f"- {code(action)}"
         used += len(line) + 1
         if used > _ROOM_FOR_THE_END:
-            yield f"- and {len(told.actions) - number} more; the approval file lists all of them"
+            yield f"- and {len(content.actions) - number} more; the approval file lists all of them"
             break
         yield line
     yield ""
@@ -195,10 +195,10 @@ def _changed(report: EnvironmentReport) -> list[ResourceReport]:
 
 
 def commit_message(environment: str, choice: str, proposal_id: str) -> str:
-    """What the commit on a proposal's branch says."""
+    """The message of the commit on a proposal's branch."""
     what = {
-        "revert": f"{environment}: approve putting reality back",
-        "adopt": f"{environment}: say what reality is",
+        "revert": f"{environment}: approve the plan",
+        "adopt": f"{environment}: adopt reality",
     }[choice]
     return f"{shorten(what)}\n\nDriftguard-Proposal: {proposal_id}\n"
 
@@ -213,7 +213,7 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Plain text whose characters mean nothing in Markdown, and which mentions nobody."""
+    """Text without markup and without mentions in Markdown."""
     text = _printable(mask(text))
     text = re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
     return text.replace("@", "@\u200b")

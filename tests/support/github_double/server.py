@@ -133,6 +133,14 @@ class GitHubDouble(ForgeServer):
         with self.lock:
             self.store.set_state(repository.pull(number), self.store.user(login), "closed")
 
+    def retarget(self, repository: Repository, number: int, base: str) -> None:
+        """Change the base of an open pull request, as a person does on its page."""
+        with self.lock:
+            pull = repository.pull(number)
+            tip = repository.git.tip(base)
+            assert tip is not None
+            pull.base, pull.base_sha = base, tip
+
     def reopen(self, repository: Repository, number: int, login: str) -> None:
         """Open a closed pull request again."""
         with self.lock:
