@@ -281,10 +281,14 @@ def _new_secret(old: Any, new: Any, shown: Any) -> bool:
         before = old if isinstance(old, Mapping) else {}
         return any(_new_secret(before.get(key), value, shown.get(key)) for key, value in new.items())
     if isinstance(new, list) and isinstance(shown, list) and len(new) == len(shown):
-        known = old if isinstance(old, list) else []
-        fresh = [(value, hidden) for value, hidden in zip(new, shown, strict=True) if value not in known]
-        return any(_new_secret(None, value, hidden) for value, hidden in fresh)
+        return _new_secret_in_list(old, new, shown)
     inside, outside = document(new), document(shown)
     if inside is not None and outside is not None:
         return _new_secret(document(old), inside, outside)
     return True
+
+
+def _new_secret_in_list(old: Any, new: list[Any], shown: list[Any]) -> bool:
+    known = old if isinstance(old, list) else []
+    fresh = [(value, hidden) for value, hidden in zip(new, shown, strict=True) if value not in known]
+    return any(_new_secret(None, value, hidden) for value, hidden in fresh)

@@ -41,19 +41,26 @@ def change_attribute(writer: Writer, body: Block, name: str, old: Any, new: Any)
             writer.change(attribute.expression, old, new)
     elif blocks:
         _change_blocks(writer, body, blocks, _elements(old), _elements(new))
-    elif new is None or (new in ([], {}) and old not in EMPTY):
+    else:
+        _add(writer, body, name, old, new)
+
+
+def _add(writer: Writer, body: Block, name: str, old: Any, new: Any) -> None:
+    """Write down an attribute or nested blocks of a name that is not written in a body."""
+    if new is None or (new in ([], {}) and old not in EMPTY):
         raise EditRefused("it is not written here, so it cannot be taken away", body.line)
-    elif _is_block(old, new):
+    if _are_blocks(new):
         if _elements(old):
             raise EditRefused("what Terraform wants here is not written here", body.line)
         _add_blocks(writer, body, name, [], _elements(new))
-    else:
-        text = f"{name} = {writer.rendered(new, body.start).replace(writer.newline, writer.newline + '  ')}"
-        _insert(writer, body, text)
+        return
+    text = f"{name} = {writer.rendered(new, body.start).replace(writer.newline, writer.newline + '  ')}"
+    _insert(writer, body, text)
 
 
-def _is_block(old: Any, new: Any) -> bool:
-    return isinstance(new, list) and bool(new) and all(isinstance(item, Mapping) for item in new)
+def _are_blocks(value: Any) -> bool:
+    """Whether a value is one of nested blocks: a list of objects, at least one."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
 def _elements(value: Any) -> list[Mapping[str, Any]]:
@@ -262,20 +269,15 @@ def _add_blocks(
 def _block_text(
     kind: str, element: Mapping[str, Any], siblings: Sequence[Block], indent: str, newline: str
 ) -> list[str]:
-    """The lines of a new block: the attributes of its siblings and those that are not empty, in their order."""
-    known = [attribute.name for sibling in siblings for attribute in sibling.attributes]
-    kept = {*known, *_ALWAYS.get(kind, ())}
-    names = [name for name in dict.fromkeys([*known, *_ALWAYS.get(kind, ()), *sorted(element)]) if name in element]
+    """The lines of a new block."""
     plain: list[tuple[str, str]] = []
     nested: list[str] = []
-    for name in names:
+    for name in _names_to_write(kind, element, siblings):
         value = element[name]
-        if value is None or (value in EMPTY and name not in kept):
-            continue
-        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        if _are_blocks(value):
             inner = [block for sibling in siblings for block in sibling.blocks if block.kind == name]
-            for item in value:
-                nested += [indent + "  " + _lines(_block_text(name, item, inner, indent + "  ", newline), newline)]
+            texts = [_block_text(name, item, inner, indent + "  ", newline) for item in value]
+            nested += [f"{indent}  {newline.join(lines)}" for lines in texts]
         else:
             plain.append((name, writing.rendered(value, indent + "  ", newline)))
     if not plain and not nested:
@@ -284,5 +286,9 @@ def _block_text(
     return [f"{kind} {{", *writing.aligned(plain, indent + "  "), *between, *nested, f"{indent}}}"]
 
 
-def _lines(lines: Sequence[str], newline: str) -> str:
-    return newline.join(lines)
+def _names_to_write(kind: str, element: Mapping[str, Any], siblings: Sequence[Block]) -> list[str]:
+    """The names that siblings or the kind always state, then those with a value, in order."""
+    always = [attribute.name for sibling in siblings for attribute in sibling.attributes]
+    always += _ALWAYS.get(kind, ())
+    names = [name for name in dict.fromkeys([*always, *sorted(element)]) if element.get(name) is not None]
+    return [name for name in names if name in always or element[name] not in EMPTY]

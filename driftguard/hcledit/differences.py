@@ -102,27 +102,27 @@ def entry_changes(
     written = {entry.key: (index, entry) for index, entry in enumerate(at.entries) if entry.key is not None}
     if len(written) + unnamed(at.entries) < len(at.entries):
         raise EditRefused("a key stands here twice", at.line)
-    for name in dict.fromkeys((*old, *new)):
-        if canonical(old.get(name)) == canonical(new.get(name)) and (name in old) == (name in new):
-            continue
+    differing = [name for name in dict.fromkeys((*old, *new)) if _differs(name, old, new)]
+    for name in differing:
         if name in written:
             index, entry = written[name]
             stays = name in new and not (partial and new[name] is None)
             yield EntryChanged(entry, old.get(name), new[name]) if stays else EntryRemoved(index, entry)
-        elif partial and new.get(name) in EMPTY and old.get(name) in EMPTY:
-            continue
-        elif _may_be_added(name, old, new, partial):
-            yield EntryAdded(name, nonempty(new[name]) if partial else new[name])
-        else:
-            line = next((entry.line for entry in at.entries if entry.key is None), at.line)
-            raise EditRefused("what changed is not written here by its name", line)
+        elif not (partial and new.get(name) in EMPTY and old.get(name) in EMPTY):
+            yield _added(at, name, old, new, partial)
 
 
-def _may_be_added(name: str, old: Mapping[str, Any], new: Mapping[str, Any], partial: bool) -> bool:
-    """Whether an entry that is not written can be: not where another expression may already stand for it."""
-    if partial:
-        return new.get(name) is not None
-    return name in new and old.get(name) is None
+def _added(at: Expression, name: str, old: Mapping[str, Any], new: Mapping[str, Any], partial: bool) -> EntryAdded:
+    """The new entry for a name that is not written; refused where another expression may already stand for it."""
+    may_be = new.get(name) is not None if partial else name in new and old.get(name) is None
+    if not may_be:
+        line = next((entry.line for entry in at.entries if entry.key is None), at.line)
+        raise EditRefused("what changed is not written here by its name", line)
+    return EntryAdded(name, nonempty(new[name]) if partial else new[name])
+
+
+def _differs(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return canonical(old.get(name)) != canonical(new.get(name)) or (name in old) != (name in new)
 
 
 def nonempty(value: Any) -> Any:

@@ -65,14 +65,20 @@ def _statement(old: Any, new: Any) -> Any:
 def _member(name: str, old: Any, new: Any) -> Any:
     if name == "Principal" and isinstance(old, dict) and isinstance(new, dict):
         return {kind: _member(kind, old.get(kind), value) for kind, value in new.items()}
-    if name in _SETS and old is not None and _as_set(old) == _as_set(new):
+    return _set_member(old, new) if name in _SETS and old is not None else new
+
+
+def _set_member(old: Any, new: Any) -> Any:
+    if _as_set(old) == _as_set(new):
         return old
-    if name in _SETS and isinstance(old, list) and isinstance(new, str):
+    if not isinstance(old, list):
+        return new
+    if isinstance(new, str):
         return [new]
-    if name in _SETS and isinstance(old, list) and isinstance(new, list):
-        # What is still there keeps its place.
-        return [item for item in old if item in new] + [item for item in new if item not in old]
-    return new
+    if not isinstance(new, list):
+        return new
+    # Elements that stay keep their place.
+    return [item for item in old if item in new] + [item for item in new if item not in old]
 
 
 def _as_set(value: Any) -> list[bytes]:

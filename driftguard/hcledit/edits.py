@@ -159,17 +159,20 @@ def without(text: str, row: Row, gone: set[int], comments: Collection[tuple[int,
             if kept and run[-1] == len(row.items) - 1 and not row.last_comma and row.commas[kept[-1]] >= 0:
                 edits.append(Edit(row.commas[kept[-1]], row.commas[kept[-1]] + 1, ""))
             continue
-        first, last = run[0], run[-1]
-        if not kept:
-            start, end = row.opening_end, row.closing_start
-        elif last + 1 < len(row.items):
-            start, end = row.items[first][0], row.items[last + 1][0]
-        else:
-            start, end = row.items[first - 1][1], row.items[last][1]
+        start, end = _stretch(row, run[0], run[-1], alone=not kept)
         if any(start <= at < end for at, _ in comments):
             raise EditRefused("a comment stands between what would go and what would stay")
         edits.append(Edit(start, end, ""))
     return edits
+
+
+def _stretch(row: Row, first: int, last: int, *, alone: bool) -> tuple[int, int]:
+    """Start and end of neighbouring elements with what parts them from the next one, or else from the one before."""
+    if alone:
+        return row.opening_end, row.closing_start
+    if last + 1 < len(row.items):
+        return row.items[first][0], row.items[last + 1][0]
+    return row.items[first - 1][1], row.items[last][1]
 
 
 def _runs(indexes: Sequence[int]) -> list[list[int]]:
@@ -191,14 +194,7 @@ def appended(
     parted = row.needs_commas or any(at >= 0 for at in row.commas)
     closes_elsewhere = "\n" in text[end : row.closing_start]
     if closes_elsewhere and begins_line(text, start) and ends_line(text, end, comments):
-        indent, edits = indent_at(text, start), []
-        if parted and comma < 0:
-            edits.append(Edit(end, end, ","))
-        lines = [f"{indent}{each}{',' if parted else ''}{newline}" for each in added]
-        if parted and comma < 0:
-            lines[-1] = lines[-1].removesuffix(f",{newline}") + newline
-        at = line_end(text, end)
-        return [*edits, Edit(at, at, "".join(lines))]
+        return _appended_lines(text, row, added, newline, parted=parted)
     if closes_elsewhere and not parted:
         raise EditRefused("its layout leaves no place for another element")
     if any(end <= at < row.closing_start for at, _ in comments):
@@ -206,6 +202,18 @@ def appended(
     if comma >= 0:
         return [Edit(comma + 1, comma + 1, "".join(f" {each}," for each in added))]
     return [Edit(end, end, "".join(f", {each}" for each in added))]
+
+
+def _appended_lines(text: str, row: Row, added: Sequence[str], newline: str, *, parted: bool) -> list[Edit]:
+    """Elements in lines of their own behind the last one; the last of all has a comma where that one has."""
+    start, end = row.items[-1]
+    indent, at = indent_at(text, start), line_end(text, end)
+    if not parted:
+        return [Edit(at, at, "".join(f"{indent}{each}{newline}" for each in added))]
+    if row.commas[-1] >= 0:
+        return [Edit(at, at, "".join(f"{indent}{each},{newline}" for each in added))]
+    lines = f",{newline}".join(f"{indent}{each}" for each in added)
+    return [Edit(end, end, ","), Edit(at, at, f"{lines}{newline}")]
 
 
 def put_before(

@@ -226,6 +226,9 @@ class Estate:
                 where = f"{each.call.file.path}:{each.call.line}"
                 why = f"the module is called with count or for_each ({where}): all its instances would change"
                 raise EditRefused(why, line, file.path)
+        self._must_be_called_once(module, file, line)
+
+    def _must_be_called_once(self, module: Module, file: SourceFile, line: int) -> None:
         calls = [m.call for m in self._all_modules() if m.directory == module.directory and m.call is not None]
         other = [
             call for call in calls if module.call is None or call.start != module.call.start or call != module.call

@@ -186,6 +186,9 @@ class Writer:
             return
         if len(at.items) != len(old):
             raise EditRefused("the list written here has not as many elements as Terraform wants", at.line)
+        self._elements(at, old, new, typed, partial)
+
+    def _elements(self, at: Expression, old: list[Any], new: list[Any], typed: bool, partial: bool) -> None:
         states = [[self.states(item, value, typed=typed, partial=partial) for value in old] for item in at.items]
         straight = all(states[index][index] is not False for index in range(len(old)))
         script = ordered(old, new) if straight else unordered(old, new)

@@ -37,7 +37,7 @@ _PARENTS: Final = (
     (re.compile(r"aws_api_gateway_"), ("rest_api_id",)),
 )
 _EC2_ID: Final = re.compile(r"[a-z]+-(?:[0-9a-f]{8}|[0-9a-f]{17})")
-# Names that requests hold for other reasons than to name an object.
+# Names that stand in requests for other reasons than to name an object.
 _COMMON: Final = frozenset({"default", "true", "false", "enabled", "disabled", "none"})
 
 # Attributes whose changes have events of other names.
@@ -107,18 +107,12 @@ def match(
         own: whether an event is of one of our own sessions.
         now: when reality was read, aware; what came later cannot have caused what was seen.
     """
-    latest = now + _CLOCKS_DIFFER
-    writes = sorted(
-        {e.id: e for e in events if not e.read_only and e.error is None and e.at <= latest and not own(e)}.values(),
-        key=lambda e: (e.at, e.id),
-        reverse=True,
-    )
+    writes = _writes(events, own, now + _CLOCKS_DIFFER)
     found: dict[str, tuple[TrailEvent, Confidence]] = {}
     explained: set[str] = set()
     for item in objects:
-        fits = [(event, confidence) for event in writes if (confidence := _fit(item, event)) is not None]
         explained.update(event.id for event in writes if _mentions(item, event))
-        best = next((fit for fit in fits if fit[1] is Confidence.RESOURCE_AND_FIELD), fits[0] if fits else None)
+        best = _best(item, writes)
         if best is not None:
             found[item.address] = best
     for item in objects:
@@ -126,6 +120,18 @@ def match(
             found[item.address] = (event, Confidence.TIME)
     traces = {address: _trace(address, *found[address]) for address in sorted(found)}
     return TraceFindings(traces, _notes([o.address for o in objects if o.address not in found]))
+
+
+def _writes(events: Iterable[TrailEvent], own: Callable[[TrailEvent], bool], latest: datetime) -> list[TrailEvent]:
+    """Successful writes of others up to a time, newest first, each once."""
+    others = {e.id: e for e in events if not e.read_only and e.error is None and e.at <= latest and not own(e)}
+    return sorted(others.values(), key=lambda e: (e.at, e.id), reverse=True)
+
+
+def _best(item: DriftedObject, writes: Sequence[TrailEvent]) -> tuple[TrailEvent, Confidence] | None:
+    """The newest of the events with the highest confidence."""
+    fits = [(event, confidence) for event in writes if (confidence := _fit(item, event)) is not None]
+    return next((fit for fit in fits if fit[1] is Confidence.RESOURCE_AND_FIELD), fits[0] if fits else None)
 
 
 def _fit(item: DriftedObject, event: TrailEvent) -> Confidence | None:
@@ -160,10 +166,15 @@ def _alone(item: DriftedObject, writes: Sequence[TrailEvent], explained: set[str
     service = [event for event in writes if event.service == item.service and _same_region(item, event)]
     if len({event.principal for event in service}) != 1:
         return None
-    free = [e for e in service if e.id not in explained and not _is_birth_or_death(item, e)]
+    free = [event for event in service if event.id not in explained]
     if item.absent:
-        return next((e for e in service if e.id not in explained and _DELETING.match(e.action)), None)
-    return next((e for e in free if _touches(item, e)), free[0] if free else None)
+        return next((event for event in free if _DELETING.match(event.action)), None)
+    return _likeliest_update(item, free)
+
+
+def _likeliest_update(item: DriftedObject, events: Sequence[TrailEvent]) -> TrailEvent | None:
+    updates = [event for event in events if not _is_birth_or_death(item, event)]
+    return next((event for event in updates if _touches(item, event)), updates[0] if updates else None)
 
 
 def _touches(item: DriftedObject, event: TrailEvent) -> bool:
