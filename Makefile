@@ -14,7 +14,7 @@ help:
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
-	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1"
+	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
 	@echo "make clean   remove the virtual environment and caches"
@@ -56,7 +56,7 @@ RUNS ?= 2000
 SEED ?= 1
 
 lab: $(VENV)/.dev
-	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED)
+	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED) $(if $(MUTANTS),--mutants)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench $(BENCH)

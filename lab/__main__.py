@@ -1,52 +1,86 @@
-"""`python -m lab --runs N --seed N [--first]`."""
+"""`python -m lab [--runs N] [--seed N] [--shrink] [--mutants]`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import TYPE_CHECKING, Final
 
-from lab.play import Tally, play
+from lab.mutants import MUTANTS, hunt
+
+if TYPE_CHECKING:
+    from lab.play import Tally
+
+_CHUNK: Final = 25
+_HUNTED: Final = 1000
 
 
 def main() -> int:
-    """Play histories and print what occurred; 1 where a label was wrong."""
+    """Play histories and print what occurred; 1 where a label was wrong, or a mutant was not found."""
     parser = argparse.ArgumentParser(prog="python -m lab")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--first", action="store_true", help="shrink the first wrong history and end there")
+    parser.add_argument("--shrink", action="store_true", help="make the first wrong history small and end there")
+    parser.add_argument("--mutants", action="store_true", help="break the classifier, one way after another")
+    parser.add_argument("--only", default="", help="with --mutants: those whose name contains this")
     asked = parser.parse_args()
-    tally = Tally()
-    share = -(-asked.runs // asked.jobs)
-    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
-        seeds = [asked.seed * 1000 + job for job in range(asked.jobs)]
-        for part in pool.map(play, [share] * asked.jobs, seeds, [asked.first] * asked.jobs):
+    if asked.mutants:
+        return _mutants(asked.seed, asked.jobs, [m.name for m in MUTANTS if asked.only in m.name])
+    return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count")
+
+
+def _mutants(seed: int, jobs: int, names: Sequence[str]) -> int:
+    """Print after how many histories each mutant is found."""
+    missed = 0
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        waiting = [(name, pool.submit(hunt, name, _HUNTED, seed)) for name in names]
+        for name, future in waiting:
+            histories, noticed = future.result()
+            missed += not noticed
+            print(f"{name:40} {f'found after {histories:4}: {noticed}' if noticed else 'NOT FOUND'}", flush=True)
+    print(f"{len(names)} mutants, {missed} not found")
+    return 1 if missed else 0
+
+
+def _play(runs: int, seed: int, jobs: int, manner: str) -> int:
+    from lab.play import Tally, play
+
+    started, tally = time.monotonic(), Tally()
+    sizes = [min(_CHUNK, runs - at) for at in range(0, runs, _CHUNK)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        seeds = [seed * 100_000 + number for number in range(len(sizes))]
+        for part in pool.map(play, sizes, seeds, [manner] * len(sizes)):
             tally.add(part)
-    return show(tally)
+            if sys.stderr.isatty():
+                print(f"\r{tally.histories} histories", end="", file=sys.stderr)
+    print("\n".join(_report(tally)))
+    wrong, uncertain = tally.mistakes
+    print(
+        f"{tally.histories} histories, {tally.labels} labels checked, {wrong} wrong, {uncertain} uncertain "
+        f"({time.monotonic() - started:.0f} s)" + (f"; {tally.invalid} not playable" if tally.invalid else "")
+    )
+    return 1 if tally.wrong else 0
 
 
-def show(tally: Tally) -> int:
-    """Print the table of occurrences, what went wrong, and the last line."""
+def _report(tally: Tally) -> Iterator[str]:
+    """The table of occurrences, then one history of each kind of mistake."""
+    pairs = [count for name, count in tally.occurred.items() if name.startswith("pair")]
     for name, count in sorted(tally.occurred.items()):
         if not name.startswith("pair"):
-            print(f"{count:6} {name}")
+            yield f"{count:6} {name}"
+    yield f"{len(pairs):6} pairs of kinds, each at least {min(pairs, default=0)} times"
     groups = defaultdict(list)
     for kind, _, text in tally.wrong:
         groups[kind].append((len(text), text))
     for kind, found in sorted(groups.items(), key=lambda item: -len(item[1])):
-        print(f"\n### {len(found)} × {kind}\n{min(found)[1]}")
-    everything = [mismatch for _, mismatches, _ in tally.wrong for mismatch in mismatches]
-    uncertain = sum(mismatch.only_uncertain for mismatch in everything)
-    wrong = len(everything) - uncertain
-    print(
-        f"{tally.histories} histories, {tally.labels} labels checked, {wrong} wrong, {uncertain} uncertain"
-        + (f", {tally.invalid} not playable" if tally.invalid else "")
-    )
-    return 1 if tally.wrong else 0
+        yield f"\n### {len(found)} × {kind}\n{min(found)[1]}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
 from driftguard.errors import DriftGuardError
 from lab.changes import CHANGES
@@ -53,7 +56,15 @@ class Tally:
     occurred: Counter[str] = field(default_factory=Counter)
     wrong: list[tuple[str, list[Mismatch], str]] = field(default_factory=list)
 
+    @property
+    def mistakes(self) -> tuple[int, int]:
+        """How many labels were wrong, and how many right but uncertain."""
+        everything = [mismatch for _, mismatches, _ in self.wrong for mismatch in mismatches]
+        uncertain = sum(mismatch.only_uncertain for mismatch in everything)
+        return len(everything) - uncertain, uncertain
+
     def add(self, other: Tally) -> None:
+        """Count what another process counted."""
         self.histories += other.histories
         self.labels += other.labels
         self.invalid += other.invalid
@@ -128,33 +139,35 @@ def _count(tally: Tally, history: History, truth: Any) -> None:
     tally.occurred.update(f"pair {one} + {other}" for one, other in pairs)
 
 
-def play(runs: int, seed: int, stop_at_first: bool) -> Tally:
+def play(runs: int, seed: int, manner: str) -> Tally:
     """Play many histories in this process.
 
     Args:
-        stop_at_first: let hypothesis shrink the first that goes wrong and end there.
+        manner: `count` plays all of them; `shrink` lets hypothesis make the first that goes wrong small, and ends;
+            `end at the first` ends without that.
     """
     tally = Tally()
-    with (
-        tempfile.TemporaryDirectory(prefix="lab-") as folder,
-        Provider(Path(folder) / "provider") as provider,
-        StateStore() as store,
-    ):
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder, ExitStack() as stack:
+        provider = stack.enter_context(Provider(Path(folder) / "provider"))
+        store = stack.enter_context(StateStore())
 
         @hypothesis.seed(seed)
         @settings(
             max_examples=runs,
             deadline=None,
             database=None,
-            phases=(Phase.generate, Phase.shrink) if stop_at_first else (Phase.generate,),
+            phases=(Phase.generate, Phase.shrink) if manner == "shrink" else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
         )
         @given(st.data())
         def one(data: Any) -> None:
+            if manner == "end at the first" and any(mismatches for _, mismatches, _ in tally.wrong):
+                raise Wrong("found")
             mismatches = play_one(Drawn(data), provider, store, tally)
-            if mismatches and stop_at_first:
+            if mismatches and manner != "count":
                 raise Wrong(mismatches[0].kind)
 
-        with contextlib.suppress(Wrong):
+        with contextlib.suppress(Wrong, Flaky), contextlib.redirect_stdout(StringIO()):
             one()
     return tally
