@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from driftguard import __version__
 from driftguard.errors import OperatorError
 from driftguard.model import ErrorKind, Verdict
+from driftguard.model.reasons import ReasonName
+from driftguard.model.report import EnvironmentReport, RunReport
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -27,7 +29,16 @@ _STEPS: Final = ("init", "plan", "show", "total")
 _RUN_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 _STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
 # Reasons of decisions that name the outcome of an apply.
-_OUTCOMES: Final = frozenset({"applied", "apply_failed", "plan_changed", "lease_lost", "locked", "not_planned"})
+_OUTCOMES: Final = frozenset(
+    {
+        ReasonName.APPLIED,
+        ReasonName.APPLY_FAILED,
+        ReasonName.PLAN_CHANGED,
+        ReasonName.LEASE_LOST,
+        ReasonName.LOCKED,
+        ReasonName.NOT_PLANNED,
+    }
+)
 _REQUEST_TIMEOUT_SECONDS: Final = 10.0
 _HEARTBEAT_SECONDS: Final = 5.0
 # The causes of a failed run: the configuration, an outage, a defect.
@@ -75,13 +86,13 @@ class Metrics:
         for kind in (*(kind.value for kind in ErrorKind), *_RUN_FAILURES):
             self._errors.labels(kind)
         for outcome in _OUTCOMES:
-            self._applies.labels(outcome)
+            self._applies.labels(outcome.value)
         build = Gauge("driftguard_build_info", "The running version.", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
 
     def observe(
         self,
-        report: Mapping[str, Any],
+        report: RunReport,
         *,
         drift_since: Mapping[str, datetime],
         alerts_sent: Mapping[str, int],
@@ -92,15 +103,14 @@ class Metrics:
         """Count one run.
 
         Args:
-            report: the JSON report of the contract.
             drift_since: when the drift of each environment that has drifted now was first seen.
             alerts_sent: how many alerts of each kind were delivered since the last call.
             alerts_waiting: number of undelivered alerts.
             environments: all that exist now, if the report covers only some of them; others are removed.
         """
-        seen: dict[str, str] = {each["name"]: each["verdict"] for each in report["environments"]}
+        seen: dict[str, str] = {each.name: each.verdict for each in report.environments}
         existing = set(seen) | set(environments) if environments is not None else set(seen)
-        finished = datetime.fromisoformat(report["finished_at"])
+        finished = datetime.fromisoformat(report.finished_at)
         self._snapshot = _Snapshot(
             verdicts={name: verdict for name, verdict in (self._snapshot.verdicts | seen).items() if name in existing},
             drift_age_seconds={
@@ -109,8 +119,8 @@ class Metrics:
             alerts_waiting=alerts_waiting,
             last_run=finished.timestamp(),
         )
-        self._run_seconds.observe((finished - datetime.fromisoformat(report["started_at"])).total_seconds())
-        for each in report["environments"]:
+        self._run_seconds.observe((finished - datetime.fromisoformat(report.started_at)).total_seconds())
+        for each in report.environments:
             self._observe_environment(each)
         for kind, count in alerts_sent.items():
             self._alerts.labels(kind).inc(count)
@@ -130,18 +140,17 @@ class Metrics:
         """The present values of the gauges."""
         return self._snapshot
 
-    def _observe_environment(self, environment: Mapping[str, Any]) -> None:
+    def _observe_environment(self, environment: EnvironmentReport) -> None:
         for step in _STEPS:
-            seconds = environment["seconds"].get(step, 0.0)
+            seconds = getattr(environment.seconds, step)
             # A step that was left out took no time; it would only pull the others down.
             if seconds > 0:
                 self._environment_seconds.labels(step).observe(seconds)
-        if environment["error"]:
-            self.failed(environment["error"]["kind"])
-        for reason in environment["decision"]["reasons"]:
-            outcome = reason.partition(":")[0]
-            if outcome in _OUTCOMES:
-                self._applies.labels(outcome).inc()
+        if environment.error is not None:
+            self.failed(environment.error.kind)
+        for reason in environment.decision.reasons:
+            if reason.name in _OUTCOMES:
+                self._applies.labels(str(reason.name)).inc()
 
 
 class _Gauges:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from driftguard import config
 from driftguard.adapters.defects import FolderDefects
@@ -21,6 +21,7 @@ from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind, Entry, EntryKind
+from driftguard.model.report import AlertCounts, RunReport
 from driftguard.pipeline.approve.approval_file import folder_of
 from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
 
@@ -52,7 +53,7 @@ def run_agent(
     options: AgentOptions,
     *,
     say: Callable[[str], None],
-    on_run: Callable[[Due, Mapping[str, Any]], None],
+    on_run: Callable[[Due, RunReport], None],
 ) -> None:
     """Run reconcile on a schedule until SIGTERM or SIGINT; SIGHUP reloads and runs every environment.
 
@@ -114,7 +115,7 @@ class _Work:
         stop: Stop,
         metrics: Metrics,
         say: Callable[[str], None],
-        on_run: Callable[[Due, Mapping[str, Any]], None],
+        on_run: Callable[[Due, RunReport], None],
     ) -> None:
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
         self._say, self._on_run = say, on_run
@@ -182,13 +183,14 @@ class _Work:
         session, self._opened = self._opened, None
         return session
 
-    def _observe(self, session: Session, report: Mapping[str, Any]) -> None:
+    def _observe(self, session: Session, report: RunReport) -> None:
+        alerts = report.alerts or AlertCounts()
         standing = [alert for alert in session.ledger.alerts.standing() if alert.kind is AlertKind.DRIFT]
         self._metrics.observe(
             report,
             drift_since={alert.environment: alert.first_seen_at for alert in standing},
-            alerts_sent=report["alerts"]["sent"],
-            alerts_waiting=report["alerts"]["waiting"],
+            alerts_sent=alerts.sent,
+            alerts_waiting=alerts.waiting,
             now=_now(),
             environments=[environment.name for environment in session.environments],
         )

@@ -37,6 +37,7 @@ from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
 from driftguard.model import Baseline, Closure, Entry, EntryKind, EnvironmentResult, ErrorKind, ToolVersion
+from driftguard.model.report import RunReport
 from driftguard.pipeline import discover, history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
@@ -51,7 +52,7 @@ from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.record import request_entry
 from driftguard.pipeline.run import Estate, run_estate
-from driftguard.report import run_json
+from driftguard.report import run_report
 from driftguard.sealed import mask
 
 
@@ -204,8 +205,8 @@ class Session:
         noise: bool = False,
         on_done: Callable[[EnvironmentResult], None],
         say: Callable[[str], None] = print,
-    ) -> dict[str, Any]:
-        """One run over the environments, as the contract's JSON report.
+    ) -> RunReport:
+        """One run over the environments; its report.
 
         Args:
             acts: apply what is approved, propose and alert; False changes nothing in the cloud or in git.
@@ -253,7 +254,7 @@ class Session:
             notifier=self._notifier(run_id, credentials, say) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
         )
-        return run_json(result)
+        return run_report(result)
 
     def forge(self, journal: ProposalJournal, say: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; where it lacks something, a sentence says so and everything else goes on."""

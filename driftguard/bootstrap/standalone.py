@@ -5,18 +5,18 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from driftguard import config
 from driftguard.errors import UsageError
 from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
 from driftguard.model.plan_document import UnreadablePlan, read_document
+from driftguard.model.report import RunReport
 from driftguard.pipeline.classify.labels import Evidence
 from driftguard.pipeline.classify.labels import classify as classify_plan
-from driftguard.report import run_json
+from driftguard.report import run_report
 
 
-def classify_text(text: bytes, source: str) -> dict[str, Any]:
+def classify_text(text: bytes, source: str) -> RunReport:
     """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
 
     Raises:
@@ -47,7 +47,7 @@ def classify_text(text: bytes, source: str) -> dict[str, Any]:
         classification=classification,
         fault=fault,
     )
-    return run_json(RunResult("", "", "", "", now, datetime.now(UTC), (report,)))
+    return run_report(RunResult("", "", "", "", now, datetime.now(UTC), (report,)))
 
 
 def first_configuration(folder: Path) -> tuple[str, int]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
 from driftguard.errors import UsageError
+from driftguard.model.report import RunReport
 
 if TYPE_CHECKING:
     from driftguard.scheduler import Due
@@ -67,12 +67,12 @@ def agent(
         liveness_file=liveness_file,
     )
 
-    def log_run(due: Due, report: Mapping[str, Any]) -> None:
-        for warning in report["warnings"]:
+    def log_run(due: Due, report: RunReport) -> None:
+        for warning in report.warnings:
             log.warning("%s", warning)
         if not quiet:
             print(
-                f"{report['finished_at']} {due.reason}: {counted(len(report['environments']))}, {outcome(report)}",
+                f"{report.finished_at} {due.reason}: {counted(len(report.environments))}, {outcome(report)}",
                 file=sys.stderr,
             )
 

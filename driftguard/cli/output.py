@@ -14,6 +14,8 @@ import msgspec
 from driftguard.cli.columns import columns
 from driftguard.cli.options import EXIT_DIVERGED, EXIT_FAILED, EXIT_IN_SYNC, Format
 from driftguard.errors import UsageError
+from driftguard.model.report import RunReport
+from driftguard.model.words import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,12 +25,12 @@ CYAN: Final = "36"
 _WIDTH_WITHOUT_TERMINAL: Final = 120
 
 
-def exit_code(report: Mapping[str, Any]) -> int:
+def exit_code(report: RunReport) -> int:
     """The contract's exit code of a JSON report: `unknown` outranks divergence."""
-    summary = report["summary"]
-    if summary["unknown"]:
+    found = {verdict for verdict, count in report.summary.items() if count}
+    if Verdict.UNKNOWN in found:
         return EXIT_FAILED
-    return EXIT_DIVERGED if summary["drifted"] + summary["pending"] + summary["diverged"] else EXIT_IN_SYNC
+    return EXIT_DIVERGED if found - {Verdict.IN_SYNC} else EXIT_IN_SYNC
 
 
 def emit(text: str, output: Path | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,6 +32,7 @@ from driftguard.sealed import mask
 
 if TYPE_CHECKING:
     from driftguard.adapters.process import Stop
+    from driftguard.model.report import RunReport
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +129,8 @@ class _Request:
     quiet: bool
 
 
-def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> dict[str, Any]:
-    """One run with progress; the JSON report."""
+def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> RunReport:
+    """One run with progress; its report."""
     from driftguard.adapters.process import Stop
     from driftguard.bootstrap.session import Session
     from driftguard.bootstrap.target import Target
@@ -154,7 +155,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
                 say=print_alert,
             )
-            for warning in report["warnings"][len(session.notices) :]:
+            for warning in report.warnings[len(session.notices) :]:
                 progress.line(f"note: {warning}")
             return report
 
@@ -181,7 +182,7 @@ def _read_plan(plan: str) -> bytes:
         ) from None
 
 
-def _print(report: dict[str, Any], format: Format, output: Path | None, noise: bool) -> None:
+def _print(report: RunReport, format: Format, output: Path | None, noise: bool) -> None:
     from driftguard.cli.text import markdown, print_run
 
     _add_to_job_summary(report)
@@ -194,7 +195,7 @@ def _print(report: dict[str, Any], format: Format, output: Path | None, noise: b
             emit_rich(lambda console: print_run(console, report, noise=noise), output)
 
 
-def _add_to_job_summary(report: dict[str, Any]) -> None:
+def _add_to_job_summary(report: RunReport) -> None:
     """Append the run to the summary page of its CI job, if there is one."""
     from driftguard.cli.text import markdown
     from driftguard.config import summary_page

@@ -20,7 +20,8 @@ from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Me
 from driftguard.errors import OperatorError
 from driftguard.model import Action, Decision, EnvironmentResult, Fault, RunResult, Seconds, Verdict
 from driftguard.model import ErrorKind as Kind
-from driftguard.report import run_json
+from driftguard.model.report import RunReport
+from driftguard.report import run_report
 from driftguard.scheduler import AgentState, healthy
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -40,10 +41,10 @@ def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None =
     )
 
 
-def report(*environments: EnvironmentResult, seconds: int = 42) -> dict[str, Any]:
+def report(*environments: EnvironmentResult, seconds: int = 42) -> RunReport:
     """A real report of a real shape."""
     started = NOON - timedelta(seconds=seconds)
-    return run_json(RunResult("run", "repository", "main", "c" * 40, started, NOON, environments))
+    return run_report(RunResult("run", "repository", "main", "c" * 40, started, NOON, environments))
 
 
 def observe(metrics: Metrics, *environments: EnvironmentResult, **others: Any) -> None:
