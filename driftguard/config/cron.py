@@ -97,10 +97,11 @@ def _item(item: str, names: Sequence[str], first: int) -> str:
     match = _ITEM.fullmatch(item)
     if match is None:
         return item
-    low, high, step = (str(names.index(part) + first) if part in names else part for part in match.groups())
-    if step and not high and low.isdigit() and names is _WEEKDAYS:
-        high = "6" if int(low) < 7 else "7"  # the seventh is Sunday again, with which the week began
-    if not (high and low.isdigit() and high.isdigit() and int(low) > int(high)):
-        return low + (f"-{high}" if high else "") + (f"/{step}" if step else "")
-    around = [*range(int(low), first + len(names)), *range(first, int(high) + 1)]
-    return ",".join(str(number) for number in around[:: int(step or 1)])
+    low, high, step = (str(names.index(part) + first) if part in names else part for part in match.groups(""))
+    if step and not high and names is _WEEKDAYS:
+        high = max(low, "6")  # the seventh is Sunday again, with which the week began
+    if (low + high).isdigit() and high and int(low) > int(high):
+        around = [*range(int(low), first + len(names)), *range(first, int(high) + 1)]
+        return ",".join(str(number) for number in around[:: int(step or 1)])
+    numbers = f"{low}-{high}" if high else low
+    return f"{numbers}/{step}" if step else numbers

@@ -147,10 +147,7 @@ class Settings:
         names: list[str | None] = list(dict.fromkeys(e.written.name for e in entries if e.written.name))
         for name in names or [None]:
             own = [e for e in entries if e.written.name in (None, name)]
-            layers = [e.written for e in own if not e.by_operator]
-            settings = _layered(self._repository, layers, without_aws=gives_aws(self._operator))
-            layers = [e.written for e in own if e.by_operator]
-            settings = overlay(settings, _layered(self._operator, layers), leave=_IDENTITY)
+            settings = self._merged(own)
             named = [e for e in own if e.written.name == name]
             given = name or _default_name(directory, entries[0].written.path)
             usable = _usable_name(directory, given)
@@ -170,6 +167,13 @@ class Settings:
                 origin=(named or own)[-1].origin,
                 fault=None if usable == given else _odd(directory),
             )
+
+    def _merged(self, entries: list[_Entry]) -> EnvironmentEntry:
+        """What the entries say of one environment, the operator's over the repository's."""
+        layers = [entry.written for entry in entries if not entry.by_operator]
+        settings = _layered(self._repository, layers, without_aws=gives_aws(self._operator))
+        layers = [entry.written for entry in entries if entry.by_operator]
+        return overlay(settings, _layered(self._operator, layers), leave=_IDENTITY)
 
     def _nothing_found(self) -> str:
         looked = "No directory that holds Terraform files (*.tf, *.tf.json) matches `environments/*`"

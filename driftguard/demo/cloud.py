@@ -73,13 +73,12 @@ class Cloud:
                 stderr=log,
                 start_new_session=True,
             )
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._stop)
             self._endpoint = f"http://127.0.0.1:{self._announced_port(self._process)}"
             with self._call("GET", "/moto-api/data.json"):
                 pass
-        except BaseException:
-            self._stop()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(

@@ -61,8 +61,3 @@ def test_only_the_configuration_reads_the_processs_environment() -> None:
     }
     # The git adapter takes the variables of a surrounding git away.
     assert readers == {"config/surroundings.py", "adapters/git/commands.py", "adapters/git/environment.py"}
-
-
-def test_no_file_outgrows_its_reader() -> None:
-    long = {f.relative_to(PACKAGE).as_posix(): len(f.read_text().splitlines()) for f in PACKAGE.rglob("*.py")}
-    assert {name: lines for name, lines in long.items() if lines > 425} == {}

@@ -14,7 +14,9 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from driftguard.adapters.aws.objects import SharedObject
@@ -131,17 +133,15 @@ class RemoteFile:
                 "Run again when the other work is done."
             )
         if self._batch is None:
-            turn = ExitStack()
-            try:
+            with ExitStack() as undo:
+                undo.callback(self._let_go)
+                turn = undo.enter_context(ExitStack())
                 turn.enter_context(self._shared.turn(wait_seconds))
                 self._undo()
                 self._fetch(wait_seconds)
                 with self._on_disk():
                     _write_private(self._before, self.path.read_bytes())
-            except BaseException:
-                turn.close()
-                self._let_go()
-                raise
+                undo.pop_all()
             self._batch = _Batch(turn, wait_seconds)
         return self._batch
 
@@ -154,23 +154,31 @@ class RemoteFile:
             if batch.over:
                 return
             self._busy = True
-        try:
+        with ExitStack() as ending:
+            ending.callback(self._over, batch)
+            ending.push(partial(self._failed, batch))
             if batch.filled:
                 with self._on_disk():
                     content = self.path.read_bytes()
                 self._tag = self._shared.write(zlib.compress(content, _LEVEL), self._tag or "")
-        except BaseException as error:
-            batch.error = error
-            self._owed_undo_seconds = batch.wait_seconds
-            with self._changed:
-                if not self._readers:  # otherwise whoever is next to begin does it
-                    self._undo()
-            if not isinstance(error, OperatorError):  # which each thread of the batch raises
-                raise
-        finally:
-            batch.turn.close()
-            batch.over, self._batch = True, None
-            self._let_go()
+
+    def _failed(
+        self, batch: _Batch, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Keep the error of a write for every thread of its batch; True for one that each of them raises itself."""
+        if error is None:
+            return False
+        batch.error = error
+        self._owed_undo_seconds = batch.wait_seconds
+        with self._changed:
+            if not self._readers:  # otherwise the next thread that begins does it
+                self._undo()
+        return isinstance(error, OperatorError)
+
+    def _over(self, batch: _Batch) -> None:
+        batch.turn.close()
+        batch.over, self._batch = True, None
+        self._let_go()
 
     def _let_go(self) -> None:
         with self._changed:
