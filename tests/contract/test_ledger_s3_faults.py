@@ -319,7 +319,7 @@ def test_a_job_that_was_stopped_until_another_went_on_is_refused_and_can_go_on_a
     line.go.set()
     stopped.send_signal(signal.SIGCONT)
     first, second = stopped.communicate(timeout=30)[0].splitlines()
-    assert "was written by another job that took this one for dead" in first
+    assert "was written by another job that took over this one's lock" in first
     assert second == "recorded anew"
     assert names_in(opening(url)) == ["before", "other", "anew"]
 

@@ -30,7 +30,7 @@ BOUNDARIES = {
 LONG_FILES = {"bootstrap/session.py", "pipeline/references.py", "pipeline/run.py"}
 LONG_FUNCTIONS = {"bootstrap/session.py: run"}
 COMPLEX = {
-    "bootstrap/records.py: _entry_summary",
+    "pipeline/history.py: _entry_summary",
     "bootstrap/session.py: Session.run",
     "hcledit/adopting.py: _new_secret",
     "hcledit/bodies.py: _block_text",
@@ -52,12 +52,13 @@ COMPLEX = {
     "pipeline/discover.py: Closures._refer",
     "pipeline/discover.py: Closures.closure",
     "pipeline/propose/lifecycle.py: _Settling._after_the_merge",
+    "pipeline/propose/lifecycle.py: _Settling._propose",
     "pipeline/propose/lifecycle.py: _Settling._published",
     "pipeline/trace.py: _alone",
     "pipeline/trace.py: match",
 }
 BROAD = {"adapters/hcl/facts.py", "pipeline/run.py", "scheduler/agent.py"}
-NAMED_TWICE = {"Means", "Module", "Place", "Told"}
+NAMED_TWICE = {"Estate", "Means", "Module", "Place", "Told"}
 
 
 def module(name: str) -> str:
