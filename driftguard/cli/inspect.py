@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -26,9 +26,12 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
-from driftguard.model.reasons import Reason
-from driftguard.model.words import PLAIN_WORDS
+from driftguard.model.report import AttributeReport, EnvironmentReport
+from driftguard.model.words import PLAIN_WORDS, verdict_text
 from driftguard.report import shorten
+
+if TYPE_CHECKING:
+    from driftguard.pipeline.history import LastScan
 
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="TIME", help="As of this time (RFC 3339: 2026-11-01T12:00:00Z).")
@@ -100,17 +103,17 @@ def status(
         listed = last_scans(journal, env or [])
     rows = [
         (
-            item["name"],
-            item["verdict"].replace("_", " "),
-            item["at"],
-            item["commit"][:10],
-            (item["baseline"]["commit"] or "none yet")[:10],
-            item["decision"]["action"],
+            scan.report.name,
+            verdict_text(scan.report.verdict),
+            scan.at,
+            scan.commit[:10],
+            (scan.report.baseline.commit or "none yet")[:10],
+            scan.report.decision.action,
         )
-        for item in listed
+        for scan in listed
     ]
     headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
-    emit_rows(headings, rows, {"environments": listed}, format, output)
+    emit_rows(headings, rows, {"environments": [scan.row for scan in listed]}, format, output)
 
 
 def history(
@@ -168,56 +171,58 @@ def explain(
     with open_records(Target(repo, ref, config)) as journal:
         found = last_scans(journal, [env], until=_moment(at), exactly=True)
     scan = found[0]
-    rows = [_explained(resource, attribute) for resource in scan["resources"] for attribute in resource["attributes"]]
-    rows += [
-        (resource["address"], "-", ", ".join(resource["labels"]), "-", "-", "-", "-", "nothing planned")
-        for resource in scan["resources"]
-        if not resource["attributes"]
-    ]
-    rows += [
-        (f"output {output_['name']}", "-", output_["label"], "-", "-", "-", "-", output_["rule"])
-        for output_ in scan["outputs"]
-    ]
+    rows = list(_explained(scan.report))
     headings = ("resource", "attribute", "label", "state S", "reality R", "desired D", "baseline L", "rule")
     if format is Format.TABLE:
         emit("".join(f"{line}\n" for line in _explanation(scan, headings, rows, output)), output)
     else:
-        emit_rows(headings, rows, scan, format, output)
+        emit_rows(headings, rows, scan.row, format, output)
 
 
-def _explained(resource: dict[str, Any], attribute: dict[str, Any]) -> tuple[str, ...]:
-    rule = attribute["rule"]
-    if not attribute["certain"]:
+def _explained(report: EnvironmentReport) -> Iterator[tuple[str, ...]]:
+    """The rows of an explanation: attributes, then resources without any, then outputs."""
+    for resource in report.resources:
+        yield from (_attribute_row(resource.address, attribute) for attribute in resource.attributes)
+    for resource in report.resources:
+        if not resource.attributes:
+            yield (resource.address, "-", ", ".join(resource.labels), "-", "-", "-", "-", "nothing planned")
+    for output in report.outputs:
+        yield (f"output {output.name}", "-", output.label, "-", "-", "-", "-", output.rule)
+
+
+def _attribute_row(address: str, attribute: AttributeReport) -> tuple[str, ...]:
+    rule = attribute.rule
+    if not attribute.certain:
         rule += " (not certain)"
-    if attribute["ignored_by"]:
-        rule += f" (ignored by {attribute['ignored_by']})"
+    if attribute.ignored_by:
+        rule += f" (ignored by {attribute.ignored_by})"
     return (
-        resource["address"],
-        attribute["path"] or "(exists)",
-        attribute["label"],
-        shorten(attribute["state"]),
-        shorten(attribute["reality"]),
-        "known after apply" if attribute["unknown"] else shorten(attribute["desired"]),
-        shorten(attribute["baseline"]) if attribute["baseline_known"] else "not known",
+        address,
+        attribute.path or "(exists)",
+        attribute.label,
+        shorten(attribute.state),
+        shorten(attribute.reality),
+        "known after apply" if attribute.unknown else shorten(attribute.desired),
+        shorten(attribute.baseline) if attribute.baseline_known else "not known",
         rule,
     )
 
 
 def _explanation(
-    scan: dict[str, Any], headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], output: Path | None
+    scan: LastScan, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], output: Path | None
 ) -> Iterator[str]:
     """The lines of an explanation."""
-    baseline = scan["baseline"]
-    yield f"{scan['name']} was {scan['verdict'].replace('_', ' ')} at {scan['at']}, commit {scan['commit'][:10]}."
-    if baseline["commit"]:
-        yield f"Baseline: {baseline['commit'][:10]}, from {baseline['from']}."
+    report, baseline = scan.report, scan.report.baseline
+    yield f"{report.name} was {verdict_text(report.verdict)} at {scan.at}, commit {scan.commit[:10]}."
+    if baseline.commit:
+        yield f"Baseline: {baseline.commit[:10]}, from {baseline.origin}."
     else:
         yield "No baseline yet: `pending` and `absorbed` cannot be distinguished."
-    if scan["error"]:
-        yield f"{scan['error']['kind']}: {scan['error']['message']}"
-    yield f"Decision: {scan['decision']['action']}, because of:"
-    for reason in scan["decision"]["reasons"]:
-        yield f"  {Reason.parse(reason).explanation}"
+    if report.error is not None:
+        yield f"{report.error.kind}: {report.error.message}"
+    yield f"Decision: {report.decision.action}, because of:"
+    for reason in report.decision.reasons:
+        yield f"  {reason.explanation}"
     for resource, found in groupby(rows, key=lambda row: row[0]):
         yield "\n" + styled(resource, CYAN, output)
         first, lines = columns(headings[1:], [row[1:] for row in found], line_width(output) - len(_INDENT))

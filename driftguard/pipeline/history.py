@@ -1,29 +1,69 @@
 """The ledger, read: last scans, history, removed and renamed environments. One read model for every reader.
 
-Takes the journal; gives dictionaries of the contract's words, and entries.
+Takes the journal; gives reports, entries and their JSON objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
+
+from msgspec import convert
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import UsageError
-from driftguard.model import Entry, EntryKind
+from driftguard.errors import OperatorError, UsageError
+from driftguard.model import Entry, EntryKind, rows
+from driftguard.model.report import EnvironmentReport, ErrorReport, read_environment
+from driftguard.model.words import plural
 from driftguard.ports import JournalReader
 from driftguard.report import timestamp
 
 
+@dataclass(frozen=True, slots=True)
+class LastScan:
+    """The newest scan of one environment.
+
+    Attributes:
+        at: when, RFC 3339.
+        row: its JSON object as it was recorded, with `at`: fields of a newer DriftGuard included.
+    """
+
+    at: str
+    report: EnvironmentReport
+    row: Mapping[str, Any]
+
+    @property
+    def commit(self) -> str:
+        """The commit that was planned."""
+        return self.report.commit or ""
+
+
+def read_scan(entry: Entry) -> EnvironmentReport:
+    """The report in a `scanned` row of any version.
+
+    Raises:
+        OperatorError: a field that is known has another type.
+    """
+    try:
+        return read_environment(entry.data)
+    except ValueError:
+        raise OperatorError(
+            f"The scan of {entry.environment} in the ledger cannot be read: it was damaged, or written by a newer "
+            "DriftGuard. Upgrade driftguard on this machine, or restore the ledger from a backup."
+        ) from None
+
+
 def last_scans(
     ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None = None, exactly: bool = False
-) -> list[dict[str, Any]]:
-    """The newest scan of each environment as the ledger has it, with `at` and `commit`, sorted by name.
+) -> list[LastScan]:
+    """The newest scan of each environment as the ledger has it, sorted by name.
 
     Raises:
         UsageError: a pattern matches no environment that was ever scanned.
+        OperatorError: a row cannot be read.
     """
     entries = ledger.latest(EntryKind.SCANNED, until)
     for pattern in patterns:
@@ -34,7 +74,7 @@ def last_scans(
             )
     wanted = patterns or ["*"]
     return [
-        {**entry.data, "at": timestamp(entry.at)}
+        LastScan(timestamp(entry.at), read_scan(entry), {**entry.data, "at": timestamp(entry.at)})
         for name, entry in sorted(entries.items())
         if any(fnmatchcase(name, pattern) for pattern in wanted)
     ]
@@ -80,7 +120,8 @@ def renamed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) 
     present = {settings.name for settings in environments}
     found = {}
     for old, scan in ledger.latest(EntryKind.SCANNED).items():
-        new = names.get((scan.data["path"], scan.data["workspace"]))
+        report = read_scan(scan)
+        new = names.get((report.path, report.workspace))
         if old in present or new is None:
             continue
         # Two environments of one directory, distinguished by their backends, were there side by side.
@@ -106,47 +147,83 @@ def removed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) 
 
 
 def _entry_summary(entry: Entry) -> str:
-    data = entry.data
-    match entry.kind:
-        case EntryKind.SCANNED:
-            error = f" ({data['error']['kind']})" if data.get("error") else ""
-            return f"{data['verdict']}{error} at {data['commit'][:10]}, decision {data['decision']['action']}"
-        case EntryKind.BASELINE_MOVED:
-            return f"to {data['commit'][:10]}, {data['origin']}"
-        case EntryKind.RUN_STARTED:
-            return f"{len(data['environments'])} environments at {data['commit'][:10]}"
-        case EntryKind.RUN_FINISHED:
-            return ", ".join(f"{count} {name}" for name, count in data["summary"].items() if count)
-        case EntryKind.ATTEMPT_OPENED | EntryKind.ATTEMPT_PROGRESS | EntryKind.ATTEMPT_FINISHED:
-            return _attempt_summary(data)
-        case EntryKind.ALERT:
-            return f"{data['event']}: {data['about']}, {data['severity']}" + (
-                f"; {data['line']}" if data["line"] else ""
-            )
-        case EntryKind.ALERT_DELIVERED:
-            return f"{data['kind']} to {' '.join(part for part in (data['sink'], data['channel']) if part)}"
-        case EntryKind.PROPOSAL:
-            branch = data["branches"][0]
-            return f"{branch['choice']} {data['state']}: {data['url'] or branch['name']}" + (
-                f"; {data['reason']}" if data["reason"] else ""
-            )
-        case EntryKind.RETRY_REQUESTED | EntryKind.ENVIRONMENT_FORGOTTEN:
-            return f"by {data['by'] or 'an operator'}"
+    """One entry in a line; empty for a row whose known fields have another type."""
+    try:
+        return _SUMMARIES[entry.kind](entry.data)
+    except ValueError:
+        return ""
 
 
-def _attempt_summary(data: Mapping[str, Any]) -> str:
-    """One attempt's step: who approved it, what it touches, what came of it."""
-    new = data["data"]
-    parts = [data["state"], f"commit {data['commit'][:10]}"]
-    if "approved_by" in new:
-        parts += new["approved"]
-        parts += [f"{who['commit'][:10]} by {who.get('signer') or who['author']}" for who in new["approved_by"]]
-    for key in ("planned", "resource", "resources"):
-        if new.get(key):
-            done = ((name, word if isinstance(word, str) else "+".join(word)) for name, word in new[key].items())
-            parts.append(", ".join(f"{name} {word}" for name, word in sorted(done)))
-    if new.get("reason"):
-        parts.append(new["reason"])
-    if new.get("error"):
-        parts.append(new["error"]["message"] if isinstance(new["error"], dict) else new["error"])
+def _scanned(data: Mapping[str, Any]) -> str:
+    report = read_environment(data)
+    error = f" ({report.error_kind})" if report.error is not None else ""
+    return f"{report.verdict}{error} at {(report.commit or '')[:10]}, decision {report.decision.action}"
+
+
+def _baseline_moved(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.BaselineRow)
+    return f"to {row.commit[:10]}, {row.origin}"
+
+
+def _run_started(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.RunStartedRow)
+    return f"{plural(len(row.environments), 'environment')} at {row.commit[:10]}"
+
+
+def _run_finished(data: Mapping[str, Any]) -> str:
+    summary = convert(data, rows.RunFinishedRow).summary
+    return ", ".join(f"{count} {name}" for name, count in summary.items() if count)
+
+
+def _alert(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.AlertRow)
+    return f"{row.event}: {row.about}, {row.severity}" + (f"; {row.line}" if row.line else "")
+
+
+def _alert_delivered(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.DeliveryRow)
+    return f"{row.kind} to {' '.join(part for part in (row.sink, row.channel) if part)}"
+
+
+def _proposal(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.ProposalRow)
+    branch = row.branches[0] if row.branches else rows.BranchRow()
+    return f"{branch.choice} {row.state}: {row.url or branch.name}" + (f"; {row.reason}" if row.reason else "")
+
+
+def _requested(data: Mapping[str, Any]) -> str:
+    return f"by {convert(data, rows.RequestRow).by or 'an operator'}"
+
+
+def _attempt(data: Mapping[str, Any]) -> str:
+    """One attempt's step: who approved it, what it touches, its result."""
+    row = convert(data, rows.AttemptRow)
+    new = row.data
+    parts = [row.state, f"commit {row.commit[:10]}"]
+    if new.approved_by is not None:
+        parts += new.approved
+        parts += [f"{who.commit[:10]} by {who.signer or who.author}" for who in new.approved_by]
+    for outcomes in filter(None, (new.planned, new.resource, new.resources)):
+        done = ((name, word if isinstance(word, str) else "+".join(word)) for name, word in outcomes.items())
+        parts.append(", ".join(f"{name} {word}" for name, word in sorted(done)))
+    if new.reason:
+        parts.append(new.reason)
+    if new.error:
+        parts.append(new.error if isinstance(new.error, str) else convert(new.error, ErrorReport).message)
     return "; ".join(parts)
+
+
+_SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
+    EntryKind.SCANNED: _scanned,
+    EntryKind.BASELINE_MOVED: _baseline_moved,
+    EntryKind.RUN_STARTED: _run_started,
+    EntryKind.RUN_FINISHED: _run_finished,
+    EntryKind.ATTEMPT_OPENED: _attempt,
+    EntryKind.ATTEMPT_PROGRESS: _attempt,
+    EntryKind.ATTEMPT_FINISHED: _attempt,
+    EntryKind.ALERT: _alert,
+    EntryKind.ALERT_DELIVERED: _alert_delivered,
+    EntryKind.PROPOSAL: _proposal,
+    EntryKind.RETRY_REQUESTED: _requested,
+    EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
+}

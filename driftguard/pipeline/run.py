@@ -257,13 +257,14 @@ def _incomplete(settings: EnvironmentSettings, error: DriftGuardError, baseline:
 
 
 def _removed(name: str, last_scan: Entry, baseline: Baseline | None) -> EnvironmentResult:
-    """An environment whose directory is gone from git; the ledger's last scan says what it was."""
+    """An environment whose directory is gone from git, as its last scan in the ledger had it."""
+    report = history.read_scan(last_scan)
     return EnvironmentResult(
         name=name,
-        path=last_scan.data["path"],
-        workspace=last_scan.data["workspace"],
+        path=report.path,
+        workspace=report.workspace,
         verdict=Verdict.UNKNOWN,
-        closure_hash=last_scan.data["closure_hash"],
+        closure_hash=report.closure_hash,
         baseline=baseline,
         decision=Decision(Action.ALERT, ("environment_removed",)),
         fault=Fault(ErrorKind.CONFIG, _REMOVED),

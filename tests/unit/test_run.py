@@ -100,7 +100,7 @@ def test_a_run_is_recorded_from_its_start_to_its_end(estate: MemoryEstate) -> No
     assert kinds.count(EntryKind.SCANNED) == kinds.count(EntryKind.ATTEMPT_OPENED) == 2
     assert entries[0].data["environments"] == ["blue", "green"]
     assert entries[-1].data["summary"] == {verdict.value: count for verdict, count in result.summary.items()}
-    assert [scan["name"] for scan in history.last_scans(estate.ledger, [])] == ["blue", "green"]
+    assert [scan.report.name for scan in history.last_scans(estate.ledger, [])] == ["blue", "green"]
 
 
 def test_an_environment_whose_directory_is_gone_is_reported_as_removed(estate: MemoryEstate) -> None:

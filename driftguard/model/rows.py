@@ -1,0 +1,103 @@
+"""The data of journal entries as structs, for reading: rows of any version, whose missing fields have defaults.
+
+A `scanned` row is an `EnvironmentReport`, a `proposal` row a `Proposal`; the others stand here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class BaselineRow(Struct, frozen=True):
+    """A moved baseline: to which commit, and why."""
+
+    commit: str = ""
+    origin: str = ""
+
+
+class RunStartedRow(Struct, frozen=True):
+    """The beginning of a run over these environments."""
+
+    commit: str = ""
+    environments: tuple[str, ...] = ()
+
+
+class RunFinishedRow(Struct, frozen=True):
+    """The end of a run: how many environments got which verdict."""
+
+    summary: dict[str, int] = {}
+
+
+class ApproverRow(Struct, frozen=True):
+    """One approved commit, and its signer or author."""
+
+    commit: str = ""
+    author: str = ""
+    signer: str | None = None
+
+
+class AttemptDetails(Struct, frozen=True):
+    """What one step of an apply added.
+
+    Attributes:
+        approved: the reasons of the approval, in their JSON form.
+        planned: actions by address; resource, resources: outcomes by address.
+        error: the contract's `error` object, or a sentence.
+    """
+
+    approved: tuple[str, ...] = ()
+    approved_by: tuple[ApproverRow, ...] | None = None
+    planned: dict[str, Any] | None = None
+    resource: dict[str, Any] | None = None
+    resources: dict[str, Any] | None = None
+    reason: str | None = None
+    error: Any = None
+
+
+class AttemptRow(Struct, frozen=True):
+    """One step of an apply."""
+
+    state: str = ""
+    commit: str = ""
+    data: AttemptDetails = AttemptDetails()
+
+
+class AlertRow(Struct, frozen=True):
+    """One step of an alert."""
+
+    event: str = ""
+    about: str = ""
+    severity: str = ""
+    line: str = ""
+
+
+class DeliveryRow(Struct, frozen=True):
+    """One delivery that arrived."""
+
+    kind: str = ""
+    sink: str = ""
+    channel: str = ""
+
+
+class BranchRow(Struct, frozen=True):
+    """One branch of a proposal."""
+
+    choice: str = ""
+    name: str = ""
+
+
+class ProposalRow(Struct, frozen=True):
+    """A proposal's state."""
+
+    state: str = ""
+    branches: tuple[BranchRow, ...] = ()
+    url: str | None = None
+    reason: str | None = None
+
+
+class RequestRow(Struct, frozen=True):
+    """What an operator asked for by a command."""
+
+    by: str = ""
