@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from lab.cloud import Cloud, Values
@@ -92,6 +94,14 @@ class Site:
         return self.repository / FOLDER
 
     @property
+    def _operator_file(self) -> Path:
+        return self.folder / "operator.yaml"
+
+    @property
+    def _target(self) -> Target:
+        return Target(repo=str(self.repository), config=self._operator_file)
+
+    @property
     def _name(self) -> str:
         return self.folder.name
 
@@ -120,7 +130,9 @@ class Site:
         written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
         if self.store is not None:
             written[f"{FOLDER}/backend.tf"] = self.store.backend(self._name)
-        written |= {"driftguard.yaml": _SETTINGS.format(more=more) + self.settings, ".gitignore": _IGNORED}
+        # Only the operator's file may name a variable that steers Terraform.
+        self._operator_file.write_text(_SETTINGS.format(more=more))
+        written |= {"driftguard.yaml": self.settings, ".gitignore": _IGNORED}
         for path, text in {**written, **(files or {})}.items():
             place = self.repository / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -209,9 +221,9 @@ class Site:
 
     def scan(self, *, acts: bool = False, noise: bool = False) -> dict[str, Any]:
         """What DriftGuard reports of the environment: one run in this process."""
-        with process_environment(self.variables), Session(Target(repo=str(self.repository))) as session:
+        with process_environment(self.variables), Session(self._target) as session:
             report = session.run(session.select(()), acts=acts, noise=noise, on_done=lambda _: None, say=lambda _: None)
-        environment: dict[str, Any] = report["environments"][0]
+        environment: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))["environments"][0]
         return environment
 
     def close(self) -> None:

@@ -44,7 +44,6 @@ class _Handler(BaseHTTPRequestHandler):
     """One request of Terraform's: read, write, lock, unlock."""
 
     kept: StateStore
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         state = self.kept.states.get(self._name)
