@@ -71,6 +71,7 @@ class Session:
         self._clock = SystemClock()
         self.environ = config.surroundings()
         self._directories = config.directories()
+        self._defects = FolderDefects(self._directories.state / "defects")
         self._closing = ExitStack()
         self._location = target.repo
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
@@ -231,7 +232,7 @@ class Session:
             folders=folders,
             clock=self._clock,
             stop=self._stop,
-            defects=FolderDefects(self._directories.state / "defects"),
+            defects=self._defects,
             alert_settings=self.settings.alerts,
             retried_at={name: entry.at for name, entry in self.ledger.latest(EntryKind.RETRY_REQUESTED).items()},
             given_baselines=self._given_baselines(estate, baseline) if baseline else {},
@@ -294,10 +295,9 @@ class Session:
         sinks = ConfiguredSinks(routing, self.environ, clock, say)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
-            NotifyingPorts(alerts, alerts, self.ledger.leases, clock, sinks),
+            NotifyingPorts(alerts, alerts, self.ledger.leases, clock, self._stop, self._defects, sinks),
             tracing,
             renamed=history.renamed(self.ledger, self.environments),
-            stopping=lambda: self._stop.requested,
         )
 
     def _estate(self, environments: Sequence[EnvironmentSettings], acts: bool) -> Estate:

@@ -19,7 +19,7 @@ from driftguard.pipeline.alert.routing import plan, unsent_at
 from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
 from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold
-from driftguard.ports import Alerts, Clock, Leases, Outbox, Sink, Sinks
+from driftguard.ports import Alerts, Clock, DefectLog, Leases, Outbox, Sink, Sinks, StopSignal
 
 # No environment can be called this.
 _LEASE: Final = "(alerts)"
@@ -34,12 +34,14 @@ _DELIVERED_ELSEWHERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NotifyingPorts:
-    """The ledger's parts and the sinks that notifying works with."""
+    """What notifying works with: the ledger's parts, the machine, the sinks."""
 
     alerts: Alerts
     outbox: Outbox
     leases: Leases
     clock: Clock
+    stop: StopSignal
+    defects: DefectLog
     sinks: Sinks
 
 
@@ -53,16 +55,9 @@ class Notifier:
         tracing: Tracing,
         *,
         renamed: Mapping[str, str],
-        stopping: Callable[[], bool],
     ) -> None:
-        """Make the stage.
-
-        Args:
-            renamed: environments that have another name now, by the old one.
-            stopping: whether a stop was requested.
-        """
-        self._context, self._ports, self._tracing = context, ports, tracing
-        self._renamed, self._stopping = renamed, stopping
+        """`renamed` are environments that have another name now, by the old one."""
+        self._context, self._ports, self._tracing, self._renamed = context, ports, tracing, renamed
         self._alerts, self._outbox = ports.alerts, ports.outbox
 
     def notify(self, results: Sequence[EnvironmentResult], known: AbstractSet[str]) -> DeliverySummary:
@@ -83,7 +78,12 @@ class Notifier:
             self._plan()
             sinks, missing = self._open_sinks()
             sender = Sender(
-                self._context, alerts=self._alerts, outbox=self._outbox, clock=self._ports.clock, sinks=sinks
+                self._context,
+                alerts=self._alerts,
+                outbox=self._outbox,
+                clock=self._ports.clock,
+                defects=self._ports.defects,
+                sinks=sinks,
             )
             done = sender.deliver(lease_held)
             return DeliverySummary(done.sent, done.waiting, (*notes, *dropped, *missing, *done.problems))
@@ -162,7 +162,7 @@ class Notifier:
                 if held is not None or time.monotonic() >= deadline:
                     yield held.still_held if held is not None else None
                     return
-            if self._stopping():
+            if self._ports.stop.requested:
                 yield None
                 return
             time.sleep(_RETRY_SECONDS)

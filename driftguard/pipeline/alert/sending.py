@@ -16,7 +16,7 @@ from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
 from driftguard.pipeline.alert.routing import Routing, rerouted
 from driftguard.pipeline.alert.text import LATE, message_of
-from driftguard.ports import Alerts, Clock, Outbox, Sink
+from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
 
 _INITIAL_BACKOFF: Final = timedelta(seconds=30)
 _MAX_BACKOFF: Final = timedelta(hours=1)
@@ -62,11 +62,12 @@ class Sender:
         alerts: Alerts,
         outbox: Outbox,
         clock: Clock,
+        defects: DefectLog,
         sinks: Mapping[str, Sink | None],
     ) -> None:
         """`sinks` are those in use; None for one that lacks its secret now."""
         self.context, self.alerts, self.outbox, self.clock = context, alerts, outbox, clock
-        self._sinks = sinks
+        self._defects, self._sinks = defects, sinks
         self._down: set[str] = set()
         self._behind: set[tuple[str, str]] = set()
         self._problems: dict[str, None] = {}
@@ -94,7 +95,7 @@ class Sender:
         return due and usable and self._behind.isdisjoint(_steps(delivery))
 
     def _attempt(self, delivery: Delivery) -> _Attempt | None:
-        """The boundary of one alert: a defect in its text must not hold up the others. None where it is not sent."""
+        """The boundary of one alert: whatever fails in here holds up no other one. None where it is not sent."""
         sink = self._sinks[delivery.sink]
         assert sink is not None  # as `_may_send` found
         attempt = _Attempt(self, sink, delivery)
@@ -102,8 +103,9 @@ class Sender:
             return attempt if attempt.made() else None
         except DeliveryFault as fault:
             self._put_off(attempt, fault)
-        except ValueError as error:
-            self._put_off(attempt, DeliveryFault(f"An alert has no valid text ({type(error).__name__}); it waits."))
+        except Exception as error:  # noqa: BLE001 - a defect in one alert must not cost the others
+            doing = f"delivery {delivery.id} to {delivery.sink}"
+            self._put_off(attempt, DeliveryFault(f"An alert waits. {self._defects.write(error, doing)}"))
         return None
 
     def _put_off(self, attempt: _Attempt, fault: DeliveryFault) -> None:
