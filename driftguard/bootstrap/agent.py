@@ -20,9 +20,9 @@ from driftguard.bootstrap.reading import CONFIG_FILE
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
-from driftguard.model import AlertKind, Entry, EntryKind
+from driftguard.model import AlertKind
 from driftguard.model.report import AlertCounts, RunReport
-from driftguard.pipeline.approve.approval_file import folder_of
+from driftguard.pipeline.commits import LastScans
 from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
 
 log = logging.getLogger(__name__)
@@ -169,15 +169,13 @@ class _Work:
     def changed(self, head: str) -> frozenset[str]:
         """The environments whose closure or approval files at head differ from those of their last scan."""
         with Session(self._target, self._stop) as session:
-            last = session.ledger.latest(EntryKind.SCANNED)
+            last = LastScans(session.repository, session.ledger, session.head)
             names = frozenset(environment.name for environment in session.environments)
-            before = {last[name].data["commit"] for name in names & last.keys()}
-            config_then = {session.repository.file(commit, CONFIG_FILE) for commit in before}
-            if config_then != {session.repository.file(session.head, CONFIG_FILE)}:
+            if last.file_differs(names, CONFIG_FILE):
                 return names
-            hashes = {item["name"]: item["closure_hash"] for item in session.describe(session.environments)}
-            approved = {name for name in names & last.keys() if _approval_moved(session, name, last[name])}
-        return frozenset(n for n in names if n not in last or last[n].data["closure_hash"] != hashes[n]) | approved
+            return last.differing(
+                {each["name"]: each["closure_hash"] for each in session.describe(session.environments)}
+            )
 
     def _take(self) -> Session | None:
         session, self._opened = self._opened, None
@@ -223,16 +221,6 @@ class _Watch:
             self._heartbeat.close()
         if self._server is not None:
             self._server.close()
-
-
-def _approval_moved(session: Session, name: str, last: Entry) -> bool:
-    """Whether an environment's approval files at head differ from those at its last scan."""
-    folder = folder_of(name)
-    then, now = (
-        {path: entry.object_id for path, entry in session.repository.tree(commit).items() if path.startswith(folder)}
-        for commit in (last.data["commit"], session.head)
-    )
-    return then != now
 
 
 def _has_schedule(settings: config.AgentSettings) -> bool:

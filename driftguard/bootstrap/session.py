@@ -47,11 +47,11 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
-from driftguard.pipeline.closures import ClosureIndex, closure_hash
+from driftguard.pipeline.closures import ClosureIndex, closure_hash, described
 from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.record import request_entry
-from driftguard.pipeline.run import Estate, run_estate
+from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.report import run_report
 from driftguard.sealed import mask
 
@@ -127,24 +127,7 @@ class Session:
 
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
         """The environments as `driftguard environments --format json` prints them."""
-        listed = []
-        for settings in environments:
-            closure = self._closure_at_head(settings)
-            listed.append(
-                {
-                    "name": settings.name,
-                    "path": settings.path,
-                    "workspace": settings.workspace,
-                    "closure_hash": closure_hash(closure, settings, self._tool(settings)),
-                    "tool": str(self._tool(settings)),
-                    "modules": list(closure.modules),
-                    "remote_sources": list(closure.remote_sources),
-                    "files": dict(closure.files),
-                    "closure_open": list(closure.open),
-                    "warnings": list(closure.warnings),
-                }
-            )
-        return listed
+        return [described(each, self._closure_at_head(each), self._tool(each)) for each in environments]
 
     def _closure_at_head(self, settings: EnvironmentSettings) -> Closure:
         closure = self.closures.at(settings, self.head)
@@ -218,7 +201,7 @@ class Session:
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folders = RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)
         self._closing.enter_context(closing(folders))
-        estate = self._estate(environments, acts)
+        scope = self._scope(environments, acts)
         journal = ProposalJournal(self.ledger, self._clock, run_id)
         forge, lacking = self.forge(journal, say)
         credentials = Credentials(run_id, self._clock, self.environ)
@@ -235,7 +218,7 @@ class Session:
             defects=self._defects,
             alert_settings=self.settings.alerts,
             retried_at={name: entry.at for name, entry in self.ledger.latest(EntryKind.RETRY_REQUESTED).items()},
-            given_baselines=self._given_baselines(estate, baseline) if baseline else {},
+            given_baselines=self._given_baselines(scope, baseline) if baseline else {},
             can_propose=forge is not None,
         )
         if acts:
@@ -246,9 +229,9 @@ class Session:
                 proposing=proposing,
                 apply=self._apply_context(run_id, credentials),
             )
-        result = run_estate(
+        result = run_environments(
             context,
-            estate,
+            scope,
             started=started,
             parallelism=self.settings.concurrency or environments_at_a_time(),
             on_done=on_done,
@@ -300,7 +283,7 @@ class Session:
             renamed=history.renamed(self.ledger, self.environments),
         )
 
-    def _estate(self, environments: Sequence[EnvironmentSettings], acts: bool) -> Estate:
+    def _scope(self, environments: Sequence[EnvironmentSettings], acts: bool) -> RunScope:
         """The environments with what is needed to run them.
 
         Raises:
@@ -318,7 +301,7 @@ class Session:
         errors = [error for _, error in incomplete.values()]
         if errors and not tasks and not isinstance(errors[0], EnvironmentFault):
             raise errors[0]
-        return Estate(self.repository.display, self.repository.ref, tasks, incomplete, self.environments)
+        return RunScope(self.repository.display, self.repository.ref, tasks, incomplete, self.environments)
 
     def _task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
         """One environment; a scan gets no program that could apply."""
@@ -361,10 +344,10 @@ class Session:
         signatures = GitSignatures(self.repository.mirror, self.environ.get("PATH", ""))
         return ApprovalSources(self.repository, signatures, forge.reviews if forge else None)
 
-    def _given_baselines(self, estate: Estate, commit: str) -> Mapping[str, Baseline]:
+    def _given_baselines(self, scope: RunScope, commit: str) -> Mapping[str, Baseline]:
         sha, now = self.repository.resolve(commit), self._clock.now()
         given = {}
-        for task in estate.tasks:
+        for task in scope.tasks:
             closure, tool = self.closures.at(task.settings, sha), task.engine.version()
             if closure is not None:
                 found = closure_hash(closure, task.settings, tool)

@@ -108,7 +108,7 @@ def classify(
 
     Reads the output of `terraform show -json PLANFILE` and labels it without a baseline.
     """
-    from driftguard.bootstrap.standalone import classify_text
+    from driftguard.pipeline.foreign_plan import classify_text
 
     set_verbosity(verbose)
     report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan)

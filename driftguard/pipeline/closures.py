@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from driftguard.config import EnvironmentSettings, terraform_variables
 from driftguard.model import Closure, ToolVersion
@@ -48,3 +49,19 @@ class ClosureIndex:
 def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:
     """The environment's closure hash with this tool."""
     return closure.hash(str(tool), settings.workspace, settings.var_files)
+
+
+def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> dict[str, Any]:
+    """An environment as `driftguard environments --format json` prints it."""
+    return {
+        "name": settings.name,
+        "path": settings.path,
+        "workspace": settings.workspace,
+        "closure_hash": closure_hash(closure, settings, tool),
+        "tool": str(tool),
+        "modules": list(closure.modules),
+        "remote_sources": list(closure.remote_sources),
+        "files": dict(closure.files),
+        "closure_open": list(closure.open),
+        "warnings": list(closure.warnings),
+    }

@@ -1,6 +1,6 @@
 """One run over many environments: side by side, each with its own error boundary, and what follows for all of them.
 
-Takes a `RunContext` and an `Estate`; gives a `RunResult`. One environment's failure never stops the others: it becomes
+Takes a `RunContext` and a `RunScope`; gives a `RunResult`. One environment's failure never stops the others: it becomes
 that environment's own `unknown`.
 """
 
@@ -46,7 +46,7 @@ _REMOVED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
+class RunScope:
     """The environments of a run.
 
     Attributes:
@@ -72,9 +72,9 @@ class Estate:
         return len(self.names) == len(self.present)
 
 
-def run_estate(
+def run_environments(
     context: RunContext,
-    estate: Estate,
+    scope: RunScope,
     *,
     started: datetime,
     parallelism: int,
@@ -96,31 +96,31 @@ def run_estate(
             context.run_id,
             started,
             commit=head,
-            ref=estate.ref,
-            repository=estate.repository,
-            environments=estate.names,
+            ref=scope.ref,
+            repository=scope.repository,
+            environments=scope.names,
         )
     )
-    results = _run_all(context, estate.tasks, parallelism, on_done)
-    for settings, error in estate.incomplete.values():
+    results = _run_all(context, scope.tasks, parallelism, on_done)
+    for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
-    removed = history.removed(ledger, estate.present)
+    removed = history.removed(ledger, scope.present)
     warnings = list(warnings)
-    if estate.is_whole:
+    if scope.is_whole:
         for name, entry in removed.items():
             results.append(recorded(context, _removed(name, entry, ledger.baseline(name)), journal=False))
         if context.proposing is not None:
-            warnings += close_left_behind(context.proposing, {settings.name for settings in estate.present})
+            warnings += close_left_behind(context.proposing, {settings.name for settings in scope.present})
     delivered = None
     if notifier is not None:
-        known = frozenset(settings.name for settings in estate.present) | removed.keys()
+        known = frozenset(settings.name for settings in scope.present) | removed.keys()
         delivered = notifier.notify(results, known)
         warnings += delivered.problems
     result = RunResult(
         run_id=context.run_id,
-        repository=estate.repository,
-        ref=estate.ref,
+        repository=scope.repository,
+        ref=scope.ref,
         commit=head,
         started_at=started,
         finished_at=context.clock.now(),

@@ -28,7 +28,7 @@ from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex
 from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.run import Estate, run_estate
+from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.ports import Backend, Purpose, StateLock
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
@@ -114,9 +114,9 @@ class MemoryEstate:
             )
             if acts:
                 context = replace(context, alerts=self.ledger.alerts, apply=self._apply_context(context))
-            return run_estate(
+            return run_environments(
                 context,
-                Estate("repository", "main", tasks, {}, environments),
+                RunScope("repository", "main", tasks, {}, environments),
                 started=now,
                 parallelism=2,
                 on_done=lambda result: None,

@@ -9,9 +9,11 @@ from typing import get_type_hints
 
 import pytest
 
+from driftguard.adapters.git.repository import open_repository
 from driftguard.model import AttemptState, EntryKind
 from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
+from driftguard.pipeline.commits import LastScans
 from driftguard.ports import WorkingDirectory
 from driftguard.ports.engine import Applier
 from tests.support.memory_engine import MemoryEngine
@@ -110,6 +112,23 @@ def test_an_environment_whose_directory_is_gone_is_reported_as_removed(estate: M
     result = estate.run(acts=True)
     assert found(result, "blue").decision.reasons == ("environment_removed",)
     assert estate.toys["blue"].thing("web")["value"] == "one"
+
+
+def test_a_commit_makes_due_what_it_changes(estate: MemoryEstate) -> None:
+    estate.run(acts=True)
+    hashes = {name: scan.data["closure_hash"] for name, scan in estate.ledger.latest(EntryKind.SCANNED).items()}
+
+    def last_scans() -> LastScans:
+        repository = open_repository(str(estate.sandbox.repository), estate.folder / "cache", None)
+        return LastScans(repository, estate.ledger, repository.head)
+
+    assert last_scans().differing(hashes) == frozenset()
+    assert last_scans().differing({**hashes, "green": "another", "new": "hash"}) == {"green", "new"}
+    estate.sandbox.commit("approve", {".driftguard/approvals/blue/plan.yaml": "version: 1\n"})
+    assert last_scans().differing(hashes) == {"blue"}
+    assert not last_scans().file_differs(hashes.keys(), "driftguard.yaml")
+    estate.write({}, "policy: {}\n")
+    assert last_scans().file_differs(hashes.keys(), "driftguard.yaml")
 
 
 def test_nothing_that_a_scan_holds_can_apply_or_unlock() -> None:

@@ -1,0 +1,45 @@
+"""The report of a plan that another tool made: labels without a repository, a ledger or a baseline."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from driftguard.errors import UsageError
+from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
+from driftguard.model.plan_document import UnreadablePlan, read_document
+from driftguard.model.report import RunReport
+from driftguard.pipeline.classify.labels import Evidence, classify
+from driftguard.report import run_report
+
+
+def classify_text(text: bytes, source: str) -> RunReport:
+    """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
+
+    Raises:
+        UsageError: the text is not a plan.
+    """
+    now = datetime.now(UTC)
+    # There is no ledger here, so the digests' key lives as long as this report.
+    key = secrets.token_bytes(32)
+    try:
+        document = read_document(text)
+        classification = classify(document, Evidence(has_baseline=False), key)
+    except UnreadablePlan as error:
+        raise UsageError(f"{source} is {error}. Give the output of `terraform show -json PLANFILE`.") from None
+    fault = None
+    if document.partial:
+        fault = Fault(ErrorKind.PARTIAL, "The plan does not cover the whole environment, so its verdict is unknown.")
+    verdict = Verdict.UNKNOWN if fault else classification.verdict
+    report = EnvironmentResult(
+        name=source,
+        path="",
+        workspace="",
+        verdict=verdict,
+        closure_hash="",
+        baseline=None,
+        decision=Decision(Action.NONE, ("classify_only",)),
+        classification=classification,
+        fault=fault,
+    )
+    return run_report(RunResult("", "", "", "", now, datetime.now(UTC), (report,)))
