@@ -1,7 +1,7 @@
-"""How far the repository's file may choose where secrets go: what a commit says about variables, hosts and files.
+"""How far the repository's file may choose where secrets go: a commit's keys for variables, hosts and files.
 
 Takes the checked documents of both files; gives the repository's without what does not count, and a sentence for each
-such key. Whoever can push to the tracked branch writes that file, so it may name only the services' own hosts, and
+such key. Every pusher to the tracked branch can write that file, so it may name only the services' own hosts, and
 never a variable that would change what Terraform, git or a TLS connection does. The operator's file allows more.
 """
 
@@ -126,7 +126,7 @@ class _Check:
         host = urlsplit(ledger.url or "").hostname if (ledger.url or "").startswith("postgresql") else None
         if host is None or self._allowed is None or _matches(host, self._allowed.hosts):
             return True
-        self._say("ledger.url", f"leads to {host}, which needs `allow_hosts` in the operator's file", left_out)
+        self._refuse("ledger.url", f"leads to {host}, which needs `allow_hosts` in the operator's file", left_out)
         return False
 
     def entry(self, entry: EnvironmentEntry) -> EnvironmentEntry:
@@ -147,7 +147,7 @@ class _Check:
             problem = f"names {name}, which needs `allow_env` in the operator's file"
         self._used.add(name)
         if problem is not None:
-            self._say(key, problem, consequence)
+            self._refuse(key, problem, consequence)
         return problem is None
 
     def _env(self, name: str, value: str | None) -> bool:
@@ -160,7 +160,7 @@ class _Check:
             elif self._allowed is not None and not _matches(name, self._allowed.env):
                 problem = f"asks for {name}, which needs `allow_env` in the operator's file"
         if problem is not None:
-            self._say("environments.env", problem, "Terraform does not get it")
+            self._refuse("environments.env", problem, "Terraform does not get it")
         return problem is None
 
     def _host(self, key: str, url: str, service: str, what: str) -> bool:
@@ -173,16 +173,16 @@ class _Check:
             if self._allowed is not None
             else "in an operator's file would allow"
         )
-        self._say(key, f"leads to {host}, which `allow_hosts` {by}", f"{what} is left out")
+        self._refuse(key, f"leads to {host}, which `allow_hosts` {by}", f"{what} is left out")
         return False
 
     def _file(self, key: str, consequence: str) -> bool:
         if self._allowed is None:
             return True
-        self._say(key, "names a file of this machine, which only the operator's file may", consequence)
+        self._refuse(key, "names a file of this machine, which only the operator's file may", consequence)
         return False
 
-    def _say(self, key: str, problem: str, consequence: str) -> None:
+    def _refuse(self, key: str, problem: str, consequence: str) -> None:
         notice = f"{self._source}: `{key}` {problem}; {consequence}."
         if notice not in self.notices:
             self.notices.append(notice)

@@ -87,7 +87,7 @@ class Settings:
         policy, terraform, aws: of an environment that no entry overrides.
         allow_hosts: globs of further hosts that the operator lets tokens go to and submodules come from.
         notices: one sentence for each part of the repository's file that does not count.
-        refused: those of them that somebody has to change: keys that the operator does not allow.
+        refused: those of them that require manual action: keys that the operator does not allow.
     """
 
     source: str
@@ -169,7 +169,7 @@ class Settings:
             )
 
     def _merged(self, entries: list[_Entry]) -> EnvironmentEntry:
-        """What the entries say of one environment, the operator's over the repository's."""
+        """The keys of the entries for one environment, the operator's over the repository's."""
         layers = [entry.written for entry in entries if not entry.by_operator]
         settings = _layered(self._repository, layers, without_aws=gives_aws(self._operator))
         layers = [entry.written for entry in entries if entry.by_operator]

@@ -80,7 +80,7 @@ def surroundings() -> dict[str, str]:
 
 
 def is_passed_on(name: str) -> bool:
-    """Whether Terraform sees a variable of this process without being told so."""
+    """Whether Terraform inherits a variable of this process by default."""
     return name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)
 
 

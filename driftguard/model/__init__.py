@@ -1,4 +1,4 @@
-"""The vocabulary: frozen values that flow through a pass, named as in the contract. No I/O."""
+"""The vocabulary: frozen values that flow through a run, named as in the contract. No I/O."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Terraform expressions as plain data, so that what was read from a file once can be kept and evaluated anywhere.
 
-A node is a list whose first item says what it is:
+A node is a list whose first item is its kind:
 
     ["v", value]                        a literal; numbers are their text
     ["t", nodes]                        a template: its parts in order

@@ -17,7 +17,7 @@ _EMPTY = msgspec.Raw(b"{}")
 
 
 class UnreadablePlan(ValueError):
-    """The text is not a plan in Terraform's JSON format; the message says why."""
+    """The text is not a plan in Terraform's JSON format; the message names the reason."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ class ReasonName(StrEnum):
     Attributes:
         text: what it means and what to do about it, in whole sentences.
         passes: it ends by itself soon: a plan that only such reasons hold needs no manual action.
-        silent: it only says why something was allowed, which an alert leaves out.
+        silent: it only names the permission of an action, which an alert omits.
     """
 
     text: str
@@ -29,7 +29,7 @@ class ReasonName(StrEnum):
         return member
 
     IN_SYNC = "in_sync", "Nothing to do."
-    UNKNOWN = "unknown", "The verdict is unknown, so nothing is done. The error says what to fix."
+    UNKNOWN = "unknown", "The verdict is unknown, so nothing is done. Fix the error; the next run retries."
     CONFLICT = (
         "conflict",
         "Changed outside Terraform and by a commit, to different values. Revert the outside change, or commit the "
@@ -205,7 +205,7 @@ class ReasonName(StrEnum):
         True,
     )
     LOCKED = "locked", "The state lock is held, so nothing was applied. The next run retries.", True
-    NOT_PLANNED = "not_planned", "The plan before the apply failed, so nothing was applied. The error says why."
+    NOT_PLANNED = "not_planned", "The plan before the apply failed, so nothing was applied. The error has the reason."
     LEASE_LOST = "lease_lost", "Another reconciler took over, so nothing was applied.", True
     ALREADY_ATTEMPTED = (
         "already_attempted",
@@ -255,7 +255,7 @@ class Reason:
 
     @property
     def silent(self) -> bool:
-        """Whether it only says why something was allowed."""
+        """Whether it only names the permission of an action."""
         return isinstance(self.name, ReasonName) and self.name.silent
 
     @property

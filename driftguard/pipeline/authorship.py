@@ -37,7 +37,7 @@ class Authorship:
         self._author_of = cache(self._ask)
 
     def written_by(self, root: str, address: str) -> Written | None:
-        """The newest change of the block that declares a resource; None where that cannot be told.
+        """The newest change of the block that declares a resource; None if that is not known.
 
         Args:
             root: the environment's directory.

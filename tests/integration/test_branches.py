@@ -168,11 +168,11 @@ def test_a_branch_is_pushed_moved_and_deleted_only_from_where_it_is_expected(pla
     branches.push(BRANCH, one, None)  # done already
     assert branches.listed("driftguard/") == {BRANCH: one}
     for expected in (None, three):
-        with pytest.raises(ForgeFault, match="somebody else moved it") as refused:
+        with pytest.raises(ForgeFault, match="it was moved meanwhile") as refused:
             branches.push(BRANCH, two, expected)
         assert not refused.value.denied
     branches.push(BRANCH, two, one)
-    with pytest.raises(ForgeFault, match="somebody else moved it"):
+    with pytest.raises(ForgeFault, match="it was moved meanwhile"):
         branches.delete(BRANCH, one)
     assert place.tip() == two
     branches.delete(BRANCH, two)
@@ -203,7 +203,7 @@ def test_a_server_in_trouble_is_told_from_one_that_refuses(place: Place) -> None
     lock = place.server / "refs" / "heads" / f"{BRANCH}.lock"  # as another push of the server's would hold it
     lock.parent.mkdir(parents=True)
     lock.touch()
-    with pytest.raises(ForgeFault, match="next run tries again") as trouble:
+    with pytest.raises(ForgeFault, match="next run retries") as trouble:
         place.branches().push(BRANCH, place.commit(), None)
     assert not trouble.value.denied
     lock.unlink()
@@ -237,7 +237,7 @@ def test_an_answer_that_was_lost_on_the_way_counts_if_the_branch_is_there(place:
         branches.delete(BRANCH, one)
         assert (place.tip(), server.lost_answers) == (None, 0)
         server.lost_answers, server.away_after_loss = 1, True
-        with pytest.raises(ForgeFault, match="Whether it arrived could not be seen") as unknown:
+        with pytest.raises(ForgeFault, match="Whether it arrived is not known") as unknown:
             branches.push(BRANCH, two, None)
         assert unknown.value.perhaps_done
         assert place.tip() == two
@@ -280,7 +280,7 @@ def test_runs_side_by_side_push_their_own_branches_and_one_wins_a_shared_one(pla
         asked = {commit: pool.submit(place.branches().push, BRANCH, commit, None) for commit in commits}
     faults = {commit: str(push.exception()) for commit, push in asked.items() if push.exception()}
     assert set(commits) - set(faults) == {place.tip()}
-    assert all("somebody else moved it" in said for said in faults.values())
+    assert all("it was moved meanwhile" in said for said in faults.values())
 
 
 def test_a_run_that_is_killed_while_it_pushes_leaves_nothing_in_the_way(place: Place, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_conflicts_that_somebody_settled_are_told(server: BareRepository, merges
     settled = server.run(*IDENTITY, "commit-tree", f"{head}^{{tree}}", "-p", before, "-p", head, "-m", "Merge")
     server.keep("refs/heads/main", settled)
     mirrored(server, tmp_path)
-    assert merges.difference(settled, settled, head, REF) == "somebody settled its conflicts by hand"
+    assert merges.difference(settled, settled, head, REF) == "its conflicts were resolved manually"
 
 
 def test_a_head_that_the_server_does_not_keep_is_a_fault(

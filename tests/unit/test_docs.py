@@ -43,3 +43,9 @@ def test_the_glossary_has_every_word_of_the_contract() -> None:
     glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text()
     for word in [*Label, *Verdict]:
         assert f"`{word}`" in glossary
+
+
+def test_the_index_links_every_document() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())}
+    assert {file for file in index.parent.rglob("*.md") if file != index} - linked == set()

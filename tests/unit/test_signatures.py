@@ -264,7 +264,7 @@ def test_rewritten_history_is_never_approved(require: Literal["merged", "signed"
 
 
 def test_a_refusal_without_a_reason_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="says why"):
+    with pytest.raises(ValueError, match="needs a reason"):
         Approvals(False, ())
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _PUBLIC: Final = "https://api.github.com"
-# GitHub says "wait a few minutes" where it names no time.
+# GitHub writes "wait a few minutes" without a time.
 _WAIT_SECONDS: Final = 60.0
 # PyGithub drops the query when it follows a renamed repository, so its name is asked for again now and then.
 _REPOSITORY_KEPT_SECONDS: Final = 300.0

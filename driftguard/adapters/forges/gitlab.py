@@ -17,7 +17,7 @@ from driftguard.model import MergedRequest, PullRequest, RequestState
 from driftguard.ports import HostedForge
 
 _TIMEOUT_SECONDS: Final = 15.0
-_LONGEST_NOTE: Final = 1_000_000
+_MAX_NOTE: Final = 1_000_000
 _STATES: Final = {
     "opened": RequestState.OPEN,
     "locked": RequestState.OPEN,
@@ -111,8 +111,8 @@ class GitLabForge(HostedForge):
     def comment(self, number: int, text: str, mark: str) -> None:
         """Comment, unless a comment of ours holds the mark already."""
         text = _inert(text if mark in text else f"{text}\n\n{mark}")
-        if len(text) > _LONGEST_NOTE:
-            raise ValueError(f"GitLab takes {_LONGEST_NOTE} characters of comment; these are {len(text)}")
+        if len(text) > _MAX_NOTE:
+            raise ValueError(f"GitLab takes {_MAX_NOTE} characters of comment; these are {len(text)}")
         if self._commented(number, mark):
             return
         what = f"comment on merge request !{number}"

@@ -17,7 +17,7 @@ class PlainForge(RequestReader, RequestWriter):
     Args:
         branches: of the server; history: the tracked branch at head.
         known: the newest proposal that a branch of ours belongs to; None for one of no proposal.
-        say: prints a request, as there is no page where it could be read.
+        write: prints a request, which has no page.
     """
 
     longest_title = 200
@@ -28,9 +28,9 @@ class PlainForge(RequestReader, RequestWriter):
         branches: Branches,
         history: History,
         known: Callable[[str], Proposal | None],
-        say: Callable[[str], None],
+        write: Callable[[str], None],
     ) -> None:
-        self._branches, self._history, self._known, self._say = branches, history, known, say
+        self._branches, self._history, self._known, self._write = branches, history, known, write
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:
         """The request that a branch is; empty for a branch of no proposal, or one that was never pushed."""
@@ -68,7 +68,7 @@ class PlainForge(RequestReader, RequestWriter):
 
     def comment(self, number: int, text: str, mark: str) -> None:
         """Print the text."""
-        self._say(f"{text}\n")
+        self._write(f"{text}\n")
 
     def close(self, number: int) -> None:
         """Nothing: the caller deletes its branch."""
@@ -81,7 +81,7 @@ class PlainForge(RequestReader, RequestWriter):
         return self._history.is_ancestor(commit, self._history.head)
 
     def _print(self, branch: str, base: str, title: str, body: str) -> None:
-        self._say(
+        self._write(
             f"{title}\n\n{body}\nTo approve it:\n"
             f"  git fetch origin {branch} && git switch {base} && git merge --no-edit FETCH_HEAD && git push\n"
             f"To refuse it:\n  git push origin --delete {branch}\n"

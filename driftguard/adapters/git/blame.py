@@ -30,7 +30,7 @@ def newest_change(
         cut: commits whose parents the mirror lacks; they seem to have written all that is older than they are.
 
     Returns:
-        None where git cannot tell: the lines or the commit are not there, their history is not, it took too long.
+        None if git does not know: the lines, the commit or their history do not exist, or it timed out.
     """
     asked = ("--line-porcelain", "--encoding=UTF-8", "--no-textconv", "-L", f"{first},{last}", commit, "--", path)
     try:
@@ -51,7 +51,7 @@ def newest_change(
 
 
 def _commit(fields: dict[str, str]) -> Commit:
-    # The committer's time says when it came into the history; the author's may be of any age.
+    # The committer's time is the time in this history; the author's may be of any age.
     seconds = min(max(int(fields["committer-time"]), 0), LAST_MOMENT)
     moment = datetime.fromtimestamp(seconds, UTC)
     return Commit(fields["sha"], mask(fields["author"]), moment, mask(fields["summary"]))

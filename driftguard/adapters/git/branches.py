@@ -26,7 +26,7 @@ _SIGNING_SECONDS: Final = 30.0
 _FILE, _LINK, _SUBMODULE, _FOLDER = "100644", "120000", "160000", "040000"
 # What a user's own settings would add to a commit is not wanted, and would make it another one on another machine.
 _WITHOUT_SETTINGS: Final = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-# Nobody is there to type a passphrase.
+# No terminal to type a passphrase.
 _WITHOUT_QUESTIONS: Final = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force", "GPG_TTY": "", "DISPLAY": ""}
 # Exactly one branch goes, whatever the user's own settings would add to a push.
 _PUSH: Final = (
@@ -86,7 +86,7 @@ class GitBranches(Branches):
         self._git = commands(mirror, GIT_DIR=str(mirror))
 
     def listed(self, prefix: str) -> Mapping[str, str]:
-        """Branches that begin with a prefix, and their commits, as the server says now.
+        """Branches that begin with a prefix, and their commits, as the server has them now.
 
         Raises:
             ForgeFault: the server refuses or cannot be reached.
@@ -100,7 +100,7 @@ class GitBranches(Branches):
         if status != 0:
             raise ForgeFault(
                 f"The branches of {self._place.display} could not be listed: {self._words(error)}. "
-                "The next run tries again.",
+                "The next run retries.",
                 denied=_NO_RIGHT.search(error) is not None,
                 missing=_NOT_THERE.search(error) is not None,
             )
@@ -148,10 +148,10 @@ class GitBranches(Branches):
                 records.append(f"{modes.get(path, _FILE)} {object_id}\t{path}\0")
             run(runner, "read-tree", parent)
             run(runner, "update-index", "-z", "--index-info", stdin="".join(records))
-            said = Path(scratch, "message")
+            file = Path(scratch, "message")
             text = message if message.endswith("\n") else f"{message}\n"
-            said.write_bytes(text.encode(errors="replace").replace(b"\0", b"?"))  # git refuses NUL
-            made = ("-p", parent, "-F", str(said), run(runner, "write-tree").strip())
+            file.write_bytes(text.encode(errors="replace").replace(b"\0", b"?"))  # git refuses NUL
+            made = ("-p", parent, "-F", str(file), run(runner, "write-tree").strip())
             if self._signing is None:
                 return run(runner, "commit-tree", *made).strip()
             variables = self._signing_variables(self._signing)
@@ -193,14 +193,14 @@ class GitBranches(Branches):
             return
         what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
         reason = _reason(output)
-        said = self._words(error, reason)
+        words = self._words(error, reason)
         # The server's own answer, or else what happened on the way to it.
         denied = _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
         try:  # the answer may be all that was lost, so what is there now counts
             there = self.listed(branch).get(branch)
         except ForgeFault as fault:
             raise ForgeFault(
-                f"{what}: {said}. Whether it arrived could not be seen either; the next run looks again.",
+                f"{what}: {words}. Whether it arrived is not known; the next run checks again.",
                 denied=fault.denied or denied,
                 missing=fault.missing,
                 perhaps_done=not (reason or fault.denied or fault.missing),
@@ -208,27 +208,25 @@ class GitBranches(Branches):
         if there == commit:
             return
         if there != expected:
-            raise ForgeFault(
-                f"{what}: somebody else moved it meanwhile, so it was left alone. The next run looks again."
-            )
+            raise ForgeFault(f"{what}: it was moved meanwhile, so it was left alone. The next run retries.")
         if denied:
-            raise ForgeFault(f"{what}: {said}. Check that DriftGuard may push branches there.", denied=True)
-        raise ForgeFault(f"{what}: {said}. The next run tries again.")
+            raise ForgeFault(f"{what}: {words}. Check that DriftGuard may push branches there.", denied=True)
+        raise ForgeFault(f"{what}: {words}. The next run retries.")
 
     def _words(self, error: str, reason: str = "") -> str:
-        """What git and the server said, on one line, without a credential of ours or of others."""
+        """The output of git and the server, on one line, without credentials."""
         if "did not complete in" in error:
             return _NO_ANSWER
-        told = [line.removeprefix("remote:") for line in error.split("\n") if line.startswith("remote:")]
-        said = " ".join([reason, *told]) if reason else error
+        remote = [line.removeprefix("remote:") for line in error.split("\n") if line.startswith("remote:")]
+        words = " ".join([reason, *remote]) if reason else error
         for value in self._place.credentials.values():  # a server may repeat what it was given
             kind, _, pair = value.rpartition(" ")
             if kind == "Authorization: Basic":
                 word = base64.b64decode(pair).decode(errors="replace").partition(":")[2]
                 for secret in (pair, word, quote(word, safe="")):
-                    said = said.replace(secret, "(sensitive)") if secret else said
-        shown = "".join(character if character.isprintable() else " " for character in mask(said))
-        return " ".join(shown.split())[:400].rstrip(".") or "it did not say why"
+                    words = words.replace(secret, "(sensitive)") if secret else words
+        shown = "".join(character if character.isprintable() else " " for character in mask(words))
+        return " ".join(shown.split())[:400].rstrip(".") or "no reason was given"
 
     @staticmethod
     def _signing_variables(signing: Signing) -> dict[str, str]:
@@ -281,8 +279,8 @@ def _located(url: str, name: str) -> Location:
     try:
         return locate(url)
     except UsageError as error:
-        said = mask(str(error)).removeprefix("--repo ")
-        raise UsageError(f"branches cannot be pushed to {name}: {said} Set forge.push_url to where they go.") from None
+        words = mask(str(error)).removeprefix("--repo ")
+        raise UsageError(f"branches cannot be pushed to {name}: {words} Set forge.push_url to where they go.") from None
 
 
 def _is_this_machine(host: str) -> bool:
@@ -335,7 +333,7 @@ def _check_name(branch: str) -> None:
 
 
 def _reason(output: str) -> str:
-    """What `git push --porcelain` says the server answered to the update; empty where it did not answer."""
+    """The server's answer to the update in `git push --porcelain`; empty without one."""
     for line in output.split("\n"):
         if line.startswith("!\t") and "[remote rejected]" in line:
             return line.rpartition("[remote rejected]")[2].strip().strip("()")

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-# GitPython refuses to be imported where git is missing; asked to be quiet, it says so when git is first run.
+# GitPython refuses to be imported where git is missing; asked to be quiet, it fails when git is first run.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import git
@@ -76,7 +76,7 @@ def attempt(
 
 
 def succeeds(runner: git.Git, command: str, *arguments: str) -> bool:
-    """Whether git answers a question with yes; it says no also to a commit that is not there."""
+    """Whether git answers a question with yes; False also for a commit that does not exist."""
     return _execute(runner, [command, *arguments], LOCAL_SECONDS, None, None)[0] == 0
 
 
@@ -102,14 +102,14 @@ def _execute(
     return status, _text(output), _text(error)
 
 
-def _text(said: bytes | str) -> str:
-    return said if isinstance(said, str) else said.decode(errors="backslashreplace")
+def _text(words: bytes | str) -> str:
+    return words if isinstance(words, str) else words.decode(errors="backslashreplace")
 
 
 def _sentence(command: str, about: str | None, error: str) -> str:
-    said = " ".join(mask(error).split())
+    words = " ".join(mask(error).split())
     of = f" of {mask(about)}" if about else ""
     for pattern, sentence in _SENTENCES:
-        if re.search(pattern, said, re.I):
+        if re.search(pattern, words, re.I):
             return f"git {command}{of} failed: {sentence}. Nothing was run."
-    return f"git {command}{of} failed: {said[:500].rstrip('.') or 'it said nothing'}. Nothing was run."
+    return f"git {command}{of} failed: {words[:500].rstrip('.') or 'no output'}. Nothing was run."

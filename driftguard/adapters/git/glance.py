@@ -32,7 +32,7 @@ class HeadFile:
 def file_at_head(location: str, ref: str | None, path: str) -> HeadFile | None:
     """A file at the head of a branch; None for anything but an ordinary local repository with that branch.
 
-    None is not an answer about the repository: `open_repository` reads every kind, and says what is wrong.
+    None is not an answer about the repository: `open_repository` reads every kind, and names the error.
 
     Args:
         location: as in `open_repository`.

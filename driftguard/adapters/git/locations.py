@@ -102,7 +102,7 @@ def _path(location: str) -> Location:
     try:
         path = Path(location).expanduser()
         there = path.exists()
-    except (OSError, RuntimeError):  # a home that nobody has, a name that is too long
+    except (OSError, RuntimeError):  # an unknown user's home, a name that is too long
         there = False
     if not there:
         raise UsageError(f"--repo {location} does not exist.")

@@ -47,7 +47,7 @@ class GitMerges(Merges):
             return None if self._tree(last) == self._tree(head) else "it holds something else than its branch"
         status, output, _ = attempt(self._git, *_PLAINLY, "merge-tree", "--write-tree", before, head)
         if status == 1:
-            return "somebody settled its conflicts by hand"
+            return "its conflicts were resolved manually"
         merged = output.partition("\n")[0].strip()
         if status != 0:
             raise ForgeFault(

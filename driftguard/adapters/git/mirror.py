@@ -70,7 +70,7 @@ def fetch(mirror: git.Git, folder: Path, location: Location, ref: str | None, se
 
 
 def remote_head(location: Location, ref: str | None, seconds: float) -> str | None:
-    """The commit at the tracked branch's head as the remote says it now; None where there is no such branch.
+    """The commit at the tracked branch's head as the remote has it now; None without such a branch.
 
     Raises:
         OperatorError: the repository cannot be reached or read.

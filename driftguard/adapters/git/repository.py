@@ -144,7 +144,7 @@ class GitRepository(Repository, History, Blame):
     def newest_change(self, commit: str, path: str, first: int, last: int) -> Commit | None:
         """The newest commit that wrote one of some lines of a file (counted from 1).
 
-        None where that cannot be told: no such commit or lines, a history that is damaged or not there.
+        None if that is not known: no such commit or lines, a history that is damaged or not there.
         """
         if not _is_id(commit):
             return None
@@ -162,7 +162,7 @@ class GitRepository(Repository, History, Blame):
     def worktree(self, commit: str) -> AbstractContextManager[Path]:
         """A detached work tree at a commit, kept from pruning while the context is open.
 
-        Its tracked files are clean for whoever takes it while nobody else has it; files of others, such as lock
+        Its tracked files are clean for the process that takes it first; files of others, such as lock
         files that Terraform wrote, may be there.
         """
         return self._worktrees.use(commit)

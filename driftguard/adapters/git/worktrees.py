@@ -21,7 +21,7 @@ ERRORED_STATE = "errored.tfstate"
 class WorkTrees:
     """The work trees below a folder.
 
-    Locks are always taken in one order: the folder's, then a work tree's. Whoever uses a work tree holds its lock
+    Locks are always taken in one order: the folder's, then a work tree's. The user of a work tree holds its lock
     shared; who holds the folder's lock and finds a work tree's free may change or delete it.
 
     Args:

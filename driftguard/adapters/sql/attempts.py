@@ -74,7 +74,7 @@ class SqlAttempts(Attempts):
             if stored.state not in _NEXT:
                 raise SafetyRefusal(
                     f"The apply of {stored.environment} (attempt {stored.id}) was already recorded as {stored.state} "
-                    f"by another process, so it is not recorded as {state}; the next pass plans again."
+                    f"by another process, so it is not recorded as {state}; the next run plans again."
                 )
             if state not in _NEXT[stored.state]:
                 raise ValueError(f"attempt {stored.id} cannot go from {stored.state} to {state}")

@@ -253,7 +253,7 @@ def _create_private_file(path: Path, name: str) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own guesses about when a transaction starts are turned off; `_begin_sqlite` says it.
+    # The driver's own guesses about when a transaction starts are turned off; `_begin_sqlite` starts it.
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous=FULL")
 

@@ -56,13 +56,13 @@ def _head(connection: Connection) -> tuple[int, str]:
     if head is None:
         raise OperatorError(
             "The ledger's record of its last entry is missing, so nothing more is recorded or applied. "
-            "Someone changed the database: run `driftguard ledger verify`, and restore it from a backup."
+            "The database was changed outside DriftGuard: run `driftguard ledger verify`, and restore it from a backup."
         )
     return head.sequence, head.hash
 
 
 def check(connection: Connection) -> Iterator[ChainFault]:
-    """Every place where the chain does not hold, in one pass with flat memory; `connection` must see one moment."""
+    """Every place where the chain does not hold, in one scan with flat memory; `connection` must see one moment."""
     last, previous_hash = 0, GENESIS
     for row in _rows(connection):
         sequence = row["sequence"]

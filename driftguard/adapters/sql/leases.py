@@ -42,7 +42,7 @@ class SqlLeases(Leases):
     def renew(self, lease: Lease, now: datetime, ttl_seconds: float) -> Lease | None:
         """Extend a lease still held; None when another holder has taken it or it was released.
 
-        A lease that expired and that nobody took is still held: nobody else acted in between.
+        A lease that expired and was not taken is still held: no other reconciler acted in between.
         """
         asked = _expiry(now, ttl_seconds)
         with self._database.writing() as connection:

@@ -110,7 +110,7 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
             return tuple(journal.check(connection))
 
     def baseline(self, environment: str) -> Baseline | None:
-        """The environment's baseline, or None before the first: what the newest move in the journal says."""
+        """The environment's baseline, or None before the first: the newest move in the journal."""
         moves = self.entries(environment=environment, kinds=[EntryKind.BASELINE_MOVED], limit=1)
         return msgspec.convert(moves[0].data, Baseline) if moves else None
 

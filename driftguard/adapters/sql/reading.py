@@ -105,7 +105,7 @@ def _local(url: str) -> SqliteJournal | None:
     path = Path(name).expanduser().absolute()
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_WAIT_SECONDS, uri=True)
-    except sqlite3.Error:  # not there yet; what else it may be, opening it for writing says best
+    except sqlite3.Error:  # not there yet; any other error is reported by the opening for writing
         return None
     try:
         with closing(connection.execute(f"SELECT version_num FROM {VERSION_TABLE}")) as found:

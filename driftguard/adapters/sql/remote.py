@@ -1,4 +1,4 @@
-"""A ledger whose truth is an object in S3: a SQLite file that is fetched, changed in turn, and put back.
+"""A ledger whose truth is an object in S3: a SQLite file that is fetched, changed under a lock, and stored again.
 
 The object is the file, compressed. A transaction is recorded when it is in S3, not before: it is put with the tag of
 the content it was made from, so a process that was taken for dead can never overwrite what was written since.
@@ -86,7 +86,7 @@ class RemoteFile:
         """Keep the copy from being replaced.
 
         Raises:
-            OperatorError: the copy holds what is not recorded, and somebody who reads it does not end.
+            OperatorError: the copy holds unrecorded entries, and a reader of it does not end.
         """
         with self._changed:
             self._undo()
@@ -146,7 +146,7 @@ class RemoteFile:
         return self._batch
 
     def _end(self, batch: _Batch) -> None:
-        """Wait until the batch is in S3; the last thread that has nobody behind it puts it there."""
+        """Wait until the batch is in S3; the last thread in the queue stores it."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
@@ -186,7 +186,7 @@ class RemoteFile:
             self._changed.notify_all()
 
     def _undo(self) -> None:
-        """Take back what S3 did not accept, if anything, so that nobody reads it; the tag still fits."""
+        """Take back what S3 did not accept, if anything, so that it is never read; the tag still fits."""
         with self._changed:
             if self._owed_undo_seconds is not None:
                 with self._on_disk(), self._replacing(self._owed_undo_seconds):

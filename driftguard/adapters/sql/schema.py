@@ -84,7 +84,7 @@ ATTEMPTS: Final = Table(
 
 
 _NOT_RESOLVED = text("state <> 'resolved'")
-# What people were told and what is still to be told. `sequence` orders by when a row was made.
+# Sent alerts and the outbox. `sequence` orders by when a row was made.
 ALERTS: Final = Table(
     "alerts",
     METADATA,
@@ -135,7 +135,7 @@ SHOWN: Final = Table(
     Column("delivery", Text, primary_key=True),
 )
 
-# At which places an alert was told, or waits to be told.
+# The sinks that an alert was sent to, or that it waits for.
 TOLD: Final = Table(
     "told",
     METADATA,

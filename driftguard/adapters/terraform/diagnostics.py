@@ -11,8 +11,8 @@ from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
 from driftguard.model import ErrorKind
 from driftguard.sealed import mask
 
-_LONGEST_MESSAGE = 1500
-_MOST_KEPT = 50
+_MAX_MESSAGE = 1500
+_MAX_KEPT = 50
 
 # Matched against a diagnostic's summary and detail: providers put the cloud's error code nowhere else.
 _LOCKED = re.compile(r"acquiring the state lock|state lock|ConditionalCheckFailedException.*lock|already locked", re.I)
@@ -45,11 +45,11 @@ class Diagnostics:
         try:
             message = msgspec.json.decode(line)
         except msgspec.DecodeError:
-            if line.strip() and len(self.other) < _MOST_KEPT:
+            if line.strip() and len(self.other) < _MAX_KEPT:
                 self.other.append(line.decode(errors="replace"))
             return
         diagnostic = message.get("diagnostic") if isinstance(message, dict) else None
-        if isinstance(diagnostic, dict) and diagnostic.get("severity") == "error" and len(self.errors) < _MOST_KEPT:
+        if isinstance(diagnostic, dict) and diagnostic.get("severity") == "error" and len(self.errors) < _MAX_KEPT:
             self.errors.append(_sentence(diagnostic))
 
     @property
@@ -71,9 +71,9 @@ def fault_from(
             "If it needs longer, raise `timeout` for this environment in driftguard.yaml.",
         )
     text = mask(" | ".join(diagnostics.errors) or done.stderr.strip() or " ".join(diagnostics.other[-5:]))
-    if len(text) > _LONGEST_MESSAGE:
-        text = text[:_LONGEST_MESSAGE] + " …"
-    message = f"`{command}` failed with exit code {done.code}: {text or 'it said nothing.'}"
+    if len(text) > _MAX_MESSAGE:
+        text = text[:_MAX_MESSAGE] + " …"
+    message = f"`{command}` failed with exit code {done.code}: {text or 'no output.'}"
     if diagnostics.asks_for_init:
         return InitNeeded(kind, message)
     for pattern, precise in ((_LOCKED, ErrorKind.LOCKED), (_THROTTLED, ErrorKind.THROTTLED)):

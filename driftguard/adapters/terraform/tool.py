@@ -25,7 +25,7 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
         search_path: the value of PATH.
 
     Raises:
-        OperatorError: there is none, or it does not say its version as Terraform does.
+        OperatorError: there is none, or it does not print its version as Terraform does.
     """
     path = _locate(binary, search_path)
     text = _ask_version(path, search_path)

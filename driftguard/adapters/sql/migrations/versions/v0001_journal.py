@@ -1,4 +1,4 @@
-"""The journal with its head, environments, the key, leases, attempts, and alerts with what is to be told."""
+"""The journal with its head, environments, the key, leases, attempts, and alerts with their outbox."""
 
 from __future__ import annotations
 
