@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from driftguard.model import Label, ResourceChange
+from driftguard.model import ResourceChange
 from driftguard.model.plan_document import Change, PlanDocument, ResourceItem, decode
+from driftguard.model.words import OUTSIDE
 from driftguard.pipeline.classify.equality import identical
 from driftguard.sealed import digest
-
-_DRIFT_LABELS = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.CONFLICT})
 
 
 def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | None:
@@ -23,7 +22,7 @@ def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | 
         [change.address, change.deposed, attribute.path, attribute.reality.digest(key)]
         for change in resources
         for attribute in change.attributes
-        if attribute.label in _DRIFT_LABELS
+        if attribute.label in OUTSIDE
     ]
     return digest(key, sorted(facts, key=repr)) if facts else None
 

@@ -19,6 +19,7 @@ from driftguard.model.plan_document import (
     decode,
     without_keys,
 )
+from driftguard.model.words import DRIFTED, UNAPPLIED
 from driftguard.pipeline.classify.equality import same
 from driftguard.pipeline.classify.fingerprints import drift_fingerprint, plan_fingerprint, would_act
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling, rule
@@ -97,14 +98,10 @@ def classify(
     )
 
 
-_DRIFTED = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
-_WAITING = frozenset({Label.PENDING, Label.INPUT, Label.REFACTOR})
-
-
 def verdict_of(label_sets: Iterable[Iterable[Label]]) -> Verdict:
     """An environment's verdict from the labels of all its resources and outputs."""
     labels = frozenset[Label]().union(*label_sets)
-    drifted, waiting = bool(labels & _DRIFTED), bool(labels & _WAITING)
+    drifted, waiting = bool(labels & DRIFTED), bool(labels & UNAPPLIED)
     if Label.CONFLICT in labels or (drifted and waiting):
         return Verdict.DIVERGED
     if drifted:
