@@ -21,9 +21,9 @@ MAX_COMPLEXITY = 15  # by radon, which counts each `and`, `or` and comprehension
 # A defect ends here, is reported, and costs no more than what it stands in.
 BOUNDARIES = {
     "cli/entrypoint.py": 1,  # the program
-    "bootstrap/agent.py": 1,  # a run of the agent
+    "scheduler/agent.py": 1,  # a run of the agent
     "pipeline/run.py": 1,  # an environment
-    "pipeline/alert/notifying.py": 1,  # an alert
+    "pipeline/alert/sending.py": 1,  # an alert
 }
 
 # What does not hold a habit yet; a line goes when it does, and none is added.
@@ -57,7 +57,7 @@ COMPLEX = {
     "pipeline/trace.py: _alone",
     "pipeline/trace.py: match",
 }
-BROAD = {"adapters/hcl/facts.py", "pipeline/run.py", "scheduler/agent.py"}
+BROAD = {"adapters/hcl/facts.py"}
 NAMED_TWICE = {"Estate", "Means", "Module", "Place", "Told"}
 
 
