@@ -11,6 +11,7 @@ from driftguard.model import (
     AttributeChange,
     Baseline,
     EnvironmentResult,
+    Invocation,
     OutputChange,
     ResourceChange,
     RunResult,
@@ -22,6 +23,7 @@ from driftguard.model.report import (
     DecisionReport,
     EnvironmentReport,
     ErrorReport,
+    InvocationReport,
     OutputReport,
     ResourceReport,
     RunReport,
@@ -60,6 +62,7 @@ def environment_report(result: EnvironmentResult) -> EnvironmentReport:
         baseline=_baseline(result.baseline),
         drift_fingerprint=classification.drift_fingerprint if classification else None,
         plan_fingerprint=classification.plan_fingerprint if classification else None,
+        invocations=tuple(map(_invocation, classification.invocations)) if classification else (),
         resources=tuple(map(_resource, classification.resources)) if classification else (),
         outputs=tuple(map(_output, classification.outputs)) if classification else (),
         commits=tuple(CommitReport(c.sha, c.author, timestamp(c.date), c.subject) for c in result.commits),
@@ -135,7 +138,12 @@ def _attribute(attribute: AttributeChange) -> AttributeReport:
         baseline_known=baseline is not None,
         causes=attribute.causes,
         ignored_by=attribute.ignored_by,
+        mirrors=attribute.mirrors,
     )
+
+
+def _invocation(invocation: Invocation) -> InvocationReport:
+    return InvocationReport(invocation.address, invocation.trigger, invocation.label.value)
 
 
 def _output(output: OutputChange) -> OutputReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -64,6 +65,10 @@ class Sealed:
     def __reduce__(self) -> str:
         raise TypeError("a sealed value cannot be pickled")
 
+    def holds(self, value: Any) -> bool:
+        """Whether this is the value, to the letter of its JSON text."""
+        return not isinstance(value, Marker) and _canonical(self._value) == _canonical(value)
+
     def digest(self, key: bytes) -> str:
         """Keyed digest (HMAC-SHA-256, hex) of the canonical JSON text; equal values, equal digests."""
         return hmac.new(key, _canonical(self._value), hashlib.sha256).hexdigest()
@@ -115,7 +120,7 @@ def _redact(path: str, value: Any) -> Any:
         return redacted
     if isinstance(value, list):
         return [_redact(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    return value
+    return str(value) if isinstance(value, Decimal) else value  # a number that no float holds keeps its digits as text
 
 
 def _redact_json_text(path: str, text: str) -> str:

@@ -21,6 +21,7 @@ from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
+from driftguard.adapters.hcl.sources import HclConfigurationReader
 from driftguard.adapters.machine import ThisMachine, environments_at_a_time
 from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
@@ -323,6 +324,7 @@ class Session:
             closures=self.closures,
             variables=credentials,
             noise=noise,
+            configurations=HclConfigurationReader(),
         )
 
     def _apply_context(self, run_id: str, credentials: Credentials) -> ApplyContext:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from driftguard.config import values as v
 from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.base import Model
+from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
 from driftguard.errors import UsageError
 
@@ -118,6 +119,12 @@ class Limits(Model):
     changes: v.Count = Field(default=50, description="Resources created, updated, replaced or destroyed.")
     destroys: v.Count = Field(default=0, description="Resources destroyed.")
     replaces: v.Count = Field(default=0, description="Resources replaced.")
+    recreates: v.Count = Field(
+        default=0,
+        description="Data-bearing resources (databases, buckets, volumes, tables, queues, keys, file systems, log "
+        "groups) that were deleted outside Terraform and would be created anew, empty.",
+    )
+    invocations: v.Count = Field(default=0, description="Actions invoked (Terraform 1.14 and later).")
     share: v.Share = Field(default=0.5, description="Changed resources as a share of the environment's.")
 
 
@@ -185,7 +192,11 @@ class Policy(Model):
         default=Limits(), description="Limits of one automatic apply; above them the plan is on hold."
     )
     protect: tuple[v.Text, ...] = Field(
-        default=(), description="Address or type globs, in any module, never destroyed or replaced automatically."
+        default=(),
+        description="Address or type globs, in any module, never destroyed, replaced or created anew automatically.",
+    )
+    data_types: tuple[v.Text, ...] = Field(
+        default=(), description="Globs of further resource types that hold data, for `limits.recreates`."
     )
     windows: tuple[Window, ...] = Field(
         default=(), description="Periods in which applies may start. Default: at any time."
@@ -201,6 +212,10 @@ class Policy(Model):
     lease: v.Duration = Field(
         default=timedelta(minutes=5), description="Time until the lease of a crashed reconciler ends."
     )
+
+    def holds_data(self, type_: str) -> bool:
+        """Whether resources of a type hold data, by the built-in table or by `data_types`."""
+        return any(v.pattern(glob).fullmatch(type_) for glob in (*DATA_TYPES, *self.data_types))
 
     def protecting(self, address: str, type_: str) -> str | None:
         """The first glob of `protect` that matches a resource, by type or by address in any module; or None."""

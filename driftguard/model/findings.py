@@ -22,6 +22,7 @@ class AttributeChange:
         rule: the test that fired, in the contract's letters, e.g. `S≠R, D=S`.
         causes: addresses whose change a `derived` value follows from, where the plan tells.
         ignored_by: the ignore rule that made it `noise`, as the user wrote it.
+        mirrors: the path of the attribute that this one only repeats, and whose label it has.
     """
 
     path: str
@@ -36,6 +37,7 @@ class AttributeChange:
     forces_replacement: bool = False
     causes: tuple[str, ...] = ()
     ignored_by: str | None = None
+    mirrors: str | None = None
 
     @property
     def sensitive(self) -> bool:
@@ -44,7 +46,10 @@ class AttributeChange:
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned."""
+    """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned.
+
+    `due_again` says of an object that is due by the clock that it was so already when it was made.
+    """
 
     address: str
     type: str
@@ -56,6 +61,7 @@ class ResourceChange:
     previous_address: str | None = None
     deposed: str | None = None
     action_reason: str | None = None
+    due_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,15 @@ class OutputChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Invocation:
+    """One action that an apply would invoke; `trigger` is the resource whose change does so, None for none."""
+
+    address: str
+    trigger: str | None
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
     """What `classify` says of one plan.
 
@@ -77,6 +92,7 @@ class Classification:
         drift_fingerprint: identifies this drift (hex); None without drift.
         plan_fingerprint: identifies exactly what an apply would do (hex); None where nothing is planned.
         resource_count: managed resource instances known to the plan, the base of `limits.share`.
+        invocations: actions that an apply would invoke, in the plan's order.
     """
 
     verdict: Verdict
@@ -85,6 +101,7 @@ class Classification:
     drift_fingerprint: str | None
     plan_fingerprint: str | None
     resource_count: int = 0
+    invocations: tuple[Invocation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +132,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentResult:
-    """The result of one environment in one run.
+    """Everything one pass says of one environment.
 
     Attributes:
         drifted: the AWS objects that were changed outside, as CloudTrail may know them.
@@ -138,7 +155,7 @@ class EnvironmentResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of one run over a repository; `environments` is sorted by name."""
+    """Everything one pass says of a repository; `environments` is sorted by name."""
 
     run_id: str
     repository: str

@@ -7,8 +7,10 @@ Format: https://developer.hashicorp.com/terraform/internals/json-format (major v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import codecs
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Final
 
 import msgspec
 
@@ -17,7 +19,7 @@ _EMPTY = msgspec.Raw(b"{}")
 
 
 class UnreadablePlan(ValueError):
-    """The text is not a plan in Terraform's JSON format; the message names the reason."""
+    """The text is not a plan in Terraform's JSON format; the message is a sentence that names what it is instead."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +36,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_import(self) -> bool:
+        """Whether the object is taken into the state by this plan."""
         return bytes(self.importing) != b"null"
 
 
@@ -50,8 +53,38 @@ class ResourceItem(msgspec.Struct, frozen=True, gc=False):
     action_reason: str | None = None
 
 
+class ResourceTrigger(msgspec.Struct, frozen=True, gc=False):
+    """The resource whose lifecycle invokes an action, and at which of its events (`BeforeCreate`, `AfterUpdate`)."""
+
+    triggering_resource_address: str = ""
+    action_trigger_event: str = ""
+
+
+class InvocationItem(msgspec.Struct, frozen=True, gc=False):
+    """One entry of `action_invocations` (Terraform 1.14 and later)."""
+
+    address: str
+    type: str = ""
+    provider_name: str = ""
+    config_values: msgspec.Raw = _NULL
+    config_sensitive: msgspec.Raw = _EMPTY
+    config_unknown: msgspec.Raw = _EMPTY
+    lifecycle_action_trigger: ResourceTrigger | None = None
+
+
+class DeferredInvocation(msgspec.Struct, frozen=True, gc=False):
+    """One entry of `deferred_action_invocations`."""
+
+    reason: str = ""
+    action_invocation: InvocationItem | None = None
+
+
 class PlanDocument(msgspec.Struct, frozen=True):
-    """The parts of a plan that say what reality is and what an apply would do."""
+    """The parts of a plan that say what reality is and what an apply would do.
+
+    Attributes:
+        timestamp: the moment that `plantimestamp()` gives (RFC 3339); None before Terraform 1.5.
+    """
 
     format_version: str
     terraform_version: str = ""
@@ -59,144 +92,125 @@ class PlanDocument(msgspec.Struct, frozen=True):
     resource_changes: list[ResourceItem] = []
     output_changes: dict[str, Change] = {}
     deferred_changes: list[msgspec.Raw] = []
+    action_invocations: list[InvocationItem] = []
+    deferred_action_invocations: list[DeferredInvocation] = []
+    variables: msgspec.Raw = _EMPTY
     configuration: msgspec.Raw = _EMPTY
+    timestamp: str | None = None
     errored: bool = False
     complete: bool = True
 
     @property
     def partial(self) -> bool:
         """Whether the plan does not cover everything: it ended in an error, was targeted, or deferred work."""
-        return self.errored or not self.complete or bool(self.deferred_changes)
+        deferred = self.deferred_changes or self.deferred_action_invocations
+        return self.errored or not self.complete or bool(deferred)
 
 
+class _Kind(msgspec.Struct, frozen=True):
+    """Members that tell one kind of Terraform's JSON from another; those that a plan has in any version come first."""
+
+    format_version: Any = None
+    planned_values: Any = None
+    resource_changes: Any = None
+    resource_drift: Any = None
+    output_changes: Any = None
+    configuration: Any = None
+    prior_state: Any = None
+    action_invocations: Any = None
+    values: Any = None
+    lineage: Any = None
+    serial: Any = None
+    valid: Any = None
+    provider_schemas: Any = None
+    function_signatures: Any = None
+    event: Any = msgspec.field(default=None, name="@level")
+
+
+_PLAN_MEMBERS: Final = tuple(_Kind.__struct_fields__[1:8])
+_OTHER_KINDS: Final = (
+    (("lineage", "serial", "values"), "a state, not a plan"),
+    (("valid",), "the result of `terraform validate -json`, not a plan"),
+    (("provider_schemas",), "the output of `terraform providers schema -json`, not a plan"),
+    (("function_signatures",), "the output of `terraform metadata functions -json`, not a plan"),
+    (("event",), "the log of `terraform plan -json`, not a plan"),
+)
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DECODER = msgspec.json.Decoder(PlanDocument)
 
 
 def read_document(text: bytes) -> PlanDocument:
-    """Decode the output of `terraform show -json PLANFILE`.
+    """Decode the output of `terraform show -json PLANFILE`: UTF-8 or UTF-16, with or without a byte-order mark.
 
     Raises:
         UnreadablePlan: the text is not JSON, not a plan, or of a major version not known here.
     """
+    text = _as_utf8(text)
     try:
         document = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadablePlan(f"not a plan in Terraform's JSON format ({error})") from None
-    if document.format_version.split(".")[0] != "1":
-        raise UnreadablePlan(f"plan format {document.format_version!r} is not known; version 1 is")
+        raise UnreadablePlan(_other_kind(text) or f"this is not a plan in Terraform's JSON format ({error})") from None
+    version = document.format_version
+    if not _has_content(document) and (other := _other_kind(text)) is not None:
+        raise UnreadablePlan(other)
+    if version.split(".")[0] == "0":
+        raise UnreadablePlan(
+            f"this is a plan of format {version}, which Terraform before 1.1 writes: it does not tell a change made "
+            "outside Terraform from a planned one. Plan with Terraform 1.1 or later"
+        )
+    if version.split(".")[0] != "1":
+        raise UnreadablePlan(f"this is a plan of format {version}, which is not known here; version 1 is")
     return document
 
 
+def _as_utf8(text: bytes) -> bytes:
+    if text.startswith(_UTF16):
+        try:
+            return text.decode("utf-16").encode()
+        except UnicodeError:
+            raise UnreadablePlan("this is not a text: its UTF-16 is damaged") from None
+    return text.removeprefix(codecs.BOM_UTF8)
+
+
+def _has_content(document: PlanDocument) -> bool:
+    return bool(document.resource_changes or document.resource_drift or document.output_changes)
+
+
+def _other_kind(text: bytes) -> str | None:
+    """What a text is instead of a plan, as a sentence; None where it has members of a plan or is not recognised."""
+    if text.startswith(b"PK"):
+        return "this is a saved plan file, not its JSON: `terraform show -json FILE` prints that"
+    first_line = text.lstrip().split(b"\n", 1)[0]
+    for candidate in (text, first_line):
+        try:
+            found = msgspec.json.decode(candidate, type=_Kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if any(getattr(found, member) is not None for member in _PLAN_MEMBERS):
+            return None
+        for members, what in _OTHER_KINDS:
+            if any(getattr(found, member) is not None for member in members):
+                return f"this is {what}"
+        return "this holds no plan: it has none of a plan's members"
+    return None
+
+
+def exact_number(text: str) -> float | Decimal:
+    """A JSON number with a fraction or exponent: a float where that holds it exactly, else a Decimal."""
+    value, exact = float(text), Decimal(text)
+    return value if isfinite(value) and Decimal(repr(value)) == exact else exact
+
+
+VALUES: Final = msgspec.json.Decoder(float_hook=exact_number)
+
+
 def decode(raw: msgspec.Raw) -> Any:
-    """The JSON value behind an undecoded view."""
+    """The JSON value behind an undecoded view; numbers are exact (int, float or Decimal).
+
+    Raises:
+        UnreadablePlan: it cannot be decoded.
+    """
     try:
-        return msgspec.json.decode(raw)
+        return VALUES.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadablePlan(f"a value in the plan cannot be read ({error})") from None
-
-
-class ConfigurationReferences:
-    """Which resources an attribute's expression refers to, as far as the plan's `configuration` tells.
-
-    Locals are not part of Terraform's plan JSON, so a chain through one ends there.
-    """
-
-    def __init__(self, document: PlanDocument) -> None:
-        configuration = decode(document.configuration)
-        root = configuration.get("root_module") if isinstance(configuration, dict) else None
-        self._root: dict[str, Any] = root if isinstance(root, dict) else {}
-        self._expressions_of: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
-
-    def is_configured(self, address: str, attribute: str) -> bool | None:
-        """Whether the configuration sets this top-level attribute; None if the resource is not found in it."""
-        expressions = self._expressions(address)
-        return None if expressions is None else attribute in expressions
-
-    def causes(self, address: str, attribute: str) -> set[str]:
-        """Addresses (without instance keys) that the attribute's expression refers to, through modules' inputs."""
-        expressions = self._expressions(address)
-        if not expressions or attribute not in expressions:
-            return set()
-        path = module_path(address)
-        return set(self._resolve(path, _references(expressions[attribute]), depth=0))
-
-    def _expressions(self, address: str) -> dict[str, Any] | None:
-        path = module_path(address)
-        if path not in self._expressions_of:
-            resources = _dicts(self._module(path).get("resources"))
-            self._expressions_of[path] = {str(r.get("address")): _dict(r.get("expressions")) for r in resources}
-        local = without_keys(address).split(".")[2 * len(path) :]
-        return self._expressions_of[path].get(".".join(local))
-
-    def _module(self, path: tuple[str, ...]) -> dict[str, Any]:
-        module = self._root
-        for name in path:
-            module = _dict(_dict(_dict(module.get("module_calls")).get(name)).get("module"))
-        return module
-
-    def _resolve(self, path: tuple[str, ...], references: Iterator[str], depth: int) -> Iterator[str]:
-        if depth > 16:
-            return
-        prefix = "".join(f"module.{name}." for name in path)
-        for reference in references:
-            parts = without_keys(reference).split(".")
-            if parts[0] == "var" and path and len(parts) > 1:
-                call = _dict(_dict(self._module(path[:-1]).get("module_calls")).get(path[-1]))
-                expression = _dict(call.get("expressions")).get(parts[1])
-                yield from self._resolve(path[:-1], _references(expression), depth + 1)
-            elif parts[0] == "module" and len(parts) > 2:
-                inner = (*path, parts[1])
-                output = _dict(_dict(self._module(inner).get("outputs")).get(parts[2]))
-                yield from self._resolve(inner, _references(output.get("expression")), depth + 1)
-            elif parts[0] == "data" and len(parts) > 2:
-                yield prefix + ".".join(parts[:3])
-            elif parts[0] not in {"var", "local", "each", "count", "path", "terraform", "self", "module"} and parts[1:]:
-                yield prefix + ".".join(parts[:2])
-
-
-def module_path(address: str) -> tuple[str, ...]:
-    """The module names of an address, outermost first: `module.a["x"].module.b.t.n` gives `("a", "b")`."""
-    parts = without_keys(address).split(".")
-    names = []
-    while len(parts) > 2 and parts[0] == "module":
-        names.append(parts[1])
-        parts = parts[2:]
-    return tuple(names)
-
-
-def without_keys(address: str) -> str:
-    """An address without instance keys; brackets and quotes inside of quoted keys are understood."""
-    kept, depth, quoted, escaped = [], 0, False, False
-    for character in address:
-        if quoted:
-            escaped, quoted = character == "\\" and not escaped, escaped or character != '"'
-        elif character == "[":
-            depth += 1
-        elif character == "]":
-            depth -= 1
-        elif depth:
-            quoted = character == '"'
-        else:
-            kept.append(character)
-    return "".join(kept)
-
-
-def _references(expression: Any) -> Iterator[str]:
-    if isinstance(expression, dict):
-        found = expression.get("references")
-        if isinstance(found, list):
-            yield from (item for item in found if isinstance(item, str))
-        else:
-            for value in expression.values():
-                yield from _references(value)
-    elif isinstance(expression, list):
-        for value in expression:
-            yield from _references(value)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

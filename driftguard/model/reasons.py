@@ -133,8 +133,8 @@ class ReasonName(StrEnum):
     )
     PROPOSAL_CHANGED = (
         "proposal_changed",
-        "The proposal's branch has commits that are not DriftGuard's, or its pull request was retargeted, so it is "
-        "not updated. Merge it, or close it and delete the branch for a new proposal.",
+        "The proposal's branch has commits that are not DriftGuard's, so it is not updated. Merge it, or delete the "
+        "branch for a new proposal.",
     )
     ADOPT_REFUSED = (
         "adopt_refused",
@@ -142,7 +142,8 @@ class ReasonName(StrEnum):
     )
     PROTECTED = (
         "protected",
-        "The plan destroys or replaces what `policy.protect` covers. Apply it manually, or change `protect`.",
+        "The plan destroys, replaces or creates anew what `policy.protect` covers. Apply it manually, or change "
+        "`protect`.",
     )
     WOULD_DELETE_ALMOST_EVERYTHING = (
         "would_delete_almost_everything",
@@ -160,6 +161,20 @@ class ReasonName(StrEnum):
     LIMIT_REPLACES = (
         "limit_replaces",
         "The plan replaces more than `policy.limits.replaces` allows. Raise it, or apply manually.",
+    )
+    LIMIT_RECREATES = (
+        "limit_recreates",
+        "The plan creates anew, empty, more objects that held data and were deleted outside Terraform than "
+        "`policy.limits.recreates` allows. Restore the data and import the object, raise the limit, or apply manually.",
+    )
+    LIMIT_INVOCATIONS = (
+        "limit_invocations",
+        "The plan invokes more actions than `policy.limits.invocations` allows. Raise it, or apply manually.",
+    )
+    DUE_AGAIN = (
+        "due_again",
+        "The object was due for renewal already when it was created, so each apply creates it anew. Correct its "
+        "validity or its early renewal.",
     )
     LIMIT_SHARE = (
         "limit_share",

@@ -29,6 +29,7 @@ class AttributeReport(Struct, frozen=True):
         rule: the test that gave the label, in the contract's letters.
         causes: addresses that a `derived` value follows from.
         ignored_by: the ignore rule that made it `noise`.
+        mirrors: the path of the attribute that this one only repeats.
     """
 
     path: str
@@ -45,6 +46,15 @@ class AttributeReport(Struct, frozen=True):
     baseline_known: bool = False
     causes: tuple[str, ...] = ()
     ignored_by: str | None = None
+    mirrors: str | None = None
+
+
+class InvocationReport(Struct, frozen=True):
+    """One action that an apply would invoke; `trigger` is the resource whose change does so."""
+
+    address: str
+    trigger: str | None = None
+    label: str = ""
 
 
 class ResourceReport(Struct, frozen=True):
@@ -153,6 +163,7 @@ class EnvironmentReport(Struct, frozen=True):
     baseline: BaselineReport = BaselineReport()
     drift_fingerprint: str | None = None
     plan_fingerprint: str | None = None
+    invocations: tuple[InvocationReport, ...] = ()
     resources: tuple[ResourceReport, ...] = ()
     outputs: tuple[OutputReport, ...] = ()
     commits: tuple[CommitReport, ...] = ()

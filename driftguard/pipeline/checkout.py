@@ -15,7 +15,7 @@ from driftguard.config import EnvironmentSettings, IgnoreRule
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Closure, ErrorKind
 from driftguard.pipeline.closures import ClosureIndex
-from driftguard.ports import Folders, PlanEngine, Repository, TerraformVariables, WorkingDirectory
+from driftguard.ports import ConfigurationReader, Folders, PlanEngine, Repository, TerraformVariables, WorkingDirectory
 
 LOCK_FILE = ".terraform.lock.hcl"
 
@@ -30,6 +30,7 @@ class ScanContext:
         ignore: the ignore rules that are in force today.
         environ: DriftGuard's own environment variables.
         noise: fetch the values behind what is only noise.
+        configurations: reads expressions from the configuration's text; None leaves what moves by itself uncertain.
     """
 
     repository: Repository
@@ -41,6 +42,7 @@ class ScanContext:
     closures: ClosureIndex
     variables: TerraformVariables
     noise: bool = False
+    configurations: ConfigurationReader | None = None
 
     def user_directory(self, settings: EnvironmentSettings) -> Path | None:
         """The environment's directory in the user's own work tree; None where the repository was given as a URL."""

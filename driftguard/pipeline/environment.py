@@ -35,10 +35,11 @@ from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.decide.decision import decide
 from driftguard.pipeline.decide.facts import Facts
 from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
+from driftguard.pipeline.keeping import BaselineKeeper
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.record import AttemptBasis, in_sync_baseline, new_attempt
+from driftguard.pipeline.record import AttemptBasis, new_attempt
 from driftguard.pipeline.scan import Findings, scan
 from driftguard.ports import (
     Alerts,
@@ -130,6 +131,9 @@ class _Stages:
         self._context, self._task, self._run, self._started = context, task, run, started
         self._name, self._head = task.settings.name, context.scan.head
         self._notes: tuple[str, ...] = ()
+        self._keeper = BaselineKeeper(
+            context.ledger, task.engine, context.clock, self._name, context.run_id, self._head
+        )
 
     def result(self, baseline: Baseline | None) -> EnvironmentResult:
         """The stages in order."""
@@ -137,11 +141,11 @@ class _Stages:
         if context is not None and applier is not None:
             self._notes = close_dead_attempts(context, self._context.scan, self._run, applier, self._task.stop)
         with ExitStack() as stack:
-            findings = scan(self._context.scan, self._run, baseline, stack)
+            findings = scan(self._context.scan, self._run, self._keeper.reference(baseline), stack)
             judged = self._decide(findings, baseline)
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
-                    baseline = self._moved_if_in_sync(baseline, findings)
+                    baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
                     result = self._result(findings, baseline, judged.decision)
                     return self._with_proposal(findings, result, judged.plan, None)
                 case Action.APPLY:
@@ -149,7 +153,7 @@ class _Stages:
                         return self._result(findings, baseline, judged.decision)
                     outcome = self._apply(context, applier, findings, judged)
                     if outcome is not None and outcome.reason == APPLIED:
-                        baseline = self._moved_by_apply(findings)
+                        baseline = self._keeper.applied(findings)
                 case _:
                     assert_never(judged.decision.action)
         if outcome is None:
@@ -239,7 +243,14 @@ class _Stages:
                 retry=next_retry(attempts, self._head, classification.plan_fingerprint or ""),
                 now=now,
             )
-            decided = DecidedPlan(self._task.settings, applier, findings.plan, self._task.closure.init_key, attempt)
+            decided = DecidedPlan(
+                settings=self._task.settings,
+                engine=applier,
+                plan=findings.plan,
+                closure_key=self._task.closure.init_key,
+                attempt=attempt,
+                labelled=classification.resources,
+            )
             return apply(context, decided, lease, lock_ids_of_dead(attempts))
 
     def _after(
@@ -255,7 +266,12 @@ class _Stages:
             case _:
                 return self._result(findings, baseline, Decision(Action.HOLD, (reason,)))
         with ExitStack() as stack:
-            verified = scan(self._context.scan, self._run, baseline, stack)
+            applied = outcome.reason == APPLIED
+            verified = scan(
+                self._context.scan, self._run, self._keeper.reference(baseline, just_applied=applied), stack
+            )
+            if applied:
+                self._keeper.verified(baseline, verified)
             result = self._result(verified, baseline, decision)
             return self._with_proposal(verified, result, judged.plan, outcome.attempt)
 
@@ -282,41 +298,6 @@ class _Stages:
             return proposed(proposing, candidate)
 
     # --- record ----------------------------------------------------------------------------------
-
-    def _moved_if_in_sync(self, baseline: Baseline | None, findings: Findings) -> Baseline | None:
-        """The baseline after a scan."""
-        now = self._context.clock.now()
-        moved = in_sync_baseline(
-            findings.classification.verdict,
-            baseline,
-            commit=self._head,
-            closure_hash=findings.closure_hash,
-            state=findings.state,
-            tool=str(self._task.engine.version()),
-            providers=findings.providers,
-            at=now,
-        )
-        if moved is None:
-            return baseline
-        self._context.ledger.move_baseline(self._name, moved, self._context.run_id, now)
-        return moved
-
-    def _moved_by_apply(self, findings: Findings) -> Baseline:
-        """The baseline after an apply."""
-        now = self._context.clock.now()
-        state = self._task.engine.state_identity(findings.plan.work)
-        moved = Baseline(
-            commit=self._head,
-            origin="apply",
-            closure_hash=findings.closure_hash,
-            lineage=state.lineage,
-            serial=state.serial,
-            tool=str(self._task.engine.version()),
-            providers=dict(findings.providers),
-            at=now,
-        )
-        self._context.ledger.move_baseline(self._name, moved, self._context.run_id, now)
-        return moved
 
     def _result(self, findings: Findings, baseline: Baseline | None, decision: Decision) -> EnvironmentResult:
         settings, seconds = self._task.settings, findings.seconds

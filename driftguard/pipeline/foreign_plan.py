@@ -26,7 +26,7 @@ def classify_text(text: bytes, source: str) -> RunReport:
         document = read_document(text)
         classification = classify(document, Evidence(has_baseline=False), key)
     except UnreadablePlan as error:
-        raise UsageError(f"{source} is {error}. Give the output of `terraform show -json PLANFILE`.") from None
+        raise UsageError(f"{source}: {error}. Give the output of `terraform show -json PLANFILE`.") from None
     fault = None
     if document.partial:
         fault = Fault(ErrorKind.PARTIAL, "The plan does not cover the whole environment, so its verdict is unknown.")

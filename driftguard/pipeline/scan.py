@@ -9,30 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from driftguard.config import missing_variables
 from driftguard.errors import EnvironmentFault
 from driftguard.model import (
     Baseline,
     Classification,
+    Closure,
     Commit,
     DriftedObject,
     ErrorKind,
     Seconds,
     Verdict,
 )
+from driftguard.model.configuration_sources import Sources
+from driftguard.model.digests import Digests
 from driftguard.model.plan_document import PlanDocument
+from driftguard.pipeline.baseline import Reference, verified, with_digests
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
+from driftguard.pipeline.classify.digests import digests_of_plan
 from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.pipeline.trace import objects_of
-from driftguard.ports import StateIdentity
+from driftguard.ports import Repository, StateIdentity
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one scan of one environment found."""
+    """What one scan of one environment found.
+
+    Attributes:
+        digests: of the state that an apply wrote, for the scan that verifies it.
+    """
 
     classification: Classification
     closure_hash: str
@@ -43,14 +53,17 @@ class Findings:
     plan: Plan
     warnings: tuple[str, ...] = ()
     drifted: tuple[DriftedObject, ...] = ()
+    digests: Digests | None = None
 
 
-def scan(context: ScanContext, run: EnvironmentRun, baseline: Baseline | None, stack: ExitStack) -> Findings:
+def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack: ExitStack) -> Findings:
     """Plan and classify one environment at head.
 
     Args:
+        reference: the baseline that the plan is compared with.
         stack: holds the work tree for as long as the caller needs the plan.
     """
+    baseline = reference.baseline
     settings, closure, engine = run.settings, run.closure, run.engine
     missing = missing_variables(settings.env, context.environ)
     if missing:
@@ -63,17 +76,33 @@ def scan(context: ScanContext, run: EnvironmentRun, baseline: Baseline | None, s
     user_directory = context.user_directory(settings)
     plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=context.noise)
     current_hash = closure_hash(closure, settings, engine.version())
-    evidence = _evidence(baseline, current_hash, plan)
+    evidence = with_digests(_evidence(baseline, closure, current_hash, plan), reference.digests, context.key)
+    kept: Digests | None = None
     wanted, wanted_seconds, warnings = None, Seconds(), closure.warnings
     if plan.document is None:
         drifted = [DriftedAddress(d.address, d.type, d.provider) for d in plan.run.drifted]
         classification = classify_quiet(drifted, evidence)
+        if reference.just_applied:
+            _, kept = verified(lambda _: classification, evidence, engine, plan, context.key)
     else:
         if baseline is not None and evidence.closure_changed:
             wanted, wanted_seconds, warning = _baseline_document(context, run, baseline)
             warnings += (warning,) if warning else ()
-        ignore = context.ignore
-        classification = classify(plan.document, evidence, context.key, baseline_document=wanted, ignore=ignore)
+        if baseline is not None and baseline.origin == "given":
+            given = digests_of_plan(wanted or plan.document, context.key) if wanted or evidence.same_closure else None
+            evidence = with_digests(evidence, given, context.key)
+        labelling = partial(
+            classify,
+            plan.document,
+            key=context.key,
+            baseline_document=wanted,
+            ignore=context.ignore,
+            sources=_sources(context, run, baseline if evidence.closure_changed else None),
+        )
+        if reference.just_applied:
+            classification, kept = verified(labelling, evidence, engine, plan, context.key)
+        else:
+            classification = labelling(evidence)
     return Findings(
         classification=classification,
         closure_hash=current_hash,
@@ -88,17 +117,47 @@ def scan(context: ScanContext, run: EnvironmentRun, baseline: Baseline | None, s
         plan=plan,
         warnings=warnings,
         drifted=objects_of(plan.document, classification) if plan.document is not None else (),
+        digests=kept,
     )
 
 
-def _evidence(baseline: Baseline | None, current_hash: str, plan: Plan) -> Evidence:
+def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, plan: Plan) -> Evidence:
     if baseline is None:
         return Evidence(has_baseline=False)
     state = plan.run.state
     written: bool | None = None
     if baseline.origin != "given":
         written = (baseline.lineage, baseline.serial) != (state.lineage, state.serial)
-    return Evidence(has_baseline=True, closure_changed=baseline.closure_hash != current_hash, state_written=written)
+    return Evidence(
+        has_baseline=True,
+        closure_changed=baseline.closure_hash != current_hash,
+        state_written=written,
+        closure_open=bool(closure.open),
+    )
+
+
+def _sources(context: ScanContext, run: EnvironmentRun, changed_since: Baseline | None) -> Sources | None:
+    """What the configuration's text says of its attributes, at head and at the baseline that a commit moved away from.
+
+    None where a part of it lies outside the repository, so that the text at hand is not all of it.
+    """
+    if context.configurations is None or run.closure.remote_sources:
+        return None
+    before = context.closures.at(run.settings, changed_since.commit) if changed_since is not None else None
+    if changed_since is not None and before is None:
+        return None
+    return context.configurations.sources(
+        run.settings.path,
+        _terraform_files(context.repository, run.closure),
+        None if before is None else _terraform_files(context.repository, before),
+        context.repository.tree(context.head).keys(),
+    )
+
+
+def _terraform_files(repository: Repository, closure: Closure) -> Mapping[str, bytes]:
+    files = {path: id_ for path, id_ in closure.files.items() if path.endswith((".tf", ".tofu", ".tf.json"))}
+    contents = dict(repository.read(sorted(set(files.values()))))
+    return {path: contents[object_id] for path, object_id in files.items()}
 
 
 def _baseline_document(

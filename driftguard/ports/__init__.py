@@ -33,7 +33,7 @@ from driftguard.ports.record import (
     LedgerCheck,
     RunLedger,
 )
-from driftguard.ports.source import Blame, Branches, History, Merges, Repository, SourceReader
+from driftguard.ports.source import Blame, Branches, ConfigurationReader, History, Merges, Repository, SourceReader
 
 __all__ = [
     "Alerts",
@@ -48,6 +48,7 @@ __all__ = [
     "BlockAuthors",
     "Branches",
     "Clock",
+    "ConfigurationReader",
     "DefectLog",
     "DigestKey",
     "EnvironmentFolders",

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from driftguard.model import Attempt, AttemptState, Baseline, ChainFault, Entry, EntryKind, Lease
+from driftguard.model.digests import Digests
 
 
 class Clock(Protocol):
@@ -70,6 +71,14 @@ class Baselines(Protocol):
 
     def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
         """Replace the baseline and journal the move, in one transaction."""
+        ...
+
+    def digests(self, environment: str) -> Digests | None:
+        """The digests of the baseline in force; None where there are none of that one."""
+        ...
+
+    def keep_digests(self, environment: str, baseline: Baseline, digests: Digests) -> None:
+        """Replace the environment's digests by those of a baseline; they stand beside the journal, not in it."""
         ...
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from driftguard.model import Commit, SourceFacts, TreeEntry
+from driftguard.model.configuration_sources import Sources
 from driftguard.model.expressions import Definitions
 
 
@@ -37,6 +38,23 @@ class Repository(Protocol):
 
     def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:
         """Commits after `base` up to `head` that touch one of `paths`, newest first; empty without a base."""
+        ...
+
+
+class ConfigurationReader(Protocol):
+    """Reads the expressions of a configuration, as far as a plan's own `configuration` does not have them."""
+
+    def sources(
+        self, root: str, head: Mapping[str, bytes], before: Mapping[str, bytes] | None, tracked: Collection[str]
+    ) -> Sources:
+        """What the text says of each attribute.
+
+        Args:
+            root: the root module's directory.
+            head: the closure's Terraform files at head, by their paths from the repository's root.
+            before: the same at the baseline; None where no commit changed them.
+            tracked: every path of head's tree.
+        """
         ...
 
 

@@ -2,6 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.contract.engine_contract", "tests.contract.ledger_contract", "tests.contract.shared_ledger_contract"
-)
+pytest.register_assert_rewrite("tests.contract.ledger_contract", "tests.contract.shared_ledger_contract")

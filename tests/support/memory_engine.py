@@ -108,6 +108,11 @@ class MemoryEngine(ApplyEngine):
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
         return json.dumps(json.loads(plan_file.read_text())["plan"]).encode(), 0.0
 
+    def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
+        cloud, _ = _configuration(work)
+        things = self._state(work).things
+        return _state_text(_reality(cloud, things) if refreshed else things)
+
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         return self._state(work).identity
 
@@ -202,6 +207,16 @@ def _reality(cloud: Toy, state: Things) -> Things:
     """What is there of what the state knows."""
     there = {address: cloud.folder / f"{thing['name']}.json" for address, thing in state.items()}
     return {address: _view(json.loads(file.read_text())) for address, file in there.items() if file.exists()}
+
+
+def _state_text(things: Things) -> bytes:
+    """A state in Terraform's format."""
+    resources = [
+        {"mode": "managed", "type": kind, "name": name, "instances": [{"attributes": values}]}
+        for address, values in sorted(things.items())
+        for kind, name in [address.split(".")]
+    ]
+    return json.dumps({"version": 4, "outputs": {}, "resources": resources}).encode()
 
 
 def _document(state: Things, reality: Things, wanted: Things) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -57,10 +58,11 @@ def one_attribute(state: Any, reality: Any, desired: Any, baseline: Any, evidenc
         ("s", "s", "d", "s", NEW_COMMIT, "pending", True),
         ("s", "s", "d", ..., NEW_COMMIT, "pending", False),
         ("s", "s", "d", ..., FIRST_SCAN, "pending", False),
-        ("s", "s", "d", "d", NEW_COMMIT_STATE_WRITTEN, "absorbed", True),
-        ("s", "s", "d", ..., SAME_COMMIT_STATE_WRITTEN, "absorbed", True),
-        ("s", "s", "d", "d", NEW_COMMIT, "input", True),
-        ("s", "s", "d", ..., SAME_COMMIT, "input", True),
+        ("s", "s", "d", "s", NEW_COMMIT_STATE_WRITTEN, "pending", False),
+        ("s", "s", "d", "d", NEW_COMMIT_STATE_WRITTEN, "absorbed", False),
+        ("s", "s", "d", ..., SAME_COMMIT_STATE_WRITTEN, "absorbed", False),
+        ("s", "s", "d", "d", NEW_COMMIT, "input", False),
+        ("s", "s", "d", ..., SAME_COMMIT, "input", False),
         ("s", "s", "d", ..., Evidence(has_baseline=True, state_written=None), "input", False),
         ("s", "r", "r", "s", NEW_COMMIT, "adopted", True),
         ("s", "r", "r", ..., NEW_COMMIT, "adopted", False),
@@ -80,10 +82,6 @@ def test_each_test_of_the_contract_gives_its_label(
 @pytest.mark.parametrize(
     ("left", "right"),
     [
-        (None, ""),
-        (None, []),
-        (None, {}),
-        ({"k": None}, {}),
         ('{"a":1,"b":[2]}', '{ "b": [2], "a": 1 }'),
         (
             '{"Statement":[{"Action":["b","a"],"Resource":"x"}]}',
@@ -97,6 +95,72 @@ def test_a_difference_of_form_is_no_difference(left: Any, right: Any) -> None:
     result = classify(document, SAME_COMMIT, KEY)
     assert result.verdict is Verdict.IN_SYNC
     assert only(result).labels == {Label.NOISE}
+
+
+EMPTY = [(None, ""), (None, []), (None, {}), ("", None), ([], None)]
+
+
+@pytest.mark.parametrize(("left", "right"), EMPTY)
+def test_null_and_empty_are_one_where_nothing_is_planned(left: Any, right: Any) -> None:
+    document = plan(resource(ADDRESS, state={"a": left}, reality={"a": right}))
+    result = classify(document, SAME_COMMIT, KEY)
+    assert (result.verdict, only(result).labels) == (Verdict.IN_SYNC, {Label.NOISE})
+
+
+@pytest.mark.parametrize(("left", "right"), EMPTY)
+def test_null_and_empty_are_two_where_terraform_plans_a_change(left: Any, right: Any) -> None:
+    document = plan(resource(ADDRESS, state={"a": left}, reality={"a": right}, desired={"a": left}))
+    assert labels(classify(document, SAME_COMMIT, KEY)) == {"a": "drift"}
+
+
+@pytest.mark.parametrize(("left", "right"), EMPTY)
+def test_null_and_empty_are_one_in_the_new_object_of_a_replacement(left: Any, right: Any) -> None:
+    views = {"state": {"n": "a", "x": left}, "reality": {"n": "b", "x": left}, "desired": {"n": "a", "x": right}}
+    document = plan(resource(ADDRESS, **views, actions=["delete", "create"], replace_paths=[["n"]]))
+    assert labels(classify(document, SAME_COMMIT, KEY)) == {"n": "drift"}
+
+
+@pytest.mark.parametrize("actions", [["update"], ["delete", "create"]])
+def test_a_map_entry_with_an_empty_value_is_an_entry(actions: list[str]) -> None:
+    views = {"state": {"tags": {"a": "1", "b": ""}}, "reality": {"tags": {"a": "1"}}}
+    document = plan(resource(ADDRESS, **views, desired=views["state"], actions=actions))
+    assert labels(classify(document, SAME_COMMIT, KEY)) == {"tags.b": "drift"}
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ('{"ResultPath":null}', "{}"),
+        ('{"security":[]}', "{}"),
+        ('[{"name":"P","value":""}]', '[{"name":"P"}]'),
+        ('{"a":{}}', '{"a":null}'),
+        ('{"Statement":[{"Action":[],"Resource":"x"}]}', '{"Statement":[{"Resource":"x"}]}'),
+        ('{"n":1.00000000000000000001}', '{"n":1.00000000000000000002}'),
+    ],
+)
+def test_null_and_empty_inside_json_text_are_values(left: str, right: str) -> None:
+    found = one_attribute(left, right, left, ..., SAME_COMMIT)
+    assert found is not None
+    assert found.label is Label.DRIFT
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("9007199254740993", "9007199254740992"),
+        ("1.00000000000000000001", "1.00000000000000000002"),
+        ("1e400", "2e400"),
+        ("0.1", "0.10000000000000001"),
+        ("123456789012345678901234567890", "123456789012345678901234567891"),
+    ],
+)
+def test_numbers_are_compared_beyond_a_double(left: str, right: str) -> None:
+    text = plan_text(resource(ADDRESS, state={"a": "L"}, reality={"a": "R"}, desired={"a": "L"}))
+    exact = text.replace(b'"L"', left.encode()).replace(b'"R"', right.encode())
+    result = classify(read_document(exact), SAME_COMMIT, KEY)
+    assert labels(result) == {"a": "drift"}
+    (attribute,) = only(result).attributes
+    assert json.loads(json.dumps(reveal(attribute.state))) is not None
 
 
 @pytest.mark.parametrize(
@@ -232,13 +296,13 @@ def test_a_cause_is_found_through_a_modules_input_and_output() -> None:
     assert found["vpc_id"] == ("module.net.aws_vpc.main",)
 
 
-def test_a_hotfix_under_a_value_that_is_known_only_after_apply_is_a_conflict() -> None:
+def test_a_hotfix_under_a_value_that_is_known_only_after_apply_is_drift_and_not_certain() -> None:
     group = resource(ADDRESS, state={"a": 1}, reality={"a": 2}, desired={}, unknown={"a": True})
     configuration = {
         "root_module": {"resources": [{"address": ADDRESS, "expressions": {"a": {"references": ["b.c"]}}}]}
     }
     result = classify(plan(group, configuration=configuration), SAME_COMMIT, KEY)
-    assert (labels(result), only(result).certain) == ({"a": "conflict"}, False)
+    assert (labels(result), only(result).certain) == ({"a": "drift"}, False)
 
 
 def test_changes_from_both_sides_on_different_attributes_keep_their_own_labels() -> None:

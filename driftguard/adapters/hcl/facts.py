@@ -132,6 +132,14 @@ def _mentioned(source: bytes, known: Set[str | None] = frozenset()) -> tuple[tup
     return tuple(sorted(here)), tuple(sorted(root))
 
 
+def parsed_source(path: str, source: bytes) -> dict[str, Any]:
+    """A file as python-hcl2 reads it, or as JSON; empty for one that cannot be parsed."""
+    try:
+        return _parse(path, source)
+    except Exception:  # noqa: BLE001 - whatever a parser of foreign text raises, nothing is known of it
+        return {}
+
+
 def _parse(path: str, source: bytes) -> dict[str, Any]:
     if path.endswith(".json"):
         loaded = msgspec.json.decode(source)

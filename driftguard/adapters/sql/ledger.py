@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.alerts import SqlAlerts
@@ -15,8 +15,9 @@ from driftguard.adapters.sql.attempts import SqlAttempts
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
-from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, SECRETS
+from driftguard.adapters.sql.schema import DIGESTS, ENTRIES, ENVIRONMENTS, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
+from driftguard.model.digests import Digests
 from driftguard.ports import DigestKey, LedgerCheck, RunLedger
 
 _KEY_BYTES = 32
@@ -118,3 +119,22 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
         """Replace the baseline: journal the move, whose `data` holds the fields of `Baseline`."""
         data = {**msgspec.to_builtins(baseline), "at": stamp(baseline.at)}
         self.append(Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, data))
+
+    def digests(self, environment: str) -> Digests | None:
+        """The digests of the baseline in force; None where there are none of that one."""
+        baseline = self.baseline(environment)
+        if baseline is None:
+            return None
+        query = select(DIGESTS.c.data).where(
+            DIGESTS.c.environment == environment, DIGESTS.c.baseline_at == stamp(baseline.at)
+        )
+        with self._database.reading() as connection:
+            data = connection.execute(query).scalar()
+        return None if data is None else Digests.decoded(bytes(data))
+
+    def keep_digests(self, environment: str, baseline: Baseline, digests: Digests) -> None:
+        """Replace the environment's digests by those of a baseline."""
+        row = {"environment": environment, "baseline_at": stamp(baseline.at), "data": digests.encoded()}
+        with self._database.writing() as connection:
+            connection.execute(delete(DIGESTS).where(DIGESTS.c.environment == environment))
+            connection.execute(insert(DIGESTS).values(**row))

@@ -83,8 +83,17 @@ ATTEMPTS: Final = Table(
 )
 
 
+# What each environment's attributes were at its baseline. Beside the journal: it may be lost, and is then made anew.
+DIGESTS: Final = Table(
+    "baseline_digests",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("baseline_at", String(32), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 _NOT_RESOLVED = text("state <> 'resolved'")
-# Alerts and their deliveries. `sequence` orders by when a row was made.
+# Sent alerts and the outbox. `sequence` orders by when a row was made.
 ALERTS: Final = Table(
     "alerts",
     METADATA,
@@ -135,8 +144,8 @@ SHOWN: Final = Table(
     Column("delivery", Text, primary_key=True),
 )
 
-# Which sinks got an alert, or are waiting for it; the table's name is of version 0.1.
-NOTIFIED: Final = Table(
+# The sinks that an alert was sent to, or that it waits for.
+TOLD: Final = Table(
     "told",
     METADATA,
     Column("alert", Text, primary_key=True),

@@ -205,17 +205,25 @@ class TerraformPlanner(PlanEngine):
         output.unlink()
         return text, done.seconds
 
+    def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
+        """The text of the state in a plan file, as it was refreshed or stored; else of the one that is stored now."""
+        found = _member(plan_file, "tfstate" if refreshed else "tfstate-prev")
+        return self._stored_state(work) if found is None else found
+
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         """Lineage and serial of the state as it is now."""
+        return _identity(self._stored_state(work))
+
+    def _stored_state(self, work: WorkingDirectory) -> bytes:
         if work.state_file is not None:
-            return _identity(work.state_file.read_bytes() if work.state_file.exists() else b"")
+            return work.state_file.read_bytes() if work.state_file.exists() else b""
         lines: list[bytes] = []
         done = self._command.cmd(
             "state pull", work=work, stop=self._stop, extra=self._variables(work), on_line=lines.append
         )
         if done.code != 0:
             raise fault_from(ErrorKind.PLAN, self._called("state pull"), done, Diagnostics(), work.timeout_seconds)
-        return _identity(b"\n".join(lines))
+        return b"\n".join(lines)
 
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
         """Text in Terraform's format; as it is where it cannot be read."""
@@ -362,7 +370,8 @@ def _identity(text: bytes) -> StateIdentity:
         raise EnvironmentFault(
             ErrorKind.PLAN, "The state cannot be read as JSON; look at it with `terraform state pull`."
         ) from None
-    return StateIdentity(header.lineage or None, header.serial)
+    # Before the first write there is no lineage, and the serial in a plan file (0) is no state's.
+    return StateIdentity(header.lineage, header.serial) if header.lineage else StateIdentity(None, None)
 
 
 def _identity_in_plan(plan_file: Path) -> StateIdentity | None:
@@ -370,10 +379,19 @@ def _identity_in_plan(plan_file: Path) -> StateIdentity | None:
 
     The format is Terraform's own affair and may change or be encrypted (OpenTofu); None then.
     """
+    state = _member(plan_file, "tfstate")
+    try:
+        return None if state is None else _identity(state)
+    except EnvironmentFault:
+        return None
+
+
+def _member(plan_file: Path, name: str) -> bytes | None:
+    """A member of the plan file, a zip; None where it is none."""
     try:
         with zipfile.ZipFile(plan_file) as archive:
-            return _identity(archive.read("tfstate"))
-    except (OSError, KeyError, zipfile.BadZipFile, EnvironmentFault):
+            return archive.read(name)
+    except (OSError, KeyError, zipfile.BadZipFile):
         return None
 
 

@@ -7,14 +7,14 @@ any difference voids the attempt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import Attempt, AttemptState, ErrorKind, Fault
+from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, ResourceChange
 from driftguard.pipeline.apply.lease import HeldLease, hold
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
 from driftguard.pipeline.plan import Plan, make_plan
@@ -75,6 +75,7 @@ class DecidedPlan:
     Attributes:
         plan: the plan that was decided on; its working directory is used again, with the apply's credentials.
         closure_key: the closure's `init_key`.
+        labelled: the resources of the plan that was decided on.
         attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
     """
 
@@ -83,6 +84,7 @@ class DecidedPlan:
     plan: Plan
     closure_key: str
     attempt: Attempt
+    labelled: Sequence[ResourceChange] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,9 @@ class _Attempting:
         )
 
     def _fingerprint(self, plan: Plan) -> str | None:
-        return plan_fingerprint(plan.document, self._key) if plan.document else None
+        # The decided plan says which values are restless: they stand as marks in both fingerprints.
+        labelled = self._decided.labelled
+        return plan_fingerprint(plan.document, self._key, labelled) if plan.document else None
 
     def _void(self, reason: str, fault: Fault | None) -> Outcome:
         """Nothing was changed; the next run decides anew."""

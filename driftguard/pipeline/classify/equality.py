@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
+from driftguard.model.plan_document import VALUES
 from driftguard.sealed import Marker
 
 # Members of an access policy's statement whose lists are sets, and in which one string stands for a list of one.
-_POLICY_SETS = frozenset({"Action", "NotAction", "Resource", "NotResource", "AWS", "Service", "Federated"})
+_POLICY_SETS: Final = frozenset({"Action", "NotAction", "Resource", "NotResource", "AWS", "Service", "Federated"})
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+# No JSON member that Terraform prints begins with NUL, so these stand apart from every object.
+_JSON_TEXT, _NUMBER = "\x00json", "\x00number"
+_LONGEST_INTEGER: Final = 4000  # digits; beyond that the exponent is compared
 
 
 def same(left: Any, right: Any) -> bool:
     """Equality in meaning.
 
-    null, the empty string, the empty list and the empty object are one value; a member that is null
-    or empty equals a missing one; texts that hold JSON objects or lists are compared as JSON, access
-    policies with their sets as sets. The order of ordinary lists counts: the provider has already put sets
-    into a stable order, so what is left is a list whose order it cares about.
+    Numbers are compared exactly; texts that hold JSON objects or lists are compared as JSON, access policies with
+    their sets as sets. null, the empty string, the empty list and the empty object are four values, and a member
+    that is null is not a missing one. The order of lists counts.
     """
     if left is right:
         return True
@@ -28,6 +33,19 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, str) and isinstance(right, str) and left == right:
         return True
     return meaning(left) == meaning(right)
+
+
+def same_form(left: Any, right: Any) -> bool:
+    """Equality in meaning where a provider's zero values count as one: null, false, 0, "", [] and {}.
+
+    Only for values that Terraform does not compare itself.
+    """
+    return same(left, right) or (is_zero(left) and is_zero(right))
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a value is null, or what an older provider library stores for null."""
+    return not isinstance(value, Marker) and not value
 
 
 def meaning(value: Any) -> bytes:
@@ -41,35 +59,48 @@ def identical(left: Any, right: Any) -> bool:
 
 
 def _normal(value: Any) -> Any:
-    if isinstance(value, dict):
-        members = {key: inner for key, item in value.items() if (inner := _normal(item)) is not None}
-        return members or None
-    if isinstance(value, list):
-        return [_normal(item) for item in value] or None
     if isinstance(value, str):
-        return _normal_text(value) if value else None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+        return _normal_text(value)
+    if isinstance(value, dict):
+        return {key: _normal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return _normal_number(value) if isinstance(value, Decimal) else value
+
+
+def _normal_number(value: Decimal) -> Any:
+    """A number that no float holds: an integer as such, else its digits and exponent."""
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)  # JSON has neither NaN nor infinity
+    text = "".join(map(str, digits)).lstrip("0")
+    kept = text.rstrip("0")
+    exponent += len(text) - len(kept)
+    if not kept:
+        return 0
+    if exponent >= 0 and len(kept) + exponent <= _LONGEST_INTEGER:
+        return (-1 if sign else 1) * int(kept) * 10**exponent
+    return {_NUMBER: f"{'-' if sign else ''}{kept}e{exponent}"}
 
 
 def _normal_text(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
-        decoded = msgspec.json.decode(text.encode())
+        decoded = VALUES.decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return text
     if isinstance(decoded, dict) and "Statement" in decoded:
         decoded = _policy(decoded)
-    return {"json": _normal(decoded)}
+    return {_JSON_TEXT: _normal(decoded)}
 
 
 def _policy(value: Any, member: str = "") -> Any:
-    if isinstance(value, dict) and member != "Statement":
-        return {key: _policy(item, key) for key, item in value.items()}
     if member == "Statement":
         return [_policy(item) for item in (value if isinstance(value, list) else [value])]
+    if isinstance(value, Mapping):
+        return {key: _policy(item, key) for key, item in value.items()}
     if member in _POLICY_SETS:
         items = value if isinstance(value, list) else [value]
         return sorted((_policy(item) for item in items), key=_ENCODER.encode)

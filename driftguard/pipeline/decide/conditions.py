@@ -16,6 +16,7 @@ from driftguard.pipeline.decide.windows import window_state
 # A plan that deletes this share of an environment is held whatever the limits are.
 _ALMOST_EVERYTHING: Final = 0.8
 _MAX_NAMED: Final = 3
+_DELETED: Final = frozenset({Label.DRIFT, Label.ABSORBED})
 
 
 def reasons_against(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
@@ -50,11 +51,19 @@ def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
     known = {(), ("no-op",)}
     if facts.first_apply_unfinished:
         known.add(("create",))  # it was never made: whatever is there, the first apply made
-    doubtful = [r.address for r in classification.resources if not r.certain and r.actions not in known]
+    doubtful = [r.address for r in classification.resources if _is_doubtful(r) and r.actions not in known]
     if not facts.first_apply_unfinished:
-        doubtful += [f"output {o.name}" for o in classification.outputs if not o.certain]
+        uncertain = (o for o in classification.outputs if not o.certain and o.label is not Label.RESTLESS)
+        doubtful += [f"output {output.name}" for output in uncertain]
     if doubtful:
         yield f"uncertain: {_listed(doubtful)}"
+
+
+def _is_doubtful(resource: ResourceChange) -> bool:
+    """Whether a label that would be acted on is not certain; what moves by itself is applied with anything else."""
+    if not resource.attributes:
+        return not resource.certain
+    return any(not a.certain and a.label is not Label.RESTLESS for a in resource.attributes)
 
 
 def _would_revert_ignored(facts: Facts, classification: Classification) -> Iterator[str]:
@@ -82,13 +91,21 @@ def _replaced(classification: Classification) -> list[ResourceChange]:
 
 
 def _changed(classification: Classification) -> list[ResourceChange]:
-    return [r for r in classification.resources if r.actions not in ((), ("no-op",), ("read",))]
+    by_itself = {Label.RESTLESS, Label.DERIVED, Label.NOISE}
+    acting = (r for r in classification.resources if r.actions not in ((), ("no-op",), ("read",)))
+    return [r for r in acting if Label.RESTLESS not in r.labels or not r.labels <= by_itself]
+
+
+def _recreated(classification: Classification) -> list[ResourceChange]:
+    """Objects that were deleted outside Terraform, and would be made anew, empty."""
+    created = (r for r in classification.resources if r.actions == ("create",))
+    return [r for r in created if any(not a.path and a.label in _DELETED for a in r.attributes)]
 
 
 def _protected(facts: Facts, classification: Classification) -> Iterator[str]:
     hit = [
         r.address
-        for r in (*_destroyed(classification), *_replaced(classification))
+        for r in (*_destroyed(classification), *_replaced(classification), *_recreated(classification))
         if facts.policy.protecting(r.address, r.type)
     ]
     if hit:
@@ -107,6 +124,8 @@ def _limits(facts: Facts, classification: Classification) -> Iterator[str]:
         ("changes", len(_changed(classification)), limits.changes),
         ("destroys", len(_destroyed(classification)), limits.destroys),
         ("replaces", len(_replaced(classification)), limits.replaces),
+        ("recreates", sum(facts.policy.holds_data(r.type) for r in _recreated(classification)), limits.recreates),
+        ("invocations", len(classification.invocations), limits.invocations),
     ):
         if count > most:
             yield f"limit_{name}: {count} of at most {most}"
@@ -115,6 +134,12 @@ def _limits(facts: Facts, classification: Classification) -> Iterator[str]:
     # One or two resources are a large share of any small environment, which is no sign of a mistake.
     if len(touched) > 2 and len(touched) > limits.share * existing:
         yield f"limit_share: {len(touched)} of {existing} resources"
+
+
+def _due_again(facts: Facts, classification: Classification) -> Iterator[str]:
+    due = [r.address for r in classification.resources if r.due_again]
+    if due:
+        yield f"due_again: {_listed(due)}"
 
 
 def _suspended(facts: Facts, classification: Classification) -> Iterator[str]:
@@ -160,6 +185,7 @@ _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _protected,
     _almost_everything,
     _limits,
+    _due_again,
     _suspended,
     _window,
     _flapping,
@@ -167,7 +193,7 @@ _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _local_state,
 )
 # Lifted by a merged approval of exactly this plan: its reviewer has looked.
-_LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _flapping})
+_LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _due_again, _flapping})
 # Holds the plan also after it was approved, so that proposing it would be in vain.
 _EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
     _state_replaced,

@@ -1,0 +1,41 @@
+"""Expressions of attributes in the configuration's text, beyond the `configuration` of a plan."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Source(Protocol):
+    """One attribute's expression in the configuration's text."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it calls a function of the clock or of chance, or yields the checkout's path."""
+        ...
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether everything that it reaches is as it was at the baseline."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether its value comes from the text alone: no resource, data source or variable is part of it."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The file and line where it moves, such as `environments/prod/main.tf:12`."""
+        ...
+
+
+class Sources(Protocol):
+    """The configuration's text, as far as the plan's own `configuration` does not have it."""
+
+    def of(self, address: str, attribute: str) -> Source | None:
+        """The source of a top-level attribute, or of a root output (`output NAME`); None where it is not found."""
+        ...
+
+    def is_left_out(self, filename: str) -> bool | None:
+        """Whether a file lies in the work tree where another checkout does not have it; None if that is not known."""
+        ...

@@ -1,0 +1,102 @@
+"""What all resources of one plan share while they are labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol
+
+from driftguard.model.configuration_sources import Sources
+from driftguard.model.plan_configuration import ConfigurationReferences, without_keys
+from driftguard.model.plan_document import Change, PlanDocument, ResourceItem
+from driftguard.pipeline.classify.due import moment
+from driftguard.pipeline.classify.fingerprints import would_act
+from driftguard.pipeline.classify.places import Shape
+from driftguard.pipeline.classify.rules import Evidence
+
+
+class Ignoring(Protocol):
+    """One ignore rule of the user that is in force."""
+
+    @property
+    def name(self) -> str:
+        """The rule as the user wrote it."""
+        ...
+
+    def matches(self, address: str, path: str) -> bool:
+        """Whether the rule covers an attribute."""
+        ...
+
+
+class Schemas(Protocol):
+    """The schemas of the providers that a plan uses."""
+
+    def shape(self, provider: str, type_: str) -> Shape | None:
+        """The shape of a resource type's attributes; None where its provider's schema is not known."""
+        ...
+
+
+class Context:
+    """One plan with everything that labels rest on."""
+
+    def __init__(
+        self,
+        document: PlanDocument,
+        evidence: Evidence,
+        baseline_document: PlanDocument | None,
+        ignore: tuple[Ignoring, ...] = (),
+        schemas: Schemas | None = None,
+        sources: Sources | None = None,
+    ) -> None:
+        self.document, self.evidence, self.ignore = document, evidence, ignore
+        self.schemas, self.sources = schemas, sources
+        self.baseline_document = baseline_document
+        self.wanted: Mapping[str, ResourceItem] | None = None
+        self.wanted_outputs: Mapping[str, Change] | None = None
+        if baseline_document is not None:
+            self.wanted = {i.address: i for i in baseline_document.resource_changes if i.deposed is None}
+            self.wanted_outputs = baseline_document.output_changes
+
+    @cached_property
+    def now(self) -> datetime | None:
+        """The plan's own timestamp."""
+        return moment(self.document.timestamp)
+
+    @cached_property
+    def references(self) -> ConfigurationReferences:
+        """What expressions refer to, at head."""
+        return ConfigurationReferences(self.document)
+
+    @cached_property
+    def baseline_references(self) -> ConfigurationReferences | None:
+        """What expressions referred to at the baseline; None without its plan."""
+        return None if self.baseline_document is None else ConfigurationReferences(self.baseline_document)
+
+    @cached_property
+    def becoming_known(self) -> frozenset[str]:
+        """Addresses without keys of resources with a value that is known only after the apply."""
+        return self._addresses(i for i in self._acting() if unknown_in(i.change))
+
+    @cached_property
+    def made_anew(self) -> frozenset[str]:
+        """Those of them that are created, replaced or read, so that their computed values are unknown."""
+        anew = {"create", "read"}
+        return self._addresses(i for i in self._acting() if unknown_in(i.change) and anew & set(i.change.actions))
+
+    def baseline_item(self, address: str, previous_address: str | None) -> ResourceItem | None:
+        """The resource in the baseline's plan, under its address then."""
+        wanted = self.wanted or {}
+        return wanted.get(address) or wanted.get(previous_address or address)
+
+    def _acting(self) -> Iterable[ResourceItem]:
+        return (i for i in self.document.resource_changes if would_act(i) or i.change.actions == ("read",))
+
+    @staticmethod
+    def _addresses(items: Iterable[ResourceItem]) -> frozenset[str]:
+        return frozenset(without_keys(item.address) for item in items)
+
+
+def unknown_in(change: Change | None) -> bool:
+    """Whether any value of a change is known only after the apply."""
+    return change is not None and b"true" in bytes(change.after_unknown)
