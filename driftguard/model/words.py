@@ -98,6 +98,6 @@ def verdict_text(verdict: str) -> str:
     return verdict.replace("_", " ")
 
 
-def plural(count: int, noun: str) -> str:
-    """A number of things, such as `1 environment` or `2 environments`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """A number of things, such as `1 environment` or `2 environments`; `nouns` is an irregular plural."""
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"

@@ -42,7 +42,7 @@ def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
     assert sandbox.run("reconcile", "--format", "json").report["alerts"] == {"sent": {}, "waiting": 1}
     ran = Told(sandbox, slack).reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert "1 alert messages that waited for slack-webhook" in ran.report["warnings"][0]
+    assert "Dropped 1 delivery to slack-webhook" in ran.report["warnings"][0]
     assert "Drift in blue" in slack.plain("drift")
 
 
@@ -94,7 +94,7 @@ def test_an_environment_under_another_name_is_not_told_as_removed(
     ran = told.reconcile()
     assert [environment["name"] for environment in ran.report["environments"]] == ["green", "indigo"]
     blue, indigo = slack.messages("drift")
-    assert "It is called indigo now" in str(blue.blocks)
+    assert "The environment is called indigo now" in str(blue.blocks)
     assert "Drift in indigo" in str(indigo.blocks)
     assert "removed" not in str(slack.messages("drift"))
 

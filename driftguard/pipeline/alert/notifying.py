@@ -14,6 +14,7 @@ from typing import Final
 
 from driftguard.errors import OperatorError
 from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, Notice
+from driftguard.model.words import plural
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.routing import plan, unsent_at
 from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
@@ -123,8 +124,8 @@ class Notifier:
         self._outbox.drop(old)
         names = ", ".join(sorted({each.sink for each in old}))
         return (
-            f"{len(old)} alert messages for {names}, which is not configured any more, were dropped; the configured "
-            "sinks get those whose alerts are still open.",
+            f"Dropped {plural(len(old), 'delivery', 'deliveries')} to {names}, which is not configured any more; the "
+            "configured sinks get the alerts that are still open.",
         )
 
     def _plan(self) -> None:
