@@ -198,7 +198,9 @@ def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_c
         assert "warning alerts of blue have no route in slack.routes: they are not sent" in some
         assert " alerts of green have no route in slack.routes: they are not sent" in some
         assert "of prod-eu" not in some
-        assert "posted to #team; an alert whose answer is lost may be posted twice, as the channel's id is not" in some
+        assert (
+            "posted to #team; an alert whose response is lost may be posted twice, as the channel's id is not" in some
+        )
         assert "posted to #drift;" not in some
 
         authors = doctor("{authors: ['Ada*'], channel: '#drift'}", "alerts: {webhook: {url_env: A, secret_env: B}}\n")
