@@ -84,6 +84,7 @@ class ForgeFault(DriftGuardError):
         denied: the credentials lack the permission.
         retry_after_seconds: the delay that the forge asked for.
         perhaps_done: the response was lost, so the request may have taken effect.
+        whole_forge: every other request fails for the same reason: no answer, a rate limit, an invalid credential.
     """
 
     def __init__(
@@ -94,10 +95,11 @@ class ForgeFault(DriftGuardError):
         denied: bool = False,
         retry_after_seconds: float | None = None,
         perhaps_done: bool = False,
+        whole_forge: bool = False,
     ) -> None:
         super().__init__(message)
         self.missing, self.denied, self.perhaps_done = missing, denied, perhaps_done
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds, self.whole_forge = retry_after_seconds, whole_forge
 
 
 class SafetyRefusal(DriftGuardError):

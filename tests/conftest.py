@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import sys
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from driftguard.demo.cloud import Cloud, provider_cli_config
+from tests.guards import refuse_outside_network, refuse_writes_to
 from tests.support.aws import Shop
 from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
 from tests.support.serving import attached_terraform, forkserver, launched
@@ -21,6 +23,9 @@ from tests.support.serving import attached_terraform, forkserver, launched
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+refuse_outside_network()
+refuse_writes_to(Path(pwd.getpwuid(os.getuid()).pw_dir))
 
 # Speed is stated from bench/, never asserted: machines that run tests are noisy.
 settings.register_profile("tests", deadline=None)

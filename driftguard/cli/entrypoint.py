@@ -13,7 +13,7 @@ import typer
 
 from driftguard.cli.application import app
 from driftguard.cli.options import EXIT_FAILED, EXIT_USAGE
-from driftguard.errors import DriftGuardError, UsageError
+from driftguard.errors import DriftGuardError, OperatorError, UsageError
 from driftguard.sealed import mask
 
 # Typer brings a click of its own; this is that click's error for a wrong command line.
@@ -59,9 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error))
     except OSError as error:
         code = _fail(f"{error.filename or 'operating system'}: {error.strerror or error}.")
-    except Exception as error:  # the boundary of the command line: a defect
-        logging.getLogger("driftguard").debug("defect", exc_info=True)
-        code = _fail(f"a defect in DriftGuard ({type(error).__name__}: {error}); run with -v and report the output.")
+    except Exception as error:  # noqa: BLE001 - the boundary of the command line: a defect ends as one sentence, too
+        code = _fail(_defect(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -69,6 +68,18 @@ def _log_to_standard_error() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_MaskedFormatter("%(asctime)s %(name)s %(message)s"))
     logging.getLogger("driftguard").addHandler(handler)
+
+
+def _defect(error: Exception) -> str:
+    """Write the log of a defect into the state folder; one sentence that names it."""
+    from driftguard.adapters.defects import FolderDefects
+    from driftguard.config import directories
+
+    try:
+        folder = directories().state
+    except OperatorError as fault:  # no state folder
+        return f"A defect in DriftGuard ({type(error).__name__}). No log was written: {fault}"
+    return FolderDefects(folder / "defects").write(error, "the command line")
 
 
 def _fail(message: str, code: int = EXIT_FAILED) -> int:

@@ -11,7 +11,7 @@ from driftguard.hcledit.bodies import change_attribute
 from driftguard.hcledit.documents import document, same
 from driftguard.hcledit.edits import Edit, Row, cut_block, without
 from driftguard.hcledit.expressions import reason
-from driftguard.hcledit.modules import Declared, Estate, Module, SourceFile
+from driftguard.hcledit.modules import Declared, Module, ModuleTree, SourceFile
 from driftguard.hcledit.proof import proven
 from driftguard.hcledit.source import EditRefused, EnvironmentSource
 from driftguard.hcledit.syntax import Expression
@@ -51,7 +51,7 @@ class _Edited:
 class _Adopting:
     def __init__(self, source: EnvironmentSource) -> None:
         self._source = source
-        self._estate = Estate(source)
+        self._estate = ModuleTree(source)
         self._edited: dict[str, _Edited] = {}
         self._address = ""
         self._removed: list[tuple[Departure, Module, Declared]] = []

@@ -87,7 +87,7 @@ class Module:
             module = module.parent
 
 
-class Estate:
+class ModuleTree:
     """All files of one environment, read and parsed once."""
 
     def __init__(self, source: EnvironmentSource) -> None:

@@ -132,7 +132,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentResult:
-    """Everything one pass says of one environment.
+    """The result of one environment in one run.
 
     Attributes:
         drifted: the AWS objects that were changed outside, as CloudTrail may know them.
@@ -155,7 +155,7 @@ class EnvironmentResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Everything one pass says of a repository; `environments` is sorted by name."""
+    """The result of one run over a repository; `environments` is sorted by name."""
 
     run_id: str
     repository: str

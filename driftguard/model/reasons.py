@@ -133,8 +133,8 @@ class ReasonName(StrEnum):
     )
     PROPOSAL_CHANGED = (
         "proposal_changed",
-        "The proposal's branch has commits that are not DriftGuard's, so it is not updated. Merge it, or delete the "
-        "branch for a new proposal.",
+        "The proposal's branch has commits that are not DriftGuard's, or its pull request was retargeted, so it is "
+        "not updated. Merge it, or close it and delete the branch for a new proposal.",
     )
     ADOPT_REFUSED = (
         "adopt_refused",

@@ -59,16 +59,24 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
-#: Changed outside Terraform, or left behind by a failed apply: what a drift alert is about.
-OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.CONFLICT})
+#: Changed outside Terraform, by a call that a trail may know.
+CHANGED_OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.CONFLICT})
+#: Changed outside Terraform, or left behind by a failed apply: what a drift alert and a drift fingerprint are about.
+OUTSIDE: Final = CHANGED_OUTSIDE | {Label.RESIDUE}
 #: What makes an environment `drifted`, and what `policy.drift` covers.
 DRIFTED: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
 #: What a change of the configuration can take over as it is.
 ADOPTABLE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
+#: What no change of the configuration can take over.
+NOT_ADOPTABLE: Final = OUTSIDE - ADOPTABLE
 #: What makes an environment `pending`.
 UNAPPLIED: Final = frozenset({Label.PENDING, Label.INPUT, Label.REFACTOR})
 #: What a commit asks for, and what `policy.pending` covers.
 COMMITTED: Final = frozenset({Label.PENDING, Label.REFACTOR})
+#: What neither a commit nor an outside change asks for, and what `policy.input` covers.
+UNCOMMITTED: Final = frozenset({Label.INPUT, Label.DERIVED})
+#: Labels of the object, which stand beside those of its attributes.
+OF_THE_OBJECT: Final = frozenset({Label.RESIDUE, Label.REFACTOR})
 #: What nothing is to be done about.
 SETTLED: Final = frozenset({Label.NOISE, Label.ADOPTED})
 

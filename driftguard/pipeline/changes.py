@@ -15,7 +15,7 @@ import msgspec
 
 from driftguard.model import ChangeText, ObjectTrace, Trace
 from driftguard.model.report import ABSENT_VALUE, AttributeReport, ResourceReport
-from driftguard.model.words import OUTSIDE, Label, plain_words, plural
+from driftguard.model.words import OF_THE_OBJECT, OUTSIDE, Label, plain_words, plural
 from driftguard.sealed import REDACTED
 
 # What is read first.
@@ -37,8 +37,6 @@ _ORDER: Final[Mapping[str, int]] = {
         )
     )
 }
-# Labels of the object itself, whose rule says what happened.
-_OF_THE_OBJECT: Final = frozenset({Label.RESIDUE, Label.REFACTOR})
 _MAX_VALUE: Final = 70
 _MAX_ITEMS: Final = 20
 _MAX_DEPTH: Final = 4
@@ -72,7 +70,7 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
     labels = sorted(resource.labels, key=_place)
     labels = labels[:1] if labels[:1] == [Label.CONFLICT] else [x for x in labels if x != Label.DERIVED] or labels
     label = _existence(resource) or "; ".join(map(plain_words, labels))
-    attributes = [a for a in resource.attributes if a.path or a.label in _OF_THE_OBJECT]
+    attributes = [a for a in resource.attributes if a.path or a.label in OF_THE_OBJECT]
     # What only follows from something else is shown where there is nothing else.
     listed = [a for a in attributes if a.label != Label.DERIVED] or attributes
     lines = [line.text for line in attribute_lines(sorted(listed, key=lambda a: _place(a.label)))]
@@ -129,7 +127,7 @@ def _mirrored(attribute: AttributeReport) -> str | None:
     """What is equal for attributes that mirror each other; None for one that mirrors nothing."""
     below = attribute.path[len(_top(attribute.path)) :]
     values = (attribute.state, attribute.reality, attribute.desired)
-    if not attribute.path or attribute.label in _OF_THE_OBJECT or attribute.sensitive or REDACTED in values:
+    if not attribute.path or attribute.label in OF_THE_OBJECT or attribute.sensitive or REDACTED in values:
         return None
     if not below and not any(isinstance(v, Mapping | list) or (isinstance(v, str) and len(v) > 6) for v in values):
         return None
@@ -139,7 +137,7 @@ def _mirrored(attribute: AttributeReport) -> str | None:
 def _existence(resource: ResourceReport) -> str:
     """What became of the object, or is to become of it; empty where that is not what changed."""
     for attribute in resource.attributes:
-        if attribute.path or attribute.label in _OF_THE_OBJECT:
+        if attribute.path or attribute.label in OF_THE_OBJECT:
             continue
         sure = "" if attribute.certain else " (not certain)"
         if resource.deleted_outside:
@@ -153,7 +151,7 @@ def _existence(resource: ResourceReport) -> str:
 
 def _attribute(attribute: AttributeReport, mirrors: Sequence[str] = ()) -> str:
     """One attribute: from what to what, and the configured value where that is another one."""
-    if attribute.label in _OF_THE_OBJECT:
+    if attribute.label in OF_THE_OBJECT:
         return attribute.rule
     return f"{attribute.path or 'object'}: {_values(attribute)}{''.join(_notes(attribute, mirrors))}"
 

@@ -68,7 +68,7 @@ class RunScope:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the run looks at every environment at head, so that removed ones can be told apart."""
+        """Whether the run looks at every environment at head, so that removed ones can be recognised."""
         return len(self.names) == len(self.present)
 
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.model import Classification, Label, ResourceChange
+from driftguard.model import Classification, ResourceChange
 from driftguard.model.plan_document import PlanDocument, ResourceItem, decode
 from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
+from driftguard.model.words import CHANGED_OUTSIDE
 from driftguard.sealed import ABSENT, Sealed, looks_secret
 
-_OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.CONFLICT})
 # CloudTrail stamps whole seconds by AWS's clock; ours may be behind it.
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
 _NAMED_APART: Final = 3
@@ -83,7 +83,7 @@ def objects_of(document: PlanDocument, classification: Classification) -> tuple[
     wanted = {
         change.address: change
         for change in classification.resources
-        if change.type.startswith("aws_") and change.labels & _OUTSIDE and change.deposed is None
+        if change.type.startswith("aws_") and change.labels & CHANGED_OUTSIDE and change.deposed is None
     }
     items: dict[str, list[ResourceItem]] = {address: [] for address in wanted}
     for item in (*document.resource_drift, *document.resource_changes):
@@ -245,9 +245,9 @@ def _object(change: ResourceChange, items: Sequence[ResourceItem]) -> DriftedObj
         names=tuple(names),
         region=next((region for view in views if (region := _region(view))), None),
         paths=tuple(
-            sorted({re.split(r"[.\[]", a.path)[0] for a in change.attributes if a.label in _OUTSIDE and a.path})
+            sorted({re.split(r"[.\[]", a.path)[0] for a in change.attributes if a.label in CHANGED_OUTSIDE and a.path})
         ),
-        absent=any(a.label in _OUTSIDE and a.reality == Sealed(ABSENT) for a in existence),
+        absent=any(a.label in CHANGED_OUTSIDE and a.reality == Sealed(ABSENT) for a in existence),
     )
 
 

@@ -205,14 +205,14 @@ class LockInfo:
     created: str
 
     def __str__(self) -> str:
-        return f"{self.id}, held by {self.who or 'somebody'} since {self.created} ({self.operation})"
+        return f"{self.id}, held by {self.who or 'an unknown holder'} since {self.created} ({self.operation})"
 
 
 class StateLock(Protocol):
     """The lock of one state, taken under an id that is known before it is taken."""
 
     def take(self, lock_id: str, timeout_seconds: float) -> None:
-        """Take it, waiting for another holder as long as told; `TransientFault` (`locked`) after that."""
+        """Take it, waiting that long for another holder; `TransientFault` (`locked`) after that."""
         ...
 
     def release(self, lock_id: str) -> bool:

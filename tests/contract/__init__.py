@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.ledger_contract", "tests.contract.shared_ledger_contract")
+pytest.register_assert_rewrite(
+    "tests.contract.engine_contract", "tests.contract.ledger_contract", "tests.contract.shared_ledger_contract"
+)

@@ -80,7 +80,7 @@ class EngineContract:
         bench.write(web="one", db="two")
         run = bench.plan()
         assert run.changes
-        assert (run.state.lineage, run.state.serial) == (None, None)
+        assert run.state.lineage is None
         assert bench.actions() == {"toy_thing.db": ("create",), "toy_thing.web": ("create",)}
         notes = Notes()
         applied = bench.apply(notes)

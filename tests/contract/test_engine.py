@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlan
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.ports.engine import Applier
 from tests.contract.engine_contract import Bench, EngineContract, working_directory
-from tests.support.harness import Toy
+from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
 
 
@@ -24,11 +23,10 @@ class TestMemoryEngine(EngineContract):
 
 class TestTerraformEngine(EngineContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path, toy: Toy, toy_configuration: Path) -> Bench:
-        variables = {"PATH": os.environ["PATH"], "TF_CLI_CONFIG_FILE": str(toy_configuration), "HOME": str(tmp_path)}
-        tool = find_tool("terraform", os.environ["PATH"])
+    def bench(self, tmp_path: Path, toy: Toy, sandbox: Sandbox) -> Bench:
+        tool = find_tool("terraform", sandbox.variables["PATH"])
         engine = TerraformApplier(tool, tmp_path / "plugins", Stop())
-        return Bench(engine, working_directory(tmp_path, variables), toy)
+        return Bench(engine, working_directory(tmp_path, sandbox.variables), toy)
 
 
 def test_the_engine_of_a_scan_cannot_apply_or_unlock() -> None:

@@ -139,6 +139,28 @@ def test_reading_is_repeated_a_little(github: GitHubDouble, forge: GitHubForge, 
 
 
 @pytest.mark.parametrize(
+    ("fault", "whole"),
+    [
+        (refused(401, "Bad credentials"), True),
+        (refused(403, "Resource not accessible by integration"), False),
+        (refused(404, "Not Found"), False),
+        (refused(422, "Validation Failed"), False),
+        (secondary_limit(30), True),
+        (unicorn(500), False),
+        (unicorn(503), True),
+        (Reset(), True),
+    ],
+)
+def test_only_a_fault_of_the_forge_as_a_whole_counts_for_other_environments(
+    github: GitHubDouble, forge: GitHubForge, fault: Fault, whole: bool
+) -> None:
+    github.fail(LIST, *[fault] * 3)
+    with pytest.raises(ForgeFault) as caught:
+        forge.requests(BRANCH)
+    assert caught.value.whole_forge is whole
+
+
+@pytest.mark.parametrize(
     ("fault", "words"), [(unicorn(), "did not answer properly"), (Reset(), "could not be reached")]
 )
 def test_reading_gives_up_after_three_tries(github: GitHubDouble, forge: GitHubForge, fault: Fault, words: str) -> None:

@@ -119,6 +119,31 @@ def test_the_rules_before_the_merge_count_and_not_those_it_brings(
     assert found.owned == (frozenset({"Bob"}),)
 
 
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+@pytest.mark.parametrize("commits", [1, 2])
+def test_rules_that_came_to_the_base_before_the_merge_count(
+    github: GitHubDouble, forge: GitHubForge, repository: Repository, how: str, commits: int
+) -> None:
+    repository.git.add_commit("main", {".github/CODEOWNERS": "* @alice\n"})
+    for number in range(commits):
+        repository.git.add_commit("feature", {"main.tf": f"{number}\n"}, start=None if number else "main")
+    number = github.open_pull(repository, "alice", "feature").number
+    repository.git.add_commit("main", {".github/CODEOWNERS": "* @root\n"})
+    (found,) = forge.merged_with(github.merge(repository, number, "root", how), "main", owners=True)
+    assert frozenset({"root"}) in found.owned
+
+
+def test_a_rebase_cannot_bring_the_rules_that_it_is_judged_by(
+    github: GitHubDouble, forge: GitHubForge, repository: Repository
+) -> None:
+    repository.git.add_commit("main", {".github/CODEOWNERS": "* @root\n"})
+    repository.git.add_commit("feature", {".github/CODEOWNERS": "* @mallory\n"}, start="main")
+    repository.git.add_commit("feature", {"main.tf": "b\n"})
+    number = github.open_pull(repository, "alice", "feature").number
+    (found,) = forge.merged_with(github.merge(repository, number, "root", "rebase"), "main", owners=True)
+    assert frozenset({"root"}) in found.owned
+
+
 def test_without_the_file_nobody_is_asked_for(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
     assert merged(github, forge, repository, None, {"main.tf": "b\n"}).owned == ()
 

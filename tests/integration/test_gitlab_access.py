@@ -244,6 +244,27 @@ def test_a_rate_limit_says_how_long_to_wait_and_is_not_waited_for(
     assert len(gitlab.made("POST")) == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "whole"),
+    [
+        (refused(401, "401 Unauthorized"), True),
+        (refused(403, "403 Forbidden"), False),
+        (refused(404, "404 Not found"), False),
+        (limited("30"), True),
+        (refused(500, "Defect"), False),
+        (refused(503, "Busy"), True),
+        (Reset(), True),
+    ],
+)
+def test_only_a_fault_of_the_forge_as_a_whole_counts_for_other_environments(
+    gitlab: GitLabDouble, forge: GitLabForge, fault: Fault, whole: bool
+) -> None:
+    gitlab.fail(LIST, fault, fault, fault)
+    with pytest.raises(ForgeFault) as caught:
+        forge.requests(BRANCH)
+    assert caught.value.whole_forge is whole
+
+
 @pytest.mark.parametrize("fault", [Reset(), LostAnswer(), Answer(502, "<html>"), refused(503, "Busy")])
 def test_reading_is_tried_three_times(gitlab: GitLabDouble, forge: GitLabForge, fault: Fault) -> None:
     gitlab.fail(LIST, fault, fault)

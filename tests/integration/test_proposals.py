@@ -126,7 +126,7 @@ def test_more_drift_after_the_merge_makes_it_void_and_a_new_proposal_follows(tea
     effects = team.toy.effects()
     ran = team.reconcile()
     assert decision(ran) == ("propose", ["policy_propose", "approval_void", "proposed"])
-    assert "more or something else was changed outside" in str(reasons(ran))
+    assert "more or other attributes were changed outside Terraform" in str(reasons(ran))
     assert "Nothing was applied" not in ran.stdout
     assert team.toy.effects() == effects
     second = team.origin.only_branch()

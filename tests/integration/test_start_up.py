@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ SOURCE = ["hcl2", "lark", "python_terraform"]
 DATABASES = ["sqlalchemy", "alembic", "psycopg"]
 OTHERS = ["git", "gitdb", "schedule", "prometheus_client", "asyncio", "rich", "jinja2", "starlette"]
 STAGES = ["driftguard.pipeline.run", "driftguard.pipeline.classify", "driftguard.pipeline.apply", "driftguard.hcledit"]
-SCAN = {
+SCAN: dict[str, Any] = {
     "name": "dev",
     "verdict": "in_sync",
     "baseline": {"commit": None, "from": None},

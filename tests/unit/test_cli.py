@@ -118,3 +118,37 @@ def test_wrong_usage_ends_with_64_and_one_sentence(arguments: list[str], message
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+BROKEN = """
+from driftguard.cli import main
+from driftguard.cli.application import app
+
+@app.command()
+def broken():
+    raise KeyError("token=ghp_0123456789abcdefghijABCDEFGHIJ012345")
+
+main(["broken"])
+"""
+
+
+def test_a_defect_ends_with_1_and_a_log_that_can_be_pasted(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    (written,) = (tmp_path / "state" / "driftguard" / "defects").iterdir()
+    assert done.stderr == f"driftguard: A defect in DriftGuard (KeyError); please report it with the log {written}.\n"
+    assert written.stat().st_mode & 0o777 == 0o600
+    log = written.read_text()
+    assert "KeyError" in log
+    assert "in broken" in log
+    assert "Python 3." in log
+    assert "ghp_" not in log + done.stderr
+
+
+def test_a_defect_without_a_state_folder_ends_with_1_and_the_reason(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": "relative"}
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "A defect in DriftGuard (KeyError)" in done.stderr
+    assert "Traceback" not in done.stderr

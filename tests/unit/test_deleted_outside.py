@@ -65,7 +65,7 @@ def test_a_commit_that_adds_an_element_to_a_deleted_object_is_news() -> None:
     assert labels(result) == {"": "drift", "ports[]": "pending"}
 
 
-computed = st.recursive(
+computed: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([None, "", "x", 0, 1, True, [], {}]),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("ab"), inner, max_size=2)),
     max_leaves=8,

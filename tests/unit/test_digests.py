@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftguard.model import Label
 from driftguard.model.digests import Digests
 from driftguard.pipeline.classify.digests import KeyedDigests, digests_of_state, with_standing, without_restless
 from driftguard.pipeline.classify.labels import Evidence, classify
@@ -71,7 +72,7 @@ def test_the_baselines_digests_decide_certainly(
 
 
 def test_an_element_absorbed_by_a_refresh_and_one_from_an_input_are_two_facts() -> None:
-    views = {"state": {"l": ["a", "hotfix", "b"]}, "desired": {"l": ["a", "b", "input"]}}
+    views: dict[str, Any] = {"state": {"l": ["a", "hotfix", "b"]}, "desired": {"l": ["a", "b", "input"]}}
     evidence = replace(SAME_COMMIT, digests=kept(state(l=["a", "b"])))
     result = classify(plan(resource(ADDRESS, **views)), evidence, KEY)
     found = {a.reality.holds("hotfix"): (a.label.value, a.certain) for r in result.resources for a in r.attributes}
@@ -127,17 +128,17 @@ def test_what_stands_after_a_complete_apply_is_restless_until_it_is_another_diff
     first = classify(document, replace(SAME_COMMIT, digests=KeyedDigests(digests, KEY)), KEY)
     evidence = replace(SAME_COMMIT, digests=KeyedDigests(with_standing(digests, first.resources, KEY), KEY))
     second = classify(document, evidence, KEY)
-    assert [(r.labels, r.certain) for r in second.resources] == [({"restless"}, True)]
+    assert [(set(r.labels), r.certain) for r in second.resources] == [({Label.RESTLESS}, True)]
     assert second.verdict == "in_sync"
     other = plan(resource(ADDRESS, state={"a": "r", "b": 1}, desired={"a": "e", "b": 1}))
-    assert [r.labels for r in classify(other, evidence, KEY).resources] == [{"input"}]
+    assert [set(r.labels) for r in classify(other, evidence, KEY).resources] == [{Label.INPUT}]
 
 
 def test_a_scan_in_sync_renews_no_digest_of_a_restless_attribute() -> None:
     configuration = {"root_module": {"resources": [{"address": ADDRESS, "expressions": {"a": {}}}]}}
     document = plan(resource(ADDRESS, state={"a": "r"}, desired={}, unknown={"a": True}), configuration=configuration)
     result = classify(document, SAME_COMMIT, KEY)
-    assert [r.labels for r in result.resources] == [{"restless"}]
+    assert [set(r.labels) for r in result.resources] == [{Label.RESTLESS}]
     new, old = digests_of_state(state(a="r"), KEY), digests_of_state(state(a="applied"), KEY)
     assert new is not None
     assert (

@@ -68,7 +68,7 @@ def test_wholly_unknown_elements_take_what_nothing_else_claims() -> None:
 
 
 def test_an_element_added_twice_by_a_commit_is_pending_although_it_stood_once() -> None:
-    views = {"state": {"l": ["a", "b"]}, "desired": {"l": ["a", "a", "b"]}}
+    views: dict[str, Any] = {"state": {"l": ["a", "b"]}, "desired": {"l": ["a", "a", "b"]}}
     wanted = plan(resource(ADDRESS, state={"l": ["a", "b"]}))
     result = classify(plan(resource(ADDRESS, **views)), NEW_COMMIT, KEY, baseline_document=wanted)
     assert [(path, label) for path, label, _, _ in facts(result)] == [("l[]", "pending")]

@@ -121,7 +121,7 @@ def test_a_merge_counts_with_what_it_brought(user: Sandbox, cache: Path) -> None
     user.git("merge", "-q", "--no-ff", "-m", "merge it", "feature")
     opened = open_repository(str(user.repository), cache)
     ((merge, touched),) = opened.first_parents(base, opened.head)
-    assert (merge.subject, touched) == ("merge it", {"a.tf"})
+    assert (merge.subject, touched) == ("merge it", frozenset({"a.tf"}))
 
 
 def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: Sandbox, cache: Path) -> None:

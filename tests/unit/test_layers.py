@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,19 @@ def test_only_the_configuration_reads_the_processs_environment() -> None:
     }
     # The git adapter takes the variables of a surrounding git away.
     assert readers == {"config/surroundings.py", "adapters/git/commands.py", "adapters/git/environment.py"}
+
+
+def test_a_pure_stage_reads_no_clock() -> None:
+    contracts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [stages] = [contract["source_modules"] for contract in contracts if "no clock" in contract["name"]]
+    paths = [PACKAGE.parent / stage.replace(".", "/") for stage in stages]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])]
+    readings = [
+        f"{file.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today")
+        if ast.unparse(node.value).split(".")[-1] in ("datetime", "date")
+    ]
+    assert files
+    assert readings == []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 
 from driftguard.adapters.git.repository import open_repository
-from driftguard.model import AttemptState, EntryKind
+from driftguard.adapters.machine import ThisMachine
+from driftguard.model import Attempt, AttemptState, EntryKind
 from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.commits import LastScans
@@ -18,6 +20,8 @@ from driftguard.ports import WorkingDirectory
 from driftguard.ports.engine import Applier
 from tests.support.memory_engine import MemoryEngine
 from tests.support.memory_estate import MemoryEstate, found, outcome
+
+NO_PROCESS = 2**22 + 1  # beyond the largest process id of Linux
 
 
 @pytest.fixture
@@ -67,6 +71,29 @@ def test_a_failed_apply_is_held_and_recorded(estate: MemoryEstate) -> None:
     (attempt,) = estate.ledger.attempts.recent("blue", result.started_at)
     assert attempt.state is AttemptState.FAILED
     assert attempt.data["resources"] == {"toy_thing.web": "failed"}
+
+
+def test_an_attempt_that_died_is_closed_before_anything_else(estate: MemoryEstate) -> None:
+    first = estate.run(acts=True)
+    facts = {"lock_id": "x", **ThisMachine().identity(), "process_group": NO_PROCESS}
+    died = Attempt("dead", "blue", "c" * 40, "plan", None, "run", AttemptState.OPEN, first.finished_at, data=facts)
+    assert estate.ledger.attempts.open(died)
+    scanned = estate.run(acts=False)
+    assert found(scanned, "blue").warnings == ()
+    result = estate.run(acts=True)
+    (warning,) = found(result, "blue").warnings
+    assert "The attempt dead" in warning
+    assert "before it changed anything" in warning
+    assert estate.ledger.attempts.unfinished("blue") == ()
+
+
+def test_an_environment_that_another_reconciler_holds_is_left_to_it(estate: MemoryEstate) -> None:
+    assert estate.ledger.leases.acquire("blue", "another", datetime.now(UTC), 300.0) is not None
+    result = estate.run(acts=True)
+    assert outcome(result, "blue") == ("pending", "hold")
+    assert found(result, "blue").decision.reasons[0] == "acting_elsewhere"
+    assert outcome(result, "green") == ("in_sync", "apply")
+    assert estate.toys["blue"].effects() == []
 
 
 class Defective(MemoryEngine):

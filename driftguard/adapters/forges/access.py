@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from driftguard.errors import ForgeFault, OperatorError
 
+# A server behind the forge's own front does not answer; 500 may be about this one request.
+AWAY: Final = frozenset({502, 503, 504})
 AGAIN: Final = "The next run retries."
 
 
@@ -74,4 +76,5 @@ def unreachable(forge: str, what: str, error: OSError, *, writes: bool) -> Forge
     return ForgeFault(
         f"{forge} could not be reached to {what} ({type(reason or error).__name__}). {AGAIN}",
         perhaps_done=writes and not never_sent,
+        whole_forge=True,
     )

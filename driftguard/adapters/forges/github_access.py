@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from driftguard.adapters.forges.access import AGAIN, credential, retries, unreachable
+from driftguard.adapters.forges.access import AGAIN, AWAY, credential, retries, unreachable
 from driftguard.config.forge import App, Forge
 from driftguard.errors import ForgeFault, OperatorError
 from driftguard.sealed import REDACTED, mask
@@ -170,14 +170,19 @@ class GitHubAccess:
             return ForgeFault(
                 f"GitHub's rate limit exceeded: it did not {what} (HTTP {status}). A run after {wait:.0f} s retries.",
                 retry_after_seconds=wait,
+                whole_forge=True,
             )
         answer = f"(HTTP {status}: {self._safe(refusal_text(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitHub did not answer properly when asked to {what} {answer}. {AGAIN}", perhaps_done=writes
+                f"GitHub did not answer properly when asked to {what} {answer}. {AGAIN}",
+                perhaps_done=writes,
+                whole_forge=status in AWAY,
             )
         if status == 401:
-            return ForgeFault(f"GitHub refused to {what} {answer}. Check the credential of `forge`.", denied=True)
+            return ForgeFault(
+                f"GitHub refused to {what} {answer}. Check the credential of `forge`.", denied=True, whole_forge=True
+            )
         if status == 403:
             return ForgeFault(
                 f"GitHub refused to {what} {answer}. Give the credential of `forge` this permission on {self.name}.",

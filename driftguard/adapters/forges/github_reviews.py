@@ -107,20 +107,41 @@ class _MergedPull:
             return False
 
     def _owned(self) -> tuple[frozenset[str], ...]:
-        rules = self._rules()
-        if not rules:
+        rulesets = [rules for commit in self._bases() if (rules := self._rules(commit))]
+        if not rulesets:
             return ()
         files = list(self._access.each(self._what, self._pull.get_files()))
         self._all_listed("files", len(files), self._pull.changed_files)
         # A file that was moved away is taken from the owners of its old path.
         paths = {path for file in files for path in (file.filename, file.previous_filename) if path}
-        return tuple(self._logins(rule) for rule in touched(rules, sorted(paths)) if rule.owners)
+        owned = [rule for rules in rulesets for rule in touched(rules, sorted(paths)) if rule.owners]
+        # The same rule of two versions of the file asks once.
+        distinct = {(rule.pattern.pattern, rule.owners): rule for rule in owned}
+        return tuple(self._logins(rule) for rule in distinct.values())
 
-    def _rules(self) -> tuple[OwnerRule, ...]:
-        """The rules as they were where the pull request was to be merged."""
+    def _bases(self) -> tuple[str, ...]:
+        """The commits whose rules count: the one that the merge was made onto.
+
+        That is the first parent of the merge. A rebase puts several commits on the branch, of which only the last one
+        is named, so its first parent may hold rules that the pull request itself brought. Then the commit that the
+        pull request was last compared with counts, too.
+        """
+        compared, merge = self._pull.base.sha, self._pull.merge_commit_sha
+        if merge is None:
+            return (compared,)
+        parents = [parent.sha for parent in self._repository.get_git_commit(merge).parents]
+        if len(parents) > 1 or (parents and self._pull.commits == 1):
+            return (parents[0],)
+        return tuple(dict.fromkeys((*parents, compared)))
+
+    def _rules(self, base: str) -> tuple[OwnerRule, ...]:
+        """The rules of a commit; empty where it has none.
+
+        Raises:
+            ForgeFault: the file is too long for GitHub to give it.
+        """
         from github import UnknownObjectException
 
-        base = self._pull.base.sha
         for place in PLACES:
             try:
                 found = self._repository.get_contents(place, ref=base)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
-from driftguard.adapters.forges.access import AGAIN, credential, retries, unreachable
+from driftguard.adapters.forges.access import AGAIN, AWAY, credential, retries, unreachable
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.sealed import REDACTED, mask
@@ -210,6 +210,7 @@ class GitLabAccess:
                 f"GitLab's rate limit exceeded: it did not {what} (HTTP 429). "
                 f"A run after {limit.seconds:.0f} s retries.",
                 retry_after_seconds=limit.seconds,
+                whole_forge=True,
             ) from None
         except _ElsewhereError as answer:
             raise ForgeFault(
@@ -234,10 +235,14 @@ class GitLabAccess:
         answer = f"(HTTP {status}: {self._safe(_refusal_text(error)) or 'no reason given'})"
         if status >= 500:
             return ForgeFault(
-                f"GitLab did not answer properly when asked to {what} {answer}. {AGAIN}", perhaps_done=writes
+                f"GitLab did not answer properly when asked to {what} {answer}. {AGAIN}",
+                perhaps_done=writes,
+                whole_forge=status in AWAY,
             )
         if status == 401:
-            return ForgeFault(f"GitLab refused to {what} {answer}. Check the token of `forge`.", denied=True)
+            return ForgeFault(
+                f"GitLab refused to {what} {answer}. Check the token of `forge`.", denied=True, whole_forge=True
+            )
         if status == 403:
             return ForgeFault(
                 f"GitLab refused to {what} {answer}. Give the token of `forge` the scope `api` and the role Developer "

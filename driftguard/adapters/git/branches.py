@@ -103,6 +103,7 @@ class GitBranches(Branches):
                 "The next run retries.",
                 denied=_NO_RIGHT.search(error) is not None,
                 missing=_NOT_THERE.search(error) is not None,
+                whole_forge=True,
             )
         pairs = (line.split("\t", 1) for line in output.split("\n") if "\t" in line)
         found = {name.removeprefix("refs/heads/"): commit for commit, name in pairs}
@@ -204,6 +205,7 @@ class GitBranches(Branches):
                 denied=fault.denied or denied,
                 missing=fault.missing,
                 perhaps_done=not (reason or fault.denied or fault.missing),
+                whole_forge=True,
             ) from None
         if there == commit:
             return

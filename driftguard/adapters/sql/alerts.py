@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.rows import stamp
-from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, OUTBOX, SHOWN, TOLD
+from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, NOTIFIED, OUTBOX, SHOWN
 from driftguard.errors import OperatorError
 from driftguard.model import (
     Alert,
@@ -130,9 +130,9 @@ class SqlAlerts(Alerts, Outbox):
 
     def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
         """Which alert was sent to which sink, or waits to be sent there."""
-        query = select(TOLD.c.alert, TOLD.c.sink)
+        query = select(NOTIFIED.c.alert, NOTIFIED.c.sink)
         with self._database.reading() as connection:
-            found = [connection.execute(query.where(TOLD.c.alert.in_(some))).all() for some in _batches(alert_ids)]
+            found = [connection.execute(query.where(NOTIFIED.c.alert.in_(some))).all() for some in _batches(alert_ids)]
         return frozenset((row.alert, row.sink) for rows in found for row in rows)
 
     def undelivered(self) -> tuple[Delivery, ...]:
@@ -162,8 +162,8 @@ class SqlAlerts(Alerts, Outbox):
                 if delivery.kind is DeliveryKind.REPLY:
                     continue
                 for some in _batches(delivery.alerts):
-                    there = TOLD.c.alert.in_(some) & (TOLD.c.sink == delivery.sink)
-                    connection.execute(delete(TOLD).where(there))
+                    there = NOTIFIED.c.alert.in_(some) & (NOTIFIED.c.sink == delivery.sink)
+                    connection.execute(delete(NOTIFIED).where(there))
 
     def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
         """Replace a delivery, with a journal entry in the same transaction; one that is done and will never be
@@ -231,10 +231,10 @@ def _note_notified(connection: Connection, delivery: Delivery) -> None:
     if delivery.kind is DeliveryKind.REPLY:
         return
     for some in _batches(delivery.alerts):
-        query = select(TOLD.c.alert).where(TOLD.c.alert.in_(some) & (TOLD.c.sink == delivery.sink))
+        query = select(NOTIFIED.c.alert).where(NOTIFIED.c.alert.in_(some) & (NOTIFIED.c.sink == delivery.sink))
         new = set(some) - set(connection.scalars(query))
         if new:
-            connection.execute(insert(TOLD), [{"alert": alert, "sink": delivery.sink} for alert in sorted(new)])
+            connection.execute(insert(NOTIFIED), [{"alert": alert, "sink": delivery.sink} for alert in sorted(new)])
 
 
 def _upsert(connection: Connection, table: Table, id_: str, columns: Mapping[str, Any]) -> bool:

@@ -93,7 +93,7 @@ DIGESTS: Final = Table(
 )
 
 _NOT_RESOLVED = text("state <> 'resolved'")
-# Sent alerts and the outbox. `sequence` orders by when a row was made.
+# Alerts and their deliveries. `sequence` orders by when a row was made.
 ALERTS: Final = Table(
     "alerts",
     METADATA,
@@ -144,8 +144,8 @@ SHOWN: Final = Table(
     Column("delivery", Text, primary_key=True),
 )
 
-# The sinks that an alert was sent to, or that it waits for.
-TOLD: Final = Table(
+# Which sinks got an alert, or are waiting for it; the table's name is of version 0.1.
+NOTIFIED: Final = Table(
     "told",
     METADATA,
     Column("alert", Text, primary_key=True),

@@ -137,6 +137,11 @@ def _not_reviewed(commit: Commit, reviewed: Reviewed, wanted: int) -> str | None
     (request,) = produced
     if request.number in reviewed.unlike:
         return f"not_reviewed: {what} is not #{request.number} as it was approved: {reviewed.unlike[request.number]}"
+    return _not_approved(request, wanted)
+
+
+def _not_approved(request: MergedRequest, wanted: int) -> str | None:
+    """Why a merged pull request does not count as approved; None when it does."""
     if request.strangers:
         who = ", ".join(sorted(set(request.strangers.values())))
         return f"not_reviewed: #{request.number} has commits of {who}, whom the forge knows no account of"
@@ -145,14 +150,19 @@ def _not_reviewed(commit: Commit, reviewed: Reviewed, wanted: int) -> str | None
     on_the_last = [r for r in request.reviews if r.approves and r.commit == request.head and r.may_write]
     approving = {review.reviewer.casefold() for review in on_the_last} - own
     if len(approving) < wanted:
-        others = [r for r in request.reviews if r.approves and r.reviewer.casefold() not in approving]
-        left_out = sorted({_why_not(review, request, own) for review in others})
-        because = f"; left out: {', '.join(left_out)}" if left_out else ""
-        return f"not_reviewed: #{request.number} has {len(approving)} of {wanted} approvals on its last commit{because}"
+        approvals = f"{len(approving)} of {wanted} approvals on its last commit"
+        return f"not_reviewed: #{request.number} has {approvals}{_left_out(request, approving, own)}"
     unowned = sum(approving.isdisjoint(map(str.casefold, owners)) for owners in request.owned)
     if unowned:
         return f"not_reviewed: #{request.number} lacks an owner's approval for {unowned} of CODEOWNERS' rules"
     return None
+
+
+def _left_out(request: MergedRequest, approving: set[str], own: set[str]) -> str:
+    """The approvals that do not count, and why; empty where there are none."""
+    others = [r for r in request.reviews if r.approves and r.reviewer.casefold() not in approving]
+    left_out = sorted({_why_not(review, request, own) for review in others})
+    return f"; left out: {', '.join(left_out)}" if left_out else ""
 
 
 def put_on_branch(request: MergedRequest, reviewed: Reviewed) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from typing import Any
 from driftguard.model import AttributeChange, Label, ResourceChange
 from driftguard.model.plan_configuration import ConfigurationReferences
 from driftguard.model.plan_document import Change, InvocationItem, PlanDocument, ResourceItem, decode
+from driftguard.model.words import OUTSIDE
 from driftguard.pipeline.classify.equality import identical
 from driftguard.sealed import digest
 
-_DRIFT_LABELS = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE, Label.CONFLICT})
 _FOR_A_CHECK = "read_because_check_nested"
 
 
@@ -25,7 +25,7 @@ def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | 
         [change.address, change.deposed, attribute.path, attribute.reality.digest(key)]
         for change in resources
         for attribute in change.attributes
-        if attribute.label in _DRIFT_LABELS and attribute.mirrors is None
+        if attribute.label in OUTSIDE and attribute.mirrors is None
     ]
     return digest(key, sorted(facts, key=repr)) if facts else None
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from driftguard.model import AttributeChange, Label, ResourceChange, Verdict
 from driftguard.model.plan_configuration import without_keys
+from driftguard.model.words import DRIFTED, UNAPPLIED
 
-_DRIFTED = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
-_WAITING = frozenset({Label.PENDING, Label.INPUT, Label.REFACTOR})
 _SETTLED = frozenset({Label.NOISE, Label.ADOPTED, Label.RESTLESS})
 
 
@@ -18,7 +17,7 @@ def verdict_of(label_sets: Iterable[Iterable[Label]]) -> Verdict:
     `derived` that follows from `restless` alone is to be left out (`counted_labels`).
     """
     labels = frozenset[Label]().union(*label_sets)
-    drifted, waiting = bool(labels & _DRIFTED), bool(labels & _WAITING)
+    drifted, waiting = bool(labels & DRIFTED), bool(labels & UNAPPLIED)
     if Label.CONFLICT in labels or (drifted and waiting):
         return Verdict.DIVERGED
     if drifted:

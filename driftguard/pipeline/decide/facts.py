@@ -11,15 +11,14 @@ from typing import Final
 
 from driftguard.config import Policy
 from driftguard.model import Classification, Fault, Label, Verdict
+from driftguard.model.words import COMMITTED, DRIFTED, UNCOMMITTED
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 
-DRIFT: Final = frozenset({Label.DRIFT, Label.ABSORBED, Label.RESIDUE})
-PENDING: Final = frozenset({Label.PENDING, Label.REFACTOR})
 GROUPS: Final[dict[str, frozenset[Label]]] = {
-    "pending": PENDING,
-    "drift": DRIFT,
-    "input": frozenset({Label.INPUT, Label.DERIVED}),
+    "pending": COMMITTED,
+    "drift": DRIFTED,
+    "input": UNCOMMITTED,
 }
 
 
@@ -67,9 +66,9 @@ def policy_by_group(facts: Facts, classification: Classification) -> dict[str, s
     groups: dict[str, str] = {}
     if Label.CONFLICT in labels:
         groups["conflict"] = "hold"
-    if labels & PENDING:
+    if labels & COMMITTED:
         groups["pending"] = facts.policy.pending
-    if labels & DRIFT:
+    if labels & DRIFTED:
         groups["drift"] = facts.policy.drift
     if Label.INPUT in labels or (not groups and Label.DERIVED in labels):
         groups["input"] = facts.policy.input

@@ -44,25 +44,26 @@ def past(
         retried_at: the last `driftguard retry`; failures before it do not count.
     """
     counted = [a for a in attempts if retried_at is None or a.opened_at > retried_at]
+    failures, last = _failures(counted, commit)
+    backoff_until = None
+    if last is not None:
+        backoff_until = last + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
+    since = now - policy.flapping.within
+    reverts = [a for a in counted if a.state is AttemptState.SUCCEEDED and a.opened_at >= since]
+    same = [a for a in reverts if drift_fingerprint is not None and a.drift_fingerprint == drift_fingerprint]
+    return Past(failures, backoff_until, len(same))
+
+
+def _failures(attempts: Sequence[Attempt], commit: str) -> tuple[int, datetime | None]:
+    """The failed applies in a row at a commit, and the end of the last one."""
     failures = 0
     last: datetime | None = None
-    for attempt in counted:
+    for attempt in attempts:
         if attempt.state is AttemptState.SUCCEEDED:
             failures, last = 0, None
         elif attempt.state is AttemptState.FAILED and attempt.commit == commit and attempt.data.get("reason") != "died":
             failures, last = failures + 1, attempt.finished_at or attempt.opened_at
-    backoff_until = None
-    if last is not None:
-        backoff_until = last + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
-    reverts = [
-        a
-        for a in counted
-        if drift_fingerprint is not None
-        and a.drift_fingerprint == drift_fingerprint
-        and a.state is AttemptState.SUCCEEDED
-        and a.opened_at >= now - policy.flapping.within
-    ]
-    return Past(failures, backoff_until, len(reverts))
+    return failures, last
 
 
 def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) -> int:

@@ -14,6 +14,7 @@ from driftguard.hcledit.adopting import adopt
 from driftguard.hcledit.source import EnvironmentSource
 from driftguard.model import Adoption, Departure, ErrorKind, Label, ResourceChange
 from driftguard.model.plan_document import PlanDocument, decode
+from driftguard.model.words import ADOPTABLE, NOT_ADOPTABLE
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
 from driftguard.pipeline.classify.fingerprints import planned_facts
 from driftguard.pipeline.plan import make_plan
@@ -23,8 +24,6 @@ from driftguard.pipeline.scan import Findings
 from driftguard.ports import PlanEngine, WorkingDirectory
 from driftguard.sealed import mask
 
-_OUTSIDE: Final = frozenset({Label.DRIFT, Label.ABSORBED})
-_NEVER_ADOPTED: Final = frozenset({Label.RESIDUE, Label.CONFLICT})
 _FILE_MODES: Final = ("100644", "100755")
 _VARIABLE: Final = "TF_VAR_"
 
@@ -86,9 +85,9 @@ class Adopting:
         """The files that adopt reality, proven by a plan of their commit; or why there are none."""
         classification, document = self.findings.classification, self.findings.plan.document
         labels = frozenset[Label]().union(*(r.labels for r in classification.resources))
-        if document is None or not labels & _OUTSIDE:
+        if document is None or not labels & ADOPTABLE:
             return Choices()
-        if labels & _NEVER_ADOPTED:
+        if labels & NOT_ADOPTABLE:
             return Choices(refused=("a failed apply left something behind, which no code can state",))
         adoption = adopt(tuple(_departures(document, classification.resources)), self._source())
         if adoption.refusals:
@@ -130,7 +129,7 @@ class Adopting:
             return None
         known = {repr(fact) for fact in planned_facts(before)}
         new = [fact[0] for fact in planned_facts(plan.document) if repr(fact) not in known]
-        outside = {r.address for r in self.findings.classification.resources if r.labels & _OUTSIDE}
+        outside = {r.address for r in self.findings.classification.resources if r.labels & ADOPTABLE}
         left = new or [fact[0] for fact in planned_facts(plan.document) if fact[0] in outside]
         return f"a plan of the branch would still change {', '.join(map(str, left[:3]))}" if left else None
 
@@ -144,7 +143,7 @@ def _departures(document: PlanDocument, resources: Sequence[ResourceChange]) -> 
     """The resource instances that were changed outside, with the whole of what is wanted and what is there."""
     changes = {item.address: item.change for item in document.resource_changes if item.deposed is None}
     for resource in resources:
-        outside = [a for a in resource.attributes if a.label in _OUTSIDE]
+        outside = [a for a in resource.attributes if a.label in ADOPTABLE]
         change = changes.get(resource.address)
         if not outside or change is None:
             continue

@@ -26,6 +26,7 @@ from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Draft
 from driftguard.pipeline.propose.journal import ENDED
 from driftguard.pipeline.propose.lifecycle import EnvironmentOutcome, settle
+from driftguard.pipeline.propose.limits import reason_text
 from driftguard.pipeline.scan import Findings
 from driftguard.report import environment_report
 from driftguard.sealed import mask
@@ -72,10 +73,9 @@ def proposed(context: ProposalContext, candidate: Candidate) -> EnvironmentResul
         return _with_reasons(result, (f"proposal_failed: {given_up}",))
     try:
         reasons = settle(context, result.name, _draft(context, candidate), _outcome(context, candidate))
-    except (ForgeFault, OperatorError) as error:
-        fault = mask(str(error)).rstrip(".")
+    except (ForgeFault, OperatorError) as fault:
         context.faults.add(fault)
-        reasons = (f"proposal_failed: {fault}",)
+        reasons = (f"proposal_failed: {reason_text(fault)}",)
     return _with_reasons(result, reasons)
 
 

@@ -191,15 +191,19 @@ class _Settling:
             waits = self._no_new_one(draft)
             if waits is not None:
                 return (waits,)
-        proposal = live
-        if proposal is None or self._out_of_date(proposal, draft):
-            drafting = Drafting(self._branches, self._context.history.ref, self._context.key)
-            proposal = self._saved(drafting.proposal(live, draft, self._now().replace(microsecond=0)))
+        proposal = self._up_to_date(live, draft)
         if proposal.state is ProposalState.OPENING:
             changed = self._push(live, proposal)
             if changed is not None:
                 return (f"proposal_changed: {proposal.url or changed}",)
         return self._published(proposal, draft)
+
+    def _up_to_date(self, live: Proposal | None, draft: Draft) -> Proposal:
+        """The proposal as it is where it still holds what is to be proposed; otherwise one made anew."""
+        if live is not None and not self._out_of_date(live, draft):
+            return live
+        drafting = Drafting(self._branches, self._context.history.ref, self._context.key)
+        return self._saved(drafting.proposal(live, draft, self._now().replace(microsecond=0)))
 
     def _no_new_one(self, draft: Draft) -> str | None:
         """Why no new pull request is opened, as a reason; None where one may be, which is then reserved."""

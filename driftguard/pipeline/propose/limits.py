@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from driftguard.errors import DriftGuardError, ForgeFault
 from driftguard.ports import RequestReader
+from driftguard.sealed import mask
 
 PREFIX: Final = "driftguard/"
 _MAX_FAULTS: Final = 2
@@ -41,15 +43,24 @@ class OpenLimit:
 
 
 class ForgeFaults:
-    """Faults of the forge in one run: after the second, it is not asked for the remaining environments."""
+    """Faults of the forge as a whole in one run: after the second, it is not asked for the remaining environments.
+
+    A fault of one request, such as a protected branch, is its environment's own and counts for no other.
+    """
 
     def __init__(self) -> None:
         self._faults: list[str] = []
 
-    def add(self, fault: str) -> None:
-        """Count a fault."""
-        self._faults.append(fault)
+    def add(self, fault: DriftGuardError) -> None:
+        """Count a fault, where every other request fails for the same reason."""
+        if isinstance(fault, ForgeFault) and fault.whole_forge:
+            self._faults.append(reason_text(fault))
 
     def given_up(self) -> str | None:
         """The first fault, where the forge is not to be asked any more in this run; None otherwise."""
         return self._faults[0] if len(self._faults) >= _MAX_FAULTS else None
+
+
+def reason_text(fault: DriftGuardError) -> str:
+    """A fault as the detail of a reason: masked, without the full stop."""
+    return mask(str(fault)).rstrip(".")

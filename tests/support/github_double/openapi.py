@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 
 from tests.support.forge_server import Request
 
