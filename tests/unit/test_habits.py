@@ -30,15 +30,6 @@ BOUNDARIES = {
 LONG_FILES = {"pipeline/references.py"}
 LONG_FUNCTIONS: set[str] = set()
 COMPLEX = {
-    "hcledit/adopting.py: _new_secret",
-    "hcledit/bodies.py: _block_text",
-    "hcledit/bodies.py: change_attribute",
-    "hcledit/differences.py: entry_changes",
-    "hcledit/documents.py: _member",
-    "hcledit/edits.py: appended",
-    "hcledit/edits.py: without",
-    "hcledit/modules.py: Estate.must_be_alone",
-    "hcledit/values.py: Writer._list",
     "pipeline/alert/routing.py: _events",
     "pipeline/alert/routing.py: _threads",
     "pipeline/changes.py: _flat",
@@ -47,14 +38,9 @@ COMPLEX = {
     "pipeline/classify/labels.py: _places",
     "pipeline/discover.py: Closures._refer",
     "pipeline/discover.py: Closures.closure",
-    "pipeline/propose/lifecycle.py: _Settling._after_the_merge",
-    "pipeline/propose/lifecycle.py: _Settling._propose",
-    "pipeline/propose/lifecycle.py: _Settling._published",
-    "pipeline/trace.py: _alone",
-    "pipeline/trace.py: match",
 }
-BROAD = {"adapters/hcl/facts.py"}
-NAMED_TWICE = {"Estate", "Means", "Module", "Place", "Told"}
+BROAD: set[str] = set()
+NAMED_TWICE: set[str] = set()
 
 
 def module(name: str) -> str:

@@ -26,7 +26,7 @@ def definitions(path: str, source: bytes) -> Definitions:
         if path.endswith(".json"):
             return _from_json(path, msgspec.json.decode(source))
         return _from_tree(path, _parse(source.decode("utf-8-sig")))
-    except (_parse_errors(), msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except (parse_errors(), msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return Definitions(problem=f"{path} could not be parsed.")
 
 
@@ -36,7 +36,8 @@ def _parse(text: str) -> Any:
     return hcl2.parses_to_tree(text if text.endswith("\n") else f"{text}\n")
 
 
-def _parse_errors() -> Any:
+def parse_errors() -> Any:
+    """The errors that python-hcl2 raises for a text that it cannot parse; imported only where one is raised."""
     from lark.exceptions import LarkError
 
     return LarkError
@@ -127,7 +128,7 @@ class _Reader:
             return ["v", text]
         try:
             return self.node(_only_value(_parse(f"x = {_quoted(text)}")))
-        except (_parse_errors(), ValueError):
+        except (parse_errors(), ValueError):
             if any(f"{function}(" in text for function in FILE_FUNCTIONS):
                 self.references.append(FileReference("file", [_UNKNOWN], tuple(self._loops), line))
             return _UNKNOWN

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from driftguard.adapters.hcl.expressions import definitions
+from driftguard.adapters.hcl.expressions import definitions, parse_errors
 from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 
@@ -100,7 +100,7 @@ def _facts(path: str, source: bytes) -> SourceFacts:
         parsed = _parse(path, source)
         modules = tuple(_modules(parsed))
         init_facts = msgspec.json.encode(_init_facts(parsed), order="deterministic").decode()
-    except Exception as error:  # noqa: BLE001 - whatever a parser of foreign text raises, the guess covers it
+    except (parse_errors(), msgspec.DecodeError, RecursionError, ValueError) as error:
         return _guess(source, getattr(error, "line", None))
     paths, root_paths = _mentioned(source, {module.source for module in modules})
     return SourceFacts(
