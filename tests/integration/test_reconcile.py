@@ -73,7 +73,7 @@ def test_a_hotfix_is_never_reverted_by_a_merge_and_goes_on_when_it_is_undone(est
     assert estate.toy.thing("a")["tags"] == {"owner": "hotfix"}
     assert estate.toy.thing("a")["value"] == "1"
     explained = estate.sandbox.run("explain", "dev").stdout
-    assert "Put it back by hand" in explained
+    assert "Revert them manually" in explained
 
     estate.toy.change("a", tags={"owner": "x"})
     assert estate.reconcile().code == 0
