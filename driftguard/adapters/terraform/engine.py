@@ -109,8 +109,7 @@ class TerraformPlanner(PlanEngine):
 
     def _init(self, work: WorkingDirectory) -> float:
         options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged}
-        if work.backend_config:
-            options["backend_config"] = _backend_files(work)
+        options |= {"backend_config": _backend_files(work)} if work.backend_config else {}
         since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
         diagnostics = Diagnostics()
         if _numbers(self._tool.version) >= since:
