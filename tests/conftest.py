@@ -18,6 +18,7 @@ from driftguard.demo.cloud import Cloud, provider_cli_config
 from tests.guards import refuse_outside_network, refuse_writes_to
 from tests.support.aws import Shop
 from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
+from tests.support.service_descriptions import read_once
 from tests.support.serving import attached_terraform, forkserver, launched
 
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
@@ -30,6 +31,8 @@ refuse_writes_to(Path(pwd.getpwuid(os.getuid()).pw_dir))
 # Speed is stated from bench/, never asserted: machines that run tests are noisy.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+read_once()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import driftguard
+from tests.support.service_descriptions import read_once
 
 # What each loads beside its own modules: packages that it imports late. The last module has the function that is run.
 PROGRAMS = {
@@ -41,6 +42,7 @@ def load(program: str) -> ModuleType:
             if not module.name.startswith("driftguard.adapters.sql.migrations"):  # run by Alembic, not imported
                 importlib.import_module(module.name)
         sys.modules["hcl2.parser"].parser()  # builds its tables, or reads them from a file
+        read_once("s3", "sts")
     gc.collect()
     gc.freeze()  # a collection in a fork would copy every page that holds an object
     return modules[-1]
