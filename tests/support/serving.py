@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).parent
 _STARTING_SECONDS = 60.0
+_REATTACH = re.compile(r'\{"registry\.terraform\.io/.*\}')
 
 
 def launched(address: Path) -> Sequence[str]:
@@ -49,28 +51,49 @@ def forkserver(address: Path, program: str, plainly: Sequence[str]) -> Iterator[
 
 
 @contextlib.contextmanager
-def attached_terraform(folder: Path) -> Iterator[Path]:
-    """A folder for PATH with a `terraform` that uses one toy provider for all its runs, while the block lasts.
+def attached_provider(command: Sequence[str], variables: Mapping[str, str]) -> Iterator[str]:
+    """A provider that serves any number of Terraform runs while the block lasts: the value of TF_REATTACH_PROVIDERS.
+
+    Args:
+        command: starts the provider, which writes that value to standard output: alone on a line, or as a shell does.
+            It is ended with its standard input, so also when the tests are killed.
+        variables: environment variables on top of this process's own.
+    """
+    watched = ["sh", "-c", '"$@" < /dev/null & cat > /dev/null; kill -KILL $!', "sh", *command]
+    with subprocess.Popen(
+        watched,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=_HERE.parents[1],
+        env={**os.environ, **variables},
+        start_new_session=True,
+        text=True,
+    ) as provider:
+        assert provider.stdin is not None
+        assert provider.stdout is not None
+        try:
+            found = (_REATTACH.search(line) for line in provider.stdout)
+            reattach = next((match[0] for match in found if match), None)
+            assert reattach, f"{command[0]} did not start"
+            yield reattach
+        finally:
+            provider.stdin.close()
+
+
+def attached_terraform(folder: Path, reattach: str) -> Path:
+    """A folder for PATH with a `terraform` that uses an attached provider.
 
     `init` is left alone: it installs the provider, checks it and writes the lock file as always.
 
     Args:
         folder: a new folder for the program, which stands for the `terraform` of this process's own PATH.
+        reattach: the value of TF_REATTACH_PROVIDERS.
     """
     real = shutil.which("terraform")
     assert real is not None
-    command = [sys.executable, "-m", "tests.support.toy_provider", "--attached"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_HERE.parents[1], start_new_session=True, text=True
-    ) as provider:
-        assert provider.stdin is not None
-        assert provider.stdout is not None
-        reattach = provider.stdout.readline().strip()
-        assert reattach, "the toy provider did not start"
-        folder.mkdir()
-        program = folder / "terraform"
-        attach = f"TF_REATTACH_PROVIDERS={shlex.quote(reattach)}\n  export TF_REATTACH_PROVIDERS"
-        program.write_text(f'#!/bin/sh\nif [ "$1" != init ]; then\n  {attach}\nfi\nexec {shlex.quote(real)} "$@"\n')
-        program.chmod(0o755)
-        yield folder
-        provider.stdin.close()
+    folder.mkdir()
+    program = folder / "terraform"
+    attach = f"TF_REATTACH_PROVIDERS={shlex.quote(reattach)}\n  export TF_REATTACH_PROVIDERS"
+    program.write_text(f'#!/bin/sh\nif [ "$1" != init ]; then\n  {attach}\nfi\nexec {shlex.quote(real)} "$@"\n')
+    program.chmod(0o755)
+    return folder

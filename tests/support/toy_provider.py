@@ -11,7 +11,7 @@ Terraform starts it as its own provider process, or is attached to one that serv
 
     python -m tests.support.toy_provider --attached
 
-which writes the value of TF_REATTACH_PROVIDERS as one line and ends when its standard input does. An attached process
+which writes the value of TF_REATTACH_PROVIDERS as one line. An attached process
 keeps one folder per connection, since each provider block of each Terraform run has a connection of its own.
 """
 
@@ -207,7 +207,7 @@ class Patient(runner._ShutdownInterceptor):
 
 
 def serve_attached() -> None:
-    """Serve any number of Terraform runs until standard input ends."""
+    """Serve any number of Terraform runs until it is killed."""
     from tf.gen import tfplugin_pb2_grpc as rpc
     from tf.provider import ProviderServicer
 
@@ -219,8 +219,7 @@ def serve_attached() -> None:
     # A provider under test is left running when Terraform ends.
     reattach = {"Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True, "Addr": address}
     print(json.dumps({ADDRESS: reattach}), flush=True)
-    sys.stdin.read()
-    os._exit(0)  # a call that hangs is not waited for
+    server.wait_for_termination()
 
 
 def main() -> None:
