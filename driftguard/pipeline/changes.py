@@ -99,12 +99,16 @@ def folded(attributes: Iterable[AttributeReport]) -> list[tuple[AttributeReport,
     The AWS provider's `tags_all` repeats `tags`; an `id` may repeat a name. What is compared is what a text shows: the
     path below the top-level attribute, label and values. Truth values and numbers are too often equal by chance.
     """
+    attributes = list(attributes)
+    places = {attribute.path: number for number, attribute in enumerate(attributes)}
     groups: dict[object, list[AttributeReport]] = {}
     for number, attribute in enumerate(attributes):
-        groups.setdefault(_mirrored(attribute) or number, []).append(attribute)
+        # The report names the original of a known mirror; where it is not listed, the mirror stands for itself.
+        original = places.get(attribute.mirrors, number) if attribute.mirrors else number
+        groups.setdefault(_mirrored(attributes[original]) or original, []).append(attribute)
     found = []
     for group in groups.values():
-        first = min(group, key=lambda a: (not a.forces_replacement, "_all" in _top(a.path)))
+        first = min(group, key=lambda a: (bool(a.mirrors), not a.forces_replacement, "_all" in _top(a.path)))
         found.append((first, tuple(_top(a.path) for a in group if a is not first)))
     return found
 

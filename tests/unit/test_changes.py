@@ -51,6 +51,13 @@ def test_an_attribute_that_mirrors_another_one_shares_its_line() -> None:
     ]
 
 
+def test_a_mirror_that_the_report_names_shares_the_line_of_its_original() -> None:
+    secret = drift("tags.key", "(sensitive)", "(sensitive)", sensitive=True)
+    mirror = drift("tags_all.key", "(sensitive)", "(sensitive)", sensitive=True, mirrors="tags.key")
+    assert lines(mirror, secret) == ["tags.key: changed (values are not shown) (also in tags_all)"]
+    assert lines(mirror) == ["tags_all.key: changed (values are not shown)"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
