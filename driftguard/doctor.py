@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from driftguard import config
-from driftguard.adapters.machine import environments_at_a_time
+from driftguard.adapters.machine import default_parallelism
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session, SystemClock
@@ -51,7 +51,7 @@ def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bo
     yield _check("repository", open_session)
     for session in sessions:
         yield from _examine_session(session, slack=slack)
-    yield Finding("parallelism", True, f"{environments_at_a_time()} environments, by processors and free memory")
+    yield Finding("parallelism", True, f"{default_parallelism()} environments, by processors and free memory")
 
 
 def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def locked(path: Path, *, shared: bool = False, stop: StopSignal | None = None) 
 
 @contextmanager
 def if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock on an existing file if nobody else does; yields whether that is so."""
+    """Hold a lock on an existing file if it is free; yields whether it was."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ class RunFolders(EnvironmentFolders):
     """The folders of one run below a cache folder.
 
     Private folders (0700) hold plan files; they are deleted when an environment is done. Those that a killed run left
-    behind are deleted when the next run starts: a lock held by each living run tells which they are.
+    behind are deleted when the next run starts: a lock held by each running one distinguishes them.
 
     Args:
         repository: its location; environments of two repositories never share a folder.

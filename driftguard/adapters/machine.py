@@ -15,7 +15,7 @@ from driftguard.ports import Machine
 _BYTES_FOR_ONE = 700 * 2**20
 
 
-def environments_at_a_time() -> int:
+def default_parallelism() -> int:
     """As many as there are processors for, and memory, whichever is less; at least one."""
     return max(1, min(_processors(), _free_memory_bytes() // _BYTES_FOR_ONE))
 

@@ -26,7 +26,7 @@ _SUPERVISOR = str(Path(__file__).with_name("supervise.py"))
 _TICK_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 16
 _STDERR_TAIL_BYTES = 1 << 16
-_LONGEST_LINE_BYTES = 1 << 24
+_MAX_LINE_BYTES = 1 << 24
 _LEFTOVER_SECONDS = 5.0
 
 
@@ -129,7 +129,7 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
 
 
 class _Ending:
-    """Decides, tick by tick, whether a process has to be told to end."""
+    """Decides, at each tick, whether a process has to be ended."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], deadline: float, grace_seconds: float, stop: Stop | None
@@ -204,7 +204,7 @@ def _split(line: bytearray, chunk: bytes, on_line: Callable[[bytes], None]) -> N
         line += part
         on_line(bytes(line))
         line.clear()
-    if len(line) + len(rest) <= _LONGEST_LINE_BYTES:
+    if len(line) + len(rest) <= _MAX_LINE_BYTES:
         line += rest
 
 

@@ -1,4 +1,4 @@
-"""Verifies commit signatures against signers that the operator names, and nobody else.
+"""Verifies commit signatures against signers that the operator names, and no others.
 
 git does the work (`%G?`), with a configuration that the judged repository cannot touch: no system or user settings,
 and a key store of our own. The file of signers is an SSH allowed-signers file (ssh-keygen(1)), a file of OpenPGP
@@ -88,11 +88,11 @@ def verify_commits(mirror: Path, commits: Sequence[str], signers: Path, search_p
 @contextmanager
 def _keys(signers: Path, scratch: Path, search_path: str) -> Iterator[tuple[Path, Path]]:
     """A GnuPG home and an allowed-signers file; whichever the signers are not is empty."""
-    home, nobody = scratch / "gnupg", scratch / "nobody"
+    home, no_signers = scratch / "gnupg", scratch / "no_signers"
     home.mkdir(mode=0o700)
-    nobody.touch()
+    no_signers.touch()
     if signers.is_dir():
-        yield signers, nobody
+        yield signers, no_signers
         return
     try:
         content = signers.read_bytes()
@@ -101,10 +101,10 @@ def _keys(signers: Path, scratch: Path, search_path: str) -> Iterator[tuple[Path
             f"The signers file {signers} cannot be read: {error.strerror}. Nothing counts as signed without it."
         ) from None
     if content.startswith(b"-----BEGIN PGP") or (content[:1] and content[0] & 0x80):
-        # Who stands in the operator's file of keys is trusted; there is nobody else in this key store.
+        # Every key of the operator's file is trusted; this key store has no other.
         (home / "gpg.conf").write_text("trust-model always\n")
         _output(["gpg", "--batch", "--quiet", "--import", str(signers)], home, search_path)
-        yield home, nobody
+        yield home, no_signers
     else:
         yield home, signers
 

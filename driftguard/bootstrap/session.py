@@ -22,7 +22,7 @@ from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.sources import HclConfigurationReader
-from driftguard.adapters.machine import ThisMachine, environments_at_a_time
+from driftguard.adapters.machine import ThisMachine, default_parallelism
 from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.ledger import SqlLedger
@@ -151,7 +151,7 @@ class Session:
         return ledger
 
     def retry(self, patterns: Sequence[str]) -> list[str]:
-        """Journal that failures of the environments are forgiven; their names."""
+        """Journal a reset of the environments' failures; their names."""
         names = [settings.name for settings in self.select(patterns)]
         self._journal(EntryKind.RETRY_REQUESTED, names)
         return names
@@ -189,14 +189,14 @@ class Session:
         baseline: str | None = None,
         noise: bool = False,
         on_done: Callable[[EnvironmentResult], None],
-        say: Callable[[str], None] = print,
+        print_text: Callable[[str], None] = print,
     ) -> RunReport:
         """One run over the environments; its report.
 
         Args:
             acts: apply what is approved, propose and alert; False changes nothing in the cloud or in git.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
-            say: prints alerts where no other recipient is configured.
+            print_text: prints alerts where no other recipient is configured.
         """
         started = self._clock.now()
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -204,7 +204,7 @@ class Session:
         self._closing.enter_context(closing(folders))
         scope = self._scope(environments, acts)
         journal = ProposalJournal(self.ledger, self._clock, run_id)
-        forge, lacking = self.forge(journal, say)
+        forge, lacking = self.forge(journal, print_text)
         credentials = Credentials(run_id, self._clock, self.environ)
         context = RunContext(
             run_id=run_id,
@@ -234,20 +234,22 @@ class Session:
             context,
             scope,
             started=started,
-            parallelism=self.settings.concurrency or environments_at_a_time(),
+            parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
-            notifier=self._notifier(run_id, credentials, say) if acts else None,
+            notifier=self._notifier(run_id, credentials, print_text) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
         )
         return run_report(result)
 
-    def forge(self, journal: ProposalJournal, say: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
-        """The configured forge; where it lacks something, a sentence says so and everything else goes on."""
+    def forge(
+        self, journal: ProposalJournal, print_text: Callable[[str], None]
+    ) -> tuple[ForgeAccess | None, tuple[str, ...]]:
+        """The configured forge; if it is not usable, the reasons, and the run continues without it."""
         settings = self.settings.forge
         if settings is None:
             return None, ()
         try:
-            return open_forge(settings, self._location, self.repository, journal, self.environ, say), ()
+            return open_forge(settings, self._location, self.repository, journal, self.environ, print_text), ()
         except DriftGuardError as error:
             return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
 
@@ -262,7 +264,7 @@ class Session:
             raise DriftGuardError(" ".join(lacking))
         return forge.probe()
 
-    def _notifier(self, run_id: str, credentials: Credentials, say: Callable[[str], None]) -> Notifier:
+    def _notifier(self, run_id: str, credentials: Credentials, print_text: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""
         rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack)
         by_name = {settings.name: settings for settings in self.environments}
@@ -276,7 +278,7 @@ class Session:
             authors=EnvironmentAuthors(by_name, authorship),
             trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
         )
-        sinks = ConfiguredSinks(routing, self.environ, clock, say)
+        sinks = ConfiguredSinks(routing, self.environ, clock, print_text)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
             NotifyingPorts(alerts, alerts, self.ledger.leases, clock, self._stop, self._defects, sinks),

@@ -130,7 +130,7 @@ class TrailEvent:
         fields: the keys of its request, at every depth; never their values.
         error: the error's code; None for a call that succeeded.
         role_session: the name of the assumed role's session.
-        region: where CloudTrail recorded it; None where the event does not say.
+        region: where CloudTrail recorded it; None if the event does not name it.
     """
 
     id: str

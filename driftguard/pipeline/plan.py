@@ -21,7 +21,7 @@ class Plan:
     """One plan of one environment.
 
     Attributes:
-        document: the plan's contents; None where nothing is planned and nobody asked for the values.
+        document: the plan's contents; None if nothing is planned and the values are not needed.
         file: the saved plan, in the private folder.
         work: the working directory as it was used, with its local state if it has one.
     """
@@ -70,7 +70,7 @@ def make_plan(
         if last_try:
             raise TransientFault(
                 ErrorKind.STATE_MOVED,
-                "The state was written while it was being planned, twice in a row: someone else is applying. "
+                "The state changed during planning, twice in a row: another process is applying. "
                 "The next run looks again.",
             )
     document, show_seconds = None, 0.0
@@ -90,7 +90,7 @@ def _document(engine: PlanEngine, work: WorkingDirectory, plan_file: Path) -> tu
         raise EnvironmentFault(
             ErrorKind.PARTIAL,
             "The plan does not cover the whole environment (it ended early, or changes were deferred), "
-            "so nothing certain can be said. Run `terraform plan` there to see what is missing.",
+            "so no label would be certain. Run `terraform plan` there to see what is missing.",
         )
     return document, seconds
 

@@ -1,7 +1,7 @@
 """One environment, from commit to classification: checkout, plan, and the baseline's plan where it is needed.
 
 Takes a `ScanContext` (what all scans of a run share) and one environment; gives `Findings`. Changes nothing outside
-of DriftGuard's own folders. Raises `EnvironmentFault` where nothing certain can be said.
+of DriftGuard's own folders. Raises `EnvironmentFault` if no label would be certain.
 """
 
 from __future__ import annotations

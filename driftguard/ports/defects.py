@@ -1,4 +1,4 @@
-"""Where a defect in DriftGuard is written down."""
+"""The log of a defect in DriftGuard."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class DefectLog(Protocol):
         Args:
             doing: what was done when it happened, such as `scan of prod-eu`.
 
-        It never raises: where the file cannot be written, the sentence says so.
+        It never raises: if the file cannot be written, the sentence has the reason.
         """
         ...

@@ -150,7 +150,7 @@ def test_more_drift_before_the_merge_brings_the_proposal_up_to_date(team: Team) 
     assert decision(ran) == ("propose", ["policy_propose", "proposed"])
     assert team.origin.only_branch() == branch
     assert team.origin.branches()[branch] != before[branch]
-    assert "what was changed outside is something else now" in ran.stderr
+    assert "the drift has changed" in ran.stderr
     team.origin.merge(branch)
     assert team.reconcile().code == 0
 

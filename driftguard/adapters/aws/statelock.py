@@ -2,7 +2,7 @@
 
 The lock is the very object that Terraform's S3 backend writes with `use_lockfile` (KEY.tflock, created only if it is
 not there), so every Terraform respects it and `terraform force-unlock ID` releases it. Taking it ourselves
-makes one lock span planning and applying, and lets a lock of a dead attempt be told from anybody else's.
+makes one lock span planning and applying, and distinguishes the lock of a crashed attempt from every other.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class S3StateLock(StateLock):
         self._path, self._put_options = f"{bucket}/{key}", put_options
 
     def take(self, lock_id: str, timeout_seconds: float) -> None:
-        """Take the lock under an id, waiting for another holder as long as told.
+        """Take the lock under an id, waiting for another holder up to the given time.
 
         Raises:
-            TransientFault: somebody else holds it.
+            TransientFault: another process holds it.
             EnvironmentFault: the bucket refuses.
         """
         deadline = time.monotonic() + timeout_seconds
@@ -44,7 +44,7 @@ class S3StateLock(StateLock):
             if time.monotonic() >= deadline:
                 raise TransientFault(
                     ErrorKind.LOCKED,
-                    f"The state is locked: {self.holder() or 'by somebody'}. The next run tries again.",
+                    f"The state is locked: {self.holder() or 'by an unknown process'}. The next run retries.",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -57,7 +57,7 @@ class S3StateLock(StateLock):
         return True
 
     def holder(self) -> LockInfo | None:
-        """Who holds the lock; None while nobody does."""
+        """The holder of the lock; None if it is free."""
         try:
             text = self._call(lambda: self._client.get_object(Bucket=self._bucket, Key=self._key)["Body"].read())
         except FileNotFoundError:

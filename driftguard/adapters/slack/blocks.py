@@ -21,12 +21,12 @@ _HEADER: Final = 150
 _SECTION: Final = 2900
 _LINE: Final = 600
 _BLOCK: Final = 2200
-_MOST_LINES: Final = 8
-_MOST_LINKS: Final = 2
+_MAX_LINES: Final = 8
+_MAX_LINKS: Final = 2
 _SOON: Final = timedelta(minutes=1)
 _FALLBACK: Final = 600
-_MOST_BLOCKS: Final = 45
-_MOST_CHARACTERS: Final = 12_000  # of the blocks' JSON text
+_MAX_BLOCKS: Final = 45
+_MAX_CHARACTERS: Final = 12_000  # of the blocks' JSON text
 # Kept free for what follows the list of changes: commits, what happens next, what the reader can do.
 _RESERVED_BLOCKS: Final = 5
 _RESERVED_CHARACTERS: Final = 5_800
@@ -50,8 +50,8 @@ class _Page:
 
     def section(self, lines: Iterable[str], *, spare: bool = False) -> bool:
         """Add escaped lines as one section, as many as there is room for; whether all of them are there."""
-        room = _MOST_CHARACTERS - self.foot - self.characters - _AROUND - (_RESERVED_CHARACTERS if spare else 0)
-        blocks = _MOST_BLOCKS - len(self.blocks) - (_RESERVED_BLOCKS if spare else 0)
+        room = _MAX_CHARACTERS - self.foot - self.characters - _AROUND - (_RESERVED_CHARACTERS if spare else 0)
+        blocks = _MAX_BLOCKS - len(self.blocks) - (_RESERVED_BLOCKS if spare else 0)
         wanted = [line for line in lines if line]
         text, left = "", len(wanted)
         for line in wanted:
@@ -94,7 +94,7 @@ def escape(text: str, room: int = _LINE) -> str:
 
 
 def mention_of(text: str | None) -> str:
-    """Only what Slack takes for a mention; anything else that a configuration says is left out."""
+    """Only mentions in Slack's syntax; any other configured text is left out."""
     return " ".join(_MENTION.findall(text or ""))
 
 
@@ -115,7 +115,7 @@ def _changes(page: _Page, message: Message) -> None:
         if environment.changes and len(environments) > 1:
             page.section([f"*{escape(environment.name, 200)}*"], spare=True)
         if environment.headline and not environment.changes and environment is environments[0]:
-            page.section([_block(environment.headline.splitlines()[:_MOST_LINES])], spare=True)
+            page.section([_block(environment.headline.splitlines()[:_MAX_LINES])], spare=True)
         for change in environment.changes:
             if not page.section(_change(change), spare=True):
                 left_out += 1
@@ -135,8 +135,8 @@ def _others(page: _Page, message: Message) -> None:
 
 def _change(change: ChangeText) -> Iterator[str]:
     yield f"{_code(change.address)}  {escape(change.label, 200)}"
-    more = len(change.lines) - _MOST_LINES
-    yield _block([*change.lines[:_MOST_LINES], *([f"and {more} more"] if more > 0 else [])])
+    more = len(change.lines) - _MAX_LINES
+    yield _block([*change.lines[:_MAX_LINES], *([f"and {more} more"] if more > 0 else [])])
     yield from (escape(line) for line in change.by)
 
 
@@ -166,7 +166,7 @@ def _foot(message: Message) -> str:
     parts = [f"Since {_moment(message.since)}"]
     if message.seen_at - message.since >= _SOON:
         parts.append(f"as of {_moment(message.seen_at)}")
-    parts += [f"<{_url(url)}|{escape(text, 80)}>" for text, url in message.links[:_MOST_LINKS] if _url(url)]
+    parts += [f"<{_url(url)}|{escape(text, 80)}>" for text, url in message.links[:_MAX_LINKS] if _url(url)]
     return " · ".join(parts)
 
 

@@ -344,7 +344,7 @@ def _collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
 
 
 def _outcome(line: bytes) -> Iterator[tuple[str, str]]:
-    """What one event of an apply says of a resource."""
+    """One event of an apply about a resource."""
     try:
         message = msgspec.json.decode(line)
     except msgspec.DecodeError:

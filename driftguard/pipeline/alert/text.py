@@ -31,7 +31,7 @@ from driftguard.model.words import OUTSIDE, Label, plural, verdict_text
 from driftguard.pipeline.changes import change_text
 from driftguard.report import shorten
 
-# A delivery that is later than this says when it was meant for.
+# A delivery that is later than this names its original time.
 LATE: Final = timedelta(minutes=10)
 # Resources that a message lists; more are counted, and listed in a file in the thread.
 MAX_RESOURCES: Final = 8

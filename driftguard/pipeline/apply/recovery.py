@@ -58,7 +58,7 @@ def _close(
     """End an attempt whose process died, and release its own state lock. Call it only while holding the lease.
 
     Args:
-        lock: says whether the state is locked under the very id that the attempt recorded before it locked.
+        lock: whether the state is locked under the very id that the attempt recorded before it locked.
     """
     attempt, now = replace(unfinished, run_id=context.run_id), context.clock.now()
     alive = context.machine.still_running(attempt.data)

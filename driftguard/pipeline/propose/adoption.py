@@ -140,7 +140,7 @@ def _refusals(adoption: Adoption) -> tuple[str, ...]:
 
 
 def _departures(document: PlanDocument, resources: Sequence[ResourceChange]) -> Iterator[Departure]:
-    """The resource instances that were changed outside, with the whole of what is wanted and what is there."""
+    """The resource instances that were changed outside Terraform, with all desired and all real values."""
     changes = {item.address: item.change for item in document.resource_changes if item.deposed is None}
     for resource in resources:
         outside = [a for a in resource.attributes if a.label in ADOPTABLE]

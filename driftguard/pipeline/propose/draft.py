@@ -162,7 +162,7 @@ class Drafting:
 
 def _why_anew(live: Proposal, draft: Draft) -> str:
     if live.drift_fingerprint != draft.drift_fingerprint:
-        return "what was changed outside is something else now"
+        return "the drift has changed"
     if (live.plan_fingerprint, live.closure_hash) != (draft.plan_fingerprint, draft.closure_hash):
         return "the environment's code or its plan changed"
     return "the approval that was asked for here had expired"

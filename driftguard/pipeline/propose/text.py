@@ -20,7 +20,7 @@ from driftguard.pipeline.changes import change_text
 from driftguard.report import shorten
 from driftguard.sealed import mask
 
-_MOST_LISTED: Final = 40
+_MAX_LISTED: Final = 40
 _ROOM_FOR_THE_END: Final = 3000
 _CHOICES: Final = {
     "revert": "Revert reality to the configuration",
@@ -142,7 +142,7 @@ def _listed(content: RequestContent, room: int) -> str:
     parts: list[str] = []
     changed = _changed(content.report)
     used = 0
-    for resource in changed[:_MOST_LISTED]:
+    for resource in changed[:_MAX_LISTED]:
         text = _resource(change_text(resource, content.traces.get(resource.address)))
         if used + len(text) > room - 200:
             break
