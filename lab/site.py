@@ -223,7 +223,7 @@ class Site:
         """What DriftGuard reports of the environment: one run in this process."""
         with process_environment(self.variables), Session(self._target) as session:
             report = session.run(
-                session.select(()), acts=acts, noise=noise, on_done=lambda _: None, print_text=lambda _: None
+                session.select(()), acts=acts, noise=noise, on_done=lambda _: None, write=lambda _: None
             )
         environment: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))["environments"][0]
         return environment

@@ -52,13 +52,13 @@ def run_agent(
     target: Target,
     options: AgentOptions,
     *,
-    print_text: Callable[[str], None],
+    write: Callable[[str], None],
     on_run: Callable[[Due, RunReport], None],
 ) -> None:
     """Run reconcile on a schedule until SIGTERM or SIGINT; SIGHUP reloads and runs every environment.
 
     Args:
-        print_text: prints alerts if no other sink is configured.
+        write: prints alerts if no other sink is configured.
         on_run: is called after each run, with its JSON report.
 
     Raises:
@@ -67,7 +67,7 @@ def run_agent(
         OperatorError: the health page cannot be served.
     """
     stop, wake, metrics = Stop(), WakeEvent(), Metrics()
-    work = _Work(target, options, stop, metrics, print_text, on_run)
+    work = _Work(target, options, stop, metrics, write, on_run)
     work.check()
     watch = _Watch(options, metrics)
     agent = Agent(
@@ -114,11 +114,11 @@ class _Work:
         options: AgentOptions,
         stop: Stop,
         metrics: Metrics,
-        print_text: Callable[[str], None],
+        write: Callable[[str], None],
         on_run: Callable[[Due, RunReport], None],
     ) -> None:
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
-        self._print_text, self._on_run = print_text, on_run
+        self._write, self._on_run = write, on_run
         self._opened: Session | None = None
 
     def check(self) -> None:
@@ -162,7 +162,7 @@ class _Work:
             chosen = [environment for environment in session.environments if due.covers(environment.name)]
             if not chosen:
                 return
-            report = session.run(chosen, acts=True, on_done=lambda done: None, print_text=self._print_text)
+            report = session.run(chosen, acts=True, on_done=lambda done: None, write=self._write)
             self._observe(session, report)
         self._on_run(due, report)
 

@@ -60,13 +60,13 @@ def open_forge(
     repository: GitRepository,
     journal: ProposalJournal,
     environ: Mapping[str, str],
-    print_text: Callable[[str], None],
+    write: Callable[[str], None],
 ) -> ForgeAccess:
     """The forge that the settings name; nothing is asked of it yet, except a GitHub App's token.
 
     Args:
         location: where the repository is read.
-        print_text: prints proposals of a forge without pages.
+        write: prints proposals of a forge without pages.
 
     Raises:
         DriftGuardError: the forge's credentials are missing, or its location cannot be used.
@@ -78,7 +78,7 @@ def open_forge(
         return ForgeAccess(settings, repository, journal, service, branches, reviews, to.display)
     from driftguard.adapters.forges.plain import PlainForge
 
-    plain = PlainForge(branches, repository, journal.of_branch, print_text)
+    plain = PlainForge(branches, repository, journal.of_branch, write)
     return ForgeAccess(settings, repository, journal, plain, branches, None, to.display)
 
 

@@ -189,14 +189,14 @@ class Session:
         baseline: str | None = None,
         noise: bool = False,
         on_done: Callable[[EnvironmentResult], None],
-        print_text: Callable[[str], None] = print,
+        write: Callable[[str], None] = print,
     ) -> RunReport:
         """One run over the environments; its report.
 
         Args:
             acts: apply what is approved, propose and alert; False changes nothing in the cloud or in git.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
-            print_text: prints alerts where no other recipient is configured.
+            write: prints alerts where no other recipient is configured.
         """
         started = self._clock.now()
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -204,7 +204,7 @@ class Session:
         self._closing.enter_context(closing(folders))
         scope = self._scope(environments, acts)
         journal = ProposalJournal(self.ledger, self._clock, run_id)
-        forge, lacking = self.forge(journal, print_text)
+        forge, lacking = self.forge(journal, write)
         credentials = Credentials(run_id, self._clock, self.environ)
         context = RunContext(
             run_id=run_id,
@@ -236,20 +236,18 @@ class Session:
             started=started,
             parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
-            notifier=self._notifier(run_id, credentials, print_text) if acts else None,
+            notifier=self._notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
         )
         return run_report(result)
 
-    def forge(
-        self, journal: ProposalJournal, print_text: Callable[[str], None]
-    ) -> tuple[ForgeAccess | None, tuple[str, ...]]:
+    def forge(self, journal: ProposalJournal, out: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; if it is not usable, the reasons, and the run continues without it."""
         settings = self.settings.forge
         if settings is None:
             return None, ()
         try:
-            return open_forge(settings, self._location, self.repository, journal, self.environ, print_text), ()
+            return open_forge(settings, self._location, self.repository, journal, self.environ, out), ()
         except DriftGuardError as error:
             return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
 
@@ -264,7 +262,7 @@ class Session:
             raise DriftGuardError(" ".join(lacking))
         return forge.probe()
 
-    def _notifier(self, run_id: str, credentials: Credentials, print_text: Callable[[str], None]) -> Notifier:
+    def _notifier(self, run_id: str, credentials: Credentials, write: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""
         rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack)
         by_name = {settings.name: settings for settings in self.environments}
@@ -278,7 +276,7 @@ class Session:
             authors=EnvironmentAuthors(by_name, authorship),
             trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
         )
-        sinks = ConfiguredSinks(routing, self.environ, clock, print_text)
+        sinks = ConfiguredSinks(routing, self.environ, clock, write)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
             NotifyingPorts(alerts, alerts, self.ledger.leases, clock, self._stop, self._defects, sinks),

@@ -76,7 +76,7 @@ def agent(
                 file=sys.stderr,
             )
 
-    run_agent(Target(repo, ref, config), options, print_text=_print_alert, on_run=log_run)
+    run_agent(Target(repo, ref, config), options, write=_print_alert, on_run=log_run)
 
 
 def _print_alert(text: str) -> None:

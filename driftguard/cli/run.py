@@ -153,7 +153,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
                 baseline=request.baseline,
                 noise=request.noise,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
-                print_text=print_alert,
+                write=print_alert,
             )
             for warning in report.warnings[len(session.notices) :]:
                 progress.line(f"note: {warning}")

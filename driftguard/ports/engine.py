@@ -152,7 +152,7 @@ class StateReader(Protocol):
     def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
         """The text of the state that a plan was made from: as the refresh found it, or as it was stored before.
 
-        Where the plan file does not tell (it is encrypted), the state that is stored now.
+        If the plan file does not hold it (it is encrypted), the state that is stored now.
         """
         ...
 

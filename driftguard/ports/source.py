@@ -47,7 +47,7 @@ class ConfigurationReader(Protocol):
     def sources(
         self, root: str, head: Mapping[str, bytes], before: Mapping[str, bytes] | None, tracked: Collection[str]
     ) -> Sources:
-        """What the text says of each attribute.
+        """The text of each attribute.
 
         Args:
             root: the root module's directory.

@@ -33,7 +33,7 @@ def told(due, report):
     raise RuntimeError("nobody expects this")
 
 set_verbosity(0)
-run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), print_text=print, on_run=told)
+run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), write=print, on_run=told)
 """
 
 

@@ -183,7 +183,7 @@ class _Attempting:
         )
 
     def _fingerprint(self, plan: Plan) -> str | None:
-        # The decided plan says which values are restless: they stand as marks in both fingerprints.
+        # The decided plan names the restless values: they stand as marks in both fingerprints.
         labelled = self._decided.labelled
         return plan_fingerprint(plan.document, self._key, labelled) if plan.document else None
 
