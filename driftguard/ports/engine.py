@@ -54,7 +54,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class StreamDrift:
-    """One resource that the plan's event stream reported as changed outside."""
+    """One resource that the plan's event stream reported as changed outside Terraform."""
 
     address: str
     type: str
@@ -169,7 +169,7 @@ class PlanEngine(Tool, Initialiser, Planner, StateReader, Protocol):
 
 
 class Applier(Protocol):
-    """Changes what a plan says."""
+    """Changes the contents of a plan."""
 
     def apply(
         self,

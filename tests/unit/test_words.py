@@ -124,7 +124,7 @@ def test_texts_of_the_package_use_the_words_of_the_field() -> None:
 
 def test_identifiers_of_the_package_use_the_words_of_the_field() -> None:
     in_words = (
-        f._replace(text=f.text.replace("_", " ").removesuffix(" outside"))
+        f._replace(text=f.text.replace("_", " ").lower().removesuffix(" outside"))
         for file in source_files()
         for f in names(file)
     )
