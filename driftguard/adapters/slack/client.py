@@ -79,11 +79,11 @@ class SlackSink(Sink):
         """Empty where there is nothing below which to answer: that is done, too."""
         channel, _, stamp = str(parent.reference).partition("/")
         mention = mention_of(delivery.body.get("mention"))
-        text = f"{escape(str(delivery.body['line']), 2500)} {mention}".strip()
+        text = f"{escape(str(delivery.body.get('line', '')), 2500)} {mention}".strip()
         if file is not None and self._upload(delivery, channel, stamp, text, whole_characters(file)):
             return f"{channel}/{stamp}"
         if file is not None:
-            text = escape(str(delivery.body.get("without_file") or delivery.body["line"]), 2500)
+            text = escape(str(delivery.body.get("without_file") or delivery.body.get("line", "")), 2500)
         try:
             answer = self._api.call(
                 f"reply in {delivery.channel}",

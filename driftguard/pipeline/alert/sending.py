@@ -214,7 +214,7 @@ class _Attempt:
         """A line with the time that it was meant for, where that is long ago."""
         if self._clock.now() - delivery.meant_for <= LATE or delivery.body.get("file"):
             return delivery
-        line = f"{delivery.body['line']} (This was at {delivery.meant_for:%Y-%m-%d %H:%M} UTC.)"
+        line = f"{delivery.body.get('line', '')} (This was at {delivery.meant_for:%Y-%m-%d %H:%M} UTC.)"
         return replace(delivery, body={**delivery.body, "line": line})
 
     def put_off(self, fault: DeliveryFault) -> None:
