@@ -49,3 +49,8 @@ def test_the_index_links_every_document() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())}
     assert {file for file in index.parent.rglob("*.md") if file != index} - linked == set()
+
+
+def test_the_readme_names_every_label_and_verdict() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [word.value for word in (*Label, *Verdict) if f"`{word}`" not in readme] == []
