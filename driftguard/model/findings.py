@@ -20,7 +20,7 @@ class AttributeChange:
         path: dotted path with indices, e.g. `tags.owner`, `versioning[0].enabled`; the empty path stands for
             the object's existence; a path that ends in `[]` is one element of a list or set.
         rule: the test that fired, in the contract's letters, e.g. `S≠R, D=S`.
-        causes: addresses whose change a `derived` value follows from, where the plan tells.
+        causes: addresses whose change a `derived` value follows from, if the plan names them.
         ignored_by: the ignore rule that made it `noise`, as the user wrote it.
         mirrors: the path of the attribute that this one only repeats, and whose label it has.
     """
@@ -48,7 +48,7 @@ class AttributeChange:
 class ResourceChange:
     """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned.
 
-    `due_again` says of an object that is due by the clock that it was so already when it was made.
+    `due_again`: an object that is due by the clock was so already at its creation.
     """
 
     address: str
@@ -86,7 +86,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What `classify` says of one plan.
+    """The result of `classify` for one plan.
 
     Attributes:
         drift_fingerprint: identifies this drift (hex); None without drift.
@@ -135,7 +135,7 @@ class EnvironmentResult:
     """The result of one environment in one run.
 
     Attributes:
-        drifted: the AWS objects that were changed outside, as CloudTrail may know them.
+        drifted: the AWS objects that were changed outside Terraform, as CloudTrail may know them.
     """
 
     name: str

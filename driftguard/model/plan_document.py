@@ -80,7 +80,7 @@ class DeferredInvocation(msgspec.Struct, frozen=True, gc=False):
 
 
 class PlanDocument(msgspec.Struct, frozen=True):
-    """The parts of a plan that say what reality is and what an apply would do.
+    """The parts of a plan with reality and the effects of an apply.
 
     Attributes:
         timestamp: the moment that `plantimestamp()` gives (RFC 3339); None before Terraform 1.5.
@@ -108,7 +108,7 @@ class PlanDocument(msgspec.Struct, frozen=True):
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """Members that tell one kind of Terraform's JSON from another; those that a plan has in any version come first."""
+    """Members that distinguish the kinds of Terraform's JSON; those that a plan has in any version come first."""
 
     format_version: Any = None
     planned_values: Any = None
@@ -155,8 +155,8 @@ def read_document(text: bytes) -> PlanDocument:
         raise UnreadablePlan(other)
     if version.split(".")[0] == "0":
         raise UnreadablePlan(
-            f"this is a plan of format {version}, which Terraform before 1.1 writes: it does not tell a change made "
-            "outside Terraform from a planned one. Plan with Terraform 1.1 or later"
+            f"this is a plan of format {version}, which Terraform before 1.1 writes: it does not mark changes made "
+            "outside Terraform. Plan with Terraform 1.1 or later"
         )
     if version.split(".")[0] != "1":
         raise UnreadablePlan(f"this is a plan of format {version}, which is not known here; version 1 is")

@@ -30,7 +30,7 @@ from driftguard.model import (
 from driftguard.ports import Alerts, Outbox
 
 # How many ids one statement takes: SQLite before 3.32 knows 999 variables. https://www.sqlite.org/limits.html
-_MOST_IDS: Final = 900
+_MAX_IDS: Final = 900
 _Row = TypeVar("_Row", Alert, Notice, Delivery)
 
 
@@ -262,7 +262,7 @@ def _entry(notice: Notice) -> Entry:
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids without repetitions, as many at a time as one statement takes."""
     distinct = list(dict.fromkeys(ids))
-    return (distinct[start : start + _MOST_IDS] for start in range(0, len(distinct), _MOST_IDS))
+    return (distinct[start : start + _MAX_IDS] for start in range(0, len(distinct), _MAX_IDS))
 
 
 def _encode(value: Alert | Notice | Delivery) -> str:

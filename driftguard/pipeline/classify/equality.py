@@ -16,7 +16,7 @@ _POLICY_SETS: Final = frozenset({"Action", "NotAction", "Resource", "NotResource
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 # No JSON member that Terraform prints begins with NUL, so these stand apart from every object.
 _JSON_TEXT, _NUMBER = "\x00json", "\x00number"
-_LONGEST_INTEGER: Final = 4000  # digits; beyond that the exponent is compared
+_MAX_INTEGER_DIGITS: Final = 4000  # digits; beyond that the exponent is compared
 
 
 def same(left: Any, right: Any) -> bool:
@@ -79,7 +79,7 @@ def _normal_number(value: Decimal) -> Any:
     exponent += len(text) - len(kept)
     if not kept:
         return 0
-    if exponent >= 0 and len(kept) + exponent <= _LONGEST_INTEGER:
+    if exponent >= 0 and len(kept) + exponent <= _MAX_INTEGER_DIGITS:
         return (-1 if sign else 1) * int(kept) * 10**exponent
     return {_NUMBER: f"{'-' if sign else ''}{kept}e{exponent}"}
 

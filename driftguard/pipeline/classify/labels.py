@@ -59,7 +59,7 @@ def classify(
     """The classification of one plan.
 
     Args:
-        baseline_document: the plan of the baseline's commit against the same reality, which tells L.
+        baseline_document: the plan of the baseline's commit against the same reality, which gives L.
         ignore: rules in force today.
         schemas: the providers' schemas; without them, whether a list is a set is not known.
         sources: the configuration's text; without it, what moves by itself is not certain.

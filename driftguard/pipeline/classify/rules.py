@@ -64,7 +64,7 @@ class Evidence:
 
 
 class _NoBaselineValue:
-    """L is not known: there is no baseline plan, or it does not tell this value."""
+    """L is not known: there is no baseline plan, or it does not hold this value."""
 
 
 NO_BASELINE_VALUE = _NoBaselineValue()
