@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Source(Protocol):
+class AttributeSource(Protocol):
     """One attribute's expression in the configuration's text."""
 
     @property
@@ -32,7 +32,7 @@ class Source(Protocol):
 class Sources(Protocol):
     """The configuration's text, as far as the plan's own `configuration` does not have it."""
 
-    def of(self, address: str, attribute: str) -> Source | None:
+    def of(self, address: str, attribute: str) -> AttributeSource | None:
         """The source of a top-level attribute, or of a root output (`output NAME`); None where it is not found."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from driftguard.model.plan_document import PlanDocument, decode
@@ -43,6 +44,7 @@ class ConfigurationReferences:
         root = configuration.get("root_module") if isinstance(configuration, dict) else None
         self._root: dict[str, Any] = root if isinstance(root, dict) else {}
         self._expressions_of: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+        self._newest: tuple[str, dict[str, Any] | None] | None = None
 
     def is_configured(self, address: str, attribute: str) -> bool | None:
         """Whether the configuration sets this top-level attribute; None if the resource is not found in it."""
@@ -81,6 +83,11 @@ class ConfigurationReferences:
         )
 
     def _expressions(self, address: str) -> dict[str, Any] | None:
+        if self._newest is None or self._newest[0] != address:  # all attributes of a resource are asked for in a row
+            self._newest = (address, self._found(address))
+        return self._newest[1]
+
+    def _found(self, address: str) -> dict[str, Any] | None:
         path = module_path(address)
         if path not in self._expressions_of:
             resources = _dicts(self._module(path).get("resources"))
@@ -124,6 +131,7 @@ class ConfigurationReferences:
             yield from self._resolve(inner, _references(output.get("expression")), depth + 1)
 
 
+@lru_cache(maxsize=4096)  # a resource's address is asked for many times in a row
 def module_path(address: str) -> tuple[str, ...]:
     """The module names of an address, outermost first: `module.a["x"].module.b.t.n` gives `("a", "b")`."""
     parts = without_keys(address).split(".")
@@ -134,6 +142,7 @@ def module_path(address: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+@lru_cache(maxsize=4096)
 def without_keys(address: str) -> str:
     """An address without instance keys; brackets and quotes inside of quoted keys are understood."""
     if "[" not in address:

@@ -88,21 +88,7 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
         if baseline is not None and evidence.closure_changed:
             wanted, wanted_seconds, warning = _baseline_document(context, run, baseline)
             warnings += (warning,) if warning else ()
-        if baseline is not None and baseline.origin == "given":
-            given = digests_of_plan(wanted or plan.document, context.key) if wanted or evidence.same_closure else None
-            evidence = with_digests(evidence, given, context.key)
-        labelling = partial(
-            classify,
-            plan.document,
-            key=context.key,
-            baseline_document=wanted,
-            ignore=context.ignore,
-            sources=_sources(context, run, baseline if evidence.closure_changed else None),
-        )
-        if reference.just_applied:
-            classification, kept = verified(labelling, evidence, engine, plan, context.key)
-        else:
-            classification = labelling(evidence)
+        classification, kept = _classified(context, run, reference, evidence, plan, wanted)
     return Findings(
         classification=classification,
         closure_hash=current_hash,
@@ -119,6 +105,33 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
         drifted=objects_of(plan.document, classification) if plan.document is not None else (),
         digests=kept,
     )
+
+
+def _classified(
+    context: ScanContext,
+    run: EnvironmentRun,
+    reference: Reference,
+    evidence: Evidence,
+    plan: Plan,
+    wanted: PlanDocument | None,
+) -> tuple[Classification, Digests | None]:
+    """The labels of a plan that changes something, and the digests to keep after an apply."""
+    baseline, document = reference.baseline, plan.document
+    assert document is not None
+    if baseline is not None and baseline.origin == "given":
+        given = digests_of_plan(wanted or document, context.key) if wanted or evidence.same_closure else None
+        evidence = with_digests(evidence, given, context.key)
+    labelling = partial(
+        classify,
+        document,
+        key=context.key,
+        baseline_document=wanted,
+        ignore=context.ignore,
+        sources=_sources(context, run, baseline if evidence.closure_changed else None),
+    )
+    if reference.just_applied:
+        return verified(labelling, evidence, run.engine, plan, context.key)
+    return labelling(evidence), None
 
 
 def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, plan: Plan) -> Evidence:

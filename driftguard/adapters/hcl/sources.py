@@ -27,7 +27,7 @@ _MAX_REACHED: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """One attribute's source; fulfils `model.configuration_sources.Source`."""
+    """One attribute's source; fulfils `model.configuration_sources.AttributeSource`."""
 
     moves: bool
     unchanged: bool
@@ -36,7 +36,7 @@ class TextSource:
 
 
 @dataclass
-class _Module:
+class _ModuleTexts:
     """The definitions of one directory, as texts."""
 
     locals: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Configuration:
     def __init__(self, root: str, files: Mapping[str, bytes]) -> None:
         """`root` is the environment's directory; `files` are paths from the repository's root with their contents."""
         self._root, self._files = root, files
-        self._modules: dict[str, _Module] = {}
+        self._modules: dict[str, _ModuleTexts] = {}
 
     @cached_property
     def can_move(self) -> bool:
@@ -100,9 +100,9 @@ class Configuration:
             chain.append(posixpath.normpath(posixpath.join(chain[-1], source)))
         return chain
 
-    def _module(self, directory: str) -> _Module:
+    def _module(self, directory: str) -> _ModuleTexts:
         if directory not in self._modules:
-            module = self._modules[directory] = _Module()
+            module = self._modules[directory] = _ModuleTexts()
             for path, content in sorted(self._files.items()):
                 if posixpath.dirname(path) == directory and path.endswith((".tf", ".tf.json", ".tofu")):
                     _add(module, parsed_source(path, content))
@@ -211,7 +211,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _add(module: _Module, parsed: Mapping[str, Any]) -> None:
+def _add(module: _ModuleTexts, parsed: Mapping[str, Any]) -> None:
     for block in _blocks(parsed.get("locals")):
         module.locals.update({key: _text(value) for key, value in block.items()})
     for name, body in _labelled(parsed.get("output")):

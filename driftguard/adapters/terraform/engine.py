@@ -369,7 +369,6 @@ def _identity(text: bytes) -> StateIdentity:
         raise EnvironmentFault(
             ErrorKind.PLAN, "The state cannot be read as JSON; look at it with `terraform state pull`."
         ) from None
-    # Before the first write there is no lineage, and the serial in a plan file (0) is no state's.
     return StateIdentity(header.lineage, header.serial) if header.lineage else StateIdentity(None, None)
 
 

@@ -12,7 +12,7 @@ from driftguard.model.plan_configuration import ConfigurationReferences, without
 from driftguard.model.plan_document import Change, PlanDocument, ResourceItem
 from driftguard.pipeline.classify.due import moment
 from driftguard.pipeline.classify.fingerprints import would_act
-from driftguard.pipeline.classify.places import Shape
+from driftguard.pipeline.classify.places import SchemaShape
 from driftguard.pipeline.classify.rules import Evidence
 
 
@@ -32,7 +32,7 @@ class Ignoring(Protocol):
 class Schemas(Protocol):
     """The schemas of the providers that a plan uses."""
 
-    def shape(self, provider: str, type_: str) -> Shape | None:
+    def shape(self, provider: str, type_: str) -> SchemaShape | None:
         """The shape of a resource type's attributes; None where its provider's schema is not known."""
         ...
 

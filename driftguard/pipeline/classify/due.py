@@ -5,21 +5,19 @@ What a provider plans for such an object once its time has come is no outside ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-_Values = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Renewal:
     """Since when an object is due.
 
     Attributes:
         again: whether it was due already when it was made, so that it is due after each apply.
-        markers: attributes that the provider moves by itself to say so.
+        markers: attributes that the provider moves by itself to show it.
     """
 
     since: datetime
@@ -29,15 +27,24 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class _Renewed:
-    """How a type tells when it is due (`end` less `early`), when it was made, and what marks it."""
+    """Which attributes of a type hold when it ends, how long before that it is renewed, and when it was made.
 
-    end: Callable[[_Values], datetime | None]
-    early: Callable[[_Values], timedelta] = lambda values: timedelta()
-    start: Callable[[_Values], datetime | None] = lambda values: None
+    Attributes:
+        end, start: RFC 3339, a date, or seconds since 1970.
+        early: the path of a number of `unit`.
+        default: that number where it is null.
+        markers: attributes that the provider moves by itself once it is due.
+    """
+
+    end: str
+    early: tuple[str, ...] = ()
+    unit: timedelta = timedelta()
+    default: int = 0
+    start: str = ""
     markers: frozenset[str] = frozenset()
 
 
-def due(type_: str, state: Any, now: datetime | None) -> Due | None:
+def due(type_: str, state: Any, now: datetime | None) -> Renewal | None:
     """Whether an object is due, from its values in the state; None where it is not, or its type is never.
 
     Args:
@@ -46,15 +53,15 @@ def due(type_: str, state: Any, now: datetime | None) -> Due | None:
     renewed = _TYPES.get(type_)
     if renewed is None or now is None or not isinstance(state, dict):
         return None
-    end = renewed.end(state)
+    end = moment(state.get(renewed.end))
     if end is None:
         return None
     try:
-        since = end - renewed.early(state)
+        since = end - renewed.unit * _count(state, renewed)
     except OverflowError:
         return None
-    made = renewed.start(state)
-    return Due(since, made is not None and since <= made, renewed.markers) if since <= now else None
+    made = moment(state.get(renewed.start))
+    return Renewal(since, made is not None and since <= made, renewed.markers) if since <= now else None
 
 
 def is_renewed(type_: str) -> bool:
@@ -62,13 +69,15 @@ def is_renewed(type_: str) -> bool:
     return type_ in _TYPES
 
 
-def moment(text: Any) -> datetime | None:
-    """A moment in RFC 3339 or a date (UTC); None for anything else."""
-    if not isinstance(text, str) or len(text) < 10:
-        return None
+def moment(value: Any) -> datetime | None:
+    """A moment in RFC 3339, a date (UTC) or positive seconds since 1970; None for anything else."""
     try:
-        found = datetime.fromisoformat(_to_microseconds(text))
-    except ValueError:
+        if type(value) is int and value > 0:
+            return datetime.fromtimestamp(value, UTC)
+        if not isinstance(value, str) or len(value) < 10:
+            return None
+        found = datetime.fromisoformat(_to_microseconds(value))
+    except (ValueError, OverflowError, OSError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -80,65 +89,38 @@ def _to_microseconds(text: str) -> str:
     return f"{head}{dot}{digits[:6]}{rest[len(digits) :]}" if dot else text
 
 
-def _at(attribute: str) -> Callable[[_Values], datetime | None]:
-    return lambda values: moment(values.get(attribute))
+def _count(state: Mapping[str, Any], renewed: _Renewed) -> int:
+    value: Any = state if renewed.early else renewed.default
+    for name in renewed.early:
+        value = value.get(name) if isinstance(value, dict) else None
+    return min(value, _MAX_COUNT) if type(value) is int else renewed.default
 
 
-def _unix(attribute: str) -> Callable[[_Values], datetime | None]:
-    def read(values: _Values) -> datetime | None:
-        seconds = values.get(attribute)
-        try:
-            return datetime.fromtimestamp(seconds, UTC) if type(seconds) is int and seconds > 0 else None
-        except (OverflowError, ValueError, OSError):
-            return None
-
-    return read
-
-
-def _span(attribute: str, unit: timedelta, *, default: int = 0) -> Callable[[_Values], timedelta]:
-    def read(values: _Values) -> timedelta:
-        count = values.get(attribute)
-        count = default if count is None else count
-        return unit * min(count, 10**6) if type(count) is int else timedelta()
-
-    return read
-
-
-def _rotate_before(values: _Values) -> timedelta:
-    """How long before its end a GitLab token is rotated: `rotation_configuration.rotate_before_days`."""
-    rotation = values.get("rotation_configuration")
-    days = rotation.get("rotate_before_days") if isinstance(rotation, dict) else None
-    return timedelta(days=days) if type(days) is int and days < 10**6 else timedelta()
-
-
+_MAX_COUNT: Final = 10**6
 _HOUR, _DAY, _SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
-_TLS = _Renewed(
-    _at("validity_end_time"),
-    _span("early_renewal_hours", _HOUR),
-    _at("validity_start_time"),
-    frozenset({"ready_for_renewal"}),
+_TLS: Final = _Renewed(
+    "validity_end_time",
+    ("early_renewal_hours",),
+    _HOUR,
+    start="validity_start_time",
+    markers=frozenset({"ready_for_renewal"}),
 )
-_GITLAB_TOKEN = _Renewed(_at("expires_at"), _rotate_before, _at("created_at"))
+_VAULT: Final = _Renewed(
+    "expiration", ("min_seconds_remaining",), _SECOND, default=604800, markers=frozenset({"renew_pending"})
+)
+_GITLAB: Final = _Renewed("expires_at", ("rotation_configuration", "rotate_before_days"), _DAY, start="created_at")
 # Each from its provider's documentation: what it reads again, and plans anew once that has passed.
 _TYPES: Final[Mapping[str, _Renewed]] = {
-    "time_rotating": _Renewed(_at("rotation_rfc3339"), start=_at("rfc3339")),
+    "time_rotating": _Renewed("rotation_rfc3339", start="rfc3339"),
     "tls_self_signed_cert": _TLS,
     "tls_locally_signed_cert": _TLS,
     "acme_certificate": _Renewed(
-        _at("certificate_not_after"), _span("min_days_remaining", _DAY, default=30), _at("certificate_not_before")
+        "certificate_not_after", ("min_days_remaining",), _DAY, default=30, start="certificate_not_before"
     ),
-    "vault_pki_secret_backend_cert": _Renewed(
-        _unix("expiration"),
-        _span("min_seconds_remaining", _SECOND, default=604800),
-        markers=frozenset({"renew_pending"}),
-    ),
-    "vault_pki_secret_backend_sign": _Renewed(
-        _unix("expiration"),
-        _span("min_seconds_remaining", _SECOND, default=604800),
-        markers=frozenset({"renew_pending"}),
-    ),
-    "cloudflare_origin_ca_certificate": _Renewed(_at("expires_on"), _span("min_days_for_renewal", _DAY)),
-    "gitlab_project_access_token": _GITLAB_TOKEN,
-    "gitlab_group_access_token": _GITLAB_TOKEN,
-    "gitlab_personal_access_token": _GITLAB_TOKEN,
+    "vault_pki_secret_backend_cert": _VAULT,
+    "vault_pki_secret_backend_sign": _VAULT,
+    "cloudflare_origin_ca_certificate": _Renewed("expires_on", ("min_days_for_renewal",), _DAY),
+    "gitlab_project_access_token": _GITLAB,
+    "gitlab_group_access_token": _GITLAB,
+    "gitlab_personal_access_token": _GITLAB,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from driftguard.model import AttributeChange, Label
 from driftguard.model.plan_document import ResourceItem
 from driftguard.pipeline.classify.context import Context
-from driftguard.pipeline.classify.due import Due, is_renewed
+from driftguard.pipeline.classify.due import Renewal, is_renewed
 from driftguard.pipeline.classify.restless import file_of_the_checkout
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling, Subject, rule
 from driftguard.pipeline.classify.views import Views
@@ -17,7 +17,7 @@ from driftguard.sealed import ABSENT, PRESENT, Sealed
 
 
 def existence(
-    context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, due: Due | None
+    context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, due: Renewal | None
 ) -> Iterator[AttributeChange]:
     """What became of the object, or is to become of it, as changes at the empty path."""
     of_the_object = _of_the_object(known, item)
@@ -62,7 +62,7 @@ def _of_the_object(known: ResourceItem, item: ResourceItem | None) -> Ruling | N
 
 
 def _ruling(
-    context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, due: Due | None
+    context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, due: Renewal | None
 ) -> Ruling | None:
     if due is not None and item is not None and item.change.actions not in (("no-op",), ("delete",)):
         again = ", as it was when it was made" if due.again else ""

@@ -10,7 +10,7 @@ from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling
 from driftguard.sealed import ABSENT, UNKNOWN, Marker
 
 
-class Shape(Protocol):
+class SchemaShape(Protocol):
     """A provider's schema at one path."""
 
     @property
@@ -23,7 +23,7 @@ class Shape(Protocol):
         """Whether no configuration can set it."""
         ...
 
-    def at(self, key: str | int) -> Shape | None:
+    def at(self, key: str | int) -> SchemaShape | None:
         """The shape of a member or element; None where the schema does not tell."""
         ...
 
@@ -73,15 +73,15 @@ class Masks:
     unknown: Any = False
     baseline_unknown: Any = False
     secret: tuple[Any, ...] = ()
-    shape: Shape | None = None
+    shape: SchemaShape | None = None
     lenient: bool = False
 
     def at(self, key: str | int) -> Masks:
         """The masks of a member or element."""
         return Masks(
-            child(self.unknown, key),
-            child(self.baseline_unknown, key),
-            tuple(inner for mask in self.secret if (inner := child(mask, key))),
+            self.unknown and child(self.unknown, key),
+            self.baseline_unknown and child(self.baseline_unknown, key),
+            self.secret and tuple(inner for mask in self.secret if (inner := child(mask, key))),
             self.shape.at(key) if self.shape is not None else None,
             self.lenient,
         )

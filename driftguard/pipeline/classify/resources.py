@@ -9,7 +9,7 @@ from typing import Any
 from driftguard.model import AttributeChange, Label, ResourceChange
 from driftguard.model.plan_document import ResourceItem
 from driftguard.pipeline.classify.context import Context
-from driftguard.pipeline.classify.due import Due, due
+from driftguard.pipeline.classify.due import Renewal, due
 from driftguard.pipeline.classify.equality import identical, same
 from driftguard.pipeline.classify.existence import existence
 from driftguard.pipeline.classify.fingerprints import would_act
@@ -33,17 +33,24 @@ def label_resource(context: Context, item: ResourceItem | None, drifted: Resourc
         return _read(known)
     views = Views.of(context, known, item, drifted)
     since = due(known.type, views.state, context.now) if known.mode == "managed" else None
-    attributes = list(existence(context, known, item, views, since))
-    if known.deposed is None:
-        attributes += with_mirrors(list(_Attributes(context, known, item, views, since).all()))
-    attributes = ignored(context.ignore, known, attributes)
-    if not attributes and item is not None and would_act(item):
-        attributes = [_without_a_difference(context, views)]
+    attributes = _labelled(context, known, item, views, since)
     labels = frozenset(attribute.label for attribute in attributes)
     if not labels and drifted is not None:
         labels = frozenset({Label.NOISE})  # Terraform saw a difference that has no meaning
     change = _change(known, item, labels, attributes)
     return replace(change, due_again=True) if since is not None and since.again and _is_due(change) else change
+
+
+def _labelled(
+    context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, since: Renewal | None
+) -> list[AttributeChange]:
+    attributes = list(existence(context, known, item, views, since))
+    if known.deposed is None:
+        attributes += with_mirrors(list(_Attributes(context, known, item, views, since).all()))
+    attributes = ignored(context.ignore, known, attributes)
+    if not attributes and item is not None and would_act(item):
+        return [_without_a_difference(context, views)]
+    return attributes
 
 
 def _is_due(change: ResourceChange) -> bool:
@@ -84,7 +91,7 @@ class _Attributes:
     """The attributes of one resource."""
 
     def __init__(
-        self, context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, since: Due | None
+        self, context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, since: Renewal | None
     ) -> None:
         self._context, self._known, self._item, self._views, self._due = context, known, item, views, since
         self._evidence = context.evidence

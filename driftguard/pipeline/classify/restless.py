@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 from driftguard.model import Label
-from driftguard.model.configuration_sources import Source
+from driftguard.model.configuration_sources import AttributeSource
 from driftguard.model.plan_configuration import Reached
 from driftguard.model.plan_document import ResourceItem
 from driftguard.pipeline.classify.context import Context
@@ -92,7 +92,7 @@ def _moves_by_its_values(context: Context, name: str, attribute: str, reality: A
     return by_clock or moves_with_the_checkout(reality, desired)
 
 
-def _by_text(context: Context, source: Source, held: bool | None, fitting: bool) -> Ruling | None:
+def _by_text(context: Context, source: AttributeSource, held: bool | None, fitting: bool) -> Ruling | None:
     if not source.moves or not (fitting or source.closed):
         return None
     if not (context.evidence.same_closure or source.unchanged or not context.evidence.has_baseline):

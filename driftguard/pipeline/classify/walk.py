@@ -55,9 +55,10 @@ def _members(path: str, four: Four, masks: Masks) -> Iterator[Difference]:
     if isinstance(unknown, dict):
         keys |= {key for key, mask in unknown.items() if any_true(mask)}
     top = not path
+    missing = None if top else ABSENT  # a top-level attribute that is missing is null, an entry of a map is absent
     for key in sorted(keys):
-        state, reality, desired = (absent_if_missing(view, key, top=top) for view in (s, r, d))
-        if not child(unknown, key) and identical(state, reality) and identical(reality, desired):
+        state, reality, desired = s.get(key, missing), r.get(key, missing), d.get(key, missing)
+        if not (unknown and child(unknown, key)) and identical(state, reality) and identical(reality, desired):
             continue  # as `walk` would find; most attributes of a changed resource end here
         inner = Four(state, reality, desired, _member(four.baseline, key, top=top))
         yield from walk(f"{path}.{key}" if path else key, inner, masks.at(key))
