@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
-from lab.mutants import MUTANTS, hunt
+from lab.mutants import INTACT, MUTANTS, hunt
 
 if TYPE_CHECKING:
     from lab.play import Tally
@@ -37,16 +37,18 @@ def main() -> int:
 
 
 def _mutants(seed: int, jobs: int, names: Sequence[str]) -> int:
-    """Print after how many histories each mutant is found."""
-    missed = 0
+    """Print after how many histories each mutant is found, and whether as many find nothing without one."""
+    missed, most = 0, 0
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         waiting = [(name, pool.submit(hunt, name, _HUNTED, seed)) for name in names]
         for name, future in waiting:
             histories, noticed = future.result()
-            missed += not noticed
+            missed, most = missed + (not noticed), max(most, histories)
             print(f"{name:40} {f'found after {histories:4}: {noticed}' if noticed else 'NOT FOUND'}", flush=True)
+        _, noticed = pool.submit(hunt, INTACT, most, seed).result()
+    print(f"without a mutant, {most} histories: {noticed or 'nothing found'}")
     print(f"{len(names)} mutants, {missed} not found")
-    return 1 if missed else 0
+    return 1 if missed or noticed else 0
 
 
 def _play(runs: int, seed: int, jobs: int, manner: str) -> int:

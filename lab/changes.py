@@ -52,7 +52,7 @@ def tainted(history: History) -> str:
         return ""
     address = history.dice.choice(options)
     history.site.terraform("taint", address)
-    return address
+    return str(address)
 
 
 def data_changed(history: History) -> str:

@@ -28,11 +28,15 @@ def _near(history: History, resource: Resource) -> list[Resource]:
 
 
 def value_edited(history: History) -> str:
-    resource = any_resource(history)
+    """Another value for an attribute, often for one that was touched before."""
+    resource, name = any_resource(history), ""
+    if history.touched and history.dice.flag():
+        touched, name = history.dice.choice(history.touched)
+        resource = next((r for r in history.config.resources if r.name == touched), None)
     if resource is None:
         return ""
     kind = history.site.types[resource.type]
-    attribute = history.dice.choice(kind.own)
+    attribute = kind.attribute(name) if name else history.dice.choice(kind.own)
     tree = draw_tree(history.dice, attribute, _near(history, resource), history.site.types)
     return _argued(history, resource, {**resource.arguments, attribute.name: tree}, attribute.name)
 
@@ -53,6 +57,7 @@ def _argued(history: History, resource: Resource, arguments: dict[str, Any], nam
     old, new = resource.arguments.get(name), arguments.get(name)
     if repr(old) == repr(new):
         return ""
+    history.touched.append((resource.name, name))
     history.commit(_with(history, resource, replace(resource, arguments=arguments)), f"{resource.name}.{name}")
     return f"{resource.address}.{name}: {old!r} becomes {new!r}"
 
@@ -89,7 +94,7 @@ def resource_removed(history: History) -> str:
     if resource is None:
         return ""
     history.commit(_with(history, resource, None), f"remove {resource.name}")
-    return resource.address
+    return str(resource.address)
 
 
 def resource_forgotten(history: History) -> str:
@@ -99,7 +104,7 @@ def resource_forgotten(history: History) -> str:
     config = _with(history, resource, None)
     gone = (*config.removed, resource.address)
     history.commit(replace(config, removed=gone), f"forget {resource.name}")
-    return resource.address
+    return str(resource.address)
 
 
 def resource_renamed(history: History) -> str:
@@ -154,7 +159,7 @@ def sensitive_added(history: History) -> str:
         return ""
     name = history.dice.choice(options)
     history.commit(replace(history.config, sensitive=history.config.sensitive | {name}), f"{name} is sensitive")
-    return name
+    return str(name)
 
 
 def imported(history: History) -> str:

@@ -23,6 +23,7 @@ class Wanted:
         replaced: whether the object would be made anew.
         replaces: the attributes that would make it so.
         secret: the attributes whose expression names a sensitive variable.
+        trees: the expressions as they are written, by attribute.
     """
 
     values: Values
@@ -31,11 +32,12 @@ class Wanted:
     replaced: bool = False
     replaces: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
+    trees: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Inputs:
-    """What reaches a configuration from outside of it: variables by name, and what data sources read."""
+    """What reaches a configuration from outside of it: given variables by name, and what data sources read."""
 
     variables: Mapping[str, str]
     data: Mapping[str, str]
@@ -62,7 +64,7 @@ def desire(
         reality: what is there now, by the address in this configuration; None for what is gone.
         tainted: addresses of objects that are to be made anew.
     """
-    known: dict[Any, Any] = {Var(name): value for name, value in inputs.variables.items()}
+    known: dict[Any, Any] = {Var(name): value for name, value in {**config.values, **inputs.variables}.items()}
     known |= {Data(key): value for key, value in inputs.data.items()}
     found = Desire()
     changing: set[str] = set()
@@ -73,11 +75,8 @@ def desire(
             forced = resource.replaced_by in changing or address in tainted
             wanted = _wanted(config, resource, types[resource.type], reality.get(address), known, forced)
             found.instances[address] = wanted
-            if (
-                wanted.replaced
-                or reality.get(address) is None
-                or _moves(types[resource.type], wanted, reality[address])
-            ):
+            before = reality.get(address)
+            if before is not None and (wanted.replaced or _moves(types[resource.type], wanted, before)):
                 changing.add(resource.name)
     for name, tree in config.outputs.items():
         for ref in expressions(tree):
@@ -133,6 +132,7 @@ def _wanted(
         impure=frozenset(impure),
         replaced=bool(replaces),
         replaces=frozenset(replaces),
+        trees=resource.arguments,
         secret=frozenset(n for n, tree in resource.arguments.items() if _names_secret(tree, whole.sensitive)),
     )
 
@@ -145,7 +145,7 @@ def _is_impure(expression: Any) -> bool:
     return type(expression).__name__ == "Impure"
 
 
-def _moves(kind: Type, wanted: Wanted, prior: Values | None) -> bool:
-    return prior is None or any(
+def _moves(kind: Type, wanted: Wanted, prior: Values) -> bool:
+    return any(
         wanted.values[a.name] is UNKNOWN or differs(a, wanted.values[a.name], prior[a.name]) for a in kind.attributes
     )

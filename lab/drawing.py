@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from lab.configuration import Configuration, Data, Each, Ref, Resource, Text, Var
+from lab.configuration import Configuration, Data, Each, Impure, Ref, Resource, Text, Var
 from lab.schema import BLOCKS, KINDS, LISTS, SETS, Attribute, Type
 from lab.values import Dice, element, value
 
@@ -27,7 +27,7 @@ def draw_types(dice: Dice) -> dict[str, Type]:
 
 
 def _attribute(dice: Dice, name: str) -> Attribute:
-    kind = dice.choice(KINDS)
+    kind = "string" if dice.flag(3) else dice.choice(KINDS)
     attribute = Attribute(name, kind)
     if kind in BLOCKS:
         return attribute
@@ -97,7 +97,9 @@ def _ignored(dice: Dice, kind: Type) -> tuple[str, ...]:
 
 def draw_tree(dice: Dice, attribute: Attribute, near: Sequence[Resource], types: Mapping[str, Type]) -> Any:
     """A value for an attribute, or an expression that gives one."""
-    if attribute.kind == "string" and not attribute.form and dice.flag(3):
+    if attribute.kind == "string" and not attribute.form and not attribute.replaces and dice.flag(12):
+        return dice.choice((Impure("timestamp()"), Impure("uuid()")))
+    if attribute.kind == "string" and not attribute.form and dice.flag():
         return draw_expression(dice, near, types)
     if attribute.kind in ("list", "set") and near and not attribute.form and dice.flag(5):
         return [element(dice, "list") or "z", Ref(dice.choice(near).name, "id")]

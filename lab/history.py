@@ -22,7 +22,11 @@ DATA_VALUES: Final = {"d_one": "looked up", "d_check": "fine"}
 
 @dataclass
 class History:
-    """What happens to one site; each change notes its kind and a line for a person to repeat it."""
+    """What happens to one site; each change notes its kind and a line for a person to repeat it.
+
+    Attributes:
+        touched: resource and attribute of each change so far, where later changes often meet it.
+    """
 
     site: Site
     dice: Dice
@@ -32,6 +36,7 @@ class History:
     log: list[str] = field(default_factory=list)
     first_state: str = ""
     policy: Mapping[str, str] = field(default_factory=dict)
+    touched: list[tuple[str, str]] = field(default_factory=list)
 
     def begin(self, *, baseline: bool = True) -> list[Mismatch]:
         """Commit, apply by hand, and have DriftGuard see it in sync."""
@@ -46,7 +51,8 @@ class History:
             return []
         report = site.scan(noise=False)
         mismatches = list(compare(expect(self.situation()), report))
-        self.then = Then(self.config, self.reality(), self.inputs())
+        if report["verdict"] == "in_sync":
+            self.then = Then(self.config, self.reality(), self.inputs())
         return mismatches
 
     def reality(self) -> dict[str, Values]:
@@ -55,7 +61,8 @@ class History:
         return {address: values for address, values in seen if values is not None}
 
     def inputs(self) -> Inputs:
-        return Inputs({**self.config.values, **self.site.given}, dict(self.site.cloud.data))
+        """What reaches the configuration from outside of it now."""
+        return Inputs(dict(self.site.given), dict(self.site.cloud.data))
 
     def situation(self) -> Situation:
         """Everything that the truth follows from, now."""

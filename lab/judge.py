@@ -12,7 +12,7 @@ from lab.configuration import Configuration
 from lab.desire import Desire, Inputs, Wanted, desire
 from lab.schema import Attribute, Type
 from lab.site import State
-from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, label, places, same, verdict
+from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, identical, label, places, same, verdict
 from lab.wire import UNKNOWN
 
 # Where a test of the contract cannot be made, by name; every other uncertain label is a failure.
@@ -20,6 +20,7 @@ UNCERTAIN: Final[Mapping[str, str]] = {
     "no_baseline": "there is no baseline, so neither L nor the values of then are known",
     "unknown_but_changed": "a configured attribute was changed outside and its desired value is unknown until apply",
     "unknown_before": "what the baseline's commit wants is unknown until apply",
+    "not_applied": "an impure function's value was applied by hand, so no digest of DriftGuard's own apply holds it",
     "quiet": "nothing is planned after a commit, so the values behind the label were not read",
 }
 
@@ -97,7 +98,13 @@ class Situation:
 
 def type_of(address: str) -> str:
     """The resource type of an address."""
-    return address.split("[")[0].rsplit(".", 2)[-2]
+    return type_and_name(address)[0]
+
+
+def type_and_name(address: str) -> tuple[str, str]:
+    """The resource type and the resource's name of an address."""
+    kind, name = address.split("[")[0].rsplit(".", 2)[-2:]
+    return kind, name
 
 
 def moved_to(config: Configuration, address: str, taken: Mapping[str, Any]) -> str:
@@ -149,10 +156,11 @@ class _Object:
         if self._imported:
             self.state = self.reality = situation.imported[address]
         self.desired = self._wanted.values if self._wanted else None
+        self._wanted_before: Wanted | None = None
         self.earlier: Any = NOT_KNOWN
         if earlier is not None:
-            at = earlier.instances.get(address) or earlier.instances.get(before or address)
-            self.earlier = at.values if at else None
+            self._wanted_before = earlier.instances.get(address) or earlier.instances.get(before or address)
+            self.earlier = self._wanted_before.values if self._wanted_before else None
         self.then: Any = NOT_KNOWN
         if situation.then is not None:
             known = situation.then.reality
@@ -176,10 +184,24 @@ class _Object:
     def _both(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Where an object is there and wanted; what a new object has null for the old one's zero may be left out."""
         assert self._wanted is not None
+        impure = attribute.name in self._wanted.impure and five.desired is UNKNOWN
+        if impure and self._is_restless(attribute, five):
+            yield Fact(attribute.name, "restless", False, five)  # DriftGuard applied nothing here, see `UNCERTAIN`
+            return
         for fact in facts(attribute, five, attribute.name in self._wanted.configured):
             values = fact.five
             zero = self._wanted.replaced and values is not None and not values.reality and not values.desired
             yield replace(fact, optional=True) if zero else fact
+
+    def _is_restless(self, attribute: Attribute, five: Five) -> bool:
+        """Whether the source is as it was at the baseline."""
+        if not identical(five.state, five.reality):
+            return False
+        if self._situation.then is None:
+            return True
+        before = self._wanted_before.trees.get(attribute.name) if self._wanted_before else None
+        assert self._wanted is not None
+        return bool(before == self._wanted.trees[attribute.name])
 
     @property
     def _kind(self) -> Type:
@@ -249,7 +271,8 @@ class _Object:
 
 def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iterator[Mismatch]:
     """Where a report differs from the truth."""
-    wanted = verdict(e.labels for e in expected.values())
+    replaced = any(len(r["actions"]) > 1 or "delete" in r["actions"] for r in report["resources"])
+    wanted = verdict((e.labels for e in expected.values()), replaces=replaced)
     if report["error"]:
         yield Mismatch("environment", wanted, f"{report['verdict']}: {report['error']['message']}")
         return

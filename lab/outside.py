@@ -27,14 +27,28 @@ def _picked(history: History, fits: Callable[[Attribute], bool]) -> tuple[Values
 
 
 def attribute_changed(history: History) -> str:
-    picked = _picked(history, lambda a: True)
+    """A new value for an attribute, often for one that was touched before."""
+    picked = _touched(history) if history.touched and history.dice.flag() else _picked(history, lambda a: True)
     if picked is None:
         return ""
     values, attribute = picked
     new = value(history.dice, attribute)
     if attribute.mode != "required" and history.dice.flag(5):
         new = attribute.empty
-    return _set(values, attribute, new)
+    line = _set(values, attribute, new)
+    if line:
+        history.touched.append((str(values["name"]).split("-")[0], attribute.name))
+    return line
+
+
+def _touched(history: History) -> tuple[Values, Attribute] | None:
+    name, attribute_name = history.dice.choice(history.touched)
+    for object_id, values in sorted(history.site.cloud.objects.items()):
+        kind = history.site.types[history.site.cloud.kinds[object_id]]
+        found = [a for a in kind.own if a.name == attribute_name and not a.write_only]
+        if str(values["name"]).split("-")[0] == name and found:
+            return values, found[0]
+    return None
 
 
 def _set(values: Values, attribute: Attribute, new: Any) -> str:

@@ -43,7 +43,8 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], deleted: i
     words = {policy[group] for group in groups}
     if words <= {"alert"} and "conflict" not in labels:
         return "alert"
-    certain = all(fact.certain for expected in truth.values() for fact in expected.facts)
+    # What moves by itself is applied with anything else, certain or not.
+    certain = all(f.certain or f.label == "restless" for expected in truth.values() for f in expected.facts)
     emptied = deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing
     return "hold" if "conflict" in labels or "alert" in words or not certain or emptied else "apply"
 

@@ -25,6 +25,8 @@ class _NotKnown:
         return "not known"
 
 
+# DriftGuard does not read provider schemas yet: it takes a set of at most one element for a list.
+SETS_ARE_KNOWN = False
 ABSENT: Any = _Absent()
 PRESENT = "present"
 NOT_KNOWN: Any = _NotKnown()
@@ -102,7 +104,7 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
         return ("drift", False) if moved and configured else ("derived", True)
     commit: bool | None = None if wanted is NOT_KNOWN or wanted is UNKNOWN else not same(d, wanted)
     if same(r, d):
-        return (("adopted" if commit else "noise"), commit is not None or then is NOT_KNOWN) if moved else None
+        return (("adopted" if commit else "noise"), commit is not None) if moved else None
     if moved:
         if same(d, s) or commit is False:
             return "drift", True
@@ -136,9 +138,9 @@ def places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, F
         found = list(_members(path, five))
     elif kind in MAPS:
         found = [place for key, inner in _keyed(path, five) for place in _inside(kind, key, inner)]
-    elif kind in SETS or (kind in LISTS and _longest(five) > 1):
+    elif (kind in SETS and SETS_ARE_KNOWN) or (kind in SETS | LISTS and _longest(five) > 1):
         found = list(_bag(path, five))
-    elif kind in LISTS:
+    elif kind in SETS | LISTS:
         found = list(_inside(kind, f"{path}[0]", five.each(_first)))
     else:
         found = []
@@ -175,7 +177,7 @@ def _entry(value: Any, key: str) -> Any:
 
 def _inside(kind: str, path: str, five: Five) -> Iterator[tuple[str, Five]]:
     """An entry or the only element: member by member where it is in every view, as a whole where it comes or goes."""
-    whole = kind in ("map", "list") or ABSENT in (five.state, five.reality, five.desired)
+    whole = kind in ("map", "list", "set") or ABSENT in (five.state, five.reality, five.desired)
     yield from [(path, five)] if whole else _members(path, five)
 
 
@@ -208,15 +210,20 @@ def _counted(value: Any) -> Counter[str] | None:
 
 _DRIFTED = frozenset({"drift", "absorbed", "residue"})
 _WAITING = frozenset({"pending", "input", "refactor"})
+_SETTLED = frozenset({"noise", "adopted", "restless"})
 
 
-def verdict(label_sets: Iterable[Iterable[str]], restless_only: bool = False) -> str:
-    """An environment's verdict from all labels."""
+def verdict(label_sets: Iterable[Iterable[str]], *, replaces: bool = False) -> str:
+    """An environment's verdict from all labels.
+
+    Args:
+        replaces: whether an object is to be replaced or deleted, so that what follows is no small thing.
+    """
     labels = {label for labels in label_sets for label in labels}
     if "conflict" in labels or (labels & _DRIFTED and labels & _WAITING):
         return "diverged"
     if labels & _DRIFTED:
         return "drifted"
-    if labels & _WAITING or ("derived" in labels and not restless_only):
-        return "pending"
-    return "in_sync"
+    if labels <= _SETTLED | {"derived"} and "restless" in labels and not replaces:
+        return "in_sync"
+    return "pending" if labels & _WAITING or "derived" in labels else "in_sync"

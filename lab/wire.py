@@ -52,6 +52,7 @@ def decode(data: bytes) -> dict[int, list[Any]]:
     """A message's fields by number; integers as int, everything else as bytes."""
     fields: dict[int, list[Any]] = {}
     at = 0
+    value: int | bytes
     while at < len(data):
         tag, at = _read_varint(data, at)
         if tag & 7 == 0:

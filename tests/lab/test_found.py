@@ -1,0 +1,96 @@
+"""Histories that were found wrong once, made small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lab.configuration import Configuration, Data, Resource, Var
+from lab.history import History
+from lab.schema import Attribute
+from tests.lab.conftest import Given
+
+pytestmark = [pytest.mark.lab, pytest.mark.terraform]
+
+
+def thing(**arguments: Any) -> Resource:
+    return Resource("one", "lab_t", {"name": "one", **arguments})
+
+
+def outside(history: History, **values: Any) -> None:
+    """Change the only object outside Terraform."""
+    (found,) = history.site.cloud.objects.values()
+    found.update(values)
+
+
+def labels(history: History) -> dict[str, str]:
+    """The labels that DriftGuard reports by path, after the laboratory has found them right."""
+    _, report, mismatches = history.judge()
+    assert mismatches == []
+    return {a["path"]: a["label"] for resource in report["resources"] for a in resource["attributes"]}
+
+
+def test_a_map_entry_with_an_empty_value_is_an_entry(given: Given) -> None:
+    history = given((Attribute("tags", "map"),), thing(tags={"team": "core"}))
+    outside(history, tags={"team": "core", "seen": ""})
+    assert labels(history) == {"etag": "derived", "tags.seen": "drift"}
+
+
+def test_a_read_for_a_check_block_is_no_change(given: Given) -> None:
+    history = given((), thing())
+    history.site.cloud.data["d_check"] = "fine"
+    history.commit(replace(history.config, checks=("d_check",)), "a check")
+    assert labels(history) == {}
+
+
+def test_an_input_is_no_drift_although_the_state_was_written(given: Given) -> None:
+    history = given((Attribute("text"), Attribute("other")), thing(text=Data("d_one"), other="x"))
+    outside(history, other="hotfix")
+    history.site.apply("-refresh-only")
+    history.site.cloud.data["d_one"] = "looked up again"
+    assert labels(history) == {"etag": "derived", "text": "input", "other": "absorbed"}
+
+
+def test_a_refreshed_change_is_absorbed(given: Given) -> None:
+    history = given((Attribute("text"),), thing(text="one"))
+    outside(history, text="hotfix")
+    history.site.apply("-refresh-only")
+    assert labels(history) == {"etag": "derived", "text": "absorbed"}
+
+
+def test_a_commit_over_an_absorbed_change_is_a_conflict(given: Given) -> None:
+    history = given((Attribute("text"),), thing(text="one"))
+    outside(history, text="hotfix")
+    history.site.apply("-refresh-only")
+    history.commit(Configuration(resources=(thing(text="two"),)), "two")
+    assert labels(history) == {"etag": "derived", "text": "conflict"}
+
+
+def test_numbers_beyond_a_double_are_compared_exactly(given: Given) -> None:
+    history = given((Attribute("size", "number"),), thing(size=12345678901234567890))
+    outside(history, size=12345678901234567891)
+    assert labels(history) == {"etag": "derived", "size": "drift"}
+
+
+def test_json_text_with_an_empty_member_is_another_text(given: Given) -> None:
+    history = given((Attribute("document", "json"),), thing(document='{"a":1}'))
+    outside(history, document='{"a":1,"b":null}')
+    assert labels(history) == {"etag": "derived", "document": "drift"}
+
+
+def test_an_object_deleted_outside_terraform_is_drift_alone(given: Given) -> None:
+    history = given((Attribute("found", "nested_list", mode="both"),), thing())
+    history.site.cloud.objects.clear()
+    assert labels(history) == {"": "drift"}
+
+
+def test_a_change_of_sensitivity_alone_is_pending(given: Given) -> None:
+    history = given((Attribute("text"),), thing())
+    config = Configuration(resources=(thing(text=Var("v_file")),), variables={"v_file": None}, values={"v_file": "x"})
+    history.commit(config, "text")
+    history.site.apply()
+    assert labels(history) == {}
+    history.commit(replace(config, sensitive=frozenset({"v_file"})), "sensitive")
+    assert labels(history) == {"text": "pending"}

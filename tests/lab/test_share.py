@@ -1,0 +1,31 @@
+"""The laboratory's share in the tests: histories that are drawn anew only when their seed changes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from lab.mutants import MUTANTS, Mutant
+from lab.play import play
+
+_CHUNKS, _HISTORIES = 2, 25
+
+
+@pytest.mark.lab
+@pytest.mark.terraform
+@pytest.mark.parametrize("seed", range(_CHUNKS))
+def test_labels_are_those_of_the_contract(seed: int) -> None:
+    tally = play(_HISTORIES, seed, "count")
+    assert not tally.wrong, "\n\n".join(text for _, _, text in tally.wrong)
+    assert tally.labels > _HISTORIES
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_mutant_still_fits_the_classifier(mutant: Mutant) -> None:
+    spec = importlib.util.find_spec(mutant.path)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    assert mutant.broken(source) != source
