@@ -17,6 +17,7 @@ from driftguard.model import (
     RunResult,
 )
 from driftguard.model.report import (
+    ApprovedReport,
     AttributeReport,
     BaselineReport,
     CommitReport,
@@ -59,7 +60,9 @@ def environment_report(result: EnvironmentResult) -> EnvironmentReport:
         workspace=result.workspace,
         verdict=result.verdict.value,
         closure_hash=result.closure_hash,
+        closure_open=result.closure_open,
         baseline=_baseline(result.baseline),
+        approved=ApprovedReport(result.approved),
         drift_fingerprint=classification.drift_fingerprint if classification else None,
         plan_fingerprint=classification.plan_fingerprint if classification else None,
         invocations=tuple(map(_invocation, classification.invocations)) if classification else (),

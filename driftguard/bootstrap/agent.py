@@ -16,7 +16,6 @@ from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
-from driftguard.bootstrap.reading import CONFIG_FILE
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
@@ -125,7 +124,7 @@ class _Work:
         """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
         own = config.load(
             None,
-            source=CONFIG_FILE,
+            source=config.CONFIG_FILE,
             operator_text=self._target.operator_text(),
             operator_source=str(self._target.config) if self._target.config else None,
         )
@@ -171,7 +170,7 @@ class _Work:
         with Session(self._target, self._stop) as session:
             last = LastScans(session.repository, session.ledger, session.head)
             names = frozenset(environment.name for environment in session.environments)
-            if last.file_differs(names, CONFIG_FILE):
+            if last.file_differs(names, config.CONFIG_FILE):
                 return names
             return last.differing(
                 {each["name"]: each["closure_hash"] for each in session.describe(session.environments)}

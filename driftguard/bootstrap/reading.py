@@ -13,8 +13,6 @@ from driftguard.bootstrap.target import Target
 from driftguard.config import Directories, Settings
 from driftguard.ports import JournalReader
 
-CONFIG_FILE = "driftguard.yaml"
-
 
 @contextmanager
 def open_records(target: Target) -> Iterator[JournalReader]:
@@ -25,10 +23,10 @@ def open_records(target: Target) -> Iterator[JournalReader]:
         OperatorError: the repository or the ledger cannot be reached.
     """
     directories = config.directories()
-    found = file_at_head(target.repo, target.ref, CONFIG_FILE) or _by_the_mirror(target, directories)
+    found = file_at_head(target.repo, target.ref, config.CONFIG_FILE) or _by_the_mirror(target, directories)
     settings = config.load(
         found.content,
-        source=CONFIG_FILE,
+        source=config.CONFIG_FILE,
         operator_text=target.operator_text(),
         operator_source=str(target.config) if target.config else None,
     )
@@ -46,4 +44,4 @@ def _by_the_mirror(target: Target, directories: Directories) -> HeadFile:
     from driftguard.adapters.git.repository import open_repository
 
     repository = open_repository(target.repo, directories.cache, target.ref)
-    return HeadFile(repository.display, repository.file(repository.head, CONFIG_FILE))
+    return HeadFile(repository.display, repository.file(repository.head, config.CONFIG_FILE))

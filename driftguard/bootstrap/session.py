@@ -32,7 +32,7 @@ from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
-from driftguard.bootstrap.reading import CONFIG_FILE, ledger_url
+from driftguard.bootstrap.reading import ledger_url
 from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings, Settings
@@ -53,6 +53,7 @@ from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.record import request_entry
 from driftguard.pipeline.run import RunScope, run_environments
+from driftguard.pipeline.settings import SettingsIndex
 from driftguard.report import run_report
 from driftguard.sealed import mask
 
@@ -78,8 +79,8 @@ class Session:
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
         self.head = self.repository.head
         self.settings: Settings = config.load(
-            self.repository.file(self.head, CONFIG_FILE),
-            source=CONFIG_FILE,
+            self.repository.file(self.head, config.CONFIG_FILE),
+            source=config.CONFIG_FILE,
             operator_text=target.operator_text(),
             operator_source=str(target.config) if target.config else None,
         )
@@ -90,7 +91,9 @@ class Session:
             self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
         )
         self._closing.callback(self._reader.save)
-        self.closures = ClosureIndex(self.repository, BlobReader(self.repository, self._reader), self.environ)
+        source = str(target.config) if target.config else None
+        index = SettingsIndex(self.repository, target.operator_text(), source)
+        self.closures = ClosureIndex(self.repository, BlobReader(self.repository, self._reader), index, self.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -219,6 +222,9 @@ class Session:
             defects=self._defects,
             alert_settings=self.settings.alerts,
             retried_at={name: entry.at for name, entry in self.ledger.latest(EntryKind.RETRY_REQUESTED).items()},
+            approved_points={
+                name: str(entry.data["commit"]) for name, entry in self.ledger.latest(EntryKind.APPROVED).items()
+            },
             given_baselines=self._given_baselines(scope, baseline) if baseline else {},
             can_propose=forge is not None,
         )
@@ -344,7 +350,7 @@ class Session:
 
     def _approval_sources(self, forge: ForgeAccess | None) -> ApprovalSources:
         signatures = GitSignatures(self.repository.mirror, self.environ.get("PATH", ""))
-        return ApprovalSources(self.repository, signatures, forge.reviews if forge else None)
+        return ApprovalSources(self.repository, self.closures.settings, signatures, forge.reviews if forge else None)
 
     def _given_baselines(self, scope: RunScope, commit: str) -> Mapping[str, Baseline]:
         sha, now = self.repository.resolve(commit), self._clock.now()

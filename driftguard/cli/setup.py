@@ -31,9 +31,9 @@ def init(
 
     The file lists the environments found, with comments. It has no effect until it is committed.
     """
-    from driftguard.bootstrap.reading import CONFIG_FILE
     from driftguard.bootstrap.standalone import first_configuration
     from driftguard.cli.text import counted
+    from driftguard.config import CONFIG_FILE
 
     if not repo.is_dir():
         raise UsageError(f"--repo {repo} is not a directory; give the work tree of a repository.")

@@ -18,7 +18,7 @@ from driftguard.config.models import (
     Window,
 )
 from driftguard.config.schema import json_schema, reference
-from driftguard.config.settings import EnvironmentSettings, Find, Settings, load
+from driftguard.config.settings import CONFIG_FILE, EnvironmentSettings, Find, Settings, load
 from driftguard.config.surroundings import (
     Directories,
     directories,
@@ -33,6 +33,7 @@ from driftguard.config.template import template
 from driftguard.config.values import duration, duration_text
 
 __all__ = [
+    "CONFIG_FILE",
     "AgentSettings",
     "AlertSettings",
     "App",

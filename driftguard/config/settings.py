@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise, takewhile
 from posixpath import basename, join, normpath
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -28,11 +30,15 @@ from driftguard.config.models import (
 )
 from driftguard.config.values import is_glob
 from driftguard.errors import UsageError
+from driftguard.sealed import looks_secret
 
 # `find(include, exclude)`: the directories that match a glob of the first and none of the second.
 Find = Callable[[Sequence[str], Sequence[str]], Sequence[str]]
 
 _IDENTITY = frozenset({"path", "exclude", "name"})
+
+CONFIG_FILE: Final = "driftguard.yaml"
+"""The configuration, at the root of the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,26 @@ class EnvironmentSettings:
     agent: AgentSettings
     origin: str
     fault: str | None = None
+
+    def digest(self) -> str:
+        """Of what can change a plan, besides files: equal digests, the same plan of the same commit (hex, 64 digits).
+
+        Values that look like credentials are left out: a new password is no change of what is planned.
+        """
+        backend = self.backend_config
+        if isinstance(backend, Mapping):
+            backend = {name: value for name, value in backend.items() if not looks_secret(name, value)}
+        literals = {name: value for name, value in self.env.items() if not looks_secret(name, value)}
+        parts = {
+            "path": self.path,
+            "workspace": self.workspace,
+            "var_files": list(self.var_files),
+            "extra_files": list(self.extra_files),
+            "backend_config": backend,
+            "env": literals,
+            "roles": [self.aws.plan_role_arn, self.aws.apply_role_arn],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,9 @@ class EnvironmentResult:
 
     Attributes:
         drifted: the AWS objects that were changed outside Terraform, as CloudTrail may know them.
+        drifted: the AWS objects that were changed outside, as CloudTrail may know them.
+        approved: the approved point: the commit up to which everything was approved; None where nothing was.
+        closure_open: why the closure cannot be known completely.
     """
 
     name: str
@@ -151,6 +154,8 @@ class EnvironmentResult:
     seconds: Seconds = Seconds()
     warnings: tuple[str, ...] = ()
     drifted: tuple[DriftedObject, ...] = ()
+    approved: str | None = None
+    closure_open: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

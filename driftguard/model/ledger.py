@@ -24,6 +24,7 @@ class EntryKind(StrEnum):
     ALERT = "alert"
     ALERT_DELIVERED = "alert_delivered"
     PROPOSAL = "proposal"
+    APPROVED = "approved"
 
 
 @dataclass(frozen=True, slots=True)

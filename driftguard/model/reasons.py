@@ -41,6 +41,11 @@ class ReasonName(StrEnum):
         "policy_alert",
         "The policy is alert-only. `policy.pending: apply`, `policy.drift: revert` or `policy.input: apply` would act.",
     )
+    POLICY_WAITS = (
+        "policy_waits",
+        "A commit loosened the policy. It counts for later changes, once it is approved by the rule before it; until "
+        "then the stricter of both holds.",
+    )
     PROPOSALS_NOT_AVAILABLE = (
         "proposals_not_available",
         "The policy asks for a pull request, and no `forge` is configured. Configure one, apply manually, or choose "

@@ -146,6 +146,12 @@ class SecondsReport(Struct, frozen=True):
     total: float = 0.0
 
 
+class ApprovedReport(Struct, frozen=True):
+    """The approved point: the commit up to which every commit of the closure was approved; None where none was."""
+
+    commit: str | None = None
+
+
 class EnvironmentReport(Struct, frozen=True):
     """One environment of a run.
 
@@ -160,7 +166,9 @@ class EnvironmentReport(Struct, frozen=True):
     workspace: str = ""
     verdict: str = ""
     closure_hash: str = ""
+    closure_open: tuple[str, ...] = ()
     baseline: BaselineReport = BaselineReport()
+    approved: ApprovedReport = ApprovedReport()
     drift_fingerprint: str | None = None
     plan_fingerprint: str | None = None
     invocations: tuple[InvocationReport, ...] = ()

@@ -128,13 +128,18 @@ class Closure:
     open: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
-    def hash(self, tool: str, workspace: str, var_files: tuple[str, ...]) -> str:
-        """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits)."""
+    def hash(self, tool: str, settings: str) -> str:
+        """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).
+
+        Args:
+            tool: product and version of what plans.
+            settings: the digest of the environment's settings that can change a plan.
+        """
         import hashlib
 
         import msgspec
 
-        parts = [sorted(self.files.items()), tool, workspace, list(var_files)]
+        parts = [sorted(self.files.items()), tool, settings]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

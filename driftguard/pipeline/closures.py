@@ -10,6 +10,7 @@ from driftguard.config import EnvironmentSettings, terraform_variables
 from driftguard.model import Closure, ToolVersion
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
+from driftguard.pipeline.settings import SettingsIndex
 from driftguard.ports import Repository, SourceReader
 
 
@@ -17,11 +18,15 @@ class ClosureIndex:
     """Closures of a repository's environments at any commit. Thread-safe; each commit and blob is read once.
 
     Args:
+        settings: the settings at any commit: var files and literals are those of the commit, too.
         environ: DriftGuard's own environment variables, which may give values to Terraform's variables.
     """
 
-    def __init__(self, repository: Repository, reader: SourceReader, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, repository: Repository, reader: SourceReader, settings: SettingsIndex, environ: Mapping[str, str]
+    ) -> None:
         self._repository, self._reader, self._environ = repository, reader, environ
+        self.settings = settings
         self._at: dict[str, Closures] = {}
         self._lock = threading.Lock()
 
@@ -31,6 +36,7 @@ class ClosureIndex:
         Raises:
             EnvironmentFault: a var file or other named file does not exist.
         """
+        settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
         with self._lock:
             if commit not in self._at:
@@ -48,7 +54,7 @@ class ClosureIndex:
 
 def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:
     """The environment's closure hash with this tool."""
-    return closure.hash(str(tool), settings.workspace, settings.var_files)
+    return closure.hash(str(tool), settings.digest())
 
 
 def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> dict[str, Any]:

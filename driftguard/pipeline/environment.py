@@ -10,14 +10,15 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import assert_never
 
-from driftguard.config import AlertSettings, EnvironmentSettings
+from driftguard.config import AlertSettings, EnvironmentSettings, Policy
 from driftguard.errors import EnvironmentFault
 from driftguard.model import (
     Action,
     Attempt,
+    AttemptState,
     Baseline,
     Closure,
     Decision,
@@ -28,18 +29,25 @@ from driftguard.model import (
 )
 from driftguard.pipeline.apply.apply import APPLIED, ApplyContext, DecidedPlan, Outcome, apply
 from driftguard.pipeline.apply.recovery import close_dead_attempts, lock_ids_of_dead
-from driftguard.pipeline.approve.commits import Approvals
-from driftguard.pipeline.approve.gather import ApprovalSources, PlanAtHand, gather_approvals, gather_plan_approval
+from driftguard.pipeline.approve.commits import Approvals, Range
+from driftguard.pipeline.approve.gather import (
+    ApprovalSources,
+    PlanAtHand,
+    Since,
+    gather_approvals,
+    gather_plan_approval,
+    gather_range,
+)
 from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
-from driftguard.pipeline.decide.decision import decide
+from driftguard.pipeline.decide.decision import decide_by_all
 from driftguard.pipeline.decide.facts import Facts
 from driftguard.pipeline.decide.history import MEMORY, next_retry, nothing_exists, past, state_replaced
 from driftguard.pipeline.keeping import BaselineKeeper
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.record import AttemptBasis, new_attempt
+from driftguard.pipeline.record import AttemptBasis, approved_entry, new_attempt
 from driftguard.pipeline.scan import Findings, scan
 from driftguard.ports import (
     Alerts,
@@ -60,6 +68,7 @@ class RunContext:
 
     Attributes:
         retried_at: when `driftguard retry` was last asked for, by environment.
+        approved_points: the commit up to which everything was approved, by environment.
         given_baselines: baselines by environment that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a scan.
         can_propose: whether a forge is configured and answers.
@@ -79,6 +88,7 @@ class RunContext:
     defects: DefectLog
     alert_settings: AlertSettings
     retried_at: Mapping[str, datetime]
+    approved_points: Mapping[str, str]
     given_baselines: Mapping[str, Baseline]
     can_propose: bool
     alerts: Alerts | None = None
@@ -126,6 +136,29 @@ class _Judgement:
     plan: PlanApproval
 
 
+@dataclass(frozen=True, slots=True)
+class _Standards:
+    """What an apply is held against.
+
+    Attributes:
+        policies: the policy at head, and before it the one at the approved point where that still counts too.
+        commits: whether the range is approved, by the rule of each policy; empty where that was not asked.
+        range: the commits whose approval is needed.
+        plan: what merged approval files mean for exactly this plan.
+    """
+
+    policies: tuple[Policy, ...]
+    commits: tuple[Approvals, ...]
+    range: Range
+    plan: PlanApproval
+
+    @property
+    def approved(self) -> Approvals:
+        """The approvals that count: all rules agree, or the first that does not."""
+        refused = next((each for each in self.commits if not each.approved), None)
+        return refused or (self.commits[-1] if self.commits else Approvals(True, ()))
+
+
 class _Stages:
     def __init__(self, context: RunContext, task: EnvironmentTask, run: EnvironmentRun, started: float) -> None:
         self._context, self._task, self._run, self._started = context, task, run, started
@@ -134,6 +167,7 @@ class _Stages:
         self._keeper = BaselineKeeper(
             context.ledger, task.engine, context.clock, self._name, context.run_id, self._head
         )
+        self._approved = self._approved_point()
 
     def result(self, baseline: Baseline | None) -> EnvironmentResult:
         """The stages in order."""
@@ -174,13 +208,13 @@ class _Stages:
             policy=settings.policy,
             now=now,
         )
-        commits, plan = self._approvals(findings, baseline)
+        standards = self._standards(findings, baseline)
         facts = Facts(
             verdict=classification.verdict,
             classification=classification,
             fault=None,
             policy=settings.policy,
-            approvals=commits,
+            approvals=standards.approved,
             now=now,
             nothing_exists=nothing_exists(findings),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
@@ -189,32 +223,75 @@ class _Stages:
             failures=history.failures,
             backoff_until=history.backoff_until,
             reverts=history.reverts,
-            plan_approval=plan,
+            plan_approval=standards.plan,
             can_propose=context.can_propose,
         )
-        return _Judgement(decide(facts), commits, plan)
+        self._move_approved_point(standards, now)
+        return _Judgement(decide_by_all(facts, standards.policies), standards.approved, standards.plan)
 
-    def _approvals(self, findings: Findings, baseline: Baseline | None) -> tuple[Approvals, PlanApproval]:
-        """What is approved: the commits since the baseline, and exactly this plan."""
-        if findings.classification.verdict is Verdict.IN_SYNC:
-            return Approvals(True, ()), NO_APPROVAL
+    def _standards(self, findings: Findings, baseline: Baseline | None) -> _Standards:
+        """What is approved: the commits since the approved point, and exactly this plan."""
         context, settings = self._context, self._task.settings
         classification, now = findings.classification, context.clock.now()
-        at_hand = PlanAtHand(
-            environment=self._name,
-            plan_fingerprint=classification.plan_fingerprint,
-            drift_fingerprint=classification.drift_fingerprint,
-            closure_hash=findings.closure_hash,
-            proposals=context.proposals.standing(self._name),
-            now=now,
+        in_sync = classification.verdict is Verdict.IN_SYNC
+        plan = NO_APPROVAL
+        if not in_sync:
+            at_hand = PlanAtHand(
+                environment=self._name,
+                plan_fingerprint=classification.plan_fingerprint,
+                drift_fingerprint=classification.drift_fingerprint,
+                closure_hash=findings.closure_hash,
+                proposals=context.proposals.standing(self._name),
+                now=now,
+            )
+            plan = gather_plan_approval(
+                context.scan.repository, context.attempts, at_hand, commit=self._head, key=context.scan.key
+            )
+        policies = self._policies()
+        closures = context.scan.closures
+        since = Since(
+            point=self._approved,
+            known_good=baseline.commit if baseline else None,
+            settings=settings,
+            closure=self._task.closure,
+            closure_then=closures.at(settings, self._approved) if self._approved else None,
         )
-        plan = gather_plan_approval(
-            context.scan.repository, context.attempts, at_hand, commit=self._head, key=context.scan.key
-        )
-        before = context.scan.closures.at(settings, baseline.commit) if baseline else None
-        closures = (self._task.closure, before)
-        commits = gather_approvals(context.approvals, settings.policy.approval, baseline, closures, plan.path)
-        return commits, plan
+        commits = gather_range(context.approvals, since, plan.path)
+        if in_sync and commits.touching and any(policy.approval.require == "reviewed" for policy in policies):
+            # Nothing is to be applied, so the forge is not asked in each run.
+            return _Standards(policies, (), commits, plan)
+        rules = dict.fromkeys(policy.approval for policy in policies)
+        judged = tuple(gather_approvals(context.approvals, rule, commits) for rule in rules)
+        return _Standards(policies, judged, commits, plan)
+
+    def _approved_point(self) -> str | None:
+        """The commit up to which everything was approved; in a ledger without one, the last that was applied."""
+        if self._name in self._context.approved_points:
+            return self._context.approved_points[self._name]
+        applied = self._context.attempts.recent(self._name, datetime.min.replace(tzinfo=UTC))
+        return next((a.commit for a in reversed(applied) if a.state is AttemptState.SUCCEEDED), None)
+
+    def _policies(self) -> tuple[Policy, ...]:
+        """The policies that count: a commit that loosens one counts only once it is approved by the rule before it."""
+        now, point = self._task.settings.policy, self._approved
+        if point is None or point == self._head:
+            return (now,)
+        then = self._context.scan.closures.settings.at(self._task.settings, point)
+        if then is None or then.policy == now or then.policy.approval.require == "merged":
+            return (now,)
+        return (then.policy, now)
+
+    def _move_approved_point(self, standards: _Standards, now: datetime) -> None:
+        """Record that everything up to head is approved, where this run may act and there was anything to approve."""
+        asked, needed = bool(standards.commits), standards.range
+        if self._context.apply is None or not asked or not standards.approved.approved:
+            return
+        if needed.touching or needed.returned:
+            entry = approved_entry(
+                self._context.run_id, now, self._name, self._head, self._approved, standards.approved
+            )
+            self._context.ledger.append(entry)
+            self._approved = self._head
 
     # --- apply -----------------------------------------------------------------------------------
 
@@ -313,5 +390,7 @@ class _Stages:
             commits=findings.commits,
             seconds=Seconds(seconds.init, seconds.plan, seconds.show, time.monotonic() - self._started),
             warnings=(*self._notes, *findings.warnings),
+            approved=self._approved,
+            closure_open=self._task.closure.open,
             drifted=findings.drifted,
         )

@@ -25,6 +25,7 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.report import EnvironmentReport
+from driftguard.pipeline.approve.commits import Approvals
 from driftguard.ports import StateIdentity
 
 
@@ -51,6 +52,15 @@ def scan_entry(run_id: str, commit: str, at: datetime, environment: EnvironmentR
 def request_entry(kind: EntryKind, at: datetime, environment: str, by: str) -> Entry:
     """What an operator asked for on the command line: a retry, or to forget a removed environment."""
     return Entry(kind, at, "by-hand", environment, {"by": by})
+
+
+def approved_entry(
+    run_id: str, at: datetime, environment: str, commit: str, since: str | None, approvals: Approvals
+) -> Entry:
+    """The move of an environment's approved point: every commit of its closure up to this one is approved."""
+    by = [dict(who) for who in approvals.by]
+    data = {"commit": commit, "since": since, "reasons": list(approvals.reasons), "by": by}
+    return Entry(EntryKind.APPROVED, at, run_id, environment, data)
 
 
 def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from driftguard.config import missing_variables
+from driftguard.config import CONFIG_FILE, missing_variables
 from driftguard.errors import EnvironmentFault
 from driftguard.model import (
     Baseline,
@@ -183,7 +183,11 @@ def _baseline_document(
             closure = context.closures.at(settings, baseline.commit)
             if closure is None:
                 raise EnvironmentFault(ErrorKind.CONFIG, f"{settings.path} is not part of it.")
-            work = checked_out(context, replace(run, closure=closure), stack, commit=baseline.commit, role="baseline")
+            # Against the state of today: only what the configuration of then said of variables is taken from it.
+            then = context.closures.settings.at(settings, baseline.commit) or settings
+            then = replace(then, backend_config=settings.backend_config, workspace=settings.workspace)
+            earlier = replace(run, settings=then, closure=closure)
+            work = checked_out(context, earlier, stack, commit=baseline.commit, role="baseline")
             stack.callback(engine.forget_secrets, work)
             user_directory = context.user_directory(settings)
             plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=True)
@@ -211,4 +215,7 @@ def _commits(
     before = context.closures.at(run.settings, baseline.commit)
     old = before.files if before else {}
     changed = [path for path in old.keys() | run.closure.files.keys() if old.get(path) != run.closure.files.get(path)]
+    then = context.closures.settings.at(run.settings, baseline.commit)
+    if then is not None and then.digest() != run.settings.digest():
+        changed.append(CONFIG_FILE)
     return context.repository.commits(baseline.commit, context.head, sorted(changed)) if changed else ()

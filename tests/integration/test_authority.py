@@ -32,7 +32,9 @@ def test_only_what_known_signers_signed_is_applied(estate: Estate, tmp_path: Pat
     signers.write_text(f"ada@example.org {ada.with_suffix('.pub').read_text()}")
     operator = tmp_path / "operator.yaml"
     operator.write_text("policy: {approval: {require: signed, signers: signers}}\n")
-    estate.configure("policy: {pending: apply, approval: {require: merged}}\n")  # does not weaken the operator's word
+    # Does not weaken the operator's word; and the configuration is code, so its commit has to be signed as well.
+    estate.sandbox.write("driftguard.yaml", "policy: {pending: apply, approval: {require: merged}}\n")
+    signed_commit(estate, ada, "Configure DriftGuard")
 
     estate.write(thing("a", value="1"))
     unsigned = estate.sandbox.commit("Add a")

@@ -1,7 +1,7 @@
 """Whether the commits that an apply would realise are approved.
 
 Takes facts of git and the approval settings; gives an `Approvals`. Pure. What is approved is the whole range from the
-baseline to head, or nothing of it: an apply does everything in the plan, so one commit holds all.
+approved point to head, or nothing of it: an apply does everything in the plan, so one commit holds all.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from driftguard.model import Commit, MergedRequest, Review, Signature, SignedBy
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The commits between the baseline and head.
+    """The commits between the approved point and head.
 
     Attributes:
-        baseline_is_ancestor: False after history was rewritten; None without a baseline.
-        touching: first-parent commits after the baseline that touch the closure, newest first. Without a baseline:
-            the newest commit that touched each file of the closure.
+        is_ancestor: whether the approved point is an ancestor of head: False after history was rewritten; None without
+            such a point.
+        touching: first-parent commits after it that touch the closure or change the environment's settings, newest
+            first. Without such a point: the newest commit that touched each file of the closure.
+        returned: there were such commits, and head holds again exactly what was approved, as after a revert.
     """
 
-    baseline_is_ancestor: bool | None
+    is_ancestor: bool | None
     touching: tuple[Commit, ...]
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ def judge_approvals(
         reviews: the forge's record of each commit in the range, by its id; None where no forge is configured.
         wanted: how many reviewers have to approve.
     """
-    if commits.baseline_is_ancestor is False:
-        return Approvals(False, ("history_rewritten: the baseline is not an ancestor of head",))
+    if commits.is_ancestor is False:
+        return Approvals(False, ("history_rewritten: the approved point is not an ancestor of head",))
     by = tuple(_who(commit, signatures.get(commit.sha)) for commit in commits.touching)
     match require:
         case "reviewed":
@@ -100,7 +103,7 @@ def judge_approvals(
 
 
 def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[str, ...]:
-    if commits.baseline_is_ancestor is None and not commits.touching:
+    if commits.is_ancestor is None and not commits.touching:
         return ("not_signed: no commit is known that made this environment",)
     missing = []
     for commit in commits.touching:
@@ -114,7 +117,7 @@ def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[str, 
 def _unreviewed(commits: Range, reviews: Mapping[str, Reviewed] | None, wanted: int) -> tuple[str, ...]:
     if reviews is None:
         return ("review_not_available: no `forge` is configured that could be asked",)
-    if commits.baseline_is_ancestor is None and not commits.touching:
+    if commits.is_ancestor is None and not commits.touching:
         return ("not_reviewed: no commit is known that made this environment",)
     missing: dict[str, None] = {}
     for commit in commits.touching:

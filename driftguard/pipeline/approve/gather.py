@@ -6,19 +6,19 @@ by `commits` and `plans`, which are pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from driftguard.config import Approval
-from driftguard.model import AttemptState, Baseline, Closure, Commit, Proposal, ProposalState, SignedBy
+from driftguard.config import CONFIG_FILE, Approval, EnvironmentSettings
+from driftguard.model import AttemptState, Closure, Commit, Proposal, ProposalState, SignedBy
 from driftguard.pipeline.approve.approval_file import folder_of
 from driftguard.pipeline.approve.commits import Approvals, Range, judge_approvals
 from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval, PlanFacts, judge_files
 from driftguard.pipeline.approve.reviews import Reviews
+from driftguard.pipeline.settings import SettingsIndex
 from driftguard.ports import AttemptHistory, History, Repository, Signatures
 
 # A proposal that ended so stays so, also when the very same plan comes back.
@@ -31,32 +31,52 @@ class ApprovalSources:
 
     Attributes:
         history: the tracked branch.
+        settings: what the configuration of each commit says.
         reviews: the forge's; None where no forge is configured that knows any.
     """
 
     history: History
+    settings: SettingsIndex
     signatures: Signatures
     reviews: Reviews | None
 
 
-def gather_approvals(
-    sources: ApprovalSources,
-    approval: Approval,
-    baseline: Baseline | None,
-    closures: tuple[Closure, Closure | None],
-    approval_file: str | None,
-) -> Approvals:
-    """Whether everything between the baseline and head that touches the environment is approved.
+@dataclass(frozen=True, slots=True)
+class Since:
+    """One environment between its approved point and head.
+
+    Attributes:
+        point: the commit up to which everything was approved; None where nothing was.
+        known_good: the baseline's commit; None without one.
+        settings, closure: at head.
+        closure_then: at the approved point; None where the environment did not exist then.
+    """
+
+    point: str | None
+    known_good: str | None
+    settings: EnvironmentSettings
+    closure: Closure
+    closure_then: Closure | None
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every file whose change is the environment's own."""
+        then = self.closure_then.files.keys() if self.closure_then is not None else frozenset[str]()
+        return frozenset(self.closure.files) | then
+
+
+def gather_range(sources: ApprovalSources, since: Since, approval_file: str | None) -> Range:
+    """The commits whose approval an apply needs.
 
     Args:
-        approval: what counts as an approval.
-        closures: the environment's at head, and at the baseline where it existed then.
         approval_file: a merged approval file; its newest commit has to be approved as well, however old it is.
     """
-    paths = frozenset[str]().union(*(closure.files.keys() for closure in closures if closure is not None))
-    commits = _range(sources.history, baseline, paths)
-    if approval_file is not None:
-        commits = _with_newest(sources.history, commits, approval_file)
+    commits = _range(sources, since)
+    return _with_newest(sources.history, commits, approval_file) if approval_file is not None else commits
+
+
+def gather_approvals(sources: ApprovalSources, approval: Approval, commits: Range) -> Approvals:
+    """Whether every commit of a range is approved, by what counts as an approval."""
     signatures: Mapping[str, SignedBy] = {}
     if approval.require == "signed" and approval.signers is not None:
         ids = [commit.sha for commit in commits.touching]
@@ -68,8 +88,8 @@ def gather_approvals(
 
 
 def _with_newest(history: History, commits: Range, path: str) -> Range:
-    """The range with the newest commit that touches a file: a baseline moves on without asking for its approval."""
-    if commits.baseline_is_ancestor is False:
+    """The range with the newest commit that touches a file: the approved point moves on without asking for it."""
+    if commits.is_ancestor is False:
         return commits
     newest = next((c for c, touched in history.first_parents(None, history.head) if path in touched), None)
     if newest is None or newest in commits.touching:
@@ -77,19 +97,65 @@ def _with_newest(history: History, commits: Range, path: str) -> Range:
     return replace(commits, touching=(*commits.touching, newest))
 
 
-def _range(history: History, baseline: Baseline | None, paths: AbstractSet[str]) -> Range:
-    """The first-parent commits since the baseline that touch the paths; without one, the last to touch each path."""
-    if baseline is not None:
-        if not history.is_ancestor(baseline.commit, history.head):
-            return Range(False, ())
-        since = history.first_parents(baseline.commit, history.head)
-        return Range(True, tuple(commit for commit, touched in since if not paths.isdisjoint(touched)))
-    missing, last = set(paths), list[Commit]()
-    for commit, touched in history.first_parents(None, history.head):
-        if not missing.isdisjoint(touched):
+def _range(sources: ApprovalSources, since: Since) -> Range:
+    """The first-parent commits since the approved point that change the environment.
+
+    Without such a point: the last to touch each file, and the last to change its settings. Where head holds exactly
+    what was approved there, as after a revert, nothing is left to approve.
+    """
+    history, point = sources.history, since.point
+    if point is None:
+        return _last_of_each(sources, since)
+    if not history.is_ancestor(point, history.head):
+        # After an apply by hand, the rewritten history is known good, and counts from its beginning.
+        applied = since.known_good is not None and history.is_ancestor(since.known_good, history.head)
+        return _last_of_each(sources, since) if applied else Range(False, ())
+    touching = tuple(
+        commit
+        for commit, touched, parent in _with_parents(history, point)
+        if not since.paths.isdisjoint(touched)
+        or (CONFIG_FILE in touched and _configures(sources.settings, since.settings, parent, commit.sha))
+    )
+    then = sources.settings.at(since.settings, point)
+    same_files = since.closure_then is not None and since.closure_then.files == since.closure.files
+    if same_files and then is not None and _alike(then, since.settings):
+        return Range(True, (), returned=bool(touching))
+    return Range(True, touching)
+
+
+def _with_parents(history: History, since: str | None) -> Iterator[tuple[Commit, Collection[str], str | None]]:
+    """The first-parent commits up to head, newest first, each with what it touches and its own first parent."""
+    listed = history.first_parents(since, history.head)
+    for number, (commit, touched) in enumerate(listed, 1):
+        yield commit, touched, listed[number][0].sha if number < len(listed) else since
+
+
+def _last_of_each(sources: ApprovalSources, since: Since) -> Range:
+    history, missing, last = sources.history, set(since.paths), list[Commit]()
+    configured = False
+    for commit, touched, parent in _with_parents(history, None):
+        configures = (
+            not configured
+            and CONFIG_FILE in touched
+            and _configures(sources.settings, since.settings, parent, commit.sha)
+        )
+        if configures or not missing.isdisjoint(touched):
             last.append(commit)
             missing -= set(touched)
+            configured = configured or configures
+        if configured and not missing:
+            break
     return Range(None, tuple(last))
+
+
+def _configures(index: SettingsIndex, settings: EnvironmentSettings, before: str | None, after: str) -> bool:
+    """Whether a commit changes what the configuration says of an environment; also where that cannot be told."""
+    then, now = index.at(settings, before) if before is not None else None, index.at(settings, after)
+    return then is None or now is None or not _alike(then, now)
+
+
+def _alike(then: EnvironmentSettings, now: EnvironmentSettings) -> bool:
+    return (then.digest(), then.policy) == (now.digest(), now.policy)
 
 
 @dataclass(frozen=True, slots=True)

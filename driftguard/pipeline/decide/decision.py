@@ -6,6 +6,10 @@ for everything that the plan contains and no condition holds it; every condition
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from driftguard.config import Policy
 from driftguard.model import Action, Decision, Verdict
 from driftguard.pipeline.decide.conditions import reasons_against
 from driftguard.pipeline.decide.facts import Facts, policy_by_group
@@ -28,6 +32,19 @@ def decide(facts: Facts) -> Decision:
         return Decision(Action.PROPOSE, _policies(groups, "propose") + _void_approvals(facts))
     approved = (f"approved: {facts.plan_approval.path}",) if facts.plan_approval.id else ()
     return Decision(Action.APPLY, _policies(groups, "apply", "revert") + approved + facts.approvals.reasons)
+
+
+def decide_by_all(facts: Facts, policies: Sequence[Policy]) -> Decision:
+    """The decision under the last of several policies, unless an earlier one that still counts would not apply.
+
+    Args:
+        policies: oldest first; the facts hold for each of them.
+    """
+    *earlier, present = (decide(replace(facts, policy=policy)) for policy in policies)
+    stricter = next((decision for decision in earlier if decision.action is not Action.APPLY), None)
+    if present.action is not Action.APPLY or stricter is None:
+        return present
+    return replace(stricter, reasons=(*stricter.reasons, "policy_waits"))
 
 
 def _policies(groups: dict[str, str], *words: str) -> tuple[str, ...]:

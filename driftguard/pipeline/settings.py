@@ -1,0 +1,50 @@
+"""The settings of environments at any commit: the configuration is code, so its history counts like that of code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+from driftguard import config
+from driftguard.config import CONFIG_FILE, EnvironmentSettings
+from driftguard.errors import UsageError
+from driftguard.pipeline import discover
+from driftguard.ports import Repository
+
+
+class SettingsIndex:
+    """The environments of a repository as the configuration of each commit has them. Thread-safe; read once a commit.
+
+    Args:
+        operator_text, operator_source: the operator's file, which is part of no commit and wins at each of them.
+    """
+
+    def __init__(self, repository: Repository, operator_text: bytes | None, operator_source: str | None) -> None:
+        self._repository, self._operator_text, self._operator_source = repository, operator_text, operator_source
+        self._at: dict[str, Mapping[str, EnvironmentSettings] | None] = {}
+        self._lock = threading.Lock()
+
+    def at(self, settings: EnvironmentSettings, commit: str) -> EnvironmentSettings | None:
+        """An environment's settings at a commit, found by its name or else by its directory and workspace.
+
+        None where it did not exist then, or the configuration of that commit cannot be read.
+        """
+        with self._lock:
+            if commit not in self._at:
+                self._at[commit] = self._resolved(commit)
+            found = self._at[commit] or {}
+        by_place = (e for e in found.values() if (e.path, e.workspace) == (settings.path, settings.workspace))
+        return found.get(settings.name) or next(by_place, None)
+
+    def _resolved(self, commit: str) -> dict[str, EnvironmentSettings] | None:
+        tree = self._repository.tree(commit)
+        entry = tree.get(CONFIG_FILE)
+        text = next(iter(self._repository.read([entry.object_id])))[1] if entry is not None else None
+        try:
+            loaded = config.load(
+                text, source=CONFIG_FILE, operator_text=self._operator_text, operator_source=self._operator_source
+            )
+            return {e.name: e for e in loaded.resolve(partial(discover.find, tree))}
+        except UsageError:
+            return None

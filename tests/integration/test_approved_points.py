@@ -1,0 +1,131 @@
+"""Two points: what is known good and what is approved; and the configuration is code, in every respect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Estate
+from tests.integration.test_authority import new_key, signed_commit
+from tests.integration.test_proposals import reasons
+from tests.integration.test_reconcile import Raw, decision, thing
+
+pytestmark = pytest.mark.terraform
+
+
+class SignedEstate:
+    """An estate whose commits have to be signed by Ada, who applied one thing."""
+
+    def __init__(self, estate: Estate, folder: Path, policy: str = "pending: apply, drift: revert") -> None:
+        self.estate, self.ada = estate, new_key(folder, "ada")
+        self.signers = folder / "signers"
+        self.signers.write_text(f"ada@example.org {self.ada.with_suffix('.pub').read_text()}")
+        self.write_policy(policy)
+        estate.write(thing("a", value="1"))
+        self.first = signed_commit(estate, self.ada, "Apply a")
+        ran = estate.reconcile()
+        assert ran.code == 0, ran.stdout
+        assert ran.environment("dev")["approved"] == {"commit": self.first}
+
+    def write_policy(self, policy: str, require: str = "signed") -> None:
+        approval = f"{{require: {require}, signers: {self.signers}}}" if require == "signed" else "{require: merged}"
+        self.estate.sandbox.write("driftguard.yaml", f"policy: {{{policy}, approval: {approval}}}\n")
+
+    def unsigned(self, message: str) -> str:
+        return self.estate.sandbox.commit(message)
+
+    def signed(self, message: str) -> str:
+        return signed_commit(self.estate, self.ada, message)
+
+
+@pytest.fixture
+def signed(estate: Estate, tmp_path: Path) -> SignedEstate:
+    return SignedEstate(estate, tmp_path)
+
+
+def test_a_commit_whose_plan_is_empty_is_still_asked_for_its_approval(signed: SignedEstate) -> None:
+    estate = signed.estate
+    estate.write(thing("a", value="1") + 'resource "toy_thing" "dormant" {\n  count = 0\n  name  = "dormant"\n}\n')
+    unsigned = signed.unsigned("A dormant resource")
+    ran = estate.reconcile()
+    dev = ran.environment("dev")
+    assert (ran.code, dev["verdict"]) == (0, "in_sync")
+    assert (dev["baseline"]["commit"], dev["approved"]["commit"]) == (unsigned, signed.first)
+    estate.toy.change("a", value="outside")
+    ran = estate.reconcile()
+    assert decision(ran) == ("hold", ["not_signed"])
+    assert unsigned[:10] in str(reasons(ran))
+    assert estate.toy.thing("a")["value"] == "outside"
+
+    # A revert of what nobody signed needs no signature of its own: what is there was approved.
+    estate.write(thing("a", value="1"))
+    back = signed.unsigned("Take it out again")
+    ran = estate.reconcile()
+    assert (ran.code, decision(ran)[0]) == (0, "apply"), reasons(ran)
+    assert ran.environment("dev")["approved"] == {"commit": back}
+    estate.write(thing("a", value="2"))
+    signed.signed("Go on")
+    assert decision(estate.reconcile()) == ("apply", ["policy_apply", "signed", "applied"])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "env: {TF_VAR_v: evil}",
+        "var_files: [evil.tfvars]",
+        "backend_config: {workspace_key_prefix: evil}, env: {TF_VAR_v: evil}",
+    ],
+)
+def test_a_commit_to_the_configuration_alone_is_a_change_that_needs_its_approval(
+    estate: Estate, tmp_path: Path, entry: str
+) -> None:
+    signed = SignedEstate(estate, tmp_path)
+    body = 'variable "v" {\n  default = "1"\n}\n' + thing("a", value=Raw("var.v"))
+    estate.write(body)
+    estate.sandbox.write("environments/dev/evil.tfvars", 'v = "evil"\n')
+    first = signed.signed("A variable")
+    assert estate.reconcile().code == 0
+    text = (estate.sandbox.repository / "driftguard.yaml").read_text()
+    estate.sandbox.write("driftguard.yaml", f"environments: [{{path: environments/*, {entry}}}]\n{text}")
+    commit = signed.unsigned("Only the configuration")
+    ran = estate.reconcile()
+    dev = ran.environment("dev")
+    assert decision(ran) == ("hold", ["not_signed"]), reasons(ran)
+    assert commit[:10] in str(reasons(ran))
+    assert "pending" in dev["resources"][0]["labels"]
+    assert [c["sha"] for c in dev["commits"]] == [commit]
+    assert (dev["approved"]["commit"], estate.toy.thing("a")["value"]) == (first, "1")
+
+
+@pytest.mark.parametrize("loosened", ["require", "limits", "suspended", "protect", "policy"])
+def test_a_loosened_policy_counts_for_later_ranges_once_it_is_approved(
+    estate: Estate, tmp_path: Path, loosened: str
+) -> None:
+    strict = {
+        "limits": "pending: apply, drift: revert, limits: {changes: 0}",
+        "suspended": "pending: apply, drift: revert, suspended: {reason: migration}",
+        "protect": "pending: apply, drift: revert, protect: ['toy_thing.*']",
+        "policy": "pending: alert, drift: revert",
+    }.get(loosened, "pending: apply, drift: revert")
+    signed = SignedEstate(estate, tmp_path)
+    if loosened != "require":
+        signed.write_policy(strict)
+        signed.signed("Strict")
+        assert estate.reconcile().code == 0
+    signed.write_policy("pending: apply, drift: revert", "merged" if loosened == "require" else "signed")
+    estate.write(thing("a", value="2", tags={"x": "y"}))
+    signed.unsigned("Loosen, and use it at once")
+    ran = estate.reconcile()
+    assert decision(ran)[0] in ("hold", "alert"), reasons(ran)
+    assert estate.toy.thing("a")["value"] == "1"
+
+    estate.sandbox.git("reset", "--quiet", "--soft", "HEAD~1")
+    signed.signed("Loosen, signed, and use it at once")
+    ran = estate.reconcile()
+    if loosened in ("limits", "suspended", "policy"):
+        assert decision(ran)[0] in ("hold", "alert"), reasons(ran)  # the stricter of both holds for this range
+        assert estate.toy.thing("a")["value"] == "1"
+        ran = estate.reconcile()
+    assert decision(ran)[0] == "apply", (reasons(ran), ran.environment("dev")["error"])
+    assert estate.toy.thing("a")["value"] == "2"
