@@ -20,7 +20,7 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.config import EnvironmentSettings
-from driftguard.model import EnvironmentResult, RunResult
+from driftguard.model import EntryKind, EnvironmentResult, RunResult
 from driftguard.pipeline import discover
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
@@ -29,6 +29,7 @@ from driftguard.pipeline.closures import ClosureIndex
 from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
+from driftguard.pipeline.settings import SettingsIndex
 from driftguard.ports import Backend, Purpose, StateLock
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
@@ -89,7 +90,9 @@ class MemoryEstate:
         environments = settings.resolve(lambda *a, **k: discover.find(repository.tree(repository.head), *a, **k))
         clock, stop, now = PlainClock(), Stop(), datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S.%f}"
-        closures = ClosureIndex(repository, BlobReader(repository, CachingReader(cache / "facts")), {})
+        index = SettingsIndex(repository, None, None)
+        closures = ClosureIndex(repository, BlobReader(repository, CachingReader(cache / "facts")), index, {})
+        points = {name: str(e.data["commit"]) for name, e in self.ledger.latest(EntryKind.APPROVED).items()}
         tasks = []
         for each in environments:
             closure, engine = closures.at(each, repository.head), self.broken.get(each.name, MemoryEngine(self.states))
@@ -101,7 +104,7 @@ class MemoryEstate:
                 scan=ScanContext(repository, repository.head, None, self.ledger.key(), (), {}, closures, NoVariables()),
                 ledger=self.ledger,
                 attempts=self.ledger.attempts,
-                approvals=ApprovalSources(repository, GitSignatures(repository.mirror, ""), None),
+                approvals=ApprovalSources(repository, index, GitSignatures(repository.mirror, ""), None),
                 proposals=ProposalJournal(self.ledger, clock, run_id),
                 folders=folders,
                 clock=clock,
@@ -109,6 +112,7 @@ class MemoryEstate:
                 defects=FolderDefects(self.folder / "defects"),
                 alert_settings=settings.alerts,
                 retried_at={},
+                approved_points=points,
                 given_baselines={},
                 can_propose=False,
             )
