@@ -39,7 +39,7 @@ from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
 from driftguard.model import Baseline, Closure, Entry, EntryKind, EnvironmentResult, ErrorKind, ToolVersion
 from driftguard.model.report import RunReport
-from driftguard.pipeline import discover, history
+from driftguard.pipeline import directories, history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
@@ -112,7 +112,7 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        return self.settings.resolve(partial(discover.find, self.repository.tree(self.head)))
+        return self.settings.resolve(partial(directories.find, self.repository.tree(self.head)))
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
         """The environments that match one of the names or globs; all without any.

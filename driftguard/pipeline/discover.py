@@ -11,51 +11,18 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from posixpath import dirname, join, normpath
 
-from driftguard.errors import EnvironmentFault, UsageError
+from driftguard.errors import EnvironmentFault
 from driftguard.model import Closure, ErrorKind, TreeEntry
 from driftguard.model.expressions import Definitions, Node
+from driftguard.pipeline.directories import glob_pattern, is_terraform
 from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
 from driftguard.ports import SourceReader
 
 _LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
 _MAX_LINKS = 40
-
-
-def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
-    """Directories that directly hold Terraform files and match a glob of `include` and none of `exclude`, sorted.
-
-    `*` and `?` stay within one path component, `**` spans any number of them, `.` is the root.
-    """
-    wanted = [_glob(pattern) for pattern in include]
-    unwanted = [_glob(pattern) for pattern in exclude]
-    directories = {dirname(path) or "." for path in tree if _is_terraform(path)}
-    return sorted(
-        d for d in directories if any(g.fullmatch(d) for g in wanted) and not any(g.fullmatch(d) for g in unwanted)
-    )
-
-
-@lru_cache(maxsize=1024)
-def _glob(pattern: str) -> re.Pattern[str]:
-    pattern = normpath(pattern)
-    text = ""
-    for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
-        text += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or (
-            "(?!/)" + part.replace("\\", r"\\").replace("[!", "[^")
-            if part[:1] == "[" and part[-1:] == "]"
-            else re.escape(part)
-        )
-    try:
-        return re.compile(text, re.DOTALL)
-    except re.error:
-        raise UsageError(f"{pattern!r} is not a glob: what stands between [ and ] is no set of characters.") from None
-
-
-def _is_terraform(path: str) -> bool:
-    return path.endswith((".tf", ".tf.json", ".tofu", ".tofu.json"))
 
 
 @dataclass(slots=True)
@@ -85,7 +52,7 @@ class Closures:
         self._tree, self._reader, self._own = tree, reader, own
         self._missing = missing or {}
         self._paths = sorted(tree)
-        self._terraform_directories = {dirname(path) for path in self._paths if _is_terraform(path)}
+        self._terraform_directories = {dirname(path) for path in self._paths if is_terraform(path)}
         self._pins = {path: tree[path].object_id for path in self._paths if tree[path].mode == _SUBMODULE}
         self._submodules = tuple(path for path in self._pins if next(self._under(f"{path}/"), None) is None)
         self._modules: dict[str, _Module] = {}
@@ -190,7 +157,7 @@ class Closures:
 
     def _defined(self, directory: str) -> ModuleDefinitions:
         if directory not in self._definitions:
-            paths = [path for path in self._below(directory) if dirname(path) == directory and _is_terraform(path)]
+            paths = [path for path in self._below(directory) if dirname(path) == directory and is_terraform(path)]
             self._definitions[directory] = ModuleDefinitions(self._define(paths))
         return self._definitions[directory]
 
@@ -208,7 +175,7 @@ class Closures:
 
     def _matching(self, pattern: str) -> Mapping[str, str]:
         if pattern not in self._matches:
-            glob = _glob(pattern)
+            glob = glob_pattern(pattern)
             self._matches[pattern] = {
                 name: object_id
                 for path in self._paths
@@ -237,7 +204,7 @@ class Closures:
         sources = []
         for path in self._below(directory):
             module.files.update(self._mentioned(path))
-            if dirname(path) == directory and _is_terraform(path):
+            if dirname(path) == directory and is_terraform(path):
                 entry = self._tree.get(self._resolved(path)[0])
                 if entry is not None and entry.mode not in (_LINK, _SUBMODULE):
                     sources.append((path, entry.object_id))

@@ -287,9 +287,10 @@ class _Stages:
         if self._context.apply is None or not asked or not standards.approved.approved:
             return
         if needed.touching or needed.returned:
-            entry = approved_entry(
-                self._context.run_id, now, self._name, self._head, self._approved, standards.approved
-            )
+            approved = standards.approved
+            by = [dict(who) for who in approved.by]
+            basis = {"since": self._approved, "reasons": list(approved.reasons), "by": by}
+            entry = approved_entry(self._context.run_id, now, self._name, self._head, basis)
             self._context.ledger.append(entry)
             self._approved = self._head
 

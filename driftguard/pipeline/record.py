@@ -25,7 +25,6 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.report import EnvironmentReport
-from driftguard.pipeline.approve.commits import Approvals
 from driftguard.ports import StateIdentity
 
 
@@ -54,12 +53,13 @@ def request_entry(kind: EntryKind, at: datetime, environment: str, by: str) -> E
     return Entry(kind, at, "by-hand", environment, {"by": by})
 
 
-def approved_entry(
-    run_id: str, at: datetime, environment: str, commit: str, since: str | None, approvals: Approvals
-) -> Entry:
-    """The move of an environment's approved point: every commit of its closure up to this one is approved."""
-    by = [dict(who) for who in approvals.by]
-    data = {"commit": commit, "since": since, "reasons": list(approvals.reasons), "by": by}
+def approved_entry(run_id: str, at: datetime, environment: str, commit: str, basis: Mapping[str, object]) -> Entry:
+    """The move of an environment's approved point: every commit of its closure up to this one is approved.
+
+    Args:
+        basis: where the range began (`since`), on what its approval rests (`reasons`) and who approved (`by`).
+    """
+    data = {"commit": commit, **basis}
     return Entry(EntryKind.APPROVED, at, run_id, environment, data)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from driftguard import config
 from driftguard.config import CONFIG_FILE, EnvironmentSettings
 from driftguard.errors import UsageError
-from driftguard.pipeline import discover
+from driftguard.pipeline import directories
 from driftguard.ports import Repository
 
 
@@ -45,6 +45,6 @@ class SettingsIndex:
             loaded = config.load(
                 text, source=CONFIG_FILE, operator_text=self._operator_text, operator_source=self._operator_source
             )
-            return {e.name: e for e in loaded.resolve(partial(discover.find, tree))}
+            return {e.name: e for e in loaded.resolve(partial(directories.find, tree))}
         except UsageError:
             return None

@@ -21,7 +21,7 @@ from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.config import EnvironmentSettings
 from driftguard.model import EntryKind, EnvironmentResult, RunResult
-from driftguard.pipeline import discover
+from driftguard.pipeline import directories
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
@@ -87,7 +87,7 @@ class MemoryEstate:
         cache = self.folder / "cache"
         repository = open_repository(str(self.sandbox.repository), cache, None)
         settings = config.load(repository.file(repository.head, "driftguard.yaml"), source="driftguard.yaml")
-        environments = settings.resolve(lambda *a, **k: discover.find(repository.tree(repository.head), *a, **k))
+        environments = settings.resolve(lambda *a, **k: directories.find(repository.tree(repository.head), *a, **k))
         clock, stop, now = PlainClock(), Stop(), datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S.%f}"
         index = SettingsIndex(repository, None, None)

@@ -13,7 +13,8 @@ from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import Closure, SourceFacts, TreeEntry
 from driftguard.model.expressions import Definitions
 from driftguard.pipeline.approve.approval_file import APPROVALS
-from driftguard.pipeline.discover import Closures, find
+from driftguard.pipeline.directories import find
+from driftguard.pipeline.discover import Closures
 from driftguard.ports import SourceReader
 
 NETWORK = 'module "net" {\n  source = "../../modules/network"\n}\n'

@@ -1,0 +1,46 @@
+"""Which directories of a commit hold Terraform files, and which of them globs mean. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from posixpath import dirname, normpath
+
+from driftguard.errors import UsageError
+from driftguard.model import TreeEntry
+
+
+def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
+    """Directories that directly hold Terraform files and match a glob of `include` and none of `exclude`, sorted.
+
+    `*` and `?` stay within one path component, `**` spans any number of them, `.` is the root.
+    """
+    wanted = [glob_pattern(pattern) for pattern in include]
+    unwanted = [glob_pattern(pattern) for pattern in exclude]
+    directories = {dirname(path) or "." for path in tree if is_terraform(path)}
+    return sorted(
+        d for d in directories if any(g.fullmatch(d) for g in wanted) and not any(g.fullmatch(d) for g in unwanted)
+    )
+
+
+@lru_cache(maxsize=1024)
+def glob_pattern(pattern: str) -> re.Pattern[str]:
+    """A glob over paths as an expression for whole paths. UsageError where it is none."""
+    pattern = normpath(pattern)
+    text = ""
+    for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
+        text += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or (
+            "(?!/)" + part.replace("\\", r"\\").replace("[!", "[^")
+            if part[:1] == "[" and part[-1:] == "]"
+            else re.escape(part)
+        )
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error:
+        raise UsageError(f"{pattern!r} is not a glob: what stands between [ and ] is no set of characters.") from None
+
+
+def is_terraform(path: str) -> bool:
+    """Whether a path is a Terraform or OpenTofu file by its name."""
+    return path.endswith((".tf", ".tf.json", ".tofu", ".tofu.json"))
