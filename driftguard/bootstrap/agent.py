@@ -22,7 +22,7 @@ from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind
 from driftguard.model.report import AlertCounts, RunReport
 from driftguard.pipeline.commits import LastScans
-from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
+from driftguard.scheduler import Agent, AgentState, Cadence, DueSet, WakeEvent, healthy
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def run_agent(
     options: AgentOptions,
     *,
     write: Callable[[str], None],
-    on_run: Callable[[Due, RunReport], None],
+    on_run: Callable[[DueSet, RunReport], None],
 ) -> None:
     """Run reconcile on a schedule until SIGTERM or SIGINT; SIGHUP reloads and runs every environment.
 
@@ -114,7 +114,7 @@ class _Work:
         stop: Stop,
         metrics: Metrics,
         write: Callable[[str], None],
-        on_run: Callable[[Due, RunReport], None],
+        on_run: Callable[[DueSet, RunReport], None],
     ) -> None:
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
         self._write, self._on_run = write, on_run
@@ -153,7 +153,7 @@ class _Work:
         if session is not None:
             session.close()
 
-    def run(self, due: Due) -> None:
+    def run(self, due: DueSet) -> None:
         """One run of the environments that are due."""
         with self._take() or Session(self._target, self._stop) as session:
             for notice in session.notices:

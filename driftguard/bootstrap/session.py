@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Any
@@ -36,8 +35,8 @@ from driftguard.bootstrap.reading import ledger_url
 from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings, Settings
-from driftguard.errors import DriftGuardError, EnvironmentFault, UsageError
-from driftguard.model import Baseline, Closure, Entry, EntryKind, EnvironmentResult, ErrorKind, ToolVersion
+from driftguard.errors import DriftGuardError, EnvironmentFault
+from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
 from driftguard.model.report import RunReport
 from driftguard.pipeline import directories, history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
@@ -51,7 +50,7 @@ from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, closure_hash, described
 from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.record import request_entry
+from driftguard.pipeline.requests import OperatorRequests, selected
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.report import run_report
@@ -115,19 +114,8 @@ class Session:
         return self.settings.resolve(partial(directories.find, self.repository.tree(self.head)))
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
-        """The environments that match one of the names or globs; all without any.
-
-        Raises:
-            UsageError: one of them matches nothing.
-        """
-        names = [environment.name for environment in self.environments]
-        unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
-        if unmatched:
-            raise UsageError(
-                f"no environment is called {', '.join(unmatched)} at {self.head[:10]}; there are: {', '.join(names)}."
-            )
-        wanted = patterns or ["*"]
-        return tuple(e for e in self.environments if any(fnmatchcase(e.name, pattern) for pattern in wanted))
+        """The environments that match one of the names or globs, all without any; UsageError where one matches none."""
+        return selected(self.environments, patterns, self.head)
 
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
         """The environments as `driftguard environments --format json` prints them."""
@@ -153,34 +141,9 @@ class Session:
         self._closing.callback(ledger.close)
         return ledger
 
-    def retry(self, patterns: Sequence[str]) -> list[str]:
-        """Journal a reset of the environments' failures; their names."""
-        names = [settings.name for settings in self.select(patterns)]
-        self._journal(EntryKind.RETRY_REQUESTED, names)
-        return names
-
-    def forget(self, patterns: Sequence[str]) -> list[str]:
-        """Journal that removed environments are not to be reported any more; their names.
-
-        Raises:
-            UsageError: a pattern matches no removed environment.
-        """
-        removed = sorted(self._removed())
-        names = [name for name in removed if any(fnmatchcase(name, pattern) for pattern in patterns)]
-        unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in removed)]
-        if unmatched:
-            raise UsageError(
-                f"no removed environment is called {', '.join(unmatched)}; removed: {', '.join(removed) or 'none'}."
-            )
-        self._journal(EntryKind.ENVIRONMENT_FORGOTTEN, names)
-        return names
-
-    def _journal(self, kind: EntryKind, names: Sequence[str]) -> None:
-        now, by = self._clock.now(), self.environ.get("USER", "")
-        self.ledger.append(*(request_entry(kind, now, name, by) for name in names))
-
-    def _removed(self) -> dict[str, Entry]:
-        return history.removed(self.ledger, self.environments)
+    def requests(self) -> OperatorRequests:
+        """What operators ask for."""
+        return OperatorRequests(self.ledger, self._clock, self.environ.get("USER", ""))
 
     # --- a run ----------------------------------------------------------------------------------
 
@@ -221,21 +184,15 @@ class Session:
             stop=self._stop,
             defects=self._defects,
             alert_settings=self.settings.alerts,
-            retried_at={name: entry.at for name, entry in self.ledger.latest(EntryKind.RETRY_REQUESTED).items()},
-            approved_points={
-                name: str(entry.data["commit"]) for name, entry in self.ledger.latest(EntryKind.APPROVED).items()
-            },
+            retried_at=history.retried_at(self.ledger),
+            approved_points=history.approved_points(self.ledger),
             given_baselines=self._given_baselines(scope, baseline) if baseline else {},
             can_propose=forge is not None,
         )
         if acts:
             proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
-            context = replace(
-                context,
-                alerts=self.ledger.alerts,
-                proposing=proposing,
-                apply=self._apply_context(run_id, credentials),
-            )
+            apply = self._apply_context(run_id, credentials)
+            context = replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
         result = run_environments(
             context,
             scope,

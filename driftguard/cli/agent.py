@@ -16,7 +16,7 @@ from driftguard.errors import UsageError
 from driftguard.model.report import RunReport
 
 if TYPE_CHECKING:
-    from driftguard.scheduler import Due
+    from driftguard.scheduler import DueSet
 
 log = logging.getLogger("driftguard")
 
@@ -67,7 +67,7 @@ def agent(
         liveness_file=liveness_file,
     )
 
-    def log_run(due: Due, report: RunReport) -> None:
+    def log_run(due: DueSet, report: RunReport) -> None:
         for warning in report.warnings:
             log.warning("%s", warning)
         if not quiet:

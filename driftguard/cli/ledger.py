@@ -31,7 +31,7 @@ def retry(
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
-        for name in session.retry(env):
+        for name in session.requests().retry(session.select(env)):
             print(f"{name}: reset. The next `driftguard reconcile` can apply.")
 
 
@@ -51,7 +51,7 @@ def forget(
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
-        for name in session.forget(env):
+        for name in session.requests().forget(session.environments, env):
             print(f"{name}: no longer reported as removed.")
 
 

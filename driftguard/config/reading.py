@@ -36,7 +36,7 @@ _Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"^-?(?:0|[1-9][0-9]{0,15
 _Loader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
 
 
-class Source:
+class ConfigurationText:
     """One configuration text, read: its values, and the line of every key.
 
     Args:
@@ -282,9 +282,9 @@ def _known_instead(path: Path) -> str:
     return f"expected one of {', '.join(known)}"
 
 
-def read(text: bytes, name: str, folder: str | None) -> tuple[Document, Source]:
-    """A checked document with its source; `folder` as in `Source.document`. Raises UsageError."""
-    source = Source(text, name)
+def read(text: bytes, name: str, folder: str | None) -> tuple[Document, ConfigurationText]:
+    """A checked document with its source; `folder` as in `ConfigurationText.document`. Raises UsageError."""
+    source = ConfigurationText(text, name)
     return source.document(folder), source
 
 

@@ -136,7 +136,6 @@ class EnvironmentResult:
 
     Attributes:
         drifted: the AWS objects that were changed outside Terraform, as CloudTrail may know them.
-        drifted: the AWS objects that were changed outside, as CloudTrail may know them.
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
     """

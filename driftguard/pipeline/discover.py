@@ -26,7 +26,7 @@ _MAX_LINKS = 40
 
 
 @dataclass(slots=True)
-class _Module:
+class _ModuleFiles:
     """One directory as a module: its own files and what they refer to."""
 
     files: dict[str, str] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Closures:
         self._terraform_directories = {dirname(path) for path in self._paths if is_terraform(path)}
         self._pins = {path: tree[path].object_id for path in self._paths if tree[path].mode == _SUBMODULE}
         self._submodules = tuple(path for path in self._pins if next(self._under(f"{path}/"), None) is None)
-        self._modules: dict[str, _Module] = {}
+        self._modules: dict[str, _ModuleFiles] = {}
         self._matches: dict[str, dict[str, str]] = {}
         self._definitions: dict[str, ModuleDefinitions] = {}
 
@@ -83,37 +83,36 @@ class Closures:
         root = "" if directory == "." else directory
         if root not in self._terraform_directories:
             return None
-        reached: dict[str, _Module] = {}
+        reached = self._reached(root)
+        named = self._computed(root, reached, var_files, workspace, variables or {})
+        included = self._included(root, reached, (*var_files, *files), extra_files, named)
+        included.update(self._pinned(included))
+        return Closure(
+            files=dict(sorted(included.items())),
+            modules=tuple(sorted(name or "." for name in reached if name != root)),
+            remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
+            init_key=self._init_key(root, reached),
+            warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
+            open=tuple(each.reason for each in named if each.reason is not None),
+            missing=tuple(self._not_there(included)),
+        )
+
+    def _reached(self, root: str) -> dict[str, _ModuleFiles]:
+        """The root module and every module that it calls, by directory."""
+        reached: dict[str, _ModuleFiles] = {}
         queue = [root]
         while queue:
             current = queue.pop()
             if current not in reached:
                 reached[current] = self._module(current)
                 queue.extend(reached[current].local)
-        included = {path: entry for module in reached.values() for path, entry in module.files.items()}
-        for name in (*var_files, *files):
-            included.update(self._named(root, name))
-        for path in {normpath(join(root, p)) for name, m in reached.items() if name != root for p in m.root_paths}:
-            included.update(self._mentioned(path))
-        for pattern in extra_files:
-            included.update(self._matching(pattern))
-        named = self._computed(root, reached, var_files, workspace, variables or {})
-        for each in named:
-            if each.path is not None:
-                included.update(self._below_path(each.path) if each.whole else self._mentioned(each.path))
-        included.update(self._pinned(included))
+        return reached
+
+    def _init_key(self, root: str, reached: Mapping[str, _ModuleFiles]) -> str:
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
-        return Closure(
-            files=dict(sorted(included.items())),
-            modules=tuple(sorted(name or "." for name in reached if name != root)),
-            remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
-            init_key=hashlib.sha256("\0".join(parts).encode()).hexdigest(),
-            warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
-            open=tuple(each.reason for each in named if each.reason is not None),
-            missing=tuple(self._not_there(included)),
-        )
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _pinned(self, included: Mapping[str, str]) -> dict[str, str]:
         """The submodules in which files of a closure lie: a commit that moves a pin names only the submodule."""
@@ -132,10 +131,31 @@ class Closures:
         for path in sorted(name for name, object_id in included.items() if object_id in pointers):
             yield f"{path} is a Git LFS pointer, and its content was not fetched."
 
+    def _included(
+        self,
+        root: str,
+        reached: Mapping[str, _ModuleFiles],
+        files: Sequence[str],
+        extra_files: Sequence[str],
+        named: Sequence[Named],
+    ) -> dict[str, str]:
+        """Object ids by path: of the modules' own files, and of everything that is named."""
+        included = {path: object_id for module in reached.values() for path, object_id in module.files.items()}
+        for name in files:
+            included.update(self._named(root, name))
+        for path in {normpath(join(root, p)) for name, m in reached.items() if name != root for p in m.root_paths}:
+            included.update(self._mentioned(path))
+        for pattern in extra_files:
+            included.update(self._matching(pattern))
+        for each in named:
+            if each.path is not None:
+                included.update(self._below_path(each.path) if each.whole else self._mentioned(each.path))
+        return included
+
     def _computed(
         self,
         root: str,
-        reached: Mapping[str, _Module],
+        reached: Mapping[str, _ModuleFiles],
         var_files: Sequence[str],
         workspace: str,
         variables: Mapping[str, str],
@@ -149,9 +169,10 @@ class Closures:
             path = self._resolved(normpath(join(root, name)))[0]
             if path in self._tree:
                 given |= self._define([path])[path].values
-        return named_files(root, self._defined, given=given, workspace=workspace, listed=self._listed)
+        return named_files(root, self._defined, given=given, workspace=workspace, tree=self)
 
-    def _listed(self, directory: str) -> list[str]:
+    def below(self, directory: str) -> list[str]:
+        """The files below a directory (`` is the root), relative to it."""
         prefix = f"{directory}/" if directory else ""
         return [path[len(prefix) :] for path in self._under(prefix)]
 
@@ -193,14 +214,14 @@ class Closures:
             )
         yield from found.items()
 
-    def _module(self, directory: str) -> _Module:
+    def _module(self, directory: str) -> _ModuleFiles:
         module = self._modules.get(directory)
         if module is None:
             module = self._modules[directory] = self._read_module(directory)
         return module
 
-    def _read_module(self, directory: str) -> _Module:
-        module = _Module()
+    def _read_module(self, directory: str) -> _ModuleFiles:
+        module = _ModuleFiles()
         sources = []
         for path in self._below(directory):
             module.files.update(self._mentioned(path))
@@ -223,26 +244,17 @@ class Closures:
                 self._mention(module, normpath(join(directory, mentioned)), mentioned.startswith("."))
         return module
 
-    def _mention(self, module: _Module, path: str, is_path: bool) -> None:
+    def _mention(self, module: _ModuleFiles, path: str, is_path: bool) -> None:
         """What source names by a path may be a file, a directory of files, or a module whose source is computed."""
         module.files.update(self._mentioned(path))
         target = self._resolved(path)[0]
         if is_path and target in self._terraform_directories and target not in module.local:
             module.local.append(target)
 
-    def _refer(self, module: _Module, directory: str, source: str) -> None:
+    def _refer(self, module: _ModuleFiles, directory: str, source: str) -> None:
         where = directory or "."
         if "${" in source or "%{" in source:
-            prefix = re.split(r"[$%]\{", source, maxsplit=1)[0].rpartition("/")[0]
-            reach = f"every module below {prefix}/ counts" if prefix else "only paths that stand in the files count"
-            module.warnings.append(f"{where}: the module source {source} is computed by Terraform; {reach}.")
-            if prefix.startswith("."):
-                below = normpath(join(directory, prefix))
-                module.local += [
-                    name
-                    for name in sorted(self._terraform_directories)
-                    if below == "." or f"{name}/".startswith(f"{below}/")
-                ]
+            self._refer_computed(module, directory, source)
             return
         if not source.startswith(("./", "../")):
             if source:
@@ -260,6 +272,20 @@ class Closures:
             module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
         else:
             module.local.append(target)
+
+    def _refer_computed(self, module: _ModuleFiles, directory: str, source: str) -> None:
+        """A module source that Terraform computes: everything below its literal beginning counts."""
+        prefix = re.split(r"[$%]\{", source, maxsplit=1)[0].rpartition("/")[0]
+        reach = f"every module below {prefix}/ counts" if prefix else "only paths that stand in the files count"
+        where = directory or "."
+        module.warnings.append(f"{where}: the module source {source} is computed by Terraform; {reach}.")
+        if prefix.startswith("."):
+            below = normpath(join(directory, prefix))
+            module.local += [
+                name
+                for name in sorted(self._terraform_directories)
+                if below == "." or f"{name}/".startswith(f"{below}/")
+            ]
 
     def _submodule(self, path: str) -> str | None:
         return next((name for name in self._submodules if f"{path}/".startswith(f"{name}/")), None)

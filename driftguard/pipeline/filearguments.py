@@ -11,7 +11,7 @@ from posixpath import basename, join, normpath
 
 from driftguard.model.expressions import Call, Definitions, FileReference, Node
 from driftguard.pipeline.hclfunctions import HOLE
-from driftguard.pipeline.references import Scope, in_repository, paths_of
+from driftguard.pipeline.references import FileListing, Scope, in_repository, paths_of
 
 _MAX_CALLS = 400
 _AUTOMATIC = (".auto.tfvars", ".auto.tfvars.json")
@@ -64,16 +64,16 @@ def named_files(
     *,
     given: Mapping[str, Node],
     workspace: str,
-    listed: Callable[[str], Sequence[str]],
+    tree: FileListing,
 ) -> list[Named]:
     """Everything that the expressions of a root module, and of the modules it calls, name as a file.
 
     Args:
         given: values of the root module's variables, by name.
-        listed: the files below a directory, relative to it.
+        tree: the files of the commit.
     """
     found: dict[Named, None] = {}
-    first = _scope(root, root, module_of(root), workspace, listed, given=given)
+    first = _scope(root, root, module_of(root), workspace, tree, given=given)
     for calls, (module, scope) in enumerate(_called(first, module_of)):
         if calls > _MAX_CALLS:
             found[Named("", True, f"{root} calls more than {_MAX_CALLS} modules; every file counts.")] = None
@@ -99,7 +99,7 @@ def _called(scope: Scope, module_of: Definer) -> Iterator[tuple[ModuleDefinition
             if call.source.startswith(("./", "../")) and not directory.startswith(".."):
                 inner = "" if directory == "." else directory
                 next_module = module_of(inner)
-                made = _scope(inner, scope.root, next_module, scope.workspace, scope.listed, call=(call, current))
+                made = _scope(inner, scope.root, next_module, scope.workspace, scope.tree, call=(call, current))
                 waiting.append((made, depth + 1))
 
 
@@ -108,12 +108,12 @@ def _scope(
     root: str,
     module: ModuleDefinitions,
     workspace: str,
-    listed: Callable[[str], Sequence[str]],
+    tree: FileListing,
     *,
     given: Mapping[str, Node] | None = None,
     call: tuple[Call, Scope] | None = None,
 ) -> Scope:
-    scope = Scope(directory, root, workspace, listed, given=given or {}, call=call)
+    scope = Scope(directory, root, workspace, tree, given=given or {}, call=call)
     scope.locals = {name: node for each in module.files.values() for name, node in each.locals.items()}
     scope.defaults = {name: node for each in module.files.values() for name, node in each.variables.items()}
     scope.archives = {name: node for each in module.files.values() for name, node in each.archives.items()}

@@ -227,3 +227,13 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.RETRY_REQUESTED: _requested,
     EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
 }
+
+
+def retried_at(journal: JournalReader) -> dict[str, datetime]:
+    """When `driftguard retry` was last asked for, by environment."""
+    return {name: entry.at for name, entry in journal.latest(EntryKind.RETRY_REQUESTED).items()}
+
+
+def approved_points(journal: JournalReader) -> dict[str, str]:
+    """The commit up to which everything was approved, by environment."""
+    return {name: str(entry.data["commit"]) for name, entry in journal.latest(EntryKind.APPROVED).items()}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from posixpath import join, normpath
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from driftguard.model.expressions import Call, FileReference, Loop, Node
 from driftguard.pipeline.hclfunctions import FUNCTIONS, HOLE, as_text
@@ -20,6 +20,14 @@ CHECKOUT: Final = "/.checkout.of.driftguard"
 """The absolute path of the repository's root; where the checkout really lies is not the evaluation's business."""
 _MAX_VALUES: Final = 256
 _DEEPEST: Final = 40
+
+
+class FileListing(Protocol):
+    """The files of one commit."""
+
+    def below(self, directory: str) -> Sequence[str]:
+        """The files below a directory (`` is the root), relative to it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,14 +41,14 @@ class Scope:
         defaults: of variables, by name; None for one without.
         given: values of variables by name, as the root module gets them; of another module's call: `call`.
         call: the `module` block that calls it, and the scope in which that stands; None for the root module.
-        listed: the files of a directory below the repository's root, relative to it, for `fileset`.
+        tree: the files of the commit, for `fileset`.
         archives: of each `archive_file`, where it is written.
     """
 
     directory: str
     root: str
     workspace: str
-    listed: Callable[[str], Sequence[str]]
+    tree: FileListing
     locals: Mapping[str, Node] = field(default_factory=dict)
     defaults: Mapping[str, Node | None] = field(default_factory=dict)
     given: Mapping[str, Node] = field(default_factory=dict)
@@ -179,7 +187,7 @@ class _Evaluation:
         if where is None or HOLE in as_text(path) or HOLE in as_text(pattern):
             return HOLE
         wanted = _fileset_pattern(as_text(pattern))
-        return [name for name in self._scope.listed(where) if wanted.fullmatch(name)]
+        return [name for name in self._scope.tree.below(where) if wanted.fullmatch(name)]
 
     def tuple_(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [list(items) for items in self._together(node[1], names, depth)]

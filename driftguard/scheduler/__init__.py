@@ -1,7 +1,7 @@
 """The schedule: environments that are due, the loop that runs them, new commits, retries, health."""
 
 from driftguard.scheduler.agent import Agent, WakeEvent
-from driftguard.scheduler.cadence import Cadence, Due
+from driftguard.scheduler.cadence import Cadence, DueSet
 from driftguard.scheduler.state import AgentState, healthy
 
-__all__ = ["Agent", "AgentState", "Cadence", "Due", "WakeEvent", "healthy"]
+__all__ = ["Agent", "AgentState", "Cadence", "DueSet", "WakeEvent", "healthy"]

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.ports import DefectLog
-from driftguard.scheduler.cadence import Cadence, Due, joined
+from driftguard.scheduler.cadence import Cadence, DueSet, joined
 from driftguard.scheduler.state import AgentState
 from driftguard.scheduler.timetable import Timetable
 from driftguard.sealed import mask
@@ -103,7 +103,7 @@ class Agent:
     def __init__(
         self,
         *,
-        start_run: Callable[[Due], object],
+        start_run: Callable[[DueSet], object],
         head: Callable[[], str | None],
         changed: Callable[[str], frozenset[str]],
         cadences: Callable[[], Mapping[str, Cadence]],
@@ -140,7 +140,7 @@ class Agent:
         """Loop until a stop is requested."""
         now = self._last_reading = self._now()
         # The first run is due like a failed one: until it has succeeded.
-        self._owed: Due | None = Due(None, "start")
+        self._owed: DueSet | None = DueSet(None, "start")
         self._owed_at = self._poll_at = now + self._start_jitter * self._dice.random()
         self._timetable.begin(self._owed_at)
         self._state = AgentState(now, now, self._owed_at, self._timetable.longest_interval(now))
@@ -156,12 +156,12 @@ class Agent:
             self._run_due(due)
         self._publish(last_tick=self._read_clock(), next_due=self._next_start())
 
-    def _take_due(self, now: datetime) -> Due | None:
+    def _take_due(self, now: datetime) -> DueSet | None:
         """Every environment that is due now, as one run; those of a failed run join any other run."""
         found = self._timetable.take_due(now)
         if self._reload_requested:
             self._reload_requested = False
-            found = joined(found, Due(None, "reload"))
+            found = joined(found, DueSet(None, "reload"))
         if self._owed is not None and (found or now >= self._owed_at):
             found = joined(found, self._owed)
         if now >= self._poll_at:
@@ -169,10 +169,10 @@ class Agent:
             found = joined(joined(found, commit), self._owed if commit else None)
         return found
 
-    def _poll(self, found: Due | None) -> Due | None:
+    def _poll(self, found: DueSet | None) -> DueSet | None:
         """Check for a new commit; the environments that it makes due."""
         head, problem = self._attempt(self._head)
-        due: Due | None = None
+        due: DueSet | None = None
         # A run of every environment covers each change of the commit.
         if head is not None and head != self._state.head and (found is None or not found.is_everything):
             due, problem = self._due_at(head)
@@ -190,17 +190,17 @@ class Agent:
         self._poll_at = self._read_clock() + delay
         return due
 
-    def _due_at(self, head: str) -> tuple[Due | None, _Problem | None]:
+    def _due_at(self, head: str) -> tuple[DueSet | None, _Problem | None]:
         """The environments that a new commit makes due, or the failure to determine them."""
         names, problem = self._attempt(lambda: self._changed(head))
         if problem is not None and problem.misconfigured:
             # The run reports the error, and stays due: for every environment, once the error is fixed.
-            return Due(None, "commit"), None
+            return DueSet(None, "commit"), None
         if names or (names is not None and self._misconfigured):
-            return Due(names, "commit"), None
+            return DueSet(names, "commit"), None
         return None, problem
 
-    def _run_due(self, due: Due) -> None:
+    def _run_due(self, due: DueSet) -> None:
         started = self._read_clock()
         self._owed = due
         self._publish(last_tick=started, running_since=started)
@@ -226,12 +226,12 @@ class Agent:
             next_due=self._next_start(),
         )
 
-    def _run_owed(self, due: Due, now: datetime) -> None:
+    def _run_owed(self, due: DueSet, now: datetime) -> None:
         moved = self._timetable.assign(self._cadences(), now)
         self._publish(longest_interval=self._timetable.longest_interval(now))
         # An environment with a new cadence is due now, and its interval starts now.
         due = replace(due, excluding=due.excluding & self._timetable.own)
-        self._owed = due | Due(moved, "cadence") if moved else due
+        self._owed = due | DueSet(moved, "cadence") if moved else due
         self._start_run(self._owed)
 
     def _next_start(self) -> datetime:

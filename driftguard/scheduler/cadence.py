@@ -91,7 +91,7 @@ class Cadence:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueSet:
     """The environments of a run, and its reason.
 
     Attributes:
@@ -112,15 +112,15 @@ class Due:
         """Whether every environment belongs to the run."""
         return self.environments is None and not self.excluding
 
-    def __or__(self, other: Due) -> Due:
+    def __or__(self, other: DueSet) -> DueSet:
         reason = min(self.reason, other.reason, key=_REASONS.index)
         if self.environments is not None and other.environments is not None:
-            return Due(self.environments | other.environments, reason)
+            return DueSet(self.environments | other.environments, reason)
         excluding = self.excluding | other.excluding
-        return Due(None, reason, frozenset(n for n in excluding if not self.covers(n) and not other.covers(n)))
+        return DueSet(None, reason, frozenset(n for n in excluding if not self.covers(n) and not other.covers(n)))
 
 
-def joined(one: Due | None, other: Due | None) -> Due | None:
+def joined(one: DueSet | None, other: DueSet | None) -> DueSet | None:
     """Both as one run; None stands for no environment."""
     if one is None or other is None:
         return one or other

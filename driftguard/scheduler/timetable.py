@@ -13,7 +13,7 @@ from random import Random
 
 import schedule
 
-from driftguard.scheduler.cadence import Cadence, Due, joined
+from driftguard.scheduler.cadence import Cadence, DueSet, joined
 
 
 class Timetable:
@@ -47,16 +47,16 @@ class Timetable:
         self._own = wanted
         return moved
 
-    def take_due(self, now: datetime) -> Due | None:
+    def take_due(self, now: datetime) -> DueSet | None:
         """Every job that is due, as one run; each job's next start is after now."""
         if now < self.next_due:
             return None
-        found: Due | None = None
+        found: DueSet | None = None
         for cadence, start in tuple(self._starts.items()):
             # A job that only its jitter delays joins, so that jobs of the same time make one run.
             if start <= now:
                 (job,) = self._scheduler.get_jobs(cadence)
-                one: Due = job.run()  # type: ignore[no-untyped-call]
+                one: DueSet = job.run()  # type: ignore[no-untyped-call]
                 found = joined(found, one)
                 self._set_next(job, cadence, now)
         return found
@@ -77,10 +77,10 @@ class Timetable:
         """The longest time between two starts of one job."""
         return max(cadence.longest_interval(now) for cadence in self._starts)
 
-    def _due(self, cadence: Cadence) -> Due:
+    def _due(self, cadence: Cadence) -> DueSet:
         if cadence == self._default:
-            return Due(None, "cadence", self.own)
-        return Due(frozenset(name for name, own in self._own.items() if own == cadence), "cadence")
+            return DueSet(None, "cadence", self.own)
+        return DueSet(frozenset(name for name, own in self._own.items() if own == cadence), "cadence")
 
     def _add(self, cadence: Cadence, now: datetime) -> None:
         # The unit is a formality of the library: each start is set by us.

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from driftguard.config.cron import next_after
 from driftguard.errors import OperatorError, UsageError
-from driftguard.scheduler import Agent, AgentState, Cadence, Due, WakeEvent, healthy
+from driftguard.scheduler import Agent, AgentState, Cadence, DueSet, WakeEvent, healthy
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -57,7 +57,7 @@ class Life:
     changes: dict[str, frozenset[str]] = field(default_factory=dict)
     outages: list[tuple[str, datetime, datetime, Exception]] = field(default_factory=list)
     events: list[tuple[datetime, Callable[[], None]]] = field(default_factory=list)
-    passes: list[tuple[datetime, Due]] = field(default_factory=list)
+    passes: list[tuple[datetime, DueSet]] = field(default_factory=list)
     looks: list[datetime] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     states: list[AgentState] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Life:
             return
         self.clock.move_to(until)
 
-    def _start_run(self, due: Due) -> None:
+    def _start_run(self, due: DueSet) -> None:
         self.depth += 1
         assert self.depth == 1
         self.passes.append((self.now(), due))
@@ -177,7 +177,7 @@ def test_the_first_pass_looks_at_everything_at_once_and_the_others_follow_the_ca
 ) -> None:
     life = Life(clock).live(HOUR)
     assert life.minutes == [0, 15, 30, 45]
-    assert [due for _, due in life.passes] == [Due(None, "start"), *[Due(None, "cadence")] * 3]
+    assert [due for _, due in life.passes] == [DueSet(None, "start"), *[DueSet(None, "cadence")] * 3]
 
 
 def test_a_hundred_agents_do_not_start_together(clock: time_machine.Traveller) -> None:
@@ -247,15 +247,15 @@ def test_environments_with_their_own_cadence_run_on_it_and_what_is_due_together_
     life = Life(clock, every(30), own={"prod": every(10), "lab": every(60), "stage": every(10)}).live(61 * MINUTE)
     often, own = frozenset({"prod", "stage"}), frozenset({"prod", "stage", "lab"})
     assert [(minute, due) for minute, (_, due) in zip(life.minutes, life.passes, strict=True)] == [
-        (0, Due(None, "start")),
-        (10, Due(often, "cadence")),
-        (20, Due(often, "cadence")),
-        (30, Due(None, "cadence", frozenset({"lab"}))),
-        (40, Due(often, "cadence")),
-        (50, Due(often, "cadence")),
-        (60, Due(None, "cadence")),
+        (0, DueSet(None, "start")),
+        (10, DueSet(often, "cadence")),
+        (20, DueSet(often, "cadence")),
+        (30, DueSet(None, "cadence", frozenset({"lab"}))),
+        (40, DueSet(often, "cadence")),
+        (50, DueSet(often, "cadence")),
+        (60, DueSet(None, "cadence")),
     ]
-    assert not Due(None, "cadence", own).covers("lab")
+    assert not DueSet(None, "cadence", own).covers("lab")
 
 
 def test_what_is_due_together_makes_one_pass_also_with_jitter(clock: time_machine.Traveller) -> None:
@@ -266,7 +266,7 @@ def test_what_is_due_together_makes_one_pass_also_with_jitter(clock: time_machin
 
 def test_an_own_cadence_like_the_default_makes_no_job_of_its_own(clock: time_machine.Traveller) -> None:
     life = Life(clock, own={"prod": every(15)}).live(20 * MINUTE)
-    assert [due for _, due in life.passes] == [Due(None, "start"), Due(None, "cadence")]
+    assert [due for _, due in life.passes] == [DueSet(None, "start"), DueSet(None, "cadence")]
 
 
 def test_cadences_are_read_before_each_pass_and_a_new_one_counts_from_then(clock: time_machine.Traveller) -> None:
@@ -327,7 +327,7 @@ def test_a_pass_over_everything_covers_the_commit_it_finds(clock: time_machine.T
     life = Life(clock, changes={"b2": frozenset({"prod"})})
     life.sets(15 * MINUTE - SECOND, head="b2")
     life.live(20 * MINUTE)
-    assert [due for _, due in life.passes] == [Due(None, "start"), Due(None, "cadence")]
+    assert [due for _, due in life.passes] == [DueSet(None, "start"), DueSet(None, "cadence")]
     assert life.asked == []
 
 
@@ -335,7 +335,7 @@ def test_a_commit_joins_a_pass_that_leaves_something_out(clock: time_machine.Tra
     life = Life(clock, every(60), own={"prod": every(15)}, changes={"b2": frozenset({"lab"})})
     life.sets(15 * MINUTE - SECOND, head="b2")
     life.live(20 * MINUTE)
-    assert life.passes[1][1] == Due(frozenset({"prod", "lab"}), "commit")
+    assert life.passes[1][1] == DueSet(frozenset({"prod", "lab"}), "commit")
     assert len(life.passes) == 2
 
 
@@ -440,7 +440,7 @@ def test_an_unreachable_remote_is_asked_less_often_and_never_stops_the_cadence(
     # No head was known, so the first one that is seen is compared, not taken for old.
     assert life.asked == ["b2"]
     assert [minute for minute in life.minutes if minute != 121] == list(range(0, 180, 15))
-    assert life.passes[life.minutes.index(121)][1] == Due(frozenset({"prod"}), "commit")
+    assert life.passes[life.minutes.index(121)][1] == DueSet(frozenset({"prod"}), "commit")
     assert life.states[-1].failures_in_a_row == 0
     assert life.looks[-1] == NOON + 179 * MINUTE
 
@@ -476,7 +476,7 @@ def test_a_wrong_configuration_at_the_start_is_tried_again_with_patience_and_at_
     life.sets(42 * MINUTE, head="c3")  # mended
     life.live(HOUR)
     assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 10, 25, 40, 42]
-    assert life.passes == [(NOON + 42 * MINUTE, Due(None, "start"))]
+    assert life.passes == [(NOON + 42 * MINUTE, DueSet(None, "start"))]
     # The branch is looked at as often as ever.
     assert [(look - NOON) / MINUTE for look in life.looks] == [float(minute) for minute in range(60)]
     assert caplog.messages[0] == (
@@ -495,7 +495,10 @@ def test_a_commit_that_makes_the_configuration_wrong_is_told_by_a_pass_and_costs
     life.sets(50 * MINUTE, head="c3")  # back to what it was: no environment differs from what was looked at last
     life.live(2 * HOUR)
     assert life.tries == [0, 20, 20.5, 21.5, 23.5, 27.5, 35.5, 50]
-    assert life.passes == [(NOON, Due(None, "start")), (NOON + 50 * MINUTE, Due(None, "commit"))]
+    assert life.passes == [
+        (NOON, DueSet(None, "start")),
+        (NOON + 50 * MINUTE, DueSet(None, "commit")),
+    ]
     wrong = [state for state in life.states if state.last_error]
     assert {state.last_error for state in wrong} == {" ".join(str(WRONG).split()) + "."}
     unwell = [state.last_tick for state in life.states if not healthy(state, state.last_tick, HOUR)[0]]
@@ -551,9 +554,9 @@ def test_a_reload_reads_the_cadences_and_looks_at_everything_now(clock: time_mac
     life.on(5 * MINUTE, life.agent.request_reload)
     life.live(36 * MINUTE)
     assert [(minute, due) for minute, (_, due) in zip(life.minutes, life.passes, strict=True)] == [
-        (0, Due(None, "start")),
-        (5, Due(None, "reload")),
-        (35, Due(frozenset({"lab"}), "cadence")),
+        (0, DueSet(None, "start")),
+        (5, DueSet(None, "reload")),
+        (35, DueSet(frozenset({"lab"}), "cadence")),
     ]
 
 
@@ -701,13 +704,13 @@ def names() -> st.SearchStrategy[frozenset[str]]:
     return st.frozensets(st.sampled_from("abcd"))
 
 
-def dues() -> st.SearchStrategy[Due]:
-    some = st.builds(lambda n: Due(n, "cadence"), names())
-    return some | st.builds(lambda n: Due(None, "cadence", n), names())
+def dues() -> st.SearchStrategy[DueSet]:
+    some = st.builds(lambda n: DueSet(n, "cadence"), names())
+    return some | st.builds(lambda n: DueSet(None, "cadence", n), names())
 
 
 @given(dues(), dues())
-def test_two_passes_in_one_cover_what_either_covers(one: Due, other: Due) -> None:
+def test_two_passes_in_one_cover_what_either_covers(one: DueSet, other: DueSet) -> None:
     for name in "abcde":
         assert (one | other).covers(name) == (one.covers(name) or other.covers(name))
 

@@ -136,7 +136,7 @@ def parsed_source(path: str, source: bytes) -> dict[str, Any]:
     """A file as python-hcl2 reads it, or as JSON; empty for one that cannot be parsed."""
     try:
         return _parse(path, source)
-    except Exception:  # noqa: BLE001 - whatever a parser of foreign text raises, nothing is known of it
+    except (parse_errors(), msgspec.DecodeError, RecursionError, ValueError):
         return {}
 
 

@@ -31,7 +31,7 @@ class ApprovalSources:
 
     Attributes:
         history: the tracked branch.
-        settings: what the configuration of each commit says.
+        settings: the settings at each commit.
         reviews: the forge's; None where no forge is configured that knows any.
     """
 
@@ -149,7 +149,7 @@ def _last_of_each(sources: ApprovalSources, since: Since) -> Range:
 
 
 def _configures(index: SettingsIndex, settings: EnvironmentSettings, before: str | None, after: str) -> bool:
-    """Whether a commit changes what the configuration says of an environment; also where that cannot be told."""
+    """Whether a commit changes the settings of an environment; also where they cannot be compared."""
     then, now = index.at(settings, before) if before is not None else None, index.at(settings, after)
     return then is None or now is None or not _alike(then, now)
 

@@ -1,0 +1,75 @@
+"""What operators ask for on the command line: which environments they mean, retries, and environments to forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from driftguard.config import EnvironmentSettings
+from driftguard.errors import UsageError
+from driftguard.model import EntryKind
+from driftguard.pipeline import history
+from driftguard.pipeline.record import request_entry
+from driftguard.ports import Clock, Journal, JournalReader
+
+
+class RequestLedger(Journal, JournalReader, Protocol):
+    """The ledger as requests need it."""
+
+
+def selected(
+    environments: Sequence[EnvironmentSettings], patterns: Sequence[str], head: str
+) -> tuple[EnvironmentSettings, ...]:
+    """The environments that match one of the names or globs; all without any.
+
+    Raises:
+        UsageError: one of them matches nothing.
+    """
+    names = [environment.name for environment in environments]
+    unmatched = _unmatched(names, patterns)
+    if unmatched:
+        raise UsageError(f"no environment is called {unmatched} at {head[:10]}; there are: {', '.join(names)}.")
+    wanted = patterns or ["*"]
+    return tuple(e for e in environments if any(fnmatchcase(e.name, pattern) for pattern in wanted))
+
+
+def _unmatched(names: Iterable[str], patterns: Sequence[str]) -> str:
+    known = list(names)
+    return ", ".join(p for p in patterns if not any(fnmatchcase(name, p) for name in known))
+
+
+class OperatorRequests:
+    """Journals what an operator asks for.
+
+    Args:
+        by: the operator's name on this machine.
+    """
+
+    def __init__(self, ledger: RequestLedger, clock: Clock, by: str) -> None:
+        self._ledger, self._clock, self._by = ledger, clock, by
+
+    def retry(self, environments: Sequence[EnvironmentSettings]) -> list[str]:
+        """Reset the failures of environments; their names."""
+        return self._recorded(EntryKind.RETRY_REQUESTED, [settings.name for settings in environments])
+
+    def forget(self, present: Sequence[EnvironmentSettings], patterns: Sequence[str]) -> list[str]:
+        """Report removed environments no more; their names.
+
+        Args:
+            present: every environment at head.
+
+        Raises:
+            UsageError: a pattern matches no removed environment.
+        """
+        removed = sorted(history.removed(self._ledger, present))
+        unmatched = _unmatched(removed, patterns)
+        if unmatched:
+            raise UsageError(f"no removed environment is called {unmatched}; removed: {', '.join(removed) or 'none'}.")
+        names = [name for name in removed if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        return self._recorded(EntryKind.ENVIRONMENT_FORGOTTEN, names)
+
+    def _recorded(self, kind: EntryKind, names: list[str]) -> list[str]:
+        now = self._clock.now()
+        self._ledger.append(*(request_entry(kind, now, name, self._by) for name in names))
+        return names
