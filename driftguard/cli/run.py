@@ -98,6 +98,14 @@ def reconcile(
 
 def classify(
     plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="`terraform show -json`; `-` for standard input.")],
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            "--schema",
+            metavar="FILE",
+            help="`terraform providers schema -json` of the same directory: which lists are sets.",
+        ),
+    ] = None,
     noise: NoiseOption = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
@@ -111,7 +119,8 @@ def classify(
     from driftguard.pipeline.foreign_plan import classify_text
 
     set_verbosity(verbose)
-    report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan)
+    schemas = None if schema is None else _read_plan(str(schema))
+    report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan, schemas)
     _print(report, format, output, noise)
     raise typer.Exit(exit_code(report))
 

@@ -8,23 +8,30 @@ from datetime import UTC, datetime
 from driftguard.errors import UsageError
 from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
 from driftguard.model.plan_document import UnreadablePlan, read_document
+from driftguard.model.provider_schemas import ProviderSchemas, UnreadableSchemas
 from driftguard.model.report import RunReport
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.report import run_report
 
 
-def classify_text(text: bytes, source: str) -> RunReport:
+def classify_text(text: bytes, source: str, schemas: bytes | None = None) -> RunReport:
     """The JSON report of a plan that another tool made; S, R and D only, so there is no baseline.
 
+    Args:
+        schemas: the output of `terraform providers schema -json` in the same directory.
+
     Raises:
-        UsageError: the text is not a plan.
+        UsageError: the text is not a plan, or the schemas are none.
     """
     now = datetime.now(UTC)
     # There is no ledger here, so the digests' key lives as long as this report.
     key = secrets.token_bytes(32)
     try:
         document = read_document(text)
-        classification = classify(document, Evidence(has_baseline=False), key)
+        known = None if schemas is None else ProviderSchemas.read(schemas)
+        classification = classify(document, Evidence(has_baseline=False), key, schemas=known)
+    except UnreadableSchemas as error:
+        raise UsageError(f"--schema: {error}.") from None
     except UnreadablePlan as error:
         raise UsageError(f"{source}: {error}. Give the output of `terraform show -json PLANFILE`.") from None
     fault = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from driftguard.pipeline.classify.equality import is_zero, meaning, same
+from driftguard.pipeline.classify.equality import is_zero, meaning
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling
 from driftguard.sealed import ABSENT, UNKNOWN, Marker
 
@@ -102,11 +102,11 @@ class Masks:
 
     def text(self, value: Any) -> bytes:
         """A text that is equal for exactly those elements that count as one."""
-        return meaning(_without_zeros(value)) if self.lenient else meaning(value)
+        return meaning(_without_zeros(value) if self.lenient else _without_empties(value))
 
     def alike(self, left: Any, right: Any) -> bool:
         """Whether two values count as one."""
-        return same(_without_zeros(left), _without_zeros(right)) if self.lenient else same(left, right)
+        return self.text(left) == self.text(right)
 
 
 def child(mask: Any, key: str | int) -> Any:
@@ -147,6 +147,16 @@ def compatible(value: Any, partial: Any, mask: Any, masks: Masks) -> bool:
         pairs = enumerate(zip(value, partial, strict=False))
         return len(value) == len(partial) and all(compatible(v, p, child(mask, i), masks) for i, (v, p) in pairs)
     return False
+
+
+def _without_empties(value: Any) -> Any:
+    """An element with null for every empty member of its objects.
+
+    A provider's library writes the one or the other when it plans a set anew; a member that is missing stays missing.
+    """
+    if isinstance(value, dict):
+        return {key: None if item in ("", [], {}) else _without_empties(item) for key, item in value.items()}
+    return [_without_empties(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_zeros(value: Any) -> Any:
