@@ -3,7 +3,9 @@
 Each `toy_thing` is a JSON file `<name>.json` in the provider's folder. A file `faults.json` beside them steers it:
 
     {"read_seconds": 1.5, "create_seconds": 2, "hang_on_read": true,
-     "fail_create": ["name"], "fail_update": ["name"], "fail_read": "message"}
+     "fail_create": ["name"], "fail_update": ["name"], "fail_read": "message", "echo_secret": true}
+
+With `echo_secret`, errors quote the thing's secret: as it is, as JSON, as a part of a URL, and in base64.
 
 Every effect is appended to `effects.log`, one `create|update|delete NAME` a line.
 
@@ -17,6 +19,7 @@ keeps one folder per connection, since each provider block of each Terraform run
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -26,6 +29,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from tf import runner, types
@@ -95,14 +99,14 @@ class Thing:
     def create(self, ctx: Any, planned: dict[str, Any]) -> dict[str, Any] | None:
         _CONNECTIONS.wait(faults().get("create_seconds", 0))
         if planned["name"] in faults().get("fail_create", []):
-            ctx.diagnostics.add_error("Creation refused", f"The toy cloud refuses {planned['name']}.")
+            ctx.diagnostics.add_error("Creation refused", f"The toy cloud refuses {planned['name']}.{echoed(planned)}")
             return None
         return write("create", planned)
 
     def read(self, ctx: Any, current: dict[str, Any]) -> dict[str, Any] | None:
         _CONNECTIONS.wait(3600 if faults().get("hang_on_read") else faults().get("read_seconds", 0))
         if "fail_read" in faults():
-            ctx.diagnostics.add_error("Read failed", faults()["fail_read"])
+            ctx.diagnostics.add_error("Read failed", faults()["fail_read"] + echoed(current))
             return None
         file = cloud() / f"{current['name']}.json"
         if not file.exists():
@@ -112,7 +116,7 @@ class Thing:
     def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any] | None:
         _CONNECTIONS.wait(faults().get("create_seconds", 0))
         if planned["name"] in faults().get("fail_update", []):
-            ctx.diagnostics.add_error("Update refused", f"The toy cloud refuses {planned['name']}.")
+            ctx.diagnostics.add_error("Update refused", f"The toy cloud refuses {planned['name']}.{echoed(planned)}")
             return current
         return write("update", planned)
 
@@ -176,6 +180,15 @@ def cloud() -> Path:
 def faults() -> dict[str, Any]:
     file = cloud() / "faults.json"
     return json.loads(file.read_text()) if file.exists() else {}
+
+
+def echoed(thing: dict[str, Any]) -> str:
+    """What a careless provider adds to an error: the request that it sent."""
+    secret = thing.get("secret")
+    if not faults().get("echo_secret") or secret is None:
+        return ""
+    encoded = base64.b64encode(secret.encode()).decode()
+    return f" Sent {secret} as {json.dumps({'secret': secret})} to https://toy/?q={quote(secret, safe='')} ({encoded})."
 
 
 def write(verb: str, planned: dict[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
 from driftguard.adapters.process import Completed
+from driftguard.adapters.terraform.hiding import Hiding
 from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
 from driftguard.model import ErrorKind
-from driftguard.sealed import mask
 
 _MAX_MESSAGE = 1500
 _MAX_KEPT = 50
@@ -59,9 +60,18 @@ class Diagnostics:
 
 
 def fault_from(
-    kind: ErrorKind, command: str, done: Completed, diagnostics: Diagnostics, timeout_seconds: float
+    kind: ErrorKind,
+    command: str,
+    done: Completed,
+    diagnostics: Diagnostics,
+    timeout_seconds: float,
+    hide: Callable[[], Callable[[str], str]] = Hiding,
 ) -> EnvironmentFault:
-    """The fault that a failed command amounts to."""
+    """The fault that a failed command amounts to.
+
+    Args:
+        hide: gives what replaces secrets in a text; called only where the program's own words become the message.
+    """
     if done.interrupted:
         return TransientFault(ErrorKind.INTERRUPTED, f"`{command}` was interrupted; the next run looks again.")
     if done.timed_out:
@@ -70,16 +80,17 @@ def fault_from(
             f"`{command}` did not finish within {timeout_seconds:g} seconds and was stopped. "
             "If it needs longer, raise `timeout` for this environment in driftguard.yaml.",
         )
-    text = mask(" | ".join(diagnostics.errors) or done.stderr.strip() or " ".join(diagnostics.other[-5:]))
+    printed = " | ".join(diagnostics.errors) or done.stderr.strip() or " ".join(diagnostics.other[-5:])
+    text = hide()(printed)
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     message = f"`{command}` failed with exit code {done.code}: {text or 'no output.'}"
     if diagnostics.asks_for_init:
         return InitNeeded(kind, message)
     for pattern, precise in ((_LOCKED, ErrorKind.LOCKED), (_THROTTLED, ErrorKind.THROTTLED)):
-        if pattern.search(text):
+        if pattern.search(printed):
             return TransientFault(precise, message)
-    return EnvironmentFault(ErrorKind.DENIED if _DENIED.search(text) else kind, message)
+    return EnvironmentFault(ErrorKind.DENIED if _DENIED.search(printed) else kind, message)
 
 
 def _sentence(diagnostic: dict[str, object]) -> str:

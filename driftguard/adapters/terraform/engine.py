@@ -7,8 +7,9 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from python_terraform import IsFlagged
 
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.process import Completed, Stop, run
+from driftguard.adapters.terraform import hiding
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
+from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
 from driftguard.ports import (
@@ -42,6 +45,7 @@ _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
 _READ_GRACE_SECONDS = 5.0  # nothing to give back; a CI runner that cancels a job waits about 7 s before it kills
 _HOW = ("on_line", "stdout_file", "on_start", "grace_seconds")
+_HIDING_SECONDS = 60.0  # for reading a plan and a state once a command has failed
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
 
@@ -126,7 +130,7 @@ class TerraformPlanner(PlanEngine):
                 "init", work=work, stop=self._stop, extra=extra, on_line=diagnostics.feed, **options
             )
         if done.code != 0:
-            raise fault_from(ErrorKind.INIT, self._called("init"), done, diagnostics, work.timeout_seconds)
+            raise self._failed(ErrorKind.INIT, "init", done, diagnostics, work)
         return done.seconds
 
     def backend(self, work: WorkingDirectory) -> Backend | None:
@@ -180,8 +184,8 @@ class TerraformPlanner(PlanEngine):
             **options,
         )
         if done.code not in (0, 2):
-            raise fault_from(ErrorKind.PLAN, self._called("plan"), done, diagnostics, work.timeout_seconds)
-        state = _identity_in_plan(plan_file) or self.state_identity(work)
+            raise self._failed(ErrorKind.PLAN, "plan", done, diagnostics, work, plan_file)
+        state = identity_in_plan(plan_file) or self.state_identity(work)
         return PlanRun(done.code == 2, tuple(drifted), state, done.seconds)
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
@@ -199,19 +203,19 @@ class TerraformPlanner(PlanEngine):
                 no_color=IsFlagged,
             )
         if done.code != 0:
-            raise fault_from(ErrorKind.PLAN, self._called("show"), done, Diagnostics(), work.timeout_seconds)
+            raise self._failed(ErrorKind.PLAN, "show", done, Diagnostics(), work)
         text = output.read_bytes()
         output.unlink()
         return text, done.seconds
 
     def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
         """The text of the state in a plan file, as it was refreshed or stored; else of the one that is stored now."""
-        found = _member(plan_file, "tfstate" if refreshed else "tfstate-prev")
+        found = member(plan_file, "tfstate" if refreshed else "tfstate-prev")
         return self._stored_state(work) if found is None else found
 
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         """Lineage and serial of the state as it is now."""
-        return _identity(self._stored_state(work))
+        return identity_of(self._stored_state(work))
 
     def _stored_state(self, work: WorkingDirectory) -> bytes:
         if work.state_file is not None:
@@ -221,7 +225,7 @@ class TerraformPlanner(PlanEngine):
             "state pull", work=work, stop=self._stop, extra=self._variables(work), on_line=lines.append
         )
         if done.code != 0:
-            raise fault_from(ErrorKind.PLAN, self._called("state pull"), done, Diagnostics(), work.timeout_seconds)
+            raise self._failed(ErrorKind.PLAN, "state pull", done, Diagnostics(), work)
         return b"\n".join(lines)
 
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
@@ -242,8 +246,40 @@ class TerraformPlanner(PlanEngine):
         # Written by Terraform alone, always in this one form.
         return dict(re.findall(r'^provider "([^"]+)" \{\n  version\s*= "([^"]+)"', text, re.MULTILINE))
 
-    def _called(self, command: str) -> str:
-        return f"{self._tool.product} {command}"
+    def _failed(
+        self,
+        kind: ErrorKind,
+        command: str,
+        done: Completed,
+        diagnostics: Diagnostics,
+        work: WorkingDirectory,
+        plan_file: Path | None = None,
+    ) -> EnvironmentFault:
+        """What a failed command amounts to, its words without any value that is known to be secret.
+
+        Args:
+            plan_file: the plan or apply's own; then the plan and the state are asked for sensitive values.
+        """
+
+        def hide() -> hiding.Hiding:
+            values = hiding.values_of_variables(work.environment)
+            values |= hiding.values_of_backend(work.backend_config, work.directory)
+            if plan_file is not None:
+                values |= self._sensitive_values(replace(work, timeout_seconds=_HIDING_SECONDS), plan_file)
+            return hiding.Hiding(values)
+
+        called = f"{self._tool.product} {command}"
+        return fault_from(kind, called, done, diagnostics, work.timeout_seconds, hide)
+
+    def _sensitive_values(self, work: WorkingDirectory, plan_file: Path) -> set[str]:
+        """What the plan and the state mark as sensitive, as far as either can be read after a failure."""
+        found: set[str] = set()
+        if plan_file.exists():  # Terraform also saves a plan that ended in an error
+            with suppress(EnvironmentFault, OSError):
+                found |= hiding.sensitive_values(self.show(work, plan_file)[0])
+        with suppress(EnvironmentFault, OSError):
+            found |= hiding.sensitive_values(self._stored_state(work))
+        return found
 
     def _variables(self, work: WorkingDirectory) -> dict[str, str]:
         variables = {
@@ -299,7 +335,7 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
         )
         fault = None
         if done.code != 0:
-            failed = fault_from(ErrorKind.PLAN, self._called("apply"), done, diagnostics, work.timeout_seconds)
+            failed = self._failed(ErrorKind.PLAN, "apply", done, diagnostics, work, plan_file)
             fault = Fault(failed.kind, failed.message)
         return ApplyRun(outcomes, fault, done.seconds)
 
@@ -309,7 +345,7 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
             "force-unlock", lock_id, work=work, stop=self._stop, extra=self._variables(work), force=IsFlagged
         )
         if done.code != 0:
-            raise fault_from(ErrorKind.LOCKED, self._called("force-unlock"), done, Diagnostics(), work.timeout_seconds)
+            raise self._failed(ErrorKind.LOCKED, "force-unlock", done, Diagnostics(), work)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -353,44 +389,6 @@ def _outcome(line: bytes) -> Iterator[tuple[str, str]]:
     address = message.get("hook", {}).get("resource", {}).get("addr")
     if word and address:
         yield str(address), word
-
-
-class _StateHeader(msgspec.Struct):
-    lineage: str | None = None
-    serial: int | None = None
-
-
-def _identity(text: bytes) -> StateIdentity:
-    if not text.strip():
-        return StateIdentity(None, None)
-    try:
-        header = msgspec.json.decode(text, type=_StateHeader)
-    except msgspec.DecodeError:
-        raise EnvironmentFault(
-            ErrorKind.PLAN, "The state cannot be read as JSON; look at it with `terraform state pull`."
-        ) from None
-    return StateIdentity(header.lineage, header.serial) if header.lineage else StateIdentity(None, None)
-
-
-def _identity_in_plan(plan_file: Path) -> StateIdentity | None:
-    """The state's identity from the plan file, a zip whose `tfstate` member is the state it was made from.
-
-    The format is Terraform's own affair and may change or be encrypted (OpenTofu); None then.
-    """
-    state = _member(plan_file, "tfstate")
-    try:
-        return None if state is None else _identity(state)
-    except EnvironmentFault:
-        return None
-
-
-def _member(plan_file: Path, name: str) -> bytes | None:
-    """A member of the plan file, a zip; None where it is none."""
-    try:
-        with zipfile.ZipFile(plan_file) as archive:
-            return archive.read(name)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return None
 
 
 def _init_key(tool: ToolVersion, closure_key: str, work: WorkingDirectory) -> str:
