@@ -30,7 +30,7 @@ from driftguard.pipeline.environment import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
-from driftguard.ports import Backend, Purpose, StateLock
+from driftguard.ports import Backend, Purpose, Signatures, StateLock
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
 
@@ -62,6 +62,7 @@ class MemoryEstate:
     """Environments of toy things whose states are kept in memory.
 
     Attributes:
+        signatures: verifies commits; by default those of git.
         broken: engines that take the place of the usual one, by environment.
     """
 
@@ -69,6 +70,7 @@ class MemoryEstate:
         self.sandbox = Sandbox(folder / "home", {})
         self.toys = {name: Toy(folder / "clouds" / name) for name in names}
         self.states = MemoryStates()
+        self.signatures: Signatures | None = None
         self.broken: dict[str, MemoryEngine] = {}
         self.folder = folder
         self.ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
@@ -104,7 +106,9 @@ class MemoryEstate:
                 scan=ScanContext(repository, repository.head, None, self.ledger.key(), (), {}, closures, NoVariables()),
                 ledger=self.ledger,
                 attempts=self.ledger.attempts,
-                approvals=ApprovalSources(repository, index, GitSignatures(repository.mirror, ""), None),
+                approvals=ApprovalSources(
+                    repository, index, self.signatures or GitSignatures(repository.mirror, ""), None
+                ),
                 proposals=ProposalJournal(self.ledger, clock, run_id),
                 folders=folders,
                 clock=clock,
