@@ -17,6 +17,12 @@ class BaselineRow(Struct, frozen=True):
     origin: str = ""
 
 
+class ApprovedRow(Struct, frozen=True):
+    """The move of an environment's approved point."""
+
+    commit: str
+
+
 class RunStartedRow(Struct, frozen=True):
     """The beginning of a run over these environments."""
 

@@ -165,6 +165,10 @@ def _baseline_moved(data: Mapping[str, Any]) -> str:
     return f"to {row.commit[:10]}, {row.origin}"
 
 
+def _approved(data: Mapping[str, Any]) -> str:
+    return f"up to {convert(data, rows.ApprovedRow).commit[:10]}"
+
+
 def _run_started(data: Mapping[str, Any]) -> str:
     row = convert(data, rows.RunStartedRow)
     return f"{plural(len(row.environments), 'environment')} at {row.commit[:10]}"
@@ -224,6 +228,7 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.ALERT: _alert,
     EntryKind.ALERT_DELIVERED: _alert_delivered,
     EntryKind.PROPOSAL: _proposal,
+    EntryKind.APPROVED: _approved,
     EntryKind.RETRY_REQUESTED: _requested,
     EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
 }

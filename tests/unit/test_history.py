@@ -10,6 +10,7 @@ import pytest
 
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
+from driftguard.pipeline import history
 from driftguard.pipeline.history import last_scans, recent
 from tests.support.sample_alerts import NOON, in_sync
 
@@ -102,3 +103,7 @@ def test_a_scan_of_a_newer_version_keeps_its_fields_in_json() -> None:
 def test_a_scan_that_cannot_be_read_is_an_error_with_its_next_step() -> None:
     with pytest.raises(OperatorError, match=r"The scan of blue .* cannot be read: .* Upgrade driftguard"):
         last_scans(Journal(EntryKind.SCANNED, {**SCAN, "resources": "none"}), [])
+
+
+def test_each_kind_of_entry_has_a_line_of_its_own() -> None:
+    assert set(history._SUMMARIES) == set(EntryKind)
