@@ -17,7 +17,6 @@ GITHUB = "forge: {kind: github, repository: acme/infra, token_env: GITHUB_TOKEN"
     [
         "forge: {kind: git}",
         f"{GITHUB}}}",
-        f"{GITHUB}, url: https://git.acme.example/api/v3}}",
         "forge: {kind: gitlab, repository: acme/platform/infra, token_file: /run/secrets/gitlab}",
         "forge: {kind: github, repository: acme/infra, app: {id: 12, key_file: /etc/app.pem}}",
         "forge: {kind: git, signing: {format: openpgp, key_id: '0xABCD'}}",
@@ -28,6 +27,14 @@ def test_every_kind_of_forge_is_read(text: str) -> None:
     forge = load(text).forge
     assert forge is not None
     assert forge.expires in (timedelta(days=7), timedelta(days=2))
+
+
+def test_a_forge_of_ones_own_is_read_where_the_operator_allows_its_host() -> None:
+    text = f"{GITHUB}, url: https://git.acme.example/api/v3}}"
+    forge = load(text, "allow_env: [GITHUB_TOKEN]\nallow_hosts: [git.acme.example]").forge
+    assert forge is not None
+    assert forge.url == "https://git.acme.example/api/v3/"
+    assert load(text).forge is None
 
 
 @pytest.mark.parametrize(
