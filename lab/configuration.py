@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,6 +185,14 @@ def hcl(tree: Any, within: tuple[str, ...] = ()) -> str:
         return "{" + ", ".join(f"{quoted(key)} = {hcl(item, within)}" for key, item in tree.items()) + "}"
     if isinstance(tree, list):
         return "[" + ", ".join(hcl(item, within) for item in tree) + "]"
+    if isinstance(tree, str):
+        return quoted(tree)
+    if tree is None or isinstance(tree, bool | int | float):
+        return json.dumps(tree)
+    return _expression(tree, within)
+
+
+def _expression(tree: Any, within: tuple[str, ...]) -> str:
     if isinstance(tree, Text):
         return f'"{tree.prefix}${{{hcl(tree.of, within)}}}"'
     if isinstance(tree, Ref):
@@ -196,10 +205,6 @@ def hcl(tree: Any, within: tuple[str, ...] = ()) -> str:
         return "<each>"
     if isinstance(tree, Impure):
         return tree.hcl
-    if isinstance(tree, str):
-        return quoted(tree)
-    if tree is None or isinstance(tree, bool):
-        return {None: "null", True: "true", False: "false"}[tree]
     return str(tree)
 
 

@@ -22,7 +22,17 @@ from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind
 from driftguard.model.report import AlertCounts, RunReport
 from driftguard.pipeline.commits import LastScans
-from driftguard.scheduler import Agent, AgentState, Cadence, DueSet, WakeEvent, healthy
+from driftguard.scheduler import (
+    Agent,
+    AgentObserver,
+    AgentState,
+    AgentWork,
+    Cadence,
+    DueSet,
+    FailureKind,
+    WakeEvent,
+    healthy,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +80,12 @@ def run_agent(
     work.check()
     watch = _Watch(options, metrics)
     agent = Agent(
-        start_run=work.run,
-        head=lambda: head_of(target.repo, target.ref),
-        changed=work.changed,
-        cadences=work.cadences,
+        work,
+        wake,
+        watch,
+        FolderDefects(config.directories().state / "defects"),
         default=Cadence(every=options.every or _DEFAULT_EVERY),
-        wait=wake.wait,
-        now=_now,
         poll_seconds=options.poll_seconds,
-        on_state=watch.take,
-        on_failure=metrics.failed,
-        defects=FolderDefects(config.directories().state / "defects"),
     )
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -104,7 +109,7 @@ def run_agent(
         work.close()
 
 
-class _Work:
+class _Work(AgentWork):
     """The work of the agent: runs, and the environments that a commit changes."""
 
     def __init__(
@@ -165,6 +170,10 @@ class _Work:
             self._observe(session, report)
         self._on_run(due, report)
 
+    def head(self) -> str | None:
+        """The commit at the head of the tracked branch."""
+        return head_of(self._target.repo, self._target.ref)
+
     def changed(self, head: str) -> frozenset[str]:
         """The environments whose closure or approval files at head differ from those of their last scan."""
         with Session(self._target, self._stop) as session:
@@ -193,10 +202,11 @@ class _Work:
         )
 
 
-class _Watch:
-    """The health page and the liveness file."""
+class _Watch(AgentObserver):
+    """The health page, the metrics and the liveness file."""
 
     def __init__(self, options: AgentOptions, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._state: AgentState | None = None
         self._heartbeat: Heartbeat | None = None
         self._server: HealthServer | None = None
@@ -210,6 +220,10 @@ class _Watch:
     def take(self, state: AgentState) -> None:
         """Keep the latest state."""
         self._state = state
+
+    def failed(self, kind: FailureKind) -> None:
+        """Count a failed run."""
+        self._metrics.failed(kind)
 
     def healthy(self) -> tuple[bool, str]:
         state = self._state

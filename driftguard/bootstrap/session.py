@@ -61,6 +61,7 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
+        """The present moment, in UTC."""
         return datetime.now(UTC)
 
 

@@ -41,6 +41,7 @@ class AttributeChange:
 
     @property
     def sensitive(self) -> bool:
+        """Whether any of its values is a secret, so that none is shown."""
         return self.state.secret or self.reality.secret or self.desired.secret
 
 
@@ -173,4 +174,5 @@ class RunResult:
 
     @property
     def summary(self) -> dict[Verdict, int]:
+        """The number of environments with each verdict, zeros included."""
         return {verdict: sum(e.verdict is verdict for e in self.environments) for verdict in Verdict}

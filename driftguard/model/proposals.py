@@ -200,4 +200,5 @@ class Proposal:
 
     @property
     def preferred(self) -> ProposedBranch:
+        """The branch that is opened as the pull request."""
         return self.branches[0]

@@ -53,6 +53,7 @@ _VIA: Final = {
     "service": "by a service",
     "api": "through the API",
 }
+_CONSTANTS: Final = {None: "null", True: "true", False: "false"}
 # How certain it is, and what of the event fits.
 _CONFIDENCE: Final = {
     "resource and changed field": ("", "resource and field match"),
@@ -67,9 +68,7 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
     Args:
         trace: who changed it and who wrote its block, as far as that is known.
     """
-    labels = sorted(resource.labels, key=_place)
-    labels = labels[:1] if labels[:1] == [Label.CONFLICT] else [x for x in labels if x != Label.DERIVED] or labels
-    label = _existence(resource) or "; ".join(map(plain_words, labels))
+    label = _existence(resource) or "; ".join(map(plain_words, _leading(sorted(resource.labels, key=_place))))
     attributes = [a for a in resource.attributes if a.path or a.label in OF_THE_OBJECT]
     # What only follows from something else is shown where there is nothing else.
     listed = [a for a in attributes if a.label != Label.DERIVED] or attributes
@@ -118,6 +117,11 @@ def value_text(value: Any) -> str:
     return _cut(_flat(value), 0)
 
 
+def _leading(labels: list[str]) -> list[str]:
+    """The labels that name a resource, of all in their order: a conflict alone; what only follows last of all."""
+    return labels[:1] if labels[:1] == [Label.CONFLICT] else [x for x in labels if x != Label.DERIVED] or labels
+
+
 def _place(label: str) -> int:
     return _ORDER.get(label, len(_ORDER))
 
@@ -161,21 +165,37 @@ def _attribute(attribute: AttributeReport, mirrors: Sequence[str] = ()) -> str:
 
 
 def _values(attribute: AttributeReport) -> str:
-    state, reality, desired = attribute.state, attribute.reality, attribute.desired
-    outside = attribute.label in OUTSIDE
-    if attribute.sensitive or REDACTED in [v for v in (state, reality, desired) if isinstance(v, str)]:
-        changed = "changed" if outside or state != reality else "an apply would change it"
+    if _is_secret(attribute):
+        outside = attribute.label in OUTSIDE or attribute.state != attribute.reality
+        changed = "changed" if outside else "an apply would change it"
         return f"{_NOT_SHOWN.get(attribute.label, changed)} (values are not shown)"
     if attribute.label == Label.ABSORBED:
-        return _step(desired, reality)
-    if state != reality:
-        configured = "known after apply" if attribute.unknown else value_text(desired)
-        other = f" (configured: {configured})" if attribute.unknown or desired != state else ""
-        return f"{_step(state, reality)}{other}"
-    planned = f"{value_text(reality)} → (known after apply)" if attribute.unknown else _step(reality, desired)
+        return _step(attribute.desired, attribute.reality)
+    return _planned(attribute) if attribute.state == attribute.reality else _moved(attribute)
+
+
+def _is_secret(attribute: AttributeReport) -> bool:
+    values = (attribute.state, attribute.reality, attribute.desired)
+    return attribute.sensitive or any(isinstance(value, str) and value == REDACTED for value in values)
+
+
+def _moved(attribute: AttributeReport) -> str:
+    """What reality changed from and to, with the configured value where that is a third one."""
+    step = _step(attribute.state, attribute.reality)
+    if attribute.unknown:
+        return f"{step} (configured: known after apply)"
+    return step if attribute.desired == attribute.state else f"{step} (configured: {value_text(attribute.desired)})"
+
+
+def _planned(attribute: AttributeReport) -> str:
+    """What an apply would change."""
+    if attribute.unknown:
+        planned = f"{value_text(attribute.reality)} → (known after apply)"
+    else:
+        planned = _step(attribute.reality, attribute.desired)
     if attribute.label == Label.PENDING:
         return f"{planned} (configured, not applied)"
-    return planned if outside or attribute.unknown else f"{planned} (planned)"
+    return planned if attribute.label in OUTSIDE or attribute.unknown else f"{planned} (planned)"
 
 
 def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
@@ -220,18 +240,21 @@ def _flat(value: Any, depth: int = 0) -> str:
     """A JSON value as one line of text."""
     if isinstance(value, str):
         return " ".join(value.split()) or ('""' if not value else '" "')
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return _CONSTANTS[value]
     if not isinstance(value, Mapping | list):
         return str(value)
     if depth == _MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
-        filled = [(key, item) for key, item in value.items() if item or (item == 0 and item is not False)]
+        filled = [(key, item) for key, item in value.items() if _is_filled(item)]
         return f"{{{_items([f'{key}: {_flat(item, depth + 1)}' for key, item in filled[:_MAX_ITEMS]], filled)}}}"
     return f"[{_items([_flat(item, depth + 1) for item in value[:_MAX_ITEMS]], value)}]"
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether a member of a mapping is shown: zero is, what is false or empty is not."""
+    return bool(value) or (value == 0 and value is not False)
 
 
 def _items(shown: Sequence[str], everything: Sequence[Any]) -> str:

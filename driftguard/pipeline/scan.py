@@ -150,7 +150,7 @@ def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, pl
 
 
 def _sources(context: ScanContext, run: EnvironmentRun, changed_since: Baseline | None) -> Sources | None:
-    """What the configuration's text says of its attributes, at head and at the baseline that a commit moved away from.
+    """The source texts of the configuration's attributes, at head and at the baseline that a commit moved away from.
 
     None where a part of it lies outside the repository, so that the text at hand is not all of it.
     """
@@ -176,14 +176,14 @@ def _terraform_files(repository: Repository, closure: Closure) -> Mapping[str, b
 def _baseline_document(
     context: ScanContext, run: EnvironmentRun, baseline: Baseline
 ) -> tuple[PlanDocument | None, Seconds, str | None]:
-    """The plan of the baseline's commit, which tells what the last good configuration wanted; None with a reason."""
+    """The plan of the baseline's commit, with what the last good configuration wanted; None with a reason."""
     settings, engine = run.settings, run.engine
     with ExitStack() as stack:
         try:
             closure = context.closures.at(settings, baseline.commit)
             if closure is None:
                 raise EnvironmentFault(ErrorKind.CONFIG, f"{settings.path} is not part of it.")
-            # Against the state of today: only what the configuration of then said of variables is taken from it.
+            # Against the state of today: only what the configuration of then set for variables is taken from it.
             then = context.closures.settings.at(settings, baseline.commit) or settings
             then = replace(then, backend_config=settings.backend_config, workspace=settings.workspace)
             earlier = replace(run, settings=then, closure=closure)

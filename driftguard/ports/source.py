@@ -107,17 +107,17 @@ class Branches(Protocol):
 
 
 class History(Protocol):
-    """The history of the tracked branch.
-
-    Attributes:
-        ref: the tracked branch.
-        head: its commit that this run goes by.
-    """
+    """The history of the tracked branch."""
 
     @property
-    def ref(self) -> str: ...
+    def ref(self) -> str:
+        """The tracked branch."""
+        ...
+
     @property
-    def head(self) -> str: ...
+    def head(self) -> str:
+        """Its commit that this run goes by."""
+        ...
 
     def is_ancestor(self, base: str, head: str) -> bool:
         """Whether `base` is an ancestor of `head` (or is it)."""

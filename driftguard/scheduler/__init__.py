@@ -1,7 +1,18 @@
 """The schedule: environments that are due, the loop that runs them, new commits, retries, health."""
 
-from driftguard.scheduler.agent import Agent, WakeEvent
+from driftguard.scheduler.agent import Agent, AgentClock, AgentObserver, AgentWork, FailureKind, WakeEvent
 from driftguard.scheduler.cadence import Cadence, DueSet
 from driftguard.scheduler.state import AgentState, healthy
 
-__all__ = ["Agent", "AgentState", "Cadence", "DueSet", "WakeEvent", "healthy"]
+__all__ = [
+    "Agent",
+    "AgentClock",
+    "AgentObserver",
+    "AgentState",
+    "AgentWork",
+    "Cadence",
+    "DueSet",
+    "FailureKind",
+    "WakeEvent",
+    "healthy",
+]

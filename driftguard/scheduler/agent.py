@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from driftguard.errors import DriftGuardError, UsageError
 from driftguard.ports import DefectLog
@@ -31,10 +31,14 @@ _MAX_WAIT_SECONDS: Final = 60.0
 
 
 class WakeEvent:
-    """A wait that other code ends early, also a signal handler, where a `threading.Event` could deadlock."""
+    """The machine's clock; code ends its wait, also a signal handler, where a `threading.Event` could deadlock."""
 
     def __init__(self) -> None:
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return datetime.now(UTC)
 
     def set(self) -> None:
         """End the present wait, or the next one."""
@@ -63,6 +67,50 @@ class _Problem:
         return self.kind == "usage"
 
 
+class AgentWork(Protocol):
+    """What an agent does on a schedule. An exception of `run` or `cadences` is a failed run, which is retried."""
+
+    def run(self, due: DueSet) -> None:
+        """One run. It is retried with a backoff, after a UsageError also at once at a new commit."""
+        ...
+
+    def head(self) -> str | None:
+        """The commit at the head of the tracked branch, cheaply; None or an exception if it is not known."""
+        ...
+
+    def changed(self, head: str) -> frozenset[str]:
+        """The environments whose closure at that commit differs from the one of their last run."""
+        ...
+
+    def cadences(self) -> Mapping[str, Cadence]:
+        """The cadence of each environment that has its own; read again before each run."""
+        ...
+
+
+class AgentClock(Protocol):
+    """The time by which an agent runs."""
+
+    def now(self) -> datetime:
+        """The present moment, aware."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long; returns early once `request_stop` or `request_reload` was called."""
+        ...
+
+
+class AgentObserver(Protocol):
+    """Publishes what an agent does; called in the agent's thread."""
+
+    def take(self, state: AgentState) -> None:
+        """Each new state, at least once a minute between runs."""
+        ...
+
+    def failed(self, kind: FailureKind) -> None:
+        """A failed run: `usage` (configuration), `run` (operator) or `defect`."""
+        ...
+
+
 class _Backoff:
     """The delay before a retry: 30 seconds after the first failure, doubled by each other, at most 15 minutes."""
 
@@ -85,41 +133,25 @@ class Agent:
     """Starts runs until a stop is requested; one after the other, never two at once.
 
     Args:
-        start_run: one run; its result is ignored. An exception is a failure, which is retried with a backoff, after a
-            UsageError also at once at a new commit.
-        head: the commit at the head of the tracked branch, cheaply; None or an exception if it is not known.
-        changed: the environments whose closure at that commit differs from the one of their last run.
-        cadences: the cadence of each environment that has its own; read again before each run.
-        default: the cadence of all others.
-        wait: sleeps that many seconds; returns early once `request_stop` or `request_reload` was called.
-        now: the present moment, aware.
-        poll_seconds: the interval between two calls of `head`.
-        on_state: receives each new state, at least once a minute between runs. Called in the agent's thread.
-        on_failure: receives the kind of each failed run: `usage` (configuration), `run` (operator) or `defect`.
+        default: the cadence of all environments that have none of their own.
+        poll_seconds: the interval between two readings of the head.
         dice: the source of the jitter.
         start_jitter_seconds: maximum delay of the first run, so that many agents do not start at once.
     """
 
     def __init__(
         self,
-        *,
-        start_run: Callable[[DueSet], object],
-        head: Callable[[], str | None],
-        changed: Callable[[str], frozenset[str]],
-        cadences: Callable[[], Mapping[str, Cadence]],
-        default: Cadence,
-        wait: Callable[[float], None],
-        now: Callable[[], datetime],
-        poll_seconds: float = 60.0,
-        on_state: Callable[[AgentState], None],
-        on_failure: Callable[[FailureKind], None],
+        work: AgentWork,
+        clock: AgentClock,
+        observer: AgentObserver,
         defects: DefectLog,
+        *,
+        default: Cadence,
+        poll_seconds: float = 60.0,
         dice: Random | None = None,
         start_jitter_seconds: float = 5.0,
     ) -> None:
-        self._start_run, self._head, self._changed, self._cadences = start_run, head, changed, cadences
-        self._wait, self._now, self._on_state = wait, now, on_state
-        self._on_failure, self._defects = on_failure, defects
+        self._work, self._clock, self._observer, self._defects = work, clock, observer, defects
         self._poll_interval = timedelta(seconds=poll_seconds)
         self._dice = dice or Random()
         self._start_jitter = timedelta(seconds=start_jitter_seconds)
@@ -138,7 +170,7 @@ class Agent:
 
     def run(self) -> None:
         """Loop until a stop is requested."""
-        now = self._last_reading = self._now()
+        now = self._last_reading = self._clock.now()
         # The first run is due like a failed one: until it has succeeded.
         self._owed: DueSet | None = DueSet(None, "start")
         self._owed_at = self._poll_at = now + self._start_jitter * self._dice.random()
@@ -147,8 +179,8 @@ class Agent:
         while not self._stop_requested:
             self._tick()
             if not self._stop_requested:
-                until = min(self._state.next_due, self._poll_at) - self._now()
-                self._wait(min(max(until.total_seconds(), 0.0), _MAX_WAIT_SECONDS))
+                until = min(self._state.next_due, self._poll_at) - self._clock.now()
+                self._clock.wait(min(max(until.total_seconds(), 0.0), _MAX_WAIT_SECONDS))
 
     def _tick(self) -> None:
         due = self._take_due(self._read_clock())
@@ -171,7 +203,7 @@ class Agent:
 
     def _poll(self, found: DueSet | None) -> DueSet | None:
         """Check for a new commit; the environments that it makes due."""
-        head, problem = self._attempt(self._head)
+        head, problem = self._attempt(self._work.head)
         due: DueSet | None = None
         # A run of every environment covers each change of the commit.
         if head is not None and head != self._state.head and (found is None or not found.is_everything):
@@ -192,7 +224,7 @@ class Agent:
 
     def _due_at(self, head: str) -> tuple[DueSet | None, _Problem | None]:
         """The environments that a new commit makes due, or the failure to determine them."""
-        names, problem = self._attempt(lambda: self._changed(head))
+        names, problem = self._attempt(lambda: self._work.changed(head))
         if problem is not None and problem.misconfigured:
             # The run reports the error, and stays due: for every environment, once the error is fixed.
             return DueSet(None, "commit"), None
@@ -212,7 +244,7 @@ class Agent:
             self._run_failures.succeeded()
         else:
             kind, delay = problem.kind, self._run_failures.failed()
-            self._attempt(lambda: self._on_failure(kind))
+            self._attempt(lambda: self._observer.failed(kind))
             self._owed_at = min(ended + delay, self._timetable.next_due)
             again = f" Retry in {max(0, round((self._owed_at - ended).total_seconds()))} s"
             again += ", and at once at a new commit." if self._misconfigured else "."
@@ -227,19 +259,19 @@ class Agent:
         )
 
     def _run_owed(self, due: DueSet, now: datetime) -> None:
-        moved = self._timetable.assign(self._cadences(), now)
+        moved = self._timetable.assign(self._work.cadences(), now)
         self._publish(longest_interval=self._timetable.longest_interval(now))
         # An environment with a new cadence is due now, and its interval starts now.
         due = replace(due, excluding=due.excluding & self._timetable.own)
         self._owed = due | DueSet(moved, "cadence") if moved else due
-        self._start_run(self._owed)
+        self._work.run(self._owed)
 
     def _next_start(self) -> datetime:
         return self._timetable.next_due if self._owed is None else min(self._timetable.next_due, self._owed_at)
 
     def _read_clock(self) -> datetime:
         """The present time. If the clock was set back, every wait is counted from now."""
-        now = self._now()
+        now = self._clock.now()
         if now < self._last_reading - timedelta(seconds=1):
             self._timetable.begin(now)
             self._owed_at = min(self._owed_at, now + _MAX_RETRY)
@@ -260,6 +292,6 @@ class Agent:
 
     def _publish(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
-        _, problem = self._attempt(lambda: self._on_state(self._state))
+        _, problem = self._attempt(lambda: self._observer.take(self._state))
         if problem is not None:
             log.warning("The state of the agent could not be published: %s", problem.text)

@@ -15,7 +15,16 @@ import pytest
 
 from tests.integration.test_alerts import Told, slack
 from tests.support.harness import Sandbox, kill
-from tests.support.slack_double import ApiError, HtmlPage, LostAnswer, RateLimited, Reset, ServerError, SlackDouble
+from tests.support.slack_double import (
+    ApiError,
+    Fault,
+    HtmlPage,
+    LostAnswer,
+    RateLimited,
+    Reset,
+    ServerError,
+    SlackDouble,
+)
 from tests.support.toy_estate import EstateOf
 
 __all__ = ["slack"]
@@ -81,7 +90,7 @@ def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolv
     ids=["500", "reset", "lost answer", "page of a proxy", "too many requests"],
 )
 def test_an_answer_that_says_nothing_neither_loses_nor_doubles_an_alert(
-    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, fault: object, arrived: bool
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, fault: Fault, arrived: bool
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
     told = Told(sandbox, slack)

@@ -157,7 +157,7 @@ def test_a_local_state_is_read_where_it_lies_and_every_file_of_the_user_stays_as
     estate.clouds["green"].change("web", value="outside")
     sandbox.write("environments/blue/main.tf", "not merged, and not even valid {")
     before = snapshot(sandbox.repository)
-    ran = sandbox.scan(cwd=sandbox.repository / "environments")
+    ran = sandbox.run_in(sandbox.repository / "environments", "scan", "--format", "json")
     assert (ran.code, verdicts(ran.report)) == (2, {"blue": "in_sync", "green": "drifted"})
     assert snapshot(sandbox.repository) == before
 

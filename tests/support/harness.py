@@ -127,11 +127,15 @@ class Sandbox:
         self.terraform(environment, "init", "-input=false")
         self.terraform(environment, "apply", "-input=false", "-auto-approve", *arguments)
 
-    def run(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ran:
-        """Run driftguard to its end."""
+    def run(self, *arguments: str, **variables: str) -> Ran:
+        """Run driftguard to its end, in the repository."""
+        return self.run_in(self.repository, *arguments, **variables)
+
+    def run_in(self, folder: Path, *arguments: str, **variables: str) -> Ran:
+        """Run driftguard to its end, in a folder."""
         done = subprocess.run(
             [*self._driftguard, *self._with_operator(arguments)],
-            cwd=cwd or self.repository,
+            cwd=folder,
             env={**self.variables, **variables},
             capture_output=True,
             text=True,
@@ -157,9 +161,9 @@ class Sandbox:
             start_new_session=True,
         )
 
-    def scan(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ran:
+    def scan(self, *arguments: str, **variables: str) -> Ran:
         """`driftguard scan --format json`."""
-        return self.run("scan", "--format", "json", *arguments, cwd=cwd, **variables)
+        return self.run("scan", "--format", "json", *arguments, **variables)
 
     def bytes_left(self) -> dict[Path, bytes]:
         """Every file below HOME that is not the user's own repository."""

@@ -42,7 +42,7 @@ _ATTACHED_CALLS = 64  # at the same time, over all tests of a session that run
 FIELDS = ("name", "value", "tags", "rules", "secret", "db_password")
 
 
-class ToyProvider(Provider):
+class ToyProvider(Provider):  # type: ignore[misc]  # the library has no types
     def get_model_prefix(self) -> str:
         return "toy_"
 
@@ -197,7 +197,7 @@ def write(verb: str, planned: dict[str, Any]) -> dict[str, Any]:
     scratch = file.with_suffix(".part")
     scratch.write_text(json.dumps(thing))
     scratch.rename(file)
-    log(verb, thing["name"])
+    log(verb, str(thing["name"]))
     return view(thing)
 
 
@@ -210,7 +210,7 @@ def log(verb: str, name: str) -> None:
         stream.write(f"{verb} {name}\n")
 
 
-class Patient(runner._ShutdownInterceptor):
+class Patient(runner._ShutdownInterceptor):  # type: ignore[misc]  # the library has no types
     """Finishes what is being done when Terraform asks to stop, as providers should; the library cuts it off."""
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -459,7 +458,7 @@ def test_what_returns_after_it_was_told_to_be_over_is_told_again_although_it_is_
     assert len({notice.alert.id for notice in over_time.notices}) == 2
 
 
-def resolution(after: Mapping[str, Any]) -> str | None:
+def resolution(after: EnvironmentReport) -> str | None:
     """How drift of `toy_thing.web` ended, given the report in which it is gone."""
     over_time = Passes()
     over_time.look(changed("blue"))

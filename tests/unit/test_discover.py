@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,8 +60,8 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "facts"
 
 
-def closure(files: Mapping[str, str], cache: Path, directory: str = "environments/dev", **options: object) -> Closure:
-    found = Tree(files, cache).closures().closure(directory, **options)  # type: ignore[arg-type]
+def closure(files: Mapping[str, str], cache: Path, directory: str = "environments/dev", **options: Any) -> Closure:
+    found = Tree(files, cache).closures().closure(directory, **options)
     assert found is not None
     return found
 
@@ -455,7 +456,7 @@ def test_a_file_name_that_can_be_evaluated_is_exactly_known(argument: str, cache
     ],
 )
 def test_a_file_name_comes_from_wherever_a_variable_gets_its_value(
-    name: str, content: str, options: dict[str, object], cache: Path
+    name: str, content: str, options: dict[str, Any], cache: Path
 ) -> None:
     files = {"environments/dev/main.tf": READ.format(default='"nothing"', argument="var.v"), **CONFIG}
     found = closure({**files, f"environments/dev/{name}": content}, cache, **options)

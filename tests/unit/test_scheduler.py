@@ -52,7 +52,7 @@ class Life:
     seed: int = 1
     start_jitter_seconds: float = 0.0
     pass_lasts: timedelta = timedelta()
-    head: str | None = "a1"
+    tracked: str | None = "a1"
     stops_at_look: bool = False
     changes: dict[str, frozenset[str]] = field(default_factory=dict)
     outages: list[tuple[str, datetime, datetime, Exception]] = field(default_factory=list)
@@ -66,16 +66,11 @@ class Life:
 
     def __post_init__(self) -> None:
         self.agent = Agent(
-            start_run=self._start_run,
-            head=self._head,
-            changed=self._changed,
-            cadences=self._cadences,
+            self,
+            self,
+            self,
+            Defects(),
             default=self.default,
-            wait=self._wait,
-            now=self.now,
-            on_state=self._on_state,
-            on_failure=self.failures.append,
-            defects=Defects(),
             dice=Random(self.seed),
             start_jitter_seconds=self.start_jitter_seconds,
         )
@@ -118,7 +113,7 @@ class Life:
         """When each pass started, in minutes since noon."""
         return [(start - NOON) / MINUTE for start in self.starts]
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         assert 0 <= seconds <= 60
         until = self.now() + timedelta(seconds=seconds)
         for event in [event for event in self.events if event[0] <= until]:
@@ -128,7 +123,7 @@ class Life:
             return
         self.clock.move_to(until)
 
-    def _start_run(self, due: DueSet) -> None:
+    def run(self, due: DueSet) -> None:
         self.depth += 1
         assert self.depth == 1
         self.passes.append((self.now(), due))
@@ -139,25 +134,28 @@ class Life:
         self.depth -= 1
         self._fail("pass")
 
-    def _head(self) -> str | None:
+    def head(self) -> str | None:
         self.looks.append(self.now())
         if self.stops_at_look:
             self.agent.request_stop()
         self._fail("head")
-        return self.head
+        return self.tracked
 
-    def _changed(self, head: str) -> frozenset[str]:
+    def changed(self, head: str) -> frozenset[str]:
         self.asked.append(head)
         self._fail("changed")
         return self.changes.get(head, frozenset())
 
-    def _cadences(self) -> Mapping[str, Cadence]:
+    def cadences(self) -> Mapping[str, Cadence]:
         self._fail("cadences")
         return dict(self.own)
 
-    def _on_state(self, state: AgentState) -> None:
+    def take(self, state: AgentState) -> None:
         self.states.append(state)
         self._fail("on_state")
+
+    def failed(self, kind: str) -> None:
+        self.failures.append(kind)
 
     def _fail(self, what: str) -> None:
         for name, begin, end, error in self.outages:
@@ -303,7 +301,7 @@ def test_who_gets_a_cadence_is_looked_at_in_the_very_pass_that_reads_it(clock: t
 
 def test_a_new_commit_wakes_a_pass_over_what_it_changes_and_only_once(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
-    life.sets(10 * MINUTE, head="b2")
+    life.sets(10 * MINUTE, tracked="b2")
     life.live(HOUR)
     assert [(due.reason, due.environments) for _, due in life.passes] == [("start", None), ("commit", {"prod"})]
     assert 10 <= life.minutes[1] <= 11
@@ -312,7 +310,7 @@ def test_a_new_commit_wakes_a_pass_over_what_it_changes_and_only_once(clock: tim
 
 def test_a_commit_that_changes_no_environment_makes_no_pass(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60))
-    life.sets(10 * MINUTE, head="b2")
+    life.sets(10 * MINUTE, tracked="b2")
     life.live(HOUR)
     assert len(life.passes) == 1
     assert life.asked == ["b2"]
@@ -325,7 +323,7 @@ def test_the_branch_is_looked_at_every_minute(clock: time_machine.Traveller) -> 
 
 def test_a_pass_over_everything_covers_the_commit_it_finds(clock: time_machine.Traveller) -> None:
     life = Life(clock, changes={"b2": frozenset({"prod"})})
-    life.sets(15 * MINUTE - SECOND, head="b2")
+    life.sets(15 * MINUTE - SECOND, tracked="b2")
     life.live(20 * MINUTE)
     assert [due for _, due in life.passes] == [DueSet(None, "start"), DueSet(None, "cadence")]
     assert life.asked == []
@@ -333,7 +331,7 @@ def test_a_pass_over_everything_covers_the_commit_it_finds(clock: time_machine.T
 
 def test_a_commit_joins_a_pass_that_leaves_something_out(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), own={"prod": every(15)}, changes={"b2": frozenset({"lab"})})
-    life.sets(15 * MINUTE - SECOND, head="b2")
+    life.sets(15 * MINUTE - SECOND, tracked="b2")
     life.live(20 * MINUTE)
     assert life.passes[1][1] == DueSet(frozenset({"prod", "lab"}), "commit")
     assert len(life.passes) == 2
@@ -341,7 +339,7 @@ def test_a_commit_joins_a_pass_that_leaves_something_out(clock: time_machine.Tra
 
 def test_a_commit_during_a_pass_is_seen_right_after_it(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), pass_lasts=10 * MINUTE, changes={"b2": frozenset({"prod"})})
-    life.sets(5 * MINUTE, head="b2")
+    life.sets(5 * MINUTE, tracked="b2")
     life.live(30 * MINUTE)
     assert life.minutes == [0, 10]
 
@@ -350,7 +348,7 @@ def test_a_pass_that_a_commit_woke_and_that_failed_is_tried_again_by_backoff_not
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
-    life.sets(10 * MINUTE, head="b2")
+    life.sets(10 * MINUTE, tracked="b2")
     life.out("pass", 9 * MINUTE, 10 * MINUTE + 40 * SECOND, OperatorError("git is away"))
     life.live(HOUR)
     assert life.minutes == [0, 10, 10.5, 11.5]
@@ -429,11 +427,11 @@ def test_an_unreachable_remote_is_asked_less_often_and_never_stops_the_cadence(
 ) -> None:
     life = Life(clock, changes={"b2": frozenset({"prod"})})
     if silent:
-        life.head = None
-        life.sets(2 * HOUR - SECOND, head="b2")
+        life.tracked = None
+        life.sets(2 * HOUR - SECOND, tracked="b2")
     else:
         life.out("head", timedelta(), 2 * HOUR, OperatorError("no route"))
-        life.head = "b2"
+        life.tracked = "b2"
     life.live(3 * HOUR)
     looks = [(look - NOON) / MINUTE for look in life.looks if look < NOON + 2 * HOUR]
     assert looks == [0, 1, 2, 4, 8, 16, 31, 46, 61, 76, 91, 106]
@@ -456,7 +454,7 @@ def test_a_second_outage_of_the_remote_is_met_with_the_first_patience(clock: tim
 
 def test_a_commit_that_could_not_be_compared_is_compared_later(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
-    life.sets(10 * MINUTE - SECOND, head="b2")
+    life.sets(10 * MINUTE - SECOND, tracked="b2")
     life.out("changed", timedelta(), 12 * MINUTE - SECOND, OperatorError("fetch failed"))
     life.live(20 * MINUTE)
     assert life.minutes == [0, 12]
@@ -472,8 +470,8 @@ def test_a_wrong_configuration_at_the_start_is_tried_again_with_patience_and_at_
     life = Life(clock, every(600))
     for what in ("cadences", "changed"):
         life.out(what, timedelta(), 42 * MINUTE, WRONG)
-    life.sets(10 * MINUTE - SECOND, head="b2")  # another wrong one
-    life.sets(42 * MINUTE, head="c3")  # mended
+    life.sets(10 * MINUTE - SECOND, tracked="b2")  # another wrong one
+    life.sets(42 * MINUTE, tracked="c3")  # mended
     life.live(HOUR)
     assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 10, 25, 40, 42]
     assert life.passes == [(NOON + 42 * MINUTE, DueSet(None, "start"))]
@@ -491,8 +489,8 @@ def test_a_commit_that_makes_the_configuration_wrong_is_told_by_a_pass_and_costs
     life = Life(clock, every(600), changes={"b2": frozenset({"prod"})})
     for what in ("cadences", "changed"):
         life.out(what, 20 * MINUTE, 50 * MINUTE, WRONG)
-    life.sets(20 * MINUTE, head="b2")
-    life.sets(50 * MINUTE, head="c3")  # back to what it was: no environment differs from what was looked at last
+    life.sets(20 * MINUTE, tracked="b2")
+    life.sets(50 * MINUTE, tracked="c3")  # back to what it was: no environment differs from what was looked at last
     life.live(2 * HOUR)
     assert life.tries == [0, 20, 20.5, 21.5, 23.5, 27.5, 35.5, 50]
     assert life.passes == [
@@ -511,7 +509,7 @@ def test_a_mended_commit_is_found_also_when_an_outage_came_between(clock: time_m
     for what in ("cadences", "changed"):
         life.out(what, timedelta(), 20 * MINUTE, WRONG)
     life.out("head", 15 * MINUTE, 22 * MINUTE, OperatorError("no route"))
-    life.sets(20 * MINUTE, head="b2")
+    life.sets(20 * MINUTE, tracked="b2")
     life.live(HOUR)
     # Whichever comes first: the pass that is tried again, or the look that goes through again.
     assert life.minutes == [23]
@@ -520,7 +518,7 @@ def test_a_mended_commit_is_found_also_when_an_outage_came_between(clock: time_m
 def test_an_outage_waits_also_when_there_is_a_new_commit_that_changes_nothing(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(600))
     life.out("pass", timedelta(), 10 * MINUTE, OperatorError("the ledger is away"))
-    life.sets(5 * MINUTE, head="b2")
+    life.sets(5 * MINUTE, tracked="b2")
     life.live(HOUR)
     assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 15.5]
 
@@ -536,7 +534,7 @@ def test_a_stop_finishes_the_pass_and_starts_no_other(clock: time_machine.Travel
 
 def test_a_stop_while_the_branch_is_looked_at_starts_no_pass(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
-    life.sets(5 * MINUTE, head="b2", stops_at_look=True)
+    life.sets(5 * MINUTE, tracked="b2", stops_at_look=True)
     life.agent.run()
     assert life.minutes == [0]
     assert life.asked == ["b2"]
@@ -766,21 +764,32 @@ def test_a_ring_ends_the_wait_also_when_it_came_before(clock: time_machine.Trave
     wake.wait(60)
 
 
+class Reasons:
+    """Work that only notes why it was started."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def run(self, due: DueSet) -> None:
+        self.seen.append(due.reason)
+
+    def head(self) -> str:
+        return "a1"
+
+    def changed(self, head: str) -> frozenset[str]:
+        return frozenset()
+
+    def cadences(self) -> Mapping[str, Cadence]:
+        return {}
+
+    def take(self, state: AgentState) -> None: ...
+
+    def failed(self, kind: str) -> None: ...
+
+
 def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
-    wake, seen = WakeEvent(), []
-    agent = Agent(
-        start_run=lambda due: seen.append(due.reason),
-        head=lambda: "a1",
-        changed=lambda head: frozenset(),
-        cadences=dict,
-        default=Cadence(every=HOUR),
-        wait=wake.wait,
-        now=lambda: datetime.now(UTC),
-        on_state=lambda state: None,
-        on_failure=lambda kind: None,
-        defects=Defects(),
-        start_jitter_seconds=0,
-    )
+    wake, work = WakeEvent(), Reasons()
+    agent = Agent(work, wake, work, Defects(), default=Cadence(every=HOUR), start_jitter_seconds=0)
 
     def reload(*_: object) -> None:
         agent.request_reload()
@@ -793,7 +802,7 @@ def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
     def disturb() -> None:
         deadline = time.monotonic() + 30
         for number, length in ((signal.SIGHUP, 1), (signal.SIGTERM, 2)):
-            while len(seen) < length and time.monotonic() < deadline:
+            while len(work.seen) < length and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(0.05)
             os.kill(os.getpid(), number)
@@ -807,7 +816,7 @@ def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert seen == ["start", "reload"]
+    assert work.seen == ["start", "reload"]
 
 
 def test_memory_stays_flat_over_many_passes(clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture) -> None:
@@ -822,7 +831,7 @@ def test_memory_stays_flat_over_many_passes(clock: time_machine.Traveller, caplo
         """Forget what the test remembers, change everything that can change, and weigh what is left."""
         for remembered in (life.passes, life.looks, life.asked, life.states):
             remembered.clear()
-        life.head = "b2" if life.head == "a1" else "a1"
+        life.tracked = "b2" if life.tracked == "a1" else "a1"
         life.own = {f"e{len(sizes) % 5}": every(10 + len(sizes) % 3)}
         gc.collect()
         sizes.append(tracemalloc.get_traced_memory()[0])

@@ -59,7 +59,7 @@ def matched(
 
 def confidence(item: DriftedObject, found: TrailEvent) -> Confidence | None:
     trace = matched(found, objects=[item]).traces.get(item.address)
-    return trace.confidence if trace else None
+    return Confidence(trace.confidence) if trace else None
 
 
 # --- objects -------------------------------------------------------------------------------------

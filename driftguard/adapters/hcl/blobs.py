@@ -17,19 +17,23 @@ class BlobReader(SourceReader):
         self._repository, self._cache = repository, cache
 
     def facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
+        """The facts of each blob by its id; `sources` are pairs of a path and a blob's id."""
         unknown = {object_id: path for path, object_id in sources if self._cache.known(object_id) is None}
         for object_id, content in self._repository.read(list(unknown)):
             self._cache.read(object_id, unknown[object_id], content)
         return {object_id: self._cache.known(object_id) or SourceFacts() for _, object_id in sources}
 
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
+        """The definitions of each blob by its id; `sources` are pairs of a path and a blob's id."""
         unknown = {object_id: path for path, object_id in sources if self._cache.known_definitions(object_id) is None}
         for object_id, content in self._repository.read(list(unknown)):
             self._cache.read_definitions(object_id, unknown[object_id], content)
         return {object_id: self._cache.known_definitions(object_id) or Definitions() for _, object_id in sources}
 
     def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the blobs that are pointers of Git LFS."""
         return self._repository.lfs_pointers(object_ids)
 
     def link_target(self, object_id: str) -> str:
+        """The path that a symbolic link's blob holds."""
         return next(iter(self._repository.read([object_id])))[1].decode(errors="surrogateescape")

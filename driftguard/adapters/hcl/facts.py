@@ -49,6 +49,7 @@ class CachingReader:
         return self._known.get(object_id)
 
     def read(self, object_id: str, path: str, source: bytes) -> SourceFacts:
+        """The facts of a blob, from the cache or from its contents; a path's extension decides how it is parsed."""
         facts = self._known.get(object_id)
         if facts is None:
             facts = _facts(path, source)

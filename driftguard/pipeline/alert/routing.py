@@ -6,7 +6,7 @@ Takes notices of the outbox and the settings; gives deliveries. Pure: ids follow
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -32,7 +32,8 @@ WEBHOOK: Final = "webhook"
 STDOUT: Final = "stdout"
 _IDS: Final = uuid.UUID("0a8a0f0c-5c0e-4d2c-9f0e-2f6f5d1f4c55")
 _MAX_NAMED: Final = 8
-_LOUD: Final = (AlertEvent.OPENED, AlertEvent.REOPENED, AlertEvent.REMINDED)
+_BEGINNINGS: Final = (AlertEvent.OPENED, AlertEvent.REOPENED)
+_LOUD: Final = (*_BEGINNINGS, AlertEvent.REMINDED)
 _NO_FILE: Final = "More changed than fits into a message, and the file with all of it could not be uploaded."
 
 
@@ -87,7 +88,7 @@ def unsent_at(sink: str, standing: Sequence[Alert], notified: AbstractSet[tuple[
 
 def _catching_up(notices: Sequence[Notice], unsent: Sequence[Alert]) -> Iterator[Notice]:
     """The beginnings of alerts that a sink never got: it was not configured then, or its message is gone."""
-    beginning = {notice.alert.id for notice in notices if notice.event in (AlertEvent.OPENED, AlertEvent.REOPENED)}
+    beginning = {notice.alert.id for notice in notices if notice.event in _BEGINNINGS}
     for alert in unsent:
         if alert.id not in beginning:
             at = alert.opened_at or alert.first_seen_at
@@ -116,20 +117,29 @@ def rerouted(delivery: Delivery, alerts: Sequence[Alert], routing: Routing) -> D
 
 
 def _threads(notices: Sequence[Notice], shown: Sequence[Delivery], routing: Routing) -> Iterator[Delivery]:
-    of_alert: dict[str, list[Delivery]] = {}
-    for message in shown:
-        for alert in message.alerts:
-            of_alert.setdefault(alert, []).append(message)
-    beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
-    opened = {n.alert.id: n for n in notices if n.event in beginnings and n.alert.id not in of_alert}
-    for message in _new_messages(list(opened.values()), _usual_recipient(routing), routing):
-        yield message
-        for alert in message.alerts:
-            of_alert.setdefault(alert, []).append(message)
+    of_alert = _by_alert(shown)
+    opened = {n.alert.id: n for n in notices if n.event in _BEGINNINGS and n.alert.id not in of_alert}
+    begun = list(_new_messages(list(opened.values()), _usual_recipient(routing), routing))
+    yield from begun
+    of_alert = _by_alert([*shown, *begun])
     later = [notice for notice in notices if notice.alert.id in of_alert and notice.alert.id not in opened]
     yield from _stale(later, of_alert)
     yield from _replies(later, of_alert, routing)
     yield from _new_messages(_worse(later, of_alert, routing), _usual_recipient(routing), routing)
+    yield from _escalations(notices, routing)
+
+
+def _by_alert(messages: Iterable[Delivery]) -> dict[str, list[Delivery]]:
+    """The messages that are about each alert, by its id."""
+    found: dict[str, list[Delivery]] = {}
+    for message in messages:
+        for alert in message.alerts:
+            found.setdefault(alert, []).append(message)
+    return found
+
+
+def _escalations(notices: Sequence[Notice], routing: Routing) -> Iterator[Delivery]:
+    """A message of its own for each reminder that names another channel."""
     reminded = [notice for notice in notices if notice.event is AlertEvent.REMINDED]
     for step in range(1, len(routing.alerts.reminders) + 1):
         reached = [notice for notice in reminded if notice.alert.reminders == step]
@@ -288,35 +298,44 @@ def _route(alert: Alert, routing: Routing) -> Any:
 
 def _events(notices: Sequence[Notice], sink: str, routing: Routing) -> Iterator[Delivery]:
     """One event for each notice; in a text sink, one for all that have the same cause."""
-    reminded = {(n.alert.id, n.run_id): n.id for n in notices if n.event is AlertEvent.REMINDED}
-    sent = [
-        notice
-        for notice in notices
-        if notice.event is not AlertEvent.REFRESHED
-        # Of several reminders that were due at once the last one counts: here they differ in nothing.
-        and (notice.event is not AlertEvent.REMINDED or notice.id in reminded.values())
-    ]
+    sent = list(_sent_as_events(notices))
     if sink == WEBHOOK:
         for notice in sent:
             yield _event([notice], sink, event_json(notice.alert, notice.event, notice.line, notice.at))
         return
 
-    def alike(notice: Notice) -> tuple[str, ...]:
-        return (notice.run_id, notice.event, notice.alert.kind, notice.alert.cause, notice.line)
-
-    for _, group in groupby(sorted(sent, key=lambda n: (n.at, *alike(n), n.alert.environment)), key=alike):
+    sent.sort(key=lambda notice: (notice.at, *_alike(notice), notice.alert.environment))
+    for _, group in groupby(sent, key=_alike):
         together = list(group)
         groups = [together] if len(together) >= routing.alerts.group else [[notice] for notice in together]
         for some in groups:
-            names = _names([notice.alert.environment for notice in some])
-            line = f"{names}: {some[0].line}" if some[0].line else ""
-            mention = ""
-            if sink == SLACK_WEBHOOK and some[0].event in _LOUD:
-                route = _route(some[0].alert, routing)
-                mention = route.mention or "" if route else ""
-                if some[0].event is AlertEvent.REMINDED:
-                    mention = _reminders_mention(some[0].alert, routing) or mention
-            yield _event(some, sink, {"event": some[0].event.value, "line": line, "mention": mention})
+            first, names = some[0], _names([notice.alert.environment for notice in some])
+            line = f"{names}: {first.line}" if first.line else ""
+            mention = _events_mention(first, routing) if sink == SLACK_WEBHOOK else ""
+            yield _event(some, sink, {"event": first.event.value, "line": line, "mention": mention})
+
+
+def _sent_as_events(notices: Sequence[Notice]) -> Iterator[Notice]:
+    """All but what only updates a message; of several reminders that were due at once the last, as they are alike."""
+    last_reminders = {(n.alert.id, n.run_id): n.id for n in notices if n.event is AlertEvent.REMINDED}
+    for notice in notices:
+        if notice.event is AlertEvent.REMINDED and notice.id not in last_reminders.values():
+            continue
+        if notice.event is not AlertEvent.REFRESHED:
+            yield notice
+
+
+def _alike(notice: Notice) -> tuple[str, ...]:
+    """What is equal for notices that share an event."""
+    return (notice.run_id, notice.event, notice.alert.kind, notice.alert.cause, notice.line)
+
+
+def _events_mention(notice: Notice, routing: Routing) -> str:
+    if notice.event not in _LOUD:
+        return ""
+    reminder = _reminders_mention(notice.alert, routing) if notice.event is AlertEvent.REMINDED else ""
+    route = _route(notice.alert, routing)
+    return reminder or (route.mention or "" if route else "")
 
 
 def _event(notices: Sequence[Notice], sink: str, body: Mapping[str, Any]) -> Delivery:

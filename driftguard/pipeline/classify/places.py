@@ -24,7 +24,7 @@ class SchemaShape(Protocol):
         ...
 
     def at(self, key: str | int) -> SchemaShape | None:
-        """The shape of a member or element; None where the schema does not tell."""
+        """The shape of a member or element; None where the schema does not state it."""
         ...
 
 

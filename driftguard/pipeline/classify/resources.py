@@ -32,13 +32,17 @@ def label_resource(context: Context, item: ResourceItem | None, drifted: Resourc
     if item is not None and item.change.actions == ("read",):
         return _read(known)
     views = Views.of(context, known, item, drifted)
-    since = due(known.type, views.state, context.now) if known.mode == "managed" else None
+    since = _renewal(context, known, views)
     attributes = _labelled(context, known, item, views, since)
     labels = frozenset(attribute.label for attribute in attributes)
     if not labels and drifted is not None:
         labels = frozenset({Label.NOISE})  # Terraform saw a difference that has no meaning
     change = _change(known, item, labels, attributes)
     return replace(change, due_again=True) if since is not None and since.again and _is_due(change) else change
+
+
+def _renewal(context: Context, known: ResourceItem, views: Views) -> Renewal | None:
+    return due(known.type, views.state, context.now) if known.mode == "managed" else None
 
 
 def _labelled(

@@ -44,7 +44,7 @@ def by_expression(
         return _by_text(context, source, held, _moves_by_its_values(context, name, attribute, reality, desired))
     if _by_configuration(context, name, attribute, reality, desired):
         return Ruling(
-            Label.RESTLESS, "S=R, and the expression moves by itself, as far as the plan tells", certain=False
+            Label.RESTLESS, "S=R, and the expression moves by itself, as far as the plan shows", certain=False
         )
     return None
 

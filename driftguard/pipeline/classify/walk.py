@@ -15,8 +15,8 @@ def walk(path: str, four: Four, masks: Masks) -> Iterator[Difference]:
     """Every place at or below `path` where S, R and D are not all the same, or D is unknown.
 
     Objects are compared member by member. Lists of at most one element are compared by index unless they are sets by
-    their schema; all others as bags of elements (path `list[]`), so that an element added outside and one added
-    by a commit stay two separate facts. A pure change of order is one place, the list.
+    their schema; all others as bags of elements (path `list[]`), so that an element added outside Terraform and
+    one added by a commit stay two separate facts. A pure change of order is one place, the list.
     """
     if masks.unknown is True:
         yield _whole(path, four, masks, desired=UNKNOWN)

@@ -171,13 +171,7 @@ class Workspace:
             answer |= {"bot_id": message.bot_id, "app_id": APP_ID}
         if message.deleted:
             answer |= {"subtype": "tombstone", "hidden": True}
-        if message.blocks:
-            numbered = enumerate(copy.deepcopy(message.blocks))
-            answer["blocks"] = [{"block_id": f"b{message.ts[-4:]}{i}", **block} for i, block in numbered]
-        if message.attachments:
-            answer["attachments"] = copy.deepcopy(message.attachments)
-        if message.files:
-            answer["files"] = [file.to_api() for file in message.files]
+        answer |= _contents(message)
         for name in ("client_msg_id", "thread_ts", "edited"):
             if getattr(message, name) is not None:
                 answer[name] = getattr(message, name)
@@ -189,3 +183,14 @@ class Workspace:
         if metadata and message.metadata is not None:
             answer["metadata"] = copy.deepcopy(message.metadata)
         return answer
+
+
+def _contents(message: Message) -> dict[str, Any]:
+    """The parts of a message that it has."""
+    numbered = enumerate(copy.deepcopy(message.blocks or []))
+    parts = {
+        "blocks": [{"block_id": f"b{message.ts[-4:]}{i}", **block} for i, block in numbered],
+        "attachments": copy.deepcopy(message.attachments),
+        "files": [file.to_api() for file in message.files],
+    }
+    return {name: part for name, part in parts.items() if part}
