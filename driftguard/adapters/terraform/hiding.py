@@ -23,7 +23,7 @@ MIN_LENGTH: Final = 4  # a shorter value stands in every text by chance
 _MIN_LINE_LENGTH: Final = 8
 _MAX_FILE_BYTES: Final = 1 << 20
 _NO_SECRETS: Final = frozenset({"true", "false", "null", "none"})
-# A value beside what Terraform's JSON says of it: which parts are sensitive.
+# A value, and beside it which parts of it Terraform's JSON marks as sensitive.
 _MASKED: Final = (
     ("before", "before_sensitive"),
     ("after", "after_sensitive"),
@@ -56,7 +56,7 @@ class Hiding:
 
 
 def is_secret(value: str) -> bool:
-    """Whether a value can be told from ordinary words of a message."""
+    """Whether a value differs from the ordinary words of a message."""
     return len(value.strip()) >= MIN_LENGTH and value.strip().lower() not in _NO_SECRETS
 
 
