@@ -72,6 +72,7 @@ class Line:
     def __init__(self, target: str) -> None:
         self.target = target
         self.harm: Callable[[str, str], Harm | None] = lambda method, kind: None
+        self.ignored = ""  # the condition that the store does not know
         self.seen: list[tuple[str, str, int]] = []
         self.held, self.go = threading.Event(), threading.Event()
 
@@ -106,7 +107,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if harm is Harm.HOLD_REQUEST:
             self._hold()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "expect")}
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() not in ("host", "expect", self.line.ignored)
+        }
         headers.setdefault("Content-Type", "application/octet-stream")  # urllib would call it a form
         try:
             with urlopen(Request(self.line.target + self.path, body or None, headers, method=self.command)) as answer:
@@ -592,3 +597,17 @@ def test_a_url_with_credentials_is_refused_and_not_repeated() -> None:
     ) as found:
         open_ledger("s3://key:geheim@bucket/ledger")
     assert "geheim" not in str(found.value)
+
+
+@pytest.mark.parametrize("condition", ["If-None-Match", "If-Match"])
+def test_a_store_that_ignores_conditions_is_refused_before_anything_is_recorded(
+    url: str, line: Line, s3: Any, opening: Opening, condition: str
+) -> None:
+    line.ignored = condition.lower()
+    ledger = opening(url)
+    with pytest.raises(OperatorError, match=f"ignores the condition {condition} of a write"):
+        ledger.append(scanned("lost"))
+    assert "" not in objects(s3, url)  # no ledger was written
+    line.ignored = ""
+    ledger.append(scanned("kept"))
+    assert names_in(ledger) == ["kept"]

@@ -25,6 +25,8 @@ _REPEAT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 # Before each look at what became of a write that was not answered.
 _LOOKS_AFTER_SECONDS: Final = (0.0, 1.0, 3.0)
 _DOWNLOADS: Final = 3
+# The tag of no object.
+_NO_TAG: Final = '"00000000000000000000000000000000"'
 _MARK: Final = "driftguard-write"
 _MET_ANOTHER: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _MISSING: Final = ("NoSuchKey", "404", "NotFound")
@@ -60,6 +62,7 @@ class SharedObject:
 
         self.name = f"s3://{bucket}/{key}"
         self._bucket, self._key, self.lock_seconds = bucket, key, lock_seconds
+        self._conditions_hold = False
         config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=10, read_timeout=60)
         try:
             self._client = boto3.session.Session().client("s3", config=config)
@@ -128,6 +131,8 @@ class SharedObject:
             OperatorError: another job held the lock for longer than that.
         """
         lock = self._wait_for_lock(wait_seconds)
+        if not self._conditions_hold:
+            self._check_conditions(lock)
         over = threading.Event()
         renewal = threading.Thread(target=lock.keep, args=(over,), name="driftguard-ledger-lock", daemon=True)
         renewal.start()
@@ -137,6 +142,32 @@ class SharedObject:
             over.set()
             renewal.join()
             lock.release()
+
+    def _check_conditions(self, lock: _Lock) -> None:
+        """Find out, once in each process, whether the store honours conditions: by writes that it has to refuse.
+
+        They go to the lock, which is this process's own: a store that takes them overwrites nothing else. Without
+        conditions two jobs overwrite each other's entries, and each of several jobs holds the lock.
+
+        Raises:
+            OperatorError: it does not.
+        """
+        for ignored, condition in (("If-None-Match", {"IfNoneMatch": "*"}), ("If-Match", {"IfMatch": _NO_TAG})):
+            try:
+                self._call(
+                    lambda wanted=condition: self._client.put_object(  # type: ignore[misc]
+                        Bucket=self._bucket, Key=lock.key, Body=b"{}", **wanted
+                    )
+                )
+            except _Conflict:
+                continue
+            lock.release()
+            raise OperatorError(
+                f"The store of the ledger {self.name} ignores the condition {ignored} of a write, so that jobs would "
+                "overwrite each other's entries; nothing was recorded or applied. Use a store that honours conditional "
+                "writes, such as Amazon S3, or set ledger.url to a PostgreSQL database."
+            )
+        self._conditions_hold = True
 
     def _wait_for_lock(self, wait_seconds: float) -> _Lock:
         lock = _Lock(self, self._key)
@@ -268,10 +299,10 @@ def _advice(code: str) -> str:
 
 
 class _Lock:
-    """The lock: an object beside the shared one."""
+    """The lock: an object beside the shared one, at `key`."""
 
     def __init__(self, shared: SharedObject, key: str) -> None:
-        self._shared, self._key = shared, f"{key}.lock"
+        self._shared, self.key = shared, f"{key}.lock"
         self._holder = secrets.token_hex(16)
         self._tag: str | None = None
         self._written = 0.0
@@ -280,7 +311,7 @@ class _Lock:
         """Whether this job has the lock now; an expired lock is taken over."""
         if self._write(""):
             return True
-        found = self._shared.age(self._key)
+        found = self._shared.age(self.key)
         return found is not None and found[0] >= self._shared.lock_seconds and self._write(found[1])
 
     def keep(self, over: threading.Event) -> None:
@@ -295,14 +326,14 @@ class _Lock:
         # Not every S3-compatible store honours the condition; the age of the lock is a weaker check.
         if self._tag is not None and time.monotonic() - self._written < self._shared.lock_seconds / 2:
             with suppress(OperatorError):  # all is recorded, and the lock grows old by itself
-                self._shared.delete(self._key, self._tag)
+                self._shared.delete(self.key, self._tag)
 
     def _write(self, before: str) -> bool:
         started = time.monotonic()
         # The time makes each content, and so each tag, a new one.
         body = json.dumps({"holder": self._holder, "at": datetime.now(UTC).isoformat()}).encode()
         # What bears this holder's name is ours, also when an earlier answer was lost and never looked for.
-        self._tag = self._shared.put(self._key, body, before, self._holder)
+        self._tag = self._shared.put(self.key, body, before, self._holder)
         self._written = started
         return self._tag is not None
 
