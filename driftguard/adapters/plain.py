@@ -8,6 +8,7 @@ from datetime import UTC
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
 from driftguard.ports import Sink
+from driftguard.printable import printable
 
 
 def as_text(message: Message) -> str:
@@ -16,13 +17,8 @@ def as_text(message: Message) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text with its line ends, in which whatever is not shown as itself (colours, backspaces, ...) is a space."""
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in whole_characters(text))
-
-
-def whole_characters(text: str) -> str:
-    """Text that can be encoded: two halves of a character are joined, and one alone becomes U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """Text with its line ends, without what is not shown as itself (colours, backspaces, ...)."""
+    return printable(text, lines=True)
 
 
 def _lines(message: Message) -> Iterator[str]:

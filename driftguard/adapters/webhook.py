@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from driftguard.adapters.plain import whole_characters
 from driftguard.errors import DeliveryFault, OperatorError
 from driftguard.model import Delivery, Message
 from driftguard.ports import Sink
+from driftguard.printable import whole_characters
 
 _TIMEOUT_SECONDS: Final = 15
 # What a receiver answers to one event that it does not take; others behind it may be taken.

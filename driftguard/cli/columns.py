@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from driftguard.printable import printable
+
 _GAP: Final = 2
 _NARROWEST: Final = 8
 
@@ -20,7 +22,10 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
         rows: as many cells each as there are headings.
         width: characters of a line; only more columns than fit at their narrowest make a line longer.
     """
-    table = [[heading.upper() for heading in headings], *([_printable(cell) for cell in row] for row in rows)]
+    table = [
+        [heading.upper() for heading in headings],
+        *([printable(cell, lines=True) for cell in row] for row in rows),
+    ]
     natural = [max(cells(row[index]) for row in table) for index in range(len(headings))]
     widths = _fitted(natural, width - _GAP * (len(headings) - 1))
     first, *rest = ("\n".join(_lines(row, widths)) for row in table)
@@ -38,10 +43,6 @@ def _cells_of(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-
-
-def _printable(cell: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in cell)
 
 
 def _fitted(natural: Sequence[int], room: int) -> list[int]:

@@ -14,6 +14,7 @@ import typer
 from driftguard.cli.application import app
 from driftguard.cli.options import EXIT_FAILED, EXIT_USAGE
 from driftguard.errors import DriftGuardError, OperatorError, UsageError
+from driftguard.printable import printable
 from driftguard.sealed import mask
 
 # Typer brings a click of its own; this is that click's error for a wrong command line.
@@ -22,10 +23,10 @@ _EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 
 
 class _MaskedFormatter(logging.Formatter):
-    """Log lines without credentials, tracebacks included."""
+    """Log lines without credentials and without what a terminal would obey, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask(super().format(record))
+        return printable(mask(super().format(record)), lines=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,5 +84,5 @@ def _defect(error: Exception) -> str:
 
 
 def _fail(message: str, code: int = EXIT_FAILED) -> int:
-    print(f"driftguard: {mask(message)}", file=sys.stderr)
+    print(f"driftguard: {printable(mask(message), lines=True)}", file=sys.stderr)
     return code

@@ -28,6 +28,7 @@ from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, style
 from driftguard.errors import UsageError
 from driftguard.model.report import AttributeReport, EnvironmentReport
 from driftguard.model.words import PLAIN_WORDS, verdict_text
+from driftguard.printable import printable
 from driftguard.report import shorten
 
 if TYPE_CHECKING:
@@ -213,18 +214,18 @@ def _explanation(
 ) -> Iterator[str]:
     """The lines of an explanation."""
     report, baseline = scan.report, scan.report.baseline
-    yield f"{report.name} was {verdict_text(report.verdict)} at {scan.at}, commit {scan.commit[:10]}."
+    yield f"{printable(report.name)} was {verdict_text(report.verdict)} at {scan.at}, commit {scan.commit[:10]}."
     if baseline.commit:
         yield f"Baseline: {baseline.commit[:10]}, from {baseline.origin}."
     else:
         yield "No baseline yet: `pending` and `absorbed` cannot be distinguished."
     if report.error is not None:
-        yield f"{report.error.kind}: {report.error.message}"
-    yield f"Decision: {report.decision.action}, because of:"
+        yield printable(f"{report.error.kind}: {report.error.message}")
+    yield f"Decision: {printable(report.decision.action)}, because of:"
     for reason in report.decision.reasons:
-        yield f"  {reason.explanation}"
+        yield printable(f"  {reason.explanation}")
     for resource, found in groupby(rows, key=lambda row: row[0]):
-        yield "\n" + styled(resource, CYAN, output)
+        yield "\n" + styled(printable(resource), CYAN, output)
         first, lines = columns(headings[1:], [row[1:] for row in found], line_width(output) - len(_INDENT))
         yield indent("\n".join([styled(first, BOLD, output), *lines]), _INDENT)
     if rows:

@@ -13,6 +13,7 @@ from driftguard.cli.options import (
     VerboseOption,
     set_verbosity,
 )
+from driftguard.printable import printable
 
 
 def retry(
@@ -72,7 +73,7 @@ def verify(
     with Session(Target(repo, ref, config)) as session:
         faults = session.ledger.verify()
     for fault in faults:
-        print(f"entry {fault.sequence}: {fault.message}")
+        print(printable(f"entry {fault.sequence}: {fault.message}"))
     if faults:
         raise typer.Exit(EXIT_FAILED)
     print("The hash chain is intact: no entry was edited or is missing.")

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from driftguard.printable import printable
+
 
 class Reporter:
     """Prints progress; with `quiet` nothing at all."""
@@ -31,7 +33,7 @@ class Reporter:
     def line(self, text: str) -> None:
         """Print one line of progress."""
         if not self._quiet:
-            self._console.print(text, markup=False)
+            self._console.print(printable(text, lines=True), markup=False)
 
     def begin(self, total: int) -> None:
         """Start counting `total` environments."""
@@ -53,7 +55,7 @@ class Reporter:
     def done(self, name: str, verdict: str, seconds: float) -> None:
         """Count one environment as finished, with its verdict and duration in seconds."""
         self._done += 1
-        line = f"[{self._done}/{self._total}] {name}: {verdict.replace('_', ' ')} ({seconds:.1f} s)"
+        line = f"[{self._done}/{self._total}] {printable(name)}: {verdict.replace('_', ' ')} ({seconds:.1f} s)"
         if self._progress is not None:
             self._progress.console.print(line, markup=False)
             self._progress.advance(self._progress.task_ids[0])

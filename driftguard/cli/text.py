@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Verdict, plain_words, plural, verdict_text
 from driftguard.pipeline.changes import attribute_lines
+from driftguard.printable import cell, code, html, printable
 
 _STYLES: Final = {
     Verdict.IN_SYNC.value: "green",
@@ -44,10 +44,10 @@ def _summary(report: RunReport) -> Table:
         table.add_column(heading, overflow="fold")
     for environment in report.environments:
         table.add_row(
-            escape(environment.name),
+            _shown(environment.name),
             Text(verdict_text(environment.verdict), style=_STYLES.get(environment.verdict, "")),
-            escape(_counts(environment)),
-            escape(environment.decision.action),
+            _shown(_counts(environment)),
+            _shown(environment.decision.action),
             (environment.baseline.commit or "none yet")[:10],
         )
     return table
@@ -73,18 +73,18 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
     error, resources = environment.error, _listed(environment, noise=noise)
     if not (error or resources or environment.outputs or environment.warnings):
         return
-    head = Text(f"\n{environment.name}", style="bold")
+    head = Text("\n").append(printable(environment.name), style="bold")
     head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
     lines: list[RenderableType] = [head]
     if error is not None:
-        lines.append(Text(f"  {error.kind}: {error.message}"))
-    lines.extend(Text(f"  note: {warning}", style="dim") for warning in environment.warnings)
+        lines.append(_shown(f"  {error.kind}: {error.message}"))
+    lines.extend(_shown(f"  note: {warning}", "dim") for warning in environment.warnings)
     for resource in resources:
         lines.extend(_resource_lines(resource, noise=noise))
     for output in environment.outputs:
-        lines.append(Text(f"  output {output.name}: {output.label}, {plain_words(output.label)}"))
+        lines.append(_shown(f"  output {output.name}: {output.label}, {plain_words(output.label)}"))
     for commit in environment.commits[:_MAX_COMMITS]:
-        lines.append(Text(f"  commit {commit.sha[:10]} {commit.author}, {commit.date}: {commit.subject}", "dim"))
+        lines.append(_shown(f"  commit {commit.sha[:10]} {commit.author}, {commit.date}: {commit.subject}", "dim"))
     more = len(environment.commits) - _MAX_COMMITS
     if more > 0:
         lines.append(Text(f"  and {plural(more, 'more commit')}", "dim"))
@@ -93,7 +93,7 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
 
 def _resource_lines(resource: ResourceReport, *, noise: bool) -> Iterator[Text]:
     line = Text("  ")
-    line.append(resource.address, style="cyan")
+    line.append(printable(resource.address), style="cyan")
     if resource.actions:
         line.append(f"  ({', '.join(resource.actions)})", style="dim")
     if not resource.attributes:
@@ -101,7 +101,7 @@ def _resource_lines(resource: ResourceReport, *, noise: bool) -> Iterator[Text]:
     yield line
     lines = attribute_lines(a for a in resource.attributes if noise or a.label not in SETTLED)
     for attribute in lines[:_MAX_ATTRIBUTES]:
-        yield Text(f"    {attribute.label:<9}{attribute.text}")
+        yield _shown(f"    {attribute.label:<9}{attribute.text}")
     if len(lines) > _MAX_ATTRIBUTES:
         yield Text(f"    and {plural(len(lines) - _MAX_ATTRIBUTES, 'more attribute')} (see --format json)", "dim")
 
@@ -112,7 +112,7 @@ def counted(number: int) -> str:
 
 
 def _last_line(report: RunReport) -> Text:
-    line = Text(f"\n{counted(len(report.environments))} at {report.commit[:10]} ({report.ref}): ")
+    line = Text(f"\n{counted(len(report.environments))} at {report.commit[:10]} ({printable(report.ref)}): ")
     return line.append(outcome(report))
 
 
@@ -126,7 +126,7 @@ def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> st
     """Rows as a GitHub-flavoured Markdown table."""
     headings = list(headings)
     lines = ["| " + " | ".join(headings) + " |", "| " + " | ".join("---" for _ in headings) + " |"]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(cell(each) for each in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -135,7 +135,7 @@ def markdown(report: RunReport) -> str:
     lines = [
         f"### DriftGuard: {_headline(report)}",
         "",
-        f"`{report.repository}` at `{report.commit[:10]}` ({report.ref})",
+        f"{code(report.repository)} at {code(report.commit[:10])} ({cell(report.ref)})",
         "",
         markdown_table(
             ("environment", "verdict", "changes", "decision"),
@@ -155,10 +155,10 @@ def _headline(report: RunReport) -> str:
 def _markdown_details(environment: EnvironmentReport) -> Iterator[str]:
     resources = _listed(environment, noise=False)
     if environment.error is not None:
-        yield f"\n**{_cell(environment.name)}**: {_cell(environment.error.message)}"
+        yield f"\n**{cell(environment.name)}**: {cell(environment.error.message)}"
     if not resources:
         return
-    yield f"\n<details><summary>{_cell(environment.name)}: {plural(len(resources), 'resource')}</summary>\n"
+    yield f"\n<details><summary>{html(environment.name)}: {plural(len(resources), 'resource')}</summary>\n"
     rows = []
     for resource in resources:
         lines = attribute_lines(a for a in resource.attributes if a.label not in SETTLED)
@@ -169,6 +169,5 @@ def _markdown_details(environment: EnvironmentReport) -> Iterator[str]:
     yield "</details>"
 
 
-def _cell(text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
-    return " ".join(escaped.replace("`", "'").split())
+def _shown(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from driftguard.config.models import Document
 from driftguard.errors import UsageError
+from driftguard.printable import printable
 from driftguard.sealed import mask
 
 Path = tuple[str | int, ...]
@@ -103,7 +104,7 @@ class ConfigurationText:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = f" (column {mark.column + 1})" if mark else ""
-            problem = mask(_one_line(error.problem or "cannot be read"))
+            problem = mask(printable(error.problem or "cannot be read"))
             if "alias" in f"{error.context} {problem}":
                 problem += "; put a value that begins with * into quotes"
             raise self._error([(mark.line + 1 if mark else 1, f"not YAML: {problem}{place}")]) from None
@@ -130,7 +131,7 @@ class ConfigurationText:
             return [self._value(item, (*path, i), (*within, node)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
-        self._faults.append((line, f"the tag {_one_line(node.tag)} is not supported; remove it"))
+        self._faults.append((line, f"the tag {printable(node.tag)} is not supported; remove it"))
         return None
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
@@ -144,7 +145,7 @@ class ConfigurationText:
                 return int(text)
             case "str" | "merge":
                 return text
-        self._faults.append((node.start_mark.line + 1, f"the tag {_one_line(node.tag)} does not fit here; remove it"))
+        self._faults.append((node.start_mark.line + 1, f"the tag {printable(node.tag)} does not fit here; remove it"))
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path, within: tuple[yaml.Node, ...]) -> dict[str, Any]:
@@ -224,7 +225,7 @@ def describe(value: Any) -> str:
         case int():
             return str(value)
         case str():
-            text = mask(_one_line(value))
+            text = mask(printable(value))
             return f'"{text[:57]}..."' if len(text) > 60 else f'"{text}"'
         case dict():
             return "a mapping"
@@ -235,16 +236,12 @@ def describe(value: Any) -> str:
 
 def dotted(path: Path) -> str:
     """A key's path as messages write it: `environments[1].policy.limits`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_one_line(part)}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{printable(part)}" for part in path)
     return mask(text.removeprefix(".")[:200])
 
 
 def _place(path: Path) -> str:
     return f"in `{dotted(path)}`: " if path else ""
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 # --- known keys ----------------------------------------------------------------------------------

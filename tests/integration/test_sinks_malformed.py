@@ -171,10 +171,10 @@ def test_half_characters_and_control_characters_do_not_reach_the_terminal() -> N
     sink.post(delivery(), odd_message())
     sink.post(delivery(body={"event": "changed", "line": f"line {ODD}"}), odd_message())
     for text in said:
-        assert "half \ufffd and  [31m    end" in text
+        assert "half \ufffd and \ufffd[31m\ufffd \ufffd end" in text
         assert all(c.isprintable() or c == "\n" for c in text)
         text.encode()
-    assert said[1] == "[changed] line half \ufffd and  [31m    end\n"
+    assert said[1] == "[changed] line half \ufffd and \ufffd[31m\ufffd \ufffd end\n"
 
 
 def test_the_lines_of_a_text_stay_lines() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from driftguard.model.traces import TrailEvent
+from driftguard.printable import one_line
 from driftguard.sealed import mask
 
 _LONGEST: Final = 300
@@ -172,7 +173,7 @@ def _time(*values: Any) -> datetime:
 
 def _text(value: Any) -> str:
     """A short printable text without credentials; empty for anything but a text."""
-    return mask(" ".join(value[:_LONGEST].split())) if isinstance(value, str) else ""
+    return mask(one_line(value[:_LONGEST])) if isinstance(value, str) else ""
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from driftguard.adapters.git.locations import Location, authorization, locate
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
 from driftguard.ports import Branches
+from driftguard.printable import one_line
 from driftguard.sealed import mask
 
 _NETWORK_SECONDS: Final = 120.0
@@ -227,8 +228,7 @@ class GitBranches(Branches):
                 word = base64.b64decode(pair).decode(errors="replace").partition(":")[2]
                 for secret in (pair, word, quote(word, safe="")):
                     words = words.replace(secret, "(sensitive)") if secret else words
-        shown = "".join(character if character.isprintable() else " " for character in mask(words))
-        return " ".join(shown.split())[:400].rstrip(".") or "no reason was given"
+        return one_line(mask(words))[:400].rstrip(".") or "no reason was given"
 
     @staticmethod
     def _signing_variables(signing: Signing) -> dict[str, str]:

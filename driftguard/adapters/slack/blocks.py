@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from driftguard.adapters.plain import whole_characters
 from driftguard.model import ChangeText, CommitText, Message, Severity
+from driftguard.printable import printable
 
 Block = dict[str, Any]
 _HEADER: Final = 150
@@ -73,7 +73,7 @@ def render(message: Message) -> tuple[str, list[Block]]:
     look = _RESOLVED if message.resolution else _LOOKS[message.severity]
     foot: Block = {"type": "context", "elements": [_markup(_foot(message))]}
     page = _Page(foot=_written(foot) + 1)
-    title = f"{look} {_cut(_clean(message.title), _HEADER - _length(look) - 1)}"
+    title = f"{look} {_cut(printable(message.title), _HEADER - _length(look) - 1)}"
     page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
     page.section(_opening(message))
     _changes(page, message)
@@ -87,7 +87,7 @@ def render(message: Message) -> tuple[str, list[Block]]:
 
 def escape(text: str, room: int = _LINE) -> str:
     """Plain text for Slack's markup, at most `room` characters long when escaped."""
-    escaped = "".join({"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(c, c) for c in _clean(text))
+    escaped = "".join({"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(c, c) for c in printable(text))
     if len(escaped) <= room:
         return escaped
     return re.sub(r"&[a-z]{0,3}$", "", escaped[: room - 1]) + "…"
@@ -194,10 +194,6 @@ def _url(url: str) -> str:
 def _written(value: object) -> int:
     """How many characters a value takes in the request."""
     return len(json.dumps(value, ensure_ascii=False))
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in whole_characters(text))
 
 
 def _length(text: str) -> int:

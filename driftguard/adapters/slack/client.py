@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from driftguard.adapters.plain import whole_characters
 from driftguard.adapters.slack.blocks import escape, mention_of, render
 from driftguard.adapters.slack.calling import Refused, WebApi
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
 from driftguard.ports import Sink
+from driftguard.printable import whole_characters
 
 _EVENT: Final = "driftguard_alert"
 # Clocks differ, and a first attempt may be older than what was meant.

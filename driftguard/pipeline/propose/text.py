@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from driftguard import printable
 from driftguard.model import ChangeText, ObjectTrace, Proposal
 from driftguard.model.report import EnvironmentReport, ResourceReport
 from driftguard.model.words import SETTLED
@@ -49,7 +50,7 @@ class RequestContent:
 
 def mark_of(environment: str) -> str:
     """The mark of a pull request in its text, whatever the name of its branch."""
-    return f"<!-- driftguard: proposal for {environment.replace('--', '')} -->"
+    return f"<!-- driftguard: proposal for {printable.one_line(environment).replace('--', '')} -->"
 
 
 def title(content: RequestContent, proposal: Proposal, longest: int) -> str:
@@ -63,7 +64,7 @@ def title(content: RequestContent, proposal: Proposal, longest: int) -> str:
         text = f"{content.environment}: revert changes outside Terraform ({what})"
     else:
         text = f"{content.environment}: apply the pending plan ({what})"
-    text = mask(" ".join(text.split()))
+    text = mask(printable.one_line(text))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -205,23 +206,14 @@ def commit_message(environment: str, choice: str, proposal_id: str) -> str:
 
 def code(text: str) -> str:
     """Text in a code span, in which nothing is a link, a mention or markup."""
-    text = _printable(mask(text))
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") or not text else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
+    return printable.code(mask(text))
 
 
 def plain(text: str) -> str:
     """Text without markup and without mentions in Markdown."""
-    text = _printable(mask(text))
+    text = printable.one_line(mask(text))
     text = re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
     return text.replace("@", "@\u200b")
-
-
-def _printable(text: str) -> str:
-    """A line without what would move a terminal's cursor or hide text."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _count(count: int, thing: str) -> str:
