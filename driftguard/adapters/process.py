@@ -85,6 +85,7 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
     stderr_file: IO[bytes] | None = None,
     on_start: Callable[[int], None] | None = None,
     die_with_us: bool = False,
+    kill: bool = False,
 ) -> Completed:
     """Run a program to its end and leave nothing of it behind.
 
@@ -97,15 +98,16 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
         stderr_file: the same for standard error, of which nothing is returned then.
         on_start: called with the process id, which is also that of its process group.
         die_with_us: interrupt the program if this process dies, however suddenly.
+        kill: end it with SIGKILL at once in each of these cases, because an interrupted one would still write.
 
     Raises:
         OSError: the program cannot be started.
     """
     log.debug("run: %s", mask(shlex.join(arguments)))
     started = time.monotonic()
-    supervised = [sys.executable, "-I", "-S", _SUPERVISOR, *arguments] if die_with_us else list(arguments)
+    supervisor = [sys.executable, "-I", "-S", _SUPERVISOR, "kill" if kill else "interrupt"] if die_with_us else []
     process = subprocess.Popen(
-        supervised,
+        [*supervisor, *arguments],
         cwd=directory,
         env=dict(environment),
         stdin=subprocess.PIPE if die_with_us else subprocess.DEVNULL,
@@ -116,7 +118,7 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
     try:
         if on_start is not None:
             on_start(process.pid)
-        ending = _Ending(process, started + timeout_seconds, grace_seconds, stop)
+        ending = _Ending(process, started + timeout_seconds, None if kill else grace_seconds, stop)
         stderr = _pump(process, ending, on_line)
         code = _wait(process, ending)
     finally:
@@ -132,8 +134,9 @@ class _Ending:
     """Decides, at each tick, whether a process has to be ended."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], deadline: float, grace_seconds: float, stop: Stop | None
+        self, process: subprocess.Popen[bytes], deadline: float, grace_seconds: float | None, stop: Stop | None
     ) -> None:
+        """`grace_seconds` is None for a process that is killed at once."""
         self._process, self._deadline, self._grace, self._stop = process, deadline, grace_seconds, stop
         self._kill_at: float | None = None
         self._exited_at: float | None = None
@@ -144,11 +147,13 @@ class _Ending:
         if self._kill_at is None:
             self.interrupted = self._stop is not None and self._stop.requested
             self.timed_out = not self.interrupted and now >= self._deadline
-            if self.interrupted or self.timed_out:
-                self._kill_at = now + self._grace
+            if not (self.interrupted or self.timed_out):
+                return
+            self._kill_at = now + (self._grace or 0.0)
+            if self._grace is not None:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.send_signal(signal.SIGINT)
-        elif now >= self._kill_at and not self.killed:
+        if now >= self._kill_at and not self.killed:
             self.killed = True
             _kill_group(self._process)
 

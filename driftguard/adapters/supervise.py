@@ -1,10 +1,11 @@
-"""Runs a program and interrupts it when the parent process has ended.
+"""Runs a program and ends it when the parent process has ended.
 
-    python -I -S supervise.py PROGRAM [ARGUMENT]...
+    python -I -S supervise.py interrupt|kill PROGRAM [ARGUMENT]...
 
 Standard input is a pipe that only the starter holds open. When it closes, the program gets one SIGINT, with which
-Terraform finishes the resource at hand, writes the state, ends its providers and releases its lock. The program's
-output passes through here, because a program that writes to a pipe without a reader would die of that instead.
+Terraform finishes the resource at hand, writes the state, ends its providers and releases its lock. With `kill` the
+process group, which has to be its own, gets SIGKILL instead: a plan without the lock must not write a state. The
+program's output passes through here: a program that writes to a pipe without a reader would die of that instead.
 
 It runs beside every Terraform, so it does without `subprocess`: starting that costs more than all the rest.
 """
@@ -26,14 +27,21 @@ def main() -> None:
     ends = [(1, *os.pipe()), (2, *os.pipe())]
     child = os.fork()
     if child == 0:
-        _become(sys.argv[1:], {target: write for target, _, write in ends})
+        _become(sys.argv[2:], {target: write for target, _, write in ends})
     for target, read, write in ends:
         os.close(write)
         sources[read] = target
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os.kill(child, signal.SIGINT))
+        signal.signal(number, lambda *_: _end(child))
     status = _pump(sources, child)
     os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+
+def _end(child: int) -> None:
+    """End the program as it was asked for."""
+    if sys.argv[1] == "kill":
+        os.killpg(0, signal.SIGKILL)
+    os.kill(child, signal.SIGINT)
 
 
 def _become(command: list[str], outputs: dict[int, int]) -> None:
@@ -50,7 +58,7 @@ def _become(command: list[str], outputs: dict[int, int]) -> None:
 
 
 def _pump(sources: dict[int, int], child: int) -> int:
-    """Pass output on until the program has ended; interrupt it once if the starter is gone. Its wait status."""
+    """Pass output on until the program has ended; end it if the starter is gone. Its wait status."""
     watched = [0]
     unheard: set[int] = set()
     ended: int | None = None
@@ -62,7 +70,7 @@ def _pump(sources: dict[int, int], child: int) -> int:
             if descriptor == 0:
                 watched.clear()
                 if ended is None:
-                    os.kill(child, signal.SIGINT)
+                    _end(child)
                 continue
             chunk = os.read(descriptor, _CHUNK_BYTES)
             if chunk:

@@ -68,9 +68,9 @@ class ReasonName(StrEnum):
     )
     STATE_REPLACED = (
         "state_replaced",
-        "The state was lost or replaced by another one, so an apply could create everything a second time. Restore the "
-        "state. If the new state is intended, apply once manually: the next scan that finds everything in sync sets "
-        "the baseline.",
+        "The state was lost, rolled back or replaced by another one, so an apply could create everything a second "
+        "time. Restore the state. If the new state is intended, apply once manually: the next scan that finds "
+        "everything in sync sets the baseline.",
     )
     UNCERTAIN = (
         "uncertain",

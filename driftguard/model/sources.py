@@ -155,6 +155,7 @@ class Baseline:
         tool: product and version then, e.g. `terraform 1.11.4`.
         providers: provider address to version then.
         at: when (UTC).
+        empty: whether the state held neither a managed resource nor an output; None where that was not recorded.
     """
 
     commit: str
@@ -165,3 +166,11 @@ class Baseline:
     tool: str
     providers: Mapping[str, str]
     at: datetime
+    empty: bool | None = None
+
+    @property
+    def held_something(self) -> bool:
+        """Whether its state held resources or outputs, as far as that is known."""
+        if self.empty is not None:
+            return not self.empty
+        return self.lineage is not None or self.origin == "given"

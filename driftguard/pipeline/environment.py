@@ -129,11 +129,12 @@ def run_environment(context: RunContext, task: EnvironmentTask, baseline: Baseli
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """A decision, and the approvals that it rests on."""
+    """A decision, and the approvals that it rests on; `nothing_exists` as in `Facts`."""
 
     decision: Decision
     commits: Approvals
     plan: PlanApproval
+    nothing_exists: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class _Stages:
             policy=settings.policy,
             approvals=standards.approved,
             now=now,
-            nothing_exists=nothing_exists(findings),
+            nothing_exists=nothing_exists(findings, baseline),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
             state_replaced=state_replaced(findings, baseline),
             local_state=findings.plan.work.state_file is not None,
@@ -227,7 +228,8 @@ class _Stages:
             can_propose=context.can_propose,
         )
         self._move_approved_point(standards, now)
-        return _Judgement(decide_by_all(facts, standards.policies), standards.approved, standards.plan)
+        decision = decide_by_all(facts, standards.policies)
+        return _Judgement(decision, standards.approved, standards.plan, facts.nothing_exists)
 
     def _standards(self, findings: Findings, baseline: Baseline | None) -> _Standards:
         """What is approved: the commits since the approved point, and exactly this plan."""
@@ -310,7 +312,7 @@ class _Stages:
                 approved=judged.commits.reasons,
                 approved_by=judged.commits.by,
                 approval=judged.plan.id,
-                first_apply=nothing_exists(findings) or any(a.data.get("first_apply") for a in attempts),
+                first_apply=judged.nothing_exists or any(a.data.get("first_apply") for a in attempts),
             )
             attempt = new_attempt(
                 self._name,

@@ -37,6 +37,7 @@ class BaselineKeeper:
             tool=str(self._engine.version()),
             providers=dict(findings.providers),
             at=now,
+            empty=state.empty,
         )
         self._ledger.move_baseline(self._name, baseline, self._run_id, now)
         return baseline

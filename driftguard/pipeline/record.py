@@ -85,17 +85,20 @@ def in_sync_baseline(
     """
     if verdict is not Verdict.IN_SYNC:
         return None
-    facts = (commit, closure_hash, state.lineage, state.serial, tool, dict(providers))
+    facts = (commit, closure_hash, state.lineage, state.serial, state.empty, tool, dict(providers))
     if before is not None and facts == (
         before.commit,
         before.closure_hash,
         before.lineage,
         before.serial,
+        before.empty,
         before.tool,
         dict(before.providers),
     ):
         return None
-    return Baseline(commit, "in_sync", closure_hash, state.lineage, state.serial, tool, dict(providers), at)
+    return Baseline(
+        commit, "in_sync", closure_hash, state.lineage, state.serial, tool, dict(providers), at, state.empty
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,15 @@ class WorkingDirectory:
 
 @dataclass(frozen=True, slots=True)
 class StateIdentity:
-    """Which state it is (`lineage`) and how often it was written (`serial`); None and None before the first write."""
+    """Which state it is (`lineage`) and how often it was written (`serial`); None and None before the first write.
+
+    Attributes:
+        empty: it holds neither a managed resource nor an output; no part of the identity.
+    """
 
     lineage: str | None
     serial: int | None
+    empty: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class EngineContract:
         bench.write(web="one", db="two")
         run = bench.plan()
         assert run.changes
-        assert run.state.lineage is None
+        assert (run.state.lineage, run.state.empty) == (None, True)
         assert bench.actions() == {"toy_thing.db": ("create",), "toy_thing.web": ("create",)}
         notes = Notes()
         applied = bench.apply(notes)
@@ -92,7 +92,16 @@ class EngineContract:
         assert (bench.toy.thing("web")["value"], bench.toy.thing("db")["value"]) == ("one", "two")
         identity = bench.engine.state_identity(bench.work)
         assert identity.lineage
-        assert identity.serial is not None
+        assert (identity.serial is not None, identity.empty) == (True, False)
+
+    def test_a_plan_names_a_state_that_holds_nothing_and_one_whose_objects_are_gone(self, bench: Bench) -> None:
+        bench.applied(web="one")
+        bench.toy.delete("web")
+        assert not bench.plan().state.empty
+        bench.applied(db="two")
+        bench.applied()
+        assert bench.plan().state.empty
+        assert bench.engine.state_identity(bench.work).empty
 
     def test_a_plan_after_an_apply_finds_nothing_and_names_the_state(self, bench: Bench) -> None:
         bench.applied(web="one")

@@ -47,7 +47,7 @@ class _State:
 
     @property
     def identity(self) -> StateIdentity:
-        return StateIdentity(self.lineage, self.serial)
+        return StateIdentity(self.lineage, self.serial, empty=not self.things)
 
 
 class MemoryStates:
@@ -131,6 +131,7 @@ class MemoryEngine(ApplyEngine):
             return ApplyRun({}, Fault(ErrorKind.PLAN, "Saved plan is stale."), time.monotonic() - started)
         cloud, _ = _configuration(work)
         outcomes: dict[str, str] = {}
+        state.things = _reality(cloud, state.things)
         for item in saved["plan"]["resource_changes"]:
             address, actions = item["address"], item["change"]["actions"]
             if actions == ["no-op"]:

@@ -2,7 +2,7 @@
 
 Each `toy_thing` is a JSON file `<name>.json` in the provider's folder. A file `faults.json` beside them steers it:
 
-    {"read_seconds": 1.5, "create_seconds": 2, "hang_on_read": true,
+    {"read_seconds": 1.5, "create_seconds": 2, "hang_on_read": true, "configure_seconds": 4,
      "fail_create": ["name"], "fail_update": ["name"], "fail_read": "message", "echo_secret": true}
 
 With `echo_secret`, errors quote the thing's secret: as it is, as JSON, as a part of a URL, and in base64.
@@ -57,6 +57,9 @@ class ToyProvider(Provider):  # type: ignore[misc]  # the library has no types
 
     def configure_provider(self, diags: Any, config: dict[str, Any]) -> None:
         _CONNECTIONS.configure(Path(config["folder"]))
+        if "configure_seconds" in faults():
+            (cloud() / "configuring").touch()
+            _CONNECTIONS.wait(faults()["configure_seconds"])
 
     def get_data_sources(self) -> list[Any]:
         return []

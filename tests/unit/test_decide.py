@@ -111,7 +111,7 @@ def test_a_conflict_does_not_hide_what_else_speaks_against_an_apply() -> None:
 
 def test_a_lost_state_is_not_a_first_apply() -> None:
     again = [resource(Label.ABSORBED, address=f"aws_x.{n}", actions=("create",)) for n in range(2)]
-    lost = facts(*again, nothing_exists=True, state_replaced=True, existing=0)
+    lost = facts(*again, nothing_exists=True, state_replaced="rolled back", existing=0)
     assert names(decide(lost)) == ("hold", ["state_replaced"])
 
 
@@ -201,7 +201,7 @@ def test_every_reason_that_fires_is_named() -> None:
         resource(Label.PENDING, actions=("delete",), certain=False),
         policy=policy,
         approvals=Approvals(False, ("not_signed: abc",)),
-        state_replaced=True,
+        state_replaced="rolled back",
         local_state=True,
         reverts=1,
         failures=1,
@@ -277,7 +277,7 @@ all_facts = st.builds(
             "backoff_until": st.sampled_from([None, NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)]),
             "local_state": st.booleans(),
             "nothing_exists": st.booleans(),
-            "state_replaced": st.booleans(),
+            "state_replaced": st.sampled_from(["", "rolled back"]),
             "can_propose": st.booleans(),
             "plan_approval": st.sampled_from([NO_APPROVAL, PlanApproval(void={"id": "it expired"}), MERGED]),
         }
@@ -379,7 +379,7 @@ def test_what_asks_for_a_person_is_proposed_and_a_merge_answers_it(
     [
         (Policy(drift="propose", protect=("aws_x.*",)), {}, "protected"),
         (Policy(drift="propose", suspended=Suspended(reason="move")), {}, "suspended"),
-        (Policy(drift="propose"), {"state_replaced": True}, "state_replaced"),
+        (Policy(drift="propose"), {"state_replaced": "rolled back"}, "state_replaced"),
         (Policy(drift="propose"), {"local_state": True}, "local_state"),
         (Policy(drift="propose"), {"approvals": Approvals(False, ("not_signed: x",))}, "not_signed"),
         (Policy(drift="propose"), {"can_propose": False}, "proposals_not_available"),

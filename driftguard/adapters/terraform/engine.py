@@ -43,8 +43,9 @@ _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
 _EPHEMERAL_SINCE = {"terraform": (1, 10), "tofu": (1, 11)}
 _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
-_READ_GRACE_SECONDS = 5.0  # nothing to give back; a CI runner that cancels a job waits about 7 s before it kills
-_HOW = ("on_line", "stdout_file", "on_start", "grace_seconds")
+# An interrupted plan writes the state, and creates an empty one where there is none; without the lock it must not.
+_CANNOT_WRITE: dict[str, Any] = {"kill": True}
+_HOW = ("on_line", "stdout_file", "on_start", "grace_seconds", "kill")
 _HIDING_SECONDS = 60.0  # for reading a plan and a state once a command has failed
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
@@ -180,7 +181,7 @@ class TerraformPlanner(PlanEngine):
             stop=self._stop,
             extra=self._variables(work),
             on_line=read,
-            grace_seconds=_READ_GRACE_SECONDS if lock_timeout_seconds is None else _LOCKED_GRACE_SECONDS,
+            **(_CANNOT_WRITE if lock_timeout_seconds is None else {"grace_seconds": _LOCKED_GRACE_SECONDS}),
             **options,
         )
         if done.code not in (0, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,32 +13,47 @@ from driftguard.model import ErrorKind
 from driftguard.ports import StateIdentity
 
 
+class _StateObject(msgspec.Struct):
+    mode: str = ""
+
+
 class _StateHeader(msgspec.Struct):
+    """The fields of a state that tell which one it is; an encrypted one has no `resources`."""
+
     lineage: str | None = None
     serial: int | None = None
+    resources: tuple[_StateObject, ...] | None = None
+    outputs: dict[str, msgspec.Raw] = {}
+
+    @property
+    def empty(self) -> bool:
+        return self.resources is not None and not self.outputs and all(o.mode == "data" for o in self.resources)
 
 
 def identity_of(text: bytes) -> StateIdentity:
     """Lineage and serial of a state's text. Raises EnvironmentFault where it is no JSON."""
     if not text.strip():
-        return StateIdentity(None, None)
+        return StateIdentity(None, None, empty=True)
     try:
         header = msgspec.json.decode(text, type=_StateHeader)
     except msgspec.DecodeError:
         raise EnvironmentFault(
             ErrorKind.PLAN, "The state cannot be read as JSON; look at it with `terraform state pull`."
         ) from None
-    return StateIdentity(header.lineage, header.serial) if header.lineage else StateIdentity(None, None)
+    serial = header.serial if header.lineage else None
+    return StateIdentity(header.lineage or None, serial, empty=header.empty)
 
 
 def identity_in_plan(plan_file: Path) -> StateIdentity | None:
-    """The state's identity from the plan file, a zip whose `tfstate` member is the state it was made from.
+    """The state's identity from the plan file, a zip: `tfstate` names the stored state, `tfstate-prev` holds it.
 
     The format is Terraform's own affair and may change or be encrypted (OpenTofu); None then.
     """
-    state = member(plan_file, "tfstate")
+    refreshed, before = member(plan_file, "tfstate"), member(plan_file, "tfstate-prev")
+    if refreshed is None or before is None:
+        return None
     try:
-        return None if state is None else identity_of(state)
+        return replace(identity_of(refreshed), empty=identity_of(before).empty)
     except EnvironmentFault:
         return None
 

@@ -36,6 +36,12 @@ def reasons_against(facts: Facts, classification: Classification, groups: Mappin
             yield from condition(facts, classification)
 
 
+def state_alarms(facts: Facts, classification: Classification) -> Iterator[str]:
+    """What is wrong with the state itself, which an alert-only policy names as well: the labels rest on it."""
+    for condition in _STATE_ALARMS:
+        yield from condition(facts, classification)
+
+
 def _mixed(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
     """A plan does everything that it contains, so each part of it must be wanted."""
     for group, word in groups.items():
@@ -168,7 +174,7 @@ def _backoff(facts: Facts, classification: Classification) -> Iterator[str]:
 
 def _state_replaced(facts: Facts, classification: Classification) -> Iterator[str]:
     if facts.state_replaced:
-        yield "state_replaced: the state is not the one that was applied to last"
+        yield f"state_replaced: {facts.state_replaced}"
 
 
 def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
@@ -177,6 +183,7 @@ def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
 
 
 _Condition = Callable[[Facts, Classification], Iterator[str]]
+_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_replaced,)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _state_replaced,
     _uncertain,

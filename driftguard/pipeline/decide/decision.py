@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from driftguard.config import Policy
 from driftguard.model import Action, Decision, Verdict
-from driftguard.pipeline.decide.conditions import reasons_against
+from driftguard.pipeline.decide.conditions import reasons_against, state_alarms
 from driftguard.pipeline.decide.facts import Facts, policy_by_group
 
 
@@ -24,7 +24,8 @@ def decide(facts: Facts) -> Decision:
         return Decision(Action.NONE, ("in_sync",))
     groups = policy_by_group(facts, facts.classification)
     if all(word == "alert" for word in groups.values()):
-        return Decision(Action.ALERT, tuple(f"policy_alert: {group}" for group in groups))
+        alarms = tuple(state_alarms(facts, facts.classification))
+        return Decision(Action.ALERT, alarms + tuple(f"policy_alert: {group}" for group in groups))
     against = tuple(reasons_against(facts, facts.classification, groups))
     if against:
         return Decision(Action.HOLD, against + _void_approvals(facts))

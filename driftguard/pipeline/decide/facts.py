@@ -30,7 +30,7 @@ class Facts:
         classification, fault: one of them, the other None.
         nothing_exists: the state is empty and nothing real is known, so that everything is created.
         first_apply_unfinished: there is no baseline because our own first apply, to an empty state, did not end well.
-        state_replaced: the state is not the one of the baseline: it was lost, or another one stands in its place.
+        state_replaced: how the state is not the one of the baseline any more: lost, replaced, rolled back; else empty.
         local_state: the state is a file of a user's work tree, which is never applied to.
         failures: failed attempts at this commit since the last `driftguard retry`.
         backoff_until: when the next attempt may start; None at once.
@@ -47,7 +47,7 @@ class Facts:
     now: datetime
     nothing_exists: bool = False
     first_apply_unfinished: bool = False
-    state_replaced: bool = False
+    state_replaced: str = ""
     local_state: bool = False
     failures: int = 0
     backoff_until: datetime | None = None

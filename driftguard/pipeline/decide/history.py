@@ -72,11 +72,24 @@ def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) 
     return sum(attempt.state is not AttemptState.VOID for attempt in same)
 
 
-def nothing_exists(findings: Findings) -> bool:
-    """Whether the state was never written and the plan knows of nothing real."""
-    return findings.state.lineage is None and findings.classification.resource_count == 0
+def nothing_exists(findings: Findings, baseline: Baseline | None) -> bool:
+    """Whether nothing was ever made: an empty state, nothing real in the plan, no baseline that held anything.
+
+    An interrupted plan leaves an empty state behind; a state that was lost looks the same.
+    """
+    held = baseline is not None and baseline.held_something
+    return findings.state.empty and findings.classification.resource_count == 0 and not held
 
 
-def state_replaced(findings: Findings, baseline: Baseline | None) -> bool:
-    """Whether another state stands in the place of the baseline's, or none at all."""
-    return baseline is not None and baseline.lineage is not None and baseline.lineage != findings.state.lineage
+def state_replaced(findings: Findings, baseline: Baseline | None) -> str:
+    """How the state is another one than the baseline's: it was lost, replaced or rolled back; empty if it is not."""
+    if baseline is None or baseline.lineage is None:
+        return ""
+    state = findings.state
+    if state.empty and findings.classification.resource_count == 0:
+        return "the state is empty, and it was not when it was applied to last" if baseline.held_something else ""
+    if state.lineage != baseline.lineage:
+        return "the state is not the one that was applied to last"
+    if state.serial is not None and baseline.serial is not None and state.serial < baseline.serial:
+        return f"the state was rolled back, from serial {baseline.serial} to {state.serial}"
+    return ""

@@ -1,0 +1,85 @@
+"""States that were lost, rolled back, emptied or shared: real Terraform, states in S3."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Estate
+from tests.integration.test_reconcile import decision, thing
+from tests.support.toy_estate import end_all, processes_of, until
+
+pytestmark = pytest.mark.terraform
+
+ACTING = "policy: {pending: apply, drift: revert, input: apply}\n"
+
+
+def stored(estate: Estate, environment: str = "dev") -> dict[str, Any]:
+    """An environment's state."""
+    found = estate.storage.get_object(Bucket=estate.bucket, Key=f"{environment}/terraform.tfstate")
+    return dict(json.loads(found["Body"].read()))
+
+
+def store(estate: Estate, state: dict[str, Any], environment: str = "dev") -> None:
+    """Put a state in the place of an environment's."""
+    body = json.dumps(state).encode()
+    estate.storage.put_object(Bucket=estate.bucket, Key=f"{environment}/terraform.tfstate", Body=body)
+
+
+def state_is_there(estate: Estate) -> bool:
+    listed = estate.storage.list_objects_v2(Bucket=estate.bucket, Prefix="dev/terraform.tfstate")
+    return bool(listed.get("KeyCount"))
+
+
+@pytest.mark.parametrize("policy", [ACTING, "policy: {pending: alert}\n"])
+def test_a_state_that_was_rolled_back_is_held_and_named_whatever_the_policy(estate: Estate, policy: str) -> None:
+    estate.configure(ACTING)
+    estate.merge("Add a", thing("a", value="1"))
+    assert estate.reconcile().code == 0
+    before = stored(estate)
+    estate.merge("Add b", thing("a", value="1") + thing("b"))
+    assert estate.reconcile().code == 0
+    serial = stored(estate)["serial"]
+    store(estate, before)
+    estate.configure(policy)
+    ran = estate.reconcile()
+    action, reasons = decision(ran)
+    assert (action, reasons[0]) == ("hold" if policy == ACTING else "alert", "state_replaced")
+    detail = f"the state was rolled back, from serial {serial} to {before['serial']}"
+    assert detail in ran.environment("dev")["decision"]["reasons"][0]
+    assert sorted(estate.toy.effects()) == ["create a", "create b"]
+
+
+def test_a_state_that_was_emptied_is_held_and_an_empty_one_before_the_first_apply_is_not(estate: Estate) -> None:
+    estate.configure(ACTING)
+    estate.merge("Add a", thing("a", value="1"))
+    empty = {"version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": "left-by-a-plan", "outputs": {}}
+    store(estate, {**empty, "resources": []})
+    assert (estate.reconcile().code, estate.toy.effects()) == (0, ["create a"])
+
+    store(estate, {**stored(estate), "serial": 99, "resources": []})
+    assert decision(estate.reconcile())[1][0] == "state_replaced"
+    assert estate.toy.effects() == ["create a"]
+
+
+@pytest.mark.provider_process
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: Estate, number: signal.Signals) -> None:
+    estate.configure(ACTING)
+    estate.merge("Add a", thing("a"))
+    estate.toy.faults(configure_seconds=4)
+    running = estate.sandbox.start("reconcile", "--format", "json")
+    try:
+        until(lambda: (estate.toy.folder / "configuring").exists(), "a plan")
+        running.send_signal(number)
+        running.communicate(timeout=60)
+        until(lambda: processes_of(estate.sandbox) == {}, "the end of what the run had begun")
+    finally:
+        end_all(estate.sandbox)
+    assert not state_is_there(estate)
+    estate.toy.faults()
+    assert estate.reconcile().code == 0
+    assert estate.toy.effects() == ["create a"]
