@@ -48,7 +48,7 @@ from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, closure_hash, described
-from driftguard.pipeline.environment import EnvironmentTask, RunContext
+from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, selected
 from driftguard.pipeline.run import RunScope, run_environments
@@ -185,7 +185,7 @@ class Session:
             stop=self._stop,
             defects=self._defects,
             alert_settings=self.settings.alerts,
-            retried_at=history.retried_at(self.ledger),
+            retried=history.retried(self.ledger),
             approved_points=history.approved_points(self.ledger),
             given_baselines=self._given_baselines(scope, baseline) if baseline else {},
             can_propose=forge is not None,

@@ -75,7 +75,8 @@ class Attempt:
     """One apply, opened before anything changes.
 
     Unique on environment, commit, plan fingerprint and retry, not counting void attempts: they changed nothing.
-    `retry` counts up when the same apply is tried again after a failure.
+    `retry` counts up when the same apply is tried again after a failure. `sequence` is that of its opening in the
+    journal; the ledger assigns it.
     """
 
     id: str
@@ -89,3 +90,4 @@ class Attempt:
     finished_at: datetime | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     retry: int = 0
+    sequence: int | None = field(default=None, compare=False)

@@ -234,9 +234,9 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
 }
 
 
-def retried_at(journal: JournalReader) -> dict[str, datetime]:
-    """When `driftguard retry` was last asked for, by environment."""
-    return {name: entry.at for name, entry in journal.latest(EntryKind.RETRY_REQUESTED).items()}
+def retried(journal: JournalReader) -> dict[str, int]:
+    """The journal's sequence number of each environment's last `driftguard retry`."""
+    return {name: entry.sequence or 0 for name, entry in journal.latest(EntryKind.RETRY_REQUESTED).items()}
 
 
 def approved_points(journal: JournalReader) -> dict[str, str]:

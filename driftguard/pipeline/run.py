@@ -33,7 +33,8 @@ from driftguard.pipeline import history
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
-from driftguard.pipeline.environment import EnvironmentTask, RunContext, run_environment
+from driftguard.pipeline.context import EnvironmentTask, RunContext
+from driftguard.pipeline.environment import run_environment
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import run_finished_entry, run_started_entry, scan_entry
 from driftguard.report import environment_report

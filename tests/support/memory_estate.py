@@ -26,7 +26,7 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex
-from driftguard.pipeline.environment import EnvironmentTask, RunContext
+from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
@@ -115,7 +115,7 @@ class MemoryEstate:
                 stop=stop,
                 defects=FolderDefects(self.folder / "defects"),
                 alert_settings=settings.alerts,
-                retried_at={},
+                retried={},
                 approved_points=points,
                 given_baselines={},
                 can_propose=False,

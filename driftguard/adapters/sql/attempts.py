@@ -143,4 +143,5 @@ def _attempt(row: Row[Any]) -> Attempt:
         finished_at=None if row.finished_at is None else moment(row.finished_at),
         data=json.loads(row.data),
         retry=row.retry,
+        sequence=row.sequence,
     )

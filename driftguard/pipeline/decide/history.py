@@ -34,22 +34,24 @@ def past(
     *,
     commit: str,
     drift_fingerprint: str | None,
-    retried_at: datetime | None,
+    retried: int | None,
     policy: Policy,
     now: datetime,
 ) -> Past:
     """Read earlier attempts, oldest first.
 
     Args:
-        retried_at: the last `driftguard retry`; failures before it do not count.
+        retried: the journal's sequence number of the last `driftguard retry`; attempts before it do not count. Their
+            order in the journal counts, not their moments: one of them may have run under a wrong clock.
     """
-    counted = [a for a in attempts if retried_at is None or a.opened_at > retried_at]
+    counted = [a for a in attempts if retried is None or (a.sequence or 0) > retried]
     failures, last = _failures(counted, commit)
+    last = None if last is None else min(last, now)  # a moment after now is that of a wrong clock
     backoff_until = None
     if last is not None:
         backoff_until = last + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
     since = now - policy.flapping.within
-    reverts = [a for a in counted if a.state is AttemptState.SUCCEEDED and a.opened_at >= since]
+    reverts = [a for a in counted if a.state is AttemptState.SUCCEEDED and min(a.opened_at, now) >= since]
     same = [a for a in reverts if drift_fingerprint is not None and a.drift_fingerprint == drift_fingerprint]
     return Past(failures, backoff_until, len(same))
 

@@ -1,0 +1,76 @@
+"""What the environments of one run share, and what each of them is run with. Values and ports alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from driftguard.config import AlertSettings, EnvironmentSettings
+from driftguard.model import Baseline, Closure
+from driftguard.pipeline.apply.apply import ApplyContext
+from driftguard.pipeline.approve.gather import ApprovalSources
+from driftguard.pipeline.checkout import ScanContext
+from driftguard.pipeline.propose.context import ProposalContext
+from driftguard.pipeline.propose.journal import ProposalJournal
+from driftguard.ports import (
+    Alerts,
+    ApplyEngine,
+    AttemptHistory,
+    Clock,
+    DefectLog,
+    EnvironmentFolders,
+    PlanEngine,
+    RunLedger,
+    StopSignal,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What all environments of one run share.
+
+    Attributes:
+        retried: the journal's sequence number of the last `driftguard retry`, by environment.
+        approved_points: the commit up to which everything was approved, by environment.
+        given_baselines: baselines by environment that the caller knows better than the ledger.
+        alerts: where alerts are kept; None for a scan.
+        can_propose: whether a forge is configured and answers.
+        proposing: what pull requests are opened with; None for a scan, and where there is no forge.
+        apply: what applies are made with; None for a scan.
+    """
+
+    run_id: str
+    scan: ScanContext
+    ledger: RunLedger
+    attempts: AttemptHistory
+    approvals: ApprovalSources
+    proposals: ProposalJournal
+    folders: EnvironmentFolders
+    clock: Clock
+    stop: StopSignal
+    defects: DefectLog
+    alert_settings: AlertSettings
+    retried: Mapping[str, int]
+    approved_points: Mapping[str, str]
+    given_baselines: Mapping[str, Baseline]
+    can_propose: bool
+    alerts: Alerts | None = None
+    proposing: ProposalContext | None = None
+    apply: ApplyContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentTask:
+    """One environment that is to be run.
+
+    Attributes:
+        closure: at the head of the tracked branch.
+        applier: None for a scan.
+        stop: ends what runs for this environment.
+    """
+
+    settings: EnvironmentSettings
+    closure: Closure
+    engine: PlanEngine
+    applier: ApplyEngine | None
+    stop: StopSignal
