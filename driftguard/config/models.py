@@ -229,7 +229,9 @@ class LedgerSettings(Model):
     """The ledger, the durable record. Default: SQLite in the state folder."""
 
     url: v.LedgerUrl | None = Field(
-        default=None, description="`sqlite:///PATH`, `postgresql://HOST/DATABASE` (no password) or `s3://BUCKET/KEY`."
+        default=None,
+        description="`sqlite:///PATH`, `postgresql://HOST/DATABASE` (no password) or `s3://BUCKET/KEY`, which takes "
+        "`?encryption=aws:kms&kms_key_id=ARN`.",
     )
     url_env: v.VariableName | None = Field(
         default=None, description="The environment variable that holds the URL instead."

@@ -611,3 +611,20 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_recorded(
     line.ignored = ""
     ledger.append(scanned("kept"))
     assert names_in(ledger) == ["kept"]
+
+
+def test_every_object_is_encrypted_as_the_url_asks(url: str, s3: Any, opening: Opening) -> None:
+    key = f"arn:aws:kms:{s3.meta.region_name}:123456789012:key/1234"
+    ledger = opening(f"{url}?encryption=aws:kms&kms_key_id={key}")
+    ledger.append(scanned("a"))
+    name = url.removeprefix(f"s3://{STATE_BUCKET}/")
+    found = s3.head_object(Bucket=STATE_BUCKET, Key=name)
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", key)
+
+
+@pytest.mark.parametrize(
+    "options", ["encryption=none", "kms_key_id=x", "encryption=AES256&kms_key_id=x", "sse=aws:kms"]
+)
+def test_an_unknown_option_of_the_url_is_refused(options: str) -> None:
+    with pytest.raises(UsageError, match="an option that is not known; nothing was run"):
+        open_ledger(f"s3://{STATE_BUCKET}/ledger?{options}")

@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,11 +51,14 @@ class SharedObject:
     Args:
         lock_seconds: a lock that was not renewed for so long counts as left behind by a process that died; its
             holder renews it in a third of that.
+        encryption: arguments of each write for S3's encryption; without them the bucket's own default holds.
 
     Every method raises OperatorError, in one sentence, when S3 refuses or cannot be reached.
     """
 
-    def __init__(self, bucket: str, key: str, *, lock_seconds: float = 60.0) -> None:
+    def __init__(
+        self, bucket: str, key: str, *, lock_seconds: float = 60.0, encryption: Mapping[str, str] | None = None
+    ) -> None:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
@@ -63,6 +66,7 @@ class SharedObject:
         self.name = f"s3://{bucket}/{key}"
         self._bucket, self._key, self.lock_seconds = bucket, key, lock_seconds
         self._conditions_hold = False
+        self._encryption = dict(encryption or {})
         config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=10, read_timeout=60)
         try:
             self._client = boto3.session.Session().client("s3", config=config)
@@ -156,7 +160,7 @@ class SharedObject:
             try:
                 self._call(
                     lambda wanted=condition: self._client.put_object(  # type: ignore[misc]
-                        Bucket=self._bucket, Key=lock.key, Body=b"{}", **wanted
+                        Bucket=self._bucket, Key=lock.key, Body=b"{}", **self._encryption, **wanted
                     )
                 )
             except _Conflict:
@@ -217,7 +221,7 @@ class SharedObject:
         try:
             answer = self._call(
                 lambda: self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=body, Metadata={_MARK: mark}, **wanted
+                    Bucket=self._bucket, Key=key, Body=body, Metadata={_MARK: mark}, **self._encryption, **wanted
                 )
             )
             return None if answer is None else str(answer["ETag"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -200,14 +201,32 @@ class Database:
 
 
 def _remote(url: str, lock_seconds: float, close_connections: Callable[[], None]) -> RemoteFile | None:
-    """The file behind `s3://bucket/key`; None for any other URL."""
+    """The file behind `s3://bucket/key[?encryption=…]`; None for any other URL."""
     if not url.startswith("s3://"):
         return None
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    address, _, options = url.removeprefix("s3://").partition("?")
+    bucket, _, key = address.partition("/")
     # The text is not shown: what is no bucket's name may hold a password.
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket) or not key:
         raise UsageError("The ledger's URL names no object; nothing was run. Set ledger.url to s3://BUCKET/KEY.")
-    return RemoteFile(SharedObject(bucket, key, lock_seconds=lock_seconds), close_connections)
+    shared = SharedObject(bucket, key, lock_seconds=lock_seconds, encryption=_encryption(options))
+    return RemoteFile(shared, close_connections)
+
+
+def _encryption(options: str) -> dict[str, str]:
+    """The arguments of a write with which S3 encrypts the object, from the options of the ledger's URL."""
+    given = dict(parse_qsl(options, keep_blank_values=True))
+    algorithm, key = given.pop("encryption", None), given.pop("kms_key_id", None)
+    wrong = (
+        given or algorithm not in (None, "AES256", "aws:kms", "aws:kms:dsse") or (key and algorithm in (None, "AES256"))
+    )
+    if wrong:
+        raise UsageError(
+            "The ledger's URL has an option that is not known; nothing was run. s3://BUCKET/KEY takes "
+            "`encryption=AES256`, or `encryption=aws:kms` with or without `kms_key_id=ARN`."
+        )
+    arguments = {"ServerSideEncryption": algorithm, "SSEKMSKeyId": key}
+    return {name: value for name, value in arguments.items() if value}
 
 
 def _parse(url: str) -> URL:
