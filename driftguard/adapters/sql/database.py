@@ -217,10 +217,8 @@ def _encryption(options: str) -> dict[str, str]:
     """The arguments of a write with which S3 encrypts the object, from the options of the ledger's URL."""
     given = dict(parse_qsl(options, keep_blank_values=True))
     algorithm, key = given.pop("encryption", None), given.pop("kms_key_id", None)
-    wrong = (
-        given or algorithm not in (None, "AES256", "aws:kms", "aws:kms:dsse") or (key and algorithm in (None, "AES256"))
-    )
-    if wrong:
+    of_kms = algorithm in ("aws:kms", "aws:kms:dsse")
+    if given or not (of_kms or algorithm in (None, "AES256")) or (key and not of_kms):
         raise UsageError(
             "The ledger's URL has an option that is not known; nothing was run. s3://BUCKET/KEY takes "
             "`encryption=AES256`, or `encryption=aws:kms` with or without `kms_key_id=ARN`."
