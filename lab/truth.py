@@ -25,8 +25,6 @@ class _NotKnown:
         return "not known"
 
 
-# DriftGuard does not read provider schemas yet: it takes a set of at most one element for a list.
-SETS_ARE_KNOWN = False
 ABSENT: Any = _Absent()
 PRESENT = "present"
 NOT_KNOWN: Any = _NotKnown()
@@ -138,9 +136,9 @@ def places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, F
         found = list(_members(path, five))
     elif kind in MAPS:
         found = [place for key, inner in _keyed(path, five) for place in _inside(kind, key, inner)]
-    elif (kind in SETS and SETS_ARE_KNOWN) or (kind in SETS | LISTS and _longest(five) > 1):
+    elif kind in SETS or (kind in LISTS and _longest(five) > 1):
         found = list(_bag(path, five))
-    elif kind in SETS | LISTS:
+    elif kind in LISTS:
         found = list(_inside(kind, f"{path}[0]", five.each(_first)))
     else:
         found = []

@@ -23,6 +23,7 @@ from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.sources import HclConfigurationReader
 from driftguard.adapters.machine import ThisMachine, default_parallelism
 from driftguard.adapters.process import Stop
+from driftguard.adapters.schemas import FolderSchemas
 from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
@@ -289,6 +290,7 @@ class Session:
             variables=credentials,
             noise=noise,
             configurations=HclConfigurationReader(),
+            schemas=FolderSchemas(self._directories.cache / "schemas"),
         )
 
     def _apply_context(self, run_id: str, credentials: Credentials) -> ApplyContext:

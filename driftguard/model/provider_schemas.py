@@ -46,6 +46,10 @@ class ProviderSchemas:
             raise UnreadableSchemas(f"this is not the output of `terraform providers schema -json` ({error})") from None
         return cls({name: provider.resource_schemas for name, provider in document.provider_schemas.items()})
 
+    def types(self, provider: str) -> Mapping[str, bytes]:
+        """The schemas of a provider's resource types, as JSON; empty where it is not known."""
+        return {name: bytes(raw) for name, raw in self._providers.get(provider, {}).items()}
+
     def shape(self, provider: str, type_: str) -> ShapeOfValue | None:
         """The shape of a resource type; None where the schemas do not have it."""
         key = (provider, type_)

@@ -15,7 +15,15 @@ from driftguard.config import EnvironmentSettings, IgnoreRule
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Closure, ErrorKind
 from driftguard.pipeline.closures import ClosureIndex
-from driftguard.ports import ConfigurationReader, Folders, PlanEngine, Repository, TerraformVariables, WorkingDirectory
+from driftguard.ports import (
+    ConfigurationReader,
+    Folders,
+    PlanEngine,
+    Repository,
+    SchemaCache,
+    TerraformVariables,
+    WorkingDirectory,
+)
 
 LOCK_FILE = ".terraform.lock.hcl"
 
@@ -31,6 +39,7 @@ class ScanContext:
         environ: DriftGuard's own environment variables.
         noise: fetch the values behind what is only noise.
         configurations: reads expressions from the configuration's text; None leaves what moves by itself uncertain.
+        schemas: keeps the schemas of providers; None fetches none, and sets are compared as lists.
     """
 
     repository: Repository
@@ -43,6 +52,7 @@ class ScanContext:
     variables: TerraformVariables
     noise: bool = False
     configurations: ConfigurationReader | None = None
+    schemas: SchemaCache | None = None
 
     def user_directory(self, settings: EnvironmentSettings) -> Path | None:
         """The environment's directory in the user's own work tree; None where the repository was given as a URL."""

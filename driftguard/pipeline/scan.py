@@ -26,14 +26,16 @@ from driftguard.model import (
 from driftguard.model.configuration_sources import Sources
 from driftguard.model.digests import Digests
 from driftguard.model.plan_document import PlanDocument
+from driftguard.model.provider_schemas import ProviderSchemas
 from driftguard.pipeline.baseline import Reference, verified, with_digests
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
 from driftguard.pipeline.classify.digests import digests_of_plan
 from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.plan import Plan, make_plan
+from driftguard.pipeline.provider_schemas import schemas_of
 from driftguard.pipeline.trace import objects_of
-from driftguard.ports import Repository, StateIdentity
+from driftguard.ports import PlanEngine, Repository, StateIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
         if baseline is not None and evidence.closure_changed:
             wanted, wanted_seconds, warning = _baseline_document(context, run, baseline)
             warnings += (warning,) if warning else ()
-        classification, kept = _classified(context, run, reference, evidence, plan, wanted)
+        schemas, warning = _schemas(context, engine, plan)
+        warnings += (warning,) if warning else ()
+        classification, kept = _classified(context, run, reference, evidence, plan, wanted, schemas)
     return Findings(
         classification=classification,
         closure_hash=current_hash,
@@ -114,6 +118,7 @@ def _classified(
     evidence: Evidence,
     plan: Plan,
     wanted: PlanDocument | None,
+    schemas: ProviderSchemas | None,
 ) -> tuple[Classification, Digests | None]:
     """The labels of a plan that changes something, and the digests to keep after an apply."""
     baseline, document = reference.baseline, plan.document
@@ -127,11 +132,18 @@ def _classified(
         key=context.key,
         baseline_document=wanted,
         ignore=context.ignore,
+        schemas=schemas,
         sources=_sources(context, run, baseline if evidence.closure_changed else None),
     )
     if reference.just_applied:
         return verified(labelling, evidence, run.engine, plan, context.key)
     return labelling(evidence), None
+
+
+def _schemas(context: ScanContext, engine: PlanEngine, plan: Plan) -> tuple[ProviderSchemas | None, str | None]:
+    if context.schemas is None or plan.document is None or not plan.run.changes:
+        return None, None
+    return schemas_of(plan.document, engine, plan.work, context.schemas)
 
 
 def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, plan: Plan) -> Evidence:

@@ -33,6 +33,7 @@ from driftguard.ports.record import (
     LedgerCheck,
     RunLedger,
 )
+from driftguard.ports.schemas import SchemaCache
 from driftguard.ports.source import Blame, Branches, ConfigurationReader, History, Merges, Repository, SourceReader
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "RequestWriter",
     "ReviewReader",
     "RunLedger",
+    "SchemaCache",
     "Signatures",
     "Sink",
     "Sinks",

@@ -166,7 +166,15 @@ class StateReader(Protocol):
         ...
 
 
-class PlanEngine(Tool, Initialiser, Planner, StateReader, Protocol):
+class SchemaReader(Protocol):
+    """Reads the schemas of providers."""
+
+    def schemas(self, work: WorkingDirectory) -> bytes:
+        """The output of `providers schema -json` in an initialised directory."""
+        ...
+
+
+class PlanEngine(Tool, Initialiser, Planner, StateReader, SchemaReader, Protocol):
     """A Terraform-compatible program as a scan holds it: it cannot apply, unlock, import or write a state.
 
     Every method raises `EnvironmentFault` with the contract's kind on failure.

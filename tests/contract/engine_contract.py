@@ -10,6 +10,7 @@ import pytest
 
 from driftguard.errors import EnvironmentFault
 from driftguard.model.plan_document import PlanDocument, decode, read_document
+from driftguard.model.provider_schemas import ProviderSchemas
 from driftguard.ports import ApplyEngine, PlanRun, WorkingDirectory
 from tests.support.harness import PROVIDER_ADDRESS, Toy
 
@@ -188,6 +189,15 @@ class EngineContract:
         assert bench.engine.prepare(bench.work, "key") == 0
         assert bench.engine.prepare(bench.work, "another key") > 0
         assert bench.engine.providers(bench.work) == {PROVIDER_ADDRESS: "1.0.0"}
+
+    def test_the_schemas_say_what_is_a_set(self, bench: Bench) -> None:
+        bench.write(web="one")
+        bench.plan()
+        shape = ProviderSchemas.read(bench.engine.schemas(bench.work)).shape(PROVIDER_ADDRESS, "toy_thing")
+        assert shape is not None
+        known = {name: found.is_set for name in ("value", "tags", "rules") if (found := shape.at(name)) is not None}
+        assert known == {"value": False, "tags": False, "rules": True}
+        assert shape.at("nothing") is None
 
     def test_a_lock_that_is_not_there_cannot_be_released(self, bench: Bench) -> None:
         bench.applied(web="one")

@@ -94,3 +94,15 @@ def test_a_change_of_sensitivity_alone_is_pending(given: Given) -> None:
     assert labels(history) == {}
     history.commit(replace(config, sensitive=frozenset({"v_file"})), "sensitive")
     assert labels(history) == {"text": "pending"}
+
+
+def test_an_element_of_a_set_has_no_position(given: Given) -> None:
+    history = given((Attribute("ports", "set"),), thing(ports=["443"]))
+    outside(history, ports=["3868"])
+    assert labels(history) == {"etag": "derived", "ports[]": "drift"}
+
+
+def test_an_element_of_a_list_has_a_position(given: Given) -> None:
+    history = given((Attribute("ports", "list"),), thing(ports=["443"]))
+    outside(history, ports=["3868"])
+    assert labels(history) == {"etag": "derived", "ports[0]": "drift"}

@@ -35,6 +35,19 @@ _THING = re.compile(r'resource\s+"toy_thing"\s+"(\w+)"\s*\{(.*?)^\}', re.DOTALL 
 _LITERAL = re.compile(r'^\s*(\w+)\s*=\s*"([^"]*)"\s*$', re.MULTILINE)
 _FOLDER = re.compile(r'folder\s*=\s*"([^"]+)"')
 
+_ATTRIBUTES = {name: {"type": "string", "optional": True} for name in _FIELDS} | {
+    "tags": {"type": ["map", "string"], "optional": True},
+    "rules": {"type": ["set", "string"], "optional": True},
+}
+_SCHEMAS = json.dumps(
+    {
+        "format_version": "1.0",
+        "provider_schemas": {
+            PROVIDER_ADDRESS: {"resource_schemas": {"toy_thing": {"block": {"attributes": _ATTRIBUTES}}}}
+        },
+    }
+).encode()
+
 Things = dict[str, dict[str, Any]]
 
 
@@ -107,6 +120,9 @@ class MemoryEngine(ApplyEngine):
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
         return json.dumps(json.loads(plan_file.read_text())["plan"]).encode(), 0.0
+
+    def schemas(self, work: WorkingDirectory) -> bytes:
+        return _SCHEMAS
 
     def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
         cloud, _ = _configuration(work)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from driftguard.adapters.filelock import locked
 from driftguard.adapters.process import Completed, Stop, run
 from driftguard.adapters.terraform import hiding
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
+from driftguard.adapters.terraform.events import collect_drift, outcomes_in
 from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
@@ -171,7 +172,7 @@ class TerraformPlanner(PlanEngine):
 
         def read(line: bytes) -> None:
             if b'"resource_drift"' in line:
-                _collect_drift(line, drifted)
+                collect_drift(line, drifted)
             elif b'"diagnostic"' in line or not line.startswith(b"{"):
                 diagnostics.feed(line)
 
@@ -191,20 +192,30 @@ class TerraformPlanner(PlanEngine):
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
         """A plan file as JSON, and the seconds that it took."""
-        output = work.private / f"{plan_file.name}.json"
+        return self._output(work, f"{plan_file.name}.json", "show", str(plan_file), no_color=IsFlagged)
+
+    def schemas(self, work: WorkingDirectory) -> bytes:
+        """The schemas of the providers that the directory is initialised with, as JSON."""
+        return self._output(work, "schemas.json", "providers schema")[0]
+
+    def _output(
+        self, work: WorkingDirectory, file: str, command: str, *arguments: str, **options: Any
+    ) -> tuple[bytes, float]:
+        """What a command that prints one large JSON text prints, and the seconds that it took."""
+        output = work.private / file
         with open(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
             done = self._command.cmd(
-                "show",
-                str(plan_file),
+                command,
+                *arguments,
                 work=work,
                 stop=self._stop,
                 extra=self._variables(work),
                 stdout_file=stream,
                 json=IsFlagged,
-                no_color=IsFlagged,
+                **options,
             )
         if done.code != 0:
-            raise self._failed(ErrorKind.PLAN, "show", done, Diagnostics(), work)
+            raise self._failed(ErrorKind.PLAN, command, done, Diagnostics(), work)
         text = output.read_bytes()
         output.unlink()
         return text, done.seconds
@@ -317,7 +328,7 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
 
         def read(line: bytes) -> None:
             if b'"apply_' in line:
-                for address, outcome in _outcome(line):
+                for address, outcome in outcomes_in(line):
                     outcomes[address] = outcome
                     progress.outcome(address, outcome)
             elif b'"diagnostic"' in line or not line.startswith(b"{"):
@@ -361,35 +372,6 @@ def _backend_files(work: WorkingDirectory) -> list[str]:
     with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
         json.dump(dict(work.backend_config), stream)
     return [str(path)]
-
-
-def _collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
-    try:
-        message = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return
-    if message.get("type") != "resource_drift":
-        return
-    resource = message.get("change", {}).get("resource", {})
-    drifted.append(
-        StreamDrift(
-            str(resource.get("addr", "")),
-            str(resource.get("resource_type", "")),
-            str(resource.get("implied_provider", "")),
-        )
-    )
-
-
-def _outcome(line: bytes) -> Iterator[tuple[str, str]]:
-    """One event of an apply about a resource."""
-    try:
-        message = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return
-    word = {"apply_start": "started", "apply_complete": "done", "apply_errored": "failed"}.get(message.get("type"))
-    address = message.get("hook", {}).get("resource", {}).get("addr")
-    if word and address:
-        yield str(address), word
 
 
 def _init_key(tool: ToolVersion, closure_key: str, work: WorkingDirectory) -> str:
