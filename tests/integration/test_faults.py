@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,16 +168,34 @@ def test_a_commit_pushed_during_a_scan_waits_for_the_next(
     assert [commit["sha"] for commit in ran.environment("blue")["commits"]] == [second]
 
 
-def test_a_baseline_commit_without_the_directory_leaves_labels_uncertain(sandbox: Sandbox, estate_of: EstateOf) -> None:
-    estate = estate_of("blue")
-    assert sandbox.scan().code == 0
+def moved_and_changed(sandbox: Sandbox) -> dict[str, Any]:
+    """The report of an environment whose directory a commit moved and changed."""
     sandbox.git("mv", "environments", "live")
-    sandbox.write("driftguard.yaml", "environments:\n  - path: live/*\n")
     sandbox.replace("live/blue/main.tf", 'value = "one"', 'value = "two"')
     sandbox.commit("move and change")
     ran = sandbox.scan()
     blue = ran.environment("blue")
     assert (ran.code, blue["verdict"], blue["error"]) == (2, "pending", None)
+    return blue
+
+
+def test_a_moved_directory_is_compared_with_that_of_the_baseline(sandbox: Sandbox, estate_of: EstateOf) -> None:
+    estate = estate_of("blue")
+    assert sandbox.scan().code == 0
+    sandbox.write("driftguard.yaml", "environments:\n  - path: live/*\n")
+    blue = moved_and_changed(sandbox)
+    assert blue["baseline"] == {"commit": estate.commit, "from": "in_sync"}
+    assert [(r["labels"], r["certain"]) for r in blue["resources"]] == [(["derived", "pending"], True)]
+    assert blue["warnings"] == []
+
+
+def test_a_baseline_commit_without_the_directory_leaves_labels_uncertain(sandbox: Sandbox, estate_of: EstateOf) -> None:
+    estate = estate_of("blue")
+    assert sandbox.scan().code == 0
+    # The operator's file is part of no commit, so there is none in which the environment lies elsewhere.
+    assert sandbox.operator_file is not None
+    sandbox.operator_file.write_text("environments:\n  - path: live/*\n")
+    blue = moved_and_changed(sandbox)
     assert blue["baseline"] == {"commit": estate.commit, "from": "in_sync"}
     assert [(r["labels"], r["certain"]) for r in blue["resources"]] == [(["derived", "pending"], False)]
     assert "live/blue is not part of it" in " ".join(blue["warnings"])
