@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -39,7 +39,7 @@ from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
 from driftguard.model.report import RunReport
-from driftguard.pipeline import directories, history
+from driftguard.pipeline import history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
@@ -49,6 +49,7 @@ from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, closure_hash, described
+from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, selected
@@ -113,7 +114,7 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        return self.settings.resolve(partial(directories.find, self.repository.tree(self.head)))
+        return resolved(self.settings, self.repository, self.head)
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
         """The environments that match one of the names or globs, all without any; UsageError where one matches none."""

@@ -9,6 +9,7 @@ import typer
 
 from driftguard.cli.options import (
     EXIT_FAILED,
+    EXIT_USAGE,
     ConfigOption,
     Format,
     FormatOption,
@@ -29,20 +30,35 @@ def init(
 ) -> None:
     """Write a first driftguard.yaml.
 
-    The file lists the environments found, with comments. It has no effect until it is committed.
+    Prints the environments found, and what was left out and why. The file has no effect until it is committed.
     """
-    from driftguard.bootstrap.standalone import first_configuration
     from driftguard.cli.text import counted
     from driftguard.config import CONFIG_FILE
+    from driftguard.onboarding import first_configuration, ready_job, summary
 
     if not repo.is_dir():
         raise UsageError(f"--repo {repo} is not a directory; give the work tree of a repository.")
     target = repo / CONFIG_FILE
     if target.exists() and not force:
         raise UsageError(f"{target} exists and was not changed; --force replaces it.")
-    text, found = first_configuration(repo)
-    target.write_text(text)
-    print(f"Wrote {target} for {counted(found)}. Review and commit it, then run `driftguard scan`.")
+    first = first_configuration(repo)
+    lines = list(summary(first))
+    if first.text is not None:
+        target.write_text(first.text)
+        print(f"Wrote {target} for {counted(len(first.environments))}.")
+    else:
+        print("No environment found that DriftGuard can run itself; no file was written.")
+    for line in lines:
+        print(line)
+    for tool in first.layout.foreign:
+        print(f"\n{ready_job(tool)}", end="")
+    if first.text is not None:
+        print(f'Next: git add {CONFIG_FILE} && git commit -m "Add DriftGuard" && driftguard doctor')
+    elif not first.layout.foreign:
+        print(
+            f"Next: write `environments` in {CONFIG_FILE} with the `path` of a root module, then `driftguard doctor`."
+        )
+        raise typer.Exit(EXIT_USAGE)
 
 
 def doctor(

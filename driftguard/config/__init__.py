@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, Route, Slack, Webhook
+from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.forge import App, Forge, Signing
+from driftguard.config.generating import CommitFiles, NoFiles
 from driftguard.config.models import (
     Approval,
     Aws,
@@ -18,7 +20,7 @@ from driftguard.config.models import (
     Window,
 )
 from driftguard.config.schema import json_schema, reference
-from driftguard.config.settings import CONFIG_FILE, EnvironmentSettings, Find, Settings, load
+from driftguard.config.settings import CONFIG_FILE, Find, Settings, load
 from driftguard.config.surroundings import (
     Directories,
     directories,
@@ -40,6 +42,7 @@ __all__ = [
     "Approval",
     "Aws",
     "Backoff",
+    "CommitFiles",
     "Directories",
     "EnvironmentSettings",
     "Find",
@@ -48,6 +51,7 @@ __all__ = [
     "IgnoreRule",
     "LedgerSettings",
     "Limits",
+    "NoFiles",
     "Policy",
     "Reminder",
     "Route",

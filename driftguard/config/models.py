@@ -255,6 +255,17 @@ class LedgerSettings(Model):
         return environ[self.url_env]
 
 
+class Records(Model):
+    """Files of which each record makes an environment."""
+
+    file: v.RepositoryPath = Field(
+        description="Glob from the repository's root: JSON or YAML, an object each, or a list of objects."
+    )
+    name: v.RecordKey | None = Field(
+        default=None, description="The key that names the environment. Default: the file's name without its ending."
+    )
+
+
 class EnvironmentEntry(Model):
     """Directories that are environments, with overrides of the top level."""
 
@@ -266,8 +277,18 @@ class EnvironmentEntry(Model):
         default=None, description="The environment's name. Default: the path below the glob's fixed part."
     )
     workspace: v.Workspace = Field(default="default", description="Terraform workspace.")
+    workspaces: tuple[v.Workspace, ...] = Field(
+        default=(), description="Workspaces: an environment each, called PATH/WORKSPACE."
+    )
+    each: v.VarFileGlobs = Field(
+        default=(),
+        description="Globs of var files, relative to the directory: an environment each, called PATH/VAR_FILE.",
+    )
+    from_: Records | None = Field(
+        default=None, validation_alias="from", description="Files: an environment for each record, called PATH/NAME."
+    )
     var_files: tuple[v.VarFile, ...] = Field(
-        default=(), description="Var files, relative to the environment's directory."
+        default=(), description="Var files or globs of them, relative to the environment's directory."
     )
     backend_config: v.BackendConfig = Field(
         default={}, repr=False, description="Settings of the backend, or files with them, for `terraform init`."
@@ -281,6 +302,7 @@ class EnvironmentEntry(Model):
         default=(), description="Globs from the repository's root of files that belong to the closure."
     )
     timeout: v.Duration = Field(default=timedelta(minutes=30), description="Maximum duration of one Terraform run.")
+    owner: v.Text | None = Field(default=None, description="The team or person that the environment belongs to.")
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")
     policy: Policy = Field(default=Policy(), description="Overrides `policy`, key by key.")
     aws: Aws = Field(default=Aws(), description="Overrides `aws`, key by key.")

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
-from posixpath import basename, join, normpath
+from posixpath import basename
 from typing import Final
-
-from pydantic import ValidationError
 
 from driftguard.config import reading
 from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.allowing import Allowed, permitted
+from driftguard.config.environment import (
+    EnvironmentSettings,
+    clashes,
+    odd,
+    unusable,
+    usable_name,
+    with_elsewhere,
+    wrong,
+)
 from driftguard.config.forge import Forge
+from driftguard.config.generating import (
+    CommitFiles,
+    NoFiles,
+    Placeholders,
+    Variant,
+    expanded,
+    generates,
+    variants,
+)
 from driftguard.config.models import (
     Aws,
     Document,
@@ -30,66 +42,14 @@ from driftguard.config.models import (
 )
 from driftguard.config.values import is_glob
 from driftguard.errors import UsageError
-from driftguard.sealed import looks_secret
 
 # `find(include, exclude)`: the directories that match a glob of the first and none of the second.
 Find = Callable[[Sequence[str], Sequence[str]], Sequence[str]]
 
-_IDENTITY = frozenset({"path", "exclude", "name"})
+_IDENTITY = frozenset({"path", "exclude", "name", "workspaces", "each", "from_"})
 
 CONFIG_FILE: Final = "driftguard.yaml"
 """The configuration, at the root of the repository."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentSettings:
-    """One environment, fully resolved.
-
-    Attributes:
-        path: its directory, from the repository's root; `.` for the root itself.
-        var_files: relative to `path`; none leaves the repository.
-        backend_config: settings by key, or files (absolute, or relative to `path`); may hold credentials.
-        env: variables that Terraform may see besides the allow-list; None stands for the process's own value.
-        extra_files: globs from the repository's root.
-        timeout: maximum duration of one Terraform run.
-        origin: file and line of its most specific entry, for messages.
-        fault: why this environment cannot be planned, one sentence; the others are not concerned.
-    """
-
-    name: str
-    path: str
-    workspace: str
-    var_files: tuple[str, ...]
-    backend_config: Mapping[str, str] | tuple[str, ...] = field(repr=False)
-    env: Mapping[str, str | None] = field(repr=False)
-    extra_files: tuple[str, ...]
-    timeout: timedelta
-    policy: Policy
-    aws: Aws
-    terraform: Terraform
-    agent: AgentSettings
-    origin: str
-    fault: str | None = None
-
-    def digest(self) -> str:
-        """Of what can change a plan, besides files: equal digests, the same plan of the same commit (hex, 64 digits).
-
-        Values that look like credentials are left out: a new password is no change of what is planned.
-        """
-        backend = self.backend_config
-        if isinstance(backend, Mapping):
-            backend = {name: value for name, value in backend.items() if not looks_secret(name, value)}
-        literals = {name: value for name, value in self.env.items() if not looks_secret(name, value)}
-        parts = {
-            "path": self.path,
-            "workspace": self.workspace,
-            "var_files": list(self.var_files),
-            "extra_files": list(self.extra_files),
-            "backend_config": backend,
-            "env": literals,
-            "roles": [self.aws.plan_role_arn, self.aws.apply_role_arn],
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +60,16 @@ class _Entry:
     origin: str
     by_operator: bool = False
     implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """One environment of a directory, before its entries are merged."""
+
+    name: str
+    variant: Variant
+    entries: list[_Entry]
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +105,12 @@ class Settings:
     _operator: Document = field(repr=False)
     _entries: tuple[_Entry, ...] = field(repr=False)
 
-    def resolve(self, find: Find) -> tuple[EnvironmentSettings, ...]:
+    def resolve(self, find: Find, files: CommitFiles | None = None) -> tuple[EnvironmentSettings, ...]:
         """Every environment of a commit, sorted by name.
 
         Args:
             find: gives the directories that hold Terraform files and match; called once for each entry.
+            files: the commit's files, for globs of var files and for `from`.
 
         Raises:
             UsageError: an entry matches nothing, two environments share a name or a state, a file lies outside.
@@ -160,39 +131,74 @@ class Settings:
         environments: list[EnvironmentSettings] = []
         for directory, entries in sorted(matches.items()):
             faults.extend(_ambiguous(directory, entries))
-            environments.extend(self._environments(directory, entries))
-        environments.sort(key=lambda e: (e.name, e.path))
-        faults.extend(_clashes(environments))
-        faults.extend(fault for e in environments for fault in _unusable(e))
+            drafts = self._drafts(directory, entries, files or NoFiles())
+            environments.extend(self._environment(directory, draft, files or NoFiles()) for draft in drafts)
+        environments = sorted(with_elsewhere(environments), key=lambda e: (e.name, e.path))
+        faults.extend(clashes(environments))
+        faults.extend(fault for e in environments for fault in unusable(e))
         if faults:
             raise UsageError("\n".join(faults))
         return tuple(environments)
 
-    def _environments(self, directory: str, entries: list[_Entry]) -> Iterator[EnvironmentSettings]:
-        """One environment for each name that the entries give, or a single one with the default name."""
-        names: list[str | None] = list(dict.fromkeys(e.written.name for e in entries if e.written.name))
-        for name in names or [None]:
-            own = [e for e in entries if e.written.name in (None, name)]
-            settings = self._merged(own)
-            named = [e for e in own if e.written.name == name]
-            given = name or _default_name(directory, entries[0].written.path)
-            usable = _usable_name(directory, given)
-            yield EnvironmentSettings(
-                name=usable,
-                path=directory,
-                workspace=settings.workspace,
-                var_files=settings.var_files,
-                backend_config=settings.backend_config,
-                env=settings.env,
-                extra_files=settings.extra_files,
-                timeout=settings.timeout,
-                policy=settings.policy,
-                aws=settings.aws,
-                terraform=settings.terraform,
-                agent=settings.agent,
-                origin=(named or own)[-1].origin,
-                fault=None if usable == given else _odd(directory),
-            )
+    def _drafts(self, directory: str, entries: list[_Entry], files: CommitFiles) -> Iterator[_Draft]:
+        """The environments of a directory: those that entries generate, those that they name, or a single one."""
+        plain = [e for e in entries if not generates(e.written)]
+        given = _given_names(directory, plain)
+        made = list(self._generated(directory, entries, given, files))
+        yield from made
+        default = _default_name(directory, entries[0].written.path)
+        yield from _named_drafts(plain, given, {draft.name for draft in made}, default)
+
+    def _generated(
+        self, directory: str, entries: list[_Entry], given: Mapping[int, str], files: CommitFiles
+    ) -> Iterator[_Draft]:
+        """The environments that entries generate by workspaces, var files or records."""
+        for entry in (e for e in entries if generates(e.written)):
+            nameless = [e for e in entries if not generates(e.written) and id(e) not in given]
+            for variant in _variants_of(entry, directory, files):
+                shared = [e for e in entries if e is entry or e in nameless]
+                name = self._name_of(directory, entry, variant, shared)
+                own = [e for e in entries if e in shared or given.get(id(e)) == name]
+                yield _Draft(name, variant, own, entry.origin)
+
+    def _name_of(self, directory: str, entry: _Entry, variant: Variant, shared: list[_Entry]) -> str:
+        """The name of a generated environment: the entry's with placeholders, or the path's and what varies."""
+        if entry.written.name is not None:
+            fill = Placeholders(directory, variant)
+            fill.set("workspace", fill.text(variant.workspace or self._merged(shared).workspace))
+            return fill.text(entry.written.name)
+        path = _default_name(directory, entry.written.path)
+        return "/".join([*([] if directory == "." and variant.parts else [path]), *variant.parts])
+
+    def _environment(self, directory: str, draft: _Draft, files: CommitFiles) -> EnvironmentSettings:
+        """One environment, with its entries merged and its placeholders filled in."""
+        settings, fill = self._merged(draft.entries), Placeholders(directory, draft.variant)
+        usable = usable_name(directory, draft.name)
+        workspace = fill.text(draft.variant.workspace or settings.workspace)
+        fill.set("workspace", workspace)
+        fill.set("name", usable)
+        named = {glob: expanded(glob, directory, files) for glob in fill.texts(settings.var_files)}
+        own = () if draft.variant.var_file is None else (draft.variant.var_file,)
+        backend, aws = settings.backend_config, fill.roles(settings.aws)
+        environment = EnvironmentSettings(
+            name=usable,
+            path=directory,
+            workspace=workspace,
+            var_files=tuple(dict.fromkeys((*(file for found in named.values() for file in found), *own))),
+            backend_config=fill.mapping(backend) if isinstance(backend, Mapping) else fill.texts(backend),
+            env=fill.variables(settings.env),
+            extra_files=fill.texts(settings.extra_files),
+            timeout=settings.timeout,
+            policy=settings.policy,
+            aws=aws,
+            terraform=settings.terraform,
+            agent=settings.agent,
+            origin=draft.origin,
+            owner=settings.owner,
+        )
+        strange = None if usable == draft.name else odd(directory)
+        empty = next((glob for glob, found in named.items() if not found), None)
+        return replace(environment, fault=draft.variant.fault or strange or wrong(environment, fill.missing, empty))
 
     def _merged(self, entries: list[_Entry]) -> EnvironmentEntry:
         """The keys of the entries for one environment, the operator's over the repository's."""
@@ -314,51 +320,28 @@ def _ambiguous(directory: str, entries: list[_Entry]) -> list[str]:
     return []
 
 
-def _clashes(environments: list[EnvironmentSettings]) -> list[str]:
-    faults = []
-    names: dict[str, EnvironmentSettings] = {}
-    states: dict[object, EnvironmentSettings] = {}
-    for one in environments:
-        backend = one.backend_config
-        state = (one.path, one.workspace, tuple(sorted(backend.items())) if isinstance(backend, Mapping) else backend)
-        if (other := names.setdefault(one.name, one)) is not one:
-            faults.append(
-                f"{one.origin}: two environments are called {one.name}: {other.path} ({other.origin}) and {one.path}; "
-                "give one of them another `name`"
-            )
-        elif (other := states.setdefault(state, one)) is not one:
-            faults.append(
-                f"{one.origin}: {one.name} and {other.name} ({other.origin}) have the same directory {one.path}, "
-                f"workspace {one.workspace} and backend configuration, so one state; expected another workspace"
-            )
-    return faults
+def _given_names(directory: str, entries: Sequence[_Entry]) -> dict[int, str]:
+    """The names that entries write, by the identity of the entry."""
+    fill = Placeholders(directory, Variant())
+    return {id(e): fill.text(e.written.name) for e in entries if e.written.name}
 
 
-def _usable_name(directory: str, name: str) -> str:
-    """The name, or one made of it by which the environment can be reported where it cannot be called so."""
-    try:
-        EnvironmentEntry(path=directory, name=name)
-    except ValidationError:
-        readable = re.sub(r"[^A-Za-z0-9_./@+-]+", "_", name).strip("_-/")[:100]
-        return f"{readable or 'environment'}-{hashlib.sha256(directory.encode(errors='replace')).hexdigest()[:6]}"
-    return name
+def _named_drafts(plain: list[_Entry], given: Mapping[int, str], taken: set[str], default: str) -> Iterator[_Draft]:
+    """The environments that entries name, besides generated ones; a single one where there is none at all."""
+    names: list[str | None] = [name for name in dict.fromkeys(given.values()) if name not in taken]
+    for named in names or ([] if taken else [None]):
+        own = [e for e in plain if given.get(id(e)) in (None, named)]
+        origins = [e.origin for e in own if given.get(id(e)) == named] or [e.origin for e in own]
+        yield _Draft(named or default, Variant(), own, origins[-1])
 
 
-def _odd(directory: str) -> str:
-    shown = reading.describe(directory)
-    return (
-        f"The directory {shown} cannot give its environment a name, so it is not planned. Write an entry with its "
-        "`path` and a `name`, rename it, or exclude it."
-    )
-
-
-def _unusable(environment: EnvironmentSettings) -> list[str]:
-    faults = []
-    backend = () if isinstance(environment.backend_config, Mapping) else environment.backend_config
-    for key, file in (*(("var_files", f) for f in environment.var_files), *(("backend_config", f) for f in backend)):
-        if normpath(join(environment.path, file)).startswith("../"):
-            faults.append(
-                f"{environment.origin}: {key} of {environment.name} names {reading.describe(file)}, which leaves the "
-                "repository; expected a file inside it"
-            )
-    return faults
+def _variants_of(entry: _Entry, directory: str, files: CommitFiles) -> Iterator[Variant]:
+    """What an entry makes of a directory; where its globs match nothing, one that cannot be planned."""
+    found = False
+    for variant in variants(entry.written, directory, files):
+        found = True
+        yield variant
+    if not found:
+        key = "each" if entry.written.each else "from.file"
+        globs = " or ".join(entry.written.each) or (entry.written.from_.file if entry.written.from_ else "")
+        yield Variant(fault=f"{entry.origin}: `{key}` matches no file for {directory}: {globs}. Correct the glob.")

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from posixpath import dirname
-
-from driftguard.config.values import is_glob
+import json
+from collections.abc import Mapping, Sequence
 
 
-def _quoted(path: str) -> str:
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _paths(directories: Sequence[str]) -> list[str]:
-    """Globs for directories that share a parent; the plain path for one that stands alone or at the top."""
-    siblings: dict[str, list[str]] = {}
-    for directory in sorted(set(directories)):
-        siblings.setdefault(dirname(directory), []).append(directory)
-    paths = []
-    for parent, found in siblings.items():
-        together = parent and len(found) > 1 and not is_glob(parent)
-        paths.extend([f"{parent}/*"] if together else found)
-    return paths
-
-
-def template(directories: Sequence[str]) -> str:
+def template(entries: Sequence[Mapping[str, str | Sequence[str]]] = ()) -> str:
     """A commented configuration that behaves like none at all, but for where the environments are.
 
     Args:
-        directories: the root modules found, from the repository's root. With all of them directly under
-            `environments/`, or none, the default stays.
+        entries: of `environments`, by their keys; without any the default stays, as a comment.
     """
-    outside = any(dirname(directory) != "environments" for directory in directories)
-    lines = [f"  - path: {_quoted(path)}" for path in (_paths(directories) if outside else ["environments/*"])]
-    written = ["environments:", *lines] if outside else [f"# {line}" for line in ["environments:", *lines]]
-    return _HEAD + "\n".join(written) + "\n" + _REST
+    written = ["environments:", *(line for entry in entries for line in _lines(entry))]
+    default = ["# environments:", "#   - path: environments/*"]
+    return _HEAD + "\n".join(written if entries else default) + "\n" + _REST
+
+
+def _lines(entry: Mapping[str, str | Sequence[str]]) -> list[str]:
+    keys = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+    return [f"{'    ' if number else '  - '}{key}" for number, key in enumerate(keys)]
 
 
 _HEAD = """\
@@ -46,6 +31,7 @@ version: 1
 """
 
 _REST = """\
+# One entry makes many with `workspaces: [a, b]`, `each: "vars/*.tfvars"` or `from: {file: "accounts/*.json"}`.
 #     exclude: ["environments/sandbox-*"]
 #   - path: environments/prod          # overrides the top level; later entries win
 #     workspace: eu

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from driftguard.config import cron
+from driftguard.config.placeholders import templated
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _CRON_ITEM: Final = re.compile(r"(?i:(?:\*|(\d{1,2}|[a-z]{3})(?:-(\d{1,2}|[a-z]{3}))?)(?:/\d{1,2})?)")
@@ -163,6 +164,19 @@ def _var_file(value: Any) -> str:
     return value
 
 
+def _var_file_globs(value: Any) -> tuple[str, ...]:
+    globs = [value] if isinstance(value, str) else value
+    if not isinstance(globs, list | tuple) or not globs:
+        expected('a glob of var files, relative to the environment\'s directory, such as "vars/*.tfvars"')
+    return tuple(_var_file(glob) for glob in globs)
+
+
+def _record_key(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"\.[\w-]+(?:\.[\w-]+)*", value):
+        expected("a key of the file, such as .name")
+    return value
+
+
 def _name(value: Any) -> str:
     usable = isinstance(value, str) and re.fullmatch(r"[\w.][\w./@+: -]{0,199}", value) and not value.endswith(" ")
     if not usable:
@@ -289,6 +303,17 @@ def _backend_config(value: Any) -> dict[str, str] | tuple[str, ...]:
     return tuple(value)
 
 
+_CHECKS: Final = {"name": _name, "workspace": _workspace, "role": _role_arn, "path": _repository_path}
+
+
+def accepts(kind: Literal["name", "workspace", "role", "path"], text: str) -> bool:
+    """Whether a text without placeholders is such a value."""
+    try:
+        return _CHECKS[kind](text) == text
+    except PydanticCustomError:
+        return False
+
+
 _NAME_SCHEMA: Final = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 _TEXT_SCHEMA: Final = {"type": ["string", "integer", "boolean"]}
 
@@ -307,15 +332,24 @@ Cron = Annotated[str, *_kind(_cron, type="string", title="cron expression")]
 Zone = Annotated[str, *_kind(_zone, type="string", title="time zone")]
 RepositoryPath = Annotated[str, *_kind(_repository_path, type="string", minLength=1, title="path or glob")]
 VarFile = Annotated[str, *_kind(_var_file, type="string", minLength=1, title="file")]
-EnvironmentName = Annotated[str, *_kind(_name, type="string", minLength=1, maxLength=200)]
-Workspace = Annotated[str, *_kind(_workspace, type="string", minLength=1, maxLength=90)]
+EnvironmentName = Annotated[str, *_kind(templated(_name), type="string", minLength=1, maxLength=200)]
+Workspace = Annotated[str, *_kind(templated(_workspace), type="string", minLength=1, maxLength=90)]
+VarFileGlobs = Annotated[
+    tuple[str, ...],
+    *_kind(
+        _var_file_globs,
+        title="glob, or list of them",
+        anyOf=[{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}}],
+    ),
+]
+RecordKey = Annotated[str, *_kind(_record_key, type="string", pattern=r"^\.[\w-]+(\.[\w-]+)*$", title="key")]
 VariableName = Annotated[str, *_kind(_variable_name, title="name of an environment variable", **_NAME_SCHEMA)]
 Binary = Annotated[str, *_kind(_binary, type="string", minLength=1)]
 Concurrency = Annotated[
     int | None,
     *_kind(_concurrency, title="auto or number", anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}]),
 ]
-RoleArn = Annotated[str, *_kind(_role_arn, type="string", pattern="^arn:aws", title="role ARN")]
+RoleArn = Annotated[str, *_kind(templated(_role_arn), type="string", pattern="^arn:aws", title="role ARN")]
 Channel = Annotated[str, *_kind(_channel, type="string", minLength=1, title="channel")]
 WebUrl = Annotated[str, *_kind(_web_url, type="string", pattern="^https?://", title="URL")]
 TimeOfDay = Annotated[str, *_kind(_time_of_day, type="string", pattern="^[0-9]{2}:[0-9]{2}$", title="time of day")]

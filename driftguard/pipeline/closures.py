@@ -49,6 +49,7 @@ class ClosureIndex:
                 files=() if isinstance(backend, Mapping) else [f for f in backend if not f.startswith("/")],
                 workspace=settings.workspace,
                 variables=terraform_variables(settings.env, self._environ),
+                elsewhere=settings.elsewhere,
             )
 
 

@@ -35,6 +35,7 @@ class _ModuleFiles:
     root_paths: set[str] = field(default_factory=set)
     init_facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    mentioned: set[str] = field(default_factory=set)
     computed: bool = False
 
 
@@ -68,6 +69,7 @@ class Closures:
         files: Sequence[str] = (),
         workspace: str = "default",
         variables: Mapping[str, str] | None = None,
+        elsewhere: Sequence[str] = (),
     ) -> Closure | None:
         """One environment's closure; None if the directory holds no Terraform files at this commit.
 
@@ -76,6 +78,7 @@ class Closures:
             extra_files: globs from the repository's root.
             files: further files relative to the directory, such as backend configuration.
             variables: values of the root module's variables from the environment (`TF_VAR_*`), by name.
+            elsewhere: files that only other environments name; no part of it, unless its code mentions them.
 
         Raises:
             EnvironmentFault: a var file or other named file does not exist.
@@ -85,7 +88,8 @@ class Closures:
             return None
         reached = self._reached(root)
         named = self._computed(root, reached, var_files, workspace, variables or {})
-        included = self._included(root, reached, (*var_files, *files), extra_files, named)
+        included = self._own_files(reached, elsewhere)
+        included.update(self._named_files(root, reached, (*var_files, *files), extra_files, named))
         included.update(self._pinned(included))
         return Closure(
             files=dict(sorted(included.items())),
@@ -131,7 +135,15 @@ class Closures:
         for path in sorted(name for name, object_id in included.items() if object_id in pointers):
             yield f"{path} is a Git LFS pointer, and its content was not fetched."
 
-    def _included(
+    @staticmethod
+    def _own_files(reached: Mapping[str, _ModuleFiles], elsewhere: Sequence[str]) -> dict[str, str]:
+        """Object ids by path of the modules' own files, without those that only other environments name."""
+        mentioned = frozenset[str]().union(*(module.mentioned for module in reached.values()))
+        others = set(elsewhere) - mentioned
+        own = (found for module in reached.values() for found in module.files.items())
+        return {path: object_id for path, object_id in own if path not in others}
+
+    def _named_files(
         self,
         root: str,
         reached: Mapping[str, _ModuleFiles],
@@ -139,11 +151,11 @@ class Closures:
         extra_files: Sequence[str],
         named: Sequence[Named],
     ) -> dict[str, str]:
-        """Object ids by path: of the modules' own files, and of everything that is named."""
-        included = {path: object_id for module in reached.values() for path, object_id in module.files.items()}
+        """Object ids by path of everything that is named."""
+        included: dict[str, str] = {}
         for name in files:
             included.update(self._named(root, name))
-        for path in {normpath(join(root, p)) for name, m in reached.items() if name != root for p in m.root_paths}:
+        for path in {normpath(join(root, p)) for m in reached.values() for p in m.root_paths}:
             included.update(self._mentioned(path))
         for pattern in extra_files:
             included.update(self._matching(pattern))
@@ -246,7 +258,9 @@ class Closures:
 
     def _mention(self, module: _ModuleFiles, path: str, is_path: bool) -> None:
         """What source names by a path may be a file, a directory of files, or a module whose source is computed."""
-        module.files.update(self._mentioned(path))
+        named = dict(self._mentioned(path))
+        module.files.update(named)
+        module.mentioned |= named.keys()
         target = self._resolved(path)[0]
         if is_path and target in self._terraform_directories and target not in module.local:
             module.local.append(target)

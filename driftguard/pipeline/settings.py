@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from functools import partial
 
 from driftguard import config
 from driftguard.config import CONFIG_FILE, EnvironmentSettings
 from driftguard.errors import UsageError
-from driftguard.pipeline import directories
+from driftguard.pipeline.commitfiles import resolved
 from driftguard.ports import Repository
 
 
@@ -34,8 +33,11 @@ class SettingsIndex:
             if commit not in self._at:
                 self._at[commit] = self._resolved(commit)
             found = self._at[commit] or {}
-        by_place = (e for e in found.values() if (e.path, e.workspace) == (settings.path, settings.workspace))
-        return found.get(settings.name) or next(by_place, None)
+        if settings.name in found:
+            return found[settings.name]
+        by_place = [e for e in found.values() if (e.path, e.workspace) == (settings.path, settings.workspace)]
+        alike = [e for e in by_place if e.var_files == settings.var_files] if by_place[1:] else by_place
+        return next(iter(alike), None)
 
     def _resolved(self, commit: str) -> dict[str, EnvironmentSettings] | None:
         tree = self._repository.tree(commit)
@@ -45,6 +47,6 @@ class SettingsIndex:
             loaded = config.load(
                 text, source=CONFIG_FILE, operator_text=self._operator_text, operator_source=self._operator_source
             )
-            return {e.name: e for e in loaded.resolve(partial(directories.find, tree))}
+            return {e.name: e for e in resolved(loaded, self._repository, commit)}
         except UsageError:
             return None

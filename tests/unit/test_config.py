@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -649,16 +650,16 @@ def test_folders_follow_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("directories", "names"),
+    ("entries", "names"),
     [
         ([], ["dev", "prod", "sandbox-ann", "staging"]),
-        (["environments/dev", "environments/prod"], ["dev", "prod", "sandbox-ann", "staging"]),
-        (["live/a", "live/b", "top"], ["a", "b", "top"]),
-        (["."], ["root"]),
+        ([{"path": "environments/*", "exclude": ["environments/s*"]}], ["dev", "prod"]),
+        ([{"path": "live/*"}, {"path": "top", "workspaces": ["x", "y"]}], ["a", "b", "top/x", "top/y"]),
+        ([{"path": "."}], ["root"]),
     ],
 )
-def test_the_first_file_loads_and_finds_what_was_found(directories: list[str], names: list[str]) -> None:
-    settings = load(config.template(directories))
+def test_the_first_file_loads_and_finds_what_was_found(entries: list[dict[str, Any]], names: list[str]) -> None:
+    settings = load(config.template(entries))
     assert [e.name for e in settings.resolve(estate(*ESTATE, "live/a", "live/b", "top", "."))] == names
     assert settings.policy == Policy()
 
@@ -695,3 +696,115 @@ def test_the_committed_schema_and_reference_are_those_of_the_code() -> None:
         page.write_text(written)
     assert (DOCS / "driftguard.schema.json").read_text() == schema
     assert page.read_text() == written
+
+
+# --- one entry, many environments ----------------------------------------------------------------
+
+
+class Files(config.CommitFiles):
+    """Files of a commit by their paths."""
+
+    def __init__(self, **contents: str) -> None:
+        self.contents = {path.replace("__", "/"): text for path, text in contents.items()}
+
+    def matching(self, pattern: str) -> list[str]:
+        return sorted(p for p in self.contents if fnmatch.fnmatch(p, pattern) and p.count("/") == pattern.count("/"))
+
+    def read(self, path: str) -> bytes:
+        return self.contents[path].encode()
+
+
+ONE_ENTRY = """\
+environments:
+  - path: live/*
+    workspaces: [eu, us]
+    backend_config: {key: "{path}/{workspace}.tfstate", role: "{dir}-{name}"}
+    aws: {plan_role_arn: "arn:aws:iam::123456789012:role/{dir}-plan"}
+    env: {TF_VAR_at: "{workspace}", AWS_PROFILE: null}
+    extra_files: ["policies/{dir}/*.json"]
+"""
+
+
+def test_workspaces_make_an_environment_each_and_placeholders_are_filled_in() -> None:
+    made = {e.name: e for e in load(ONE_ENTRY).resolve(estate("live/a", "live/b"))}
+    assert list(made) == ["a/eu", "a/us", "b/eu", "b/us"]
+    one = made["b/us"]
+    assert (one.workspace, one.extra_files) == ("us", ("policies/b/*.json",))
+    assert one.backend_config == {"key": "live/b/us.tfstate", "role": "b-b/us"}
+    assert one.aws.plan_role_arn == "arn:aws:iam::123456789012:role/b-plan"
+    assert one.env == {"TF_VAR_at": "us", "AWS_PROFILE": None}
+
+
+def test_each_makes_an_environment_of_each_var_file_but_the_automatic_ones() -> None:
+    text = "environments: [{path: i, each: '*.tfvars', workspace: '{var_file}', var_files: ['c/*.tfvars']}]"
+    files = Files(**{"i/dev.tfvars": "", "i/prod.tfvars": "", "i/terraform.tfvars": "", "i/c/all.tfvars": ""})
+    made = load(text).resolve(estate("i"), files)
+    assert [(e.name, e.workspace, e.var_files) for e in made] == [
+        (f"i/{name}", name, ("c/all.tfvars", f"{name}.tfvars")) for name in ("dev", "prod")
+    ]
+    assert [e.elsewhere for e in made] == [("i/prod.tfvars",), ("i/dev.tfvars",)]
+
+
+def test_var_files_with_one_name_are_told_apart_by_their_directories() -> None:
+    text = "environments: [{path: i, each: 'env/*/terraform.tfvars', workspace: '{var_file}'}]"
+    files = Files(**{"i/env/eu/terraform.tfvars": "", "i/env/us/terraform.tfvars": ""})
+    made = load(text.replace("terraform.tfvars", "t.tfvars")).resolve(
+        estate("i"), Files(**{"i/env/eu/t.tfvars": "", "i/env/us/t.tfvars": ""})
+    )
+    assert [e.name for e in made] == ["i/eu", "i/us"]
+    assert load(text).resolve(estate("i"), files)[0].fault is not None  # loaded automatically, so none of its own
+
+
+FROM = """\
+environments:
+  - path: account
+    from: {file: "accounts/*.json", name: ".name"}
+    workspace: "{from.name}"
+    aws: {plan_role_arn: "arn:aws:iam::{from.account.id}:role/plan"}
+"""
+
+
+def test_records_of_files_make_an_environment_each_and_one_that_is_wrong_is_its_own_fault() -> None:
+    files = Files(
+        **{
+            "accounts/a.json": '{"name": "a", "account": {"id": "123456789012"}}',
+            "accounts/many.json": '[{"name": "b", "account": {"id": "210987654321"}}, {"name": "c"}]',
+            "accounts/odd.json": "{",
+            "accounts/short.json": '{"name": "s", "account": {"id": "12"}}',
+        }
+    )
+    made = {e.name: e for e in load(FROM).resolve(estate("account"), files)}
+    roles = {name: e.aws.plan_role_arn for name, e in made.items() if e.fault is None}
+    assert roles == {
+        "account/a": "arn:aws:iam::123456789012:role/plan",
+        "account/b": "arn:aws:iam::210987654321:role/plan",
+    }
+    assert "no value for {from.account.id}" in (made["account/c"].fault or "")
+    assert "accounts/odd.json cannot be read" in (made["account/odd"].fault or "")
+    assert "is not the ARN of an IAM role" in (made["account/s"].fault or "")
+
+
+def test_a_named_entry_overrides_one_of_many() -> None:
+    text = ONE_ENTRY + "  - {path: live/b, name: b/us, timeout: 2m}\n  - {path: live/*, owner: core}\n"
+    made = {e.name: e for e in load(text).resolve(estate("live/a", "live/b"))}
+    assert list(made) == ["a/eu", "a/us", "b/eu", "b/us"]
+    assert [name for name, e in made.items() if e.timeout == timedelta(minutes=2)] == ["b/us"]
+    assert {e.owner for e in made.values()} == {"core"}
+
+
+def test_names_may_be_written_with_placeholders() -> None:
+    text = "environments: [{path: live/*/*, name: '{dir}-{workspace}', workspaces: [eu]}, {path: x, name: 'y-{path}'}]"
+    made = load(text).resolve(estate("live/prod/vpc", "x"))
+    assert [e.name for e in made] == ["vpc-eu", "y-x"]
+
+
+def test_a_glob_of_var_files_that_matches_nothing_is_the_environments_fault() -> None:
+    made = load("environments: [{path: i, var_files: ['x/*.tfvars']}, {path: j}]").resolve(estate("i", "j"), Files())
+    assert [bool(e.fault) for e in made] == [True, False]
+
+
+def test_texts_in_braces_that_are_no_placeholders_stay() -> None:
+    made = load("""environments: [{path: i, env: {TF_VAR_x: '{"name": 1}', TF_VAR_y: "{other}"}}]""").resolve(
+        estate("i")
+    )
+    assert made[0].env == {"TF_VAR_x": '{"name": 1}', "TF_VAR_y": "{other}"}

@@ -1,0 +1,201 @@
+"""One entry, many environments: by workspaces, var files or records of files; and the placeholders in its texts.
+
+Everything is a function of the entry and of the files of one commit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from posixpath import basename, join, normpath, relpath
+from typing import Any, Final, Protocol
+
+import yaml
+
+from driftguard.config.models import Aws, EnvironmentEntry, Records
+from driftguard.config.placeholders import PLACEHOLDER
+from driftguard.config.values import is_glob
+
+_AUTOMATIC: Final = re.compile(r"terraform\.tfvars(?:\.json)?|.*\.auto\.tfvars(?:\.json)?")
+_MAX_RECORDS: Final = 10_000
+
+
+_Record = tuple[str | None, Mapping[str, str], str | None]
+_NO_RECORD: Final[_Record] = (None, {}, None)
+
+
+class CommitFiles(Protocol):
+    """The files of one commit, as entries refer to them."""
+
+    def matching(self, pattern: str) -> Sequence[str]:
+        """The files that match a glob from the repository's root, sorted."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """One of them."""
+        ...
+
+
+class NoFiles:
+    """A commit of which only the directories are known."""
+
+    def matching(self, pattern: str) -> Sequence[str]:
+        """Nothing matches."""
+        return ()
+
+    def read(self, path: str) -> bytes:
+        """Never called: nothing matches."""
+        raise FileNotFoundError(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the environments that an entry makes of a directory.
+
+    Attributes:
+        workspace: None where the entry's own counts.
+        var_file: relative to the directory; None where the entry has no `each`.
+        parts: what distinguishes it from the others of the entry, in words; the end of its default name.
+        record: values for `{from.KEY}`, by dotted key.
+        fault: why it cannot be planned.
+    """
+
+    workspace: str | None = None
+    var_file: str | None = None
+    parts: tuple[str, ...] = ()
+    record: Mapping[str, str] = field(default_factory=dict)
+    fault: str | None = None
+
+
+def generates(entry: EnvironmentEntry) -> bool:
+    """Whether an entry makes environments by workspaces, var files or records."""
+    return bool(entry.workspaces or entry.each or entry.from_)
+
+
+def variants(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> Iterator[Variant]:
+    """The environments that a generating entry makes of one directory, in order; none where its globs match nothing."""
+    workspaces: Sequence[str | None] = entry.workspaces or (None,)
+    var_files = _each(entry, directory, files) if entry.each else [(None, None)]
+    records = _records(entry.from_, files) if entry.from_ else iter([_NO_RECORD])
+    for (name, record, fault), workspace, (var_file, stem) in itertools.product(records, workspaces, var_files):
+        parts = tuple(part for part in (name, workspace, stem) if part is not None)
+        yield Variant(workspace, var_file, parts, record, fault)
+
+
+def _each(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> list[tuple[str | None, str | None]]:
+    """Var files, relative to the directory, with what `{var_file}` stands for."""
+    found = dict.fromkeys(name for glob in entry.each for name in expanded(glob, directory, files))
+    taken = [name for name in found if name in entry.each or not _AUTOMATIC.fullmatch(basename(name))]
+    stems = {name: stem(name) for name in taken}
+    if len(set(stems.values())) < len(stems):  # eu/terraform.tfvars, us/terraform.tfvars
+        stems = {name: name.removesuffix(".json").removesuffix(".tfvars") for name in taken}
+        if len({basename(name) for name in taken}) == 1:
+            stems = {name: name.rpartition("/")[0] for name in taken}
+        lead = _shared_lead(list(stems.values()))
+        stems = {name: text[lead:] for name, text in stems.items()}
+    return list(stems.items())
+
+
+def _shared_lead(paths: list[str]) -> int:
+    """The length of the directories that paths begin with in common."""
+    lead = 0
+    for parts in zip(*(path.split("/")[:-1] for path in paths), strict=False):
+        if len(set(parts)) > 1:
+            break
+        lead += len(parts[0]) + 1
+    return lead
+
+
+def expanded(glob: str, directory: str, files: CommitFiles) -> list[str]:
+    """The files that a glob relative to a directory matches, relative to it; a plain path as it is."""
+    if not is_glob(glob):
+        return [glob]
+    here = "" if directory == "." else "".join(f"[{c}]" if c in "*?[" else c for c in directory)
+    return [relpath(path, directory) for path in files.matching(normpath(join(here, glob)))]
+
+
+def stem(var_file: str) -> str:
+    """What `{var_file}` stands for: the file's name without `.tfvars`."""
+    return basename(var_file).removesuffix(".json").removesuffix(".tfvars")
+
+
+def _records(source: Records, files: CommitFiles) -> Iterator[_Record]:
+    """Name, values and fault of each record."""
+    for path in files.matching(source.file):
+        default = basename(path).rpartition(".")[0] or basename(path)
+        try:
+            found = _parsed(path, files.read(path))
+        except (ValueError, yaml.YAMLError, RecursionError):
+            yield default, {}, f"{path} cannot be read as JSON or YAML, so this environment is not planned. Correct it."
+            continue
+        for record in (found if isinstance(found, list) else [found])[:_MAX_RECORDS]:
+            flat = dict(_flattened(record))
+            name = flat.get(source.name.removeprefix(".")) if source.name else default
+            fault = None if name else f"{path} has no text under {source.name}, which names the environment. Add it."
+            yield name or default, flat, fault
+
+
+def _parsed(path: str, text: bytes) -> Any:
+    found = json.loads(text) if path.endswith(".json") else yaml.load(text, yaml.CSafeLoader)
+    if not isinstance(found, dict | list):
+        raise ValueError(path)
+    return found
+
+
+def _flattened(value: Any, before: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flattened(inner, f"{before}.{key}" if before else str(key))
+    elif isinstance(value, bool):
+        yield before, "true" if value else "false"
+    elif isinstance(value, str | int | float):
+        yield before, str(value)
+
+
+# --- placeholders --------------------------------------------------------------------------------
+
+
+class Placeholders:
+    """Fills in the placeholders of one environment's texts; those without a value stay and are in `missing`."""
+
+    def __init__(self, directory: str, variant: Variant) -> None:
+        self._values = {"path": directory, "dir": basename(directory) if directory != "." else "root"}
+        self._values |= {f"from.{key}": value for key, value in variant.record.items()}
+        if variant.var_file is not None:
+            self._values["var_file"] = variant.parts[-1]
+        self.missing: dict[str, None] = {}
+
+    def set(self, name: str, value: str) -> None:
+        """Give a placeholder its value."""
+        self._values[name] = value
+
+    def text(self, text: str) -> str:
+        """A text with its placeholders filled in."""
+
+        def value(found: re.Match[str]) -> str:
+            if found[1] not in self._values:
+                self.missing[found[1]] = None
+            return self._values.get(found[1], found[0])
+
+        return PLACEHOLDER.sub(value, text)
+
+    def texts(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Several texts."""
+        return tuple(self.text(text) for text in texts)
+
+    def mapping(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """The values of a mapping."""
+        return {key: self.text(text) for key, text in texts.items()}
+
+    def variables(self, env: Mapping[str, str | None]) -> dict[str, str | None]:
+        """The values of variables; None stays."""
+        return {key: None if text is None else self.text(text) for key, text in env.items()}
+
+    def roles(self, aws: Aws) -> Aws:
+        """The ARNs of roles."""
+        written = {key: getattr(aws, key) for key in ("plan_role_arn", "apply_role_arn")}
+        filled = {key: self.text(arn) for key, arn in written.items() if arn is not None}
+        return aws.model_copy(update=filled) if any(filled[k] != written[k] for k in filled) else aws

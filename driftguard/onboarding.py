@@ -1,0 +1,173 @@
+"""The first configuration of a work tree: what it holds, what is written for it, and what is left to do.
+
+Nothing is written that DriftGuard itself would refuse: the text is loaded and resolved before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from driftguard import config
+from driftguard.adapters.git.listing import work_tree_files, work_tree_root
+from driftguard.adapters.hcl.outline import outline
+from driftguard.config import CONFIG_FILE, EnvironmentSettings
+from driftguard.config.values import accepts
+from driftguard.errors import UsageError
+from driftguard.model import TreeEntry
+from driftguard.pipeline.commitfiles import TreeFiles
+from driftguard.pipeline.directories import find
+from driftguard.pipeline.entries import entries, plain_entries
+from driftguard.pipeline.layout import Layout, RootModule, is_terraform, read_layout
+
+_MAX_NAMES: Final = 8
+_REGULAR: Final = "100644"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstConfiguration:
+    """What `driftguard init` writes and reports.
+
+    Attributes:
+        text: the configuration; None where there is no environment that DriftGuard can run.
+        environments: as the text gives them, sorted by name.
+        layout: what the work tree holds.
+    """
+
+    text: str | None
+    environments: tuple[EnvironmentSettings, ...]
+    layout: Layout
+
+
+def first_configuration(folder: Path) -> FirstConfiguration:
+    """The first configuration of a work tree.
+
+    Raises:
+        UsageError: the folder is not the root of its repository.
+    """
+    root = work_tree_root(folder)
+    if root is not None and not os.path.samefile(root, folder):
+        raise UsageError(f"{folder} lies inside the repository {root}. Nothing was written. Run it there.")
+    paths = work_tree_files(folder)
+    outlines = {p: outline(p, _content(folder / p)) for p in paths if is_terraform(p)}
+    layout = _writable(read_layout(paths, outlines))
+    if not layout.roots:
+        return FirstConfiguration(None, (), layout)
+    tree = {path: TreeEntry(_REGULAR, path) for path in paths}
+    directories = find(tree, ["**"])
+    bare = [replace(root, each=(), workspaces=()) for root in layout.roots]  # where names of files are too odd
+    for written in (entries(layout.roots, directories), plain_entries(layout.roots), plain_entries(bare)):
+        text = config.template(written)
+        found = _resolved(text, tree, folder)
+        if found is not None and _right(found, layout.roots):
+            return FirstConfiguration(text, found, layout)
+    raise UsageError(
+        f"The environments of {folder} cannot be written as a configuration. Nothing was written. "
+        f"Write `environments` in {CONFIG_FILE} by hand; found: {', '.join(root.path for root in layout.roots)}."
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _writable(layout: Layout) -> Layout:
+    """The layout without directories whose path no configuration can name."""
+    odd = {root.path: "its path cannot be written in a configuration" for root in layout.roots if not _named(root.path)}
+    roots = tuple(root for root in layout.roots if root.path not in odd)
+    return Layout(roots, {**layout.left_out, **odd}, layout.foreign)
+
+
+def _named(path: str) -> bool:
+    return accepts("path", path) and path.isprintable()
+
+
+def _resolved(text: str, tree: Mapping[str, TreeEntry], folder: Path) -> tuple[EnvironmentSettings, ...] | None:
+    """The environments that a configuration gives; None where it is refused."""
+    files = TreeFiles(tree, lambda path: _content(folder / path))
+    try:
+        return config.load(text.encode(), source=CONFIG_FILE).resolve(partial(find, tree), files)
+    except UsageError:
+        return None
+
+
+def _right(found: Sequence[EnvironmentSettings], roots: Sequence[RootModule]) -> bool:
+    """Whether exactly the roots are environments."""
+    return {environment.path for environment in found} == {root.path for root in roots}
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def summary(first: FirstConfiguration) -> Iterator[str]:
+    """What was found, what was left out and why, one line each."""
+    names = [environment.name for environment in first.environments]
+    if names:
+        yield f"Environments: {listed(names)}."
+    for environment in first.environments:
+        if environment.fault:
+            yield f"Not planned: {environment.fault}"
+    reasons: dict[str, list[str]] = {}
+    for path, why in first.layout.left_out.items():
+        reasons.setdefault(why, []).append(path)
+    for why, paths in sorted(reasons.items()):
+        yield f"Left out ({why}): {listed(paths)}."
+    if partial_ := [root.path for root in first.layout.roots if root.partial and root.backend_file is None]:
+        yield (
+            f"Backend settings are missing in {listed(partial_)}: give them as `backend_config`, "
+            'such as {key: "{path}/terraform.tfstate"}.'
+        )
+    for tool, units in first.layout.foreign.items():
+        yield _FOREIGN[tool].format(paths=listed(units), count=len(units))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, not more than a line of them."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+_CLASSIFY: Final = "`driftguard classify` labels the plans that it makes; a CI job for it follows."
+_FOREIGN: Final = {
+    "Terragrunt": "Terragrunt: DriftGuard runs Terraform itself, not Terragrunt ({count} units: {paths}). " + _CLASSIFY,
+    "Atmos": "Atmos: DriftGuard does not read Atmos stacks ({count}: {paths}). " + _CLASSIFY,
+    "CDKTF": "CDKTF: the output of `cdktf synth` is not in git ({paths}), and only what is in git is run. Commit it, "
+    "or: " + _CLASSIFY,
+    "HCP Terraform": "HCP Terraform or Terraform Enterprise: where the workspace's execution mode is remote, its plans "
+    "cannot be saved by DriftGuard ({paths}). " + _CLASSIFY,
+}
+
+_PLANS: Final = {
+    "Terragrunt": "terragrunt run --all plan -- -out=tfplan && terragrunt run --all show -- -json tfplan > plan.json",
+    "Atmos": "atmos terraform plan COMPONENT -s STACK -out=tfplan && "
+    "atmos terraform show COMPONENT -s STACK -- -json tfplan > plan.json",
+    "CDKTF": "cdktf synth && cd cdktf.out/stacks/STACK && terraform init && terraform plan -out=tfplan && "
+    'terraform show -json tfplan > "$GITHUB_WORKSPACE/plan.json"',
+    "HCP Terraform": "terraform init && terraform plan -out=tfplan && terraform show -json tfplan > plan.json",
+}
+
+
+def ready_job(tool: str) -> str:
+    """A GitHub Actions job that labels the plans of a tool that DriftGuard does not run."""
+    return f"""\
+# .github/workflows/drift.yml
+name: drift
+on: {{schedule: [{{cron: "17 * * * *"}}], workflow_dispatch: {{}}}}
+permissions: {{contents: read}}
+jobs:
+  classify:
+    runs-on: ubuntu-latest
+    env: {{DRIFTGUARD_PACKAGE: "git+https://git.example.org/platform/driftguard@v0.1.0"}}
+    steps:
+      - uses: actions/checkout@v4
+      - run: pip install "driftguard @ $DRIFTGUARD_PACKAGE" # a URL of your own: by name it is another project
+      - run: {_PLANS[tool]}
+      - run: driftguard classify plan.json --format markdown >> "$GITHUB_STEP_SUMMARY"
+"""
