@@ -36,6 +36,13 @@ class GitHubTeam:
         self.repository: Repository = github.add_repository()
         for login in ("ada", "bob"):
             github.allow(self.repository, login, "write")
+        self.sandbox.git("remote", "add", "origin", str(self.repository.git.path))
+        reviewed = "require: reviewed" in policy
+        if reviewed:
+            self.sandbox.commit("An empty repository")
+            self.publish()
+            as_ada(self)
+            self.sandbox.git("switch", "--quiet", "--create", "first")
         estate.write(thing("a", value="git", tags={"owner": "core"}))
         estate.configure(
             f"policy: {policy}\nalerts: {{trail: false}}\n"
@@ -43,12 +50,22 @@ class GitHubTeam:
         )
         self.sandbox.apply("environments/dev")
         self.sandbox.commit("applied", {".gitignore": ".terraform/\n"})
-        self.sandbox.git("remote", "add", "origin", str(self.repository.git.path))
-        self.publish()
+        if reviewed:
+            self.merge_reviewed("first")
+        else:
+            self.publish()
         assert self.reconcile().code == 0
 
     def publish(self) -> None:
         self.sandbox.git("push", "--quiet", "origin", "HEAD:main")
+
+    def merge_reviewed(self, branch: str) -> None:
+        """Ada merges the branch that is checked out by a pull request that Bob approved."""
+        self.sandbox.git("push", "--quiet", "origin", branch)
+        self.sandbox.git("switch", "--quiet", "main")
+        pull = self.github.open_pull(self.repository, "ada", branch)
+        self.github.review(self.repository, pull.number, "bob")
+        self.merge(pull)
 
     def reconcile(self) -> Ran:
         self.sandbox.git("pull", "--quiet", "--ff-only", "origin", "main")
