@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +43,8 @@ _OUTCOMES: Final = frozenset(
     }
 )
 _REQUEST_TIMEOUT_SECONDS: Final = 10.0
+_MAX_CONNECTIONS: Final = 32
+_EXHAUSTED_SECONDS: Final = 0.2
 _HEARTBEAT_SECONDS: Final = 5.0
 # The causes of a failed run: the configuration, an outage, a defect.
 _RUN_FAILURES: Final = ("usage", "run", "defect")
@@ -224,7 +229,47 @@ class HealthServer:
 
 
 class _Server(ThreadingHTTPServer):
+    """Answers each connection in a thread; ends those that take too long, and the oldest where there are too many."""
+
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[socket.socket, float] = {}
+        self._guard = threading.Lock()
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:  # no descriptor is left: the connection stays in the queue, and asking at once would be a loop
+            time.sleep(_EXHAUSTED_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread; there are never more than `_MAX_CONNECTIONS` connections."""
+        with self._guard:
+            self._open[request] = time.monotonic()
+            crowd = list(self._open)[:-_MAX_CONNECTIONS]
+        self._cut(crowd)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called about twice a second: ends what has had its time, however slowly it still sends."""
+        oldest = time.monotonic() - _REQUEST_TIMEOUT_SECONDS
+        with self._guard:
+            late = [request for request, since in self._open.items() if since < oldest]
+        self._cut(late)
+
+    def _cut(self, requests: list[socket.socket]) -> None:
+        """Close both directions, which wakes the thread that waits for such a connection; it gives back the rest."""
+        for request in requests:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def server_bind(self) -> None:
         # HTTPServer's own method asks the resolver for this machine's name, which can take long and is not needed.

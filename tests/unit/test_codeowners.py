@@ -86,3 +86,15 @@ def test_of_the_rules_that_match_a_file_the_last_one_counts() -> None:
     assert lines("modules/free/main.tf") == [6]
     assert lines("modules/x.tf", "README.md", "modules/y.tf", "docs/a.md") == [1, 3]
     assert touched(parse("/a/ @a\n"), ["b/x"]) == ()
+
+
+def test_a_byte_order_mark_takes_nothing_from_the_first_rule() -> None:
+    assert [(rule.line, rule.owners) for rule in parse("\ufeff* @all\n")] == [(1, ("@all",))]
+    assert touched(parse("\ufeff/prod/ @ops\n"), ["prod/main.tf"]) != ()
+
+
+@pytest.mark.parametrize("character", "\u2028\u2029\x0b\x0c\x1c\x1d\x1e\x85\xa0\u3000\u200b\u202e\ufeff\r\x00\ufffd")
+@pytest.mark.parametrize("line", ["* @all{}*", "* @all{}/prod/", "/prod/{} @all", "* @all # why{}*"])
+def test_a_character_that_some_readers_end_a_line_at_frees_no_file(character: str, line: str) -> None:
+    with pytest.raises(ValueError, match=rf"line 2 holds the character U\+{ord(character):04X}"):
+        parse(f"* @everybody\n{line.format(character)}\n/x/ @x\n")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.adapters.hcl.facts import CachingReader
+from driftguard.adapters.hcl.expressions import definitions
+from driftguard.adapters.hcl.facts import CachingReader, _facts, parsed_source
 from driftguard.model import ModuleSource, SourceFacts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,3 +119,23 @@ def test_the_parser_is_not_loaded_while_everything_is_known(tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", program, str(file)], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_file_larger_than_what_is_parsed_is_read_in_a_bounded_time_and_reported() -> None:
+    block = 'resource "a" "b" {\n  name = "x${var.y}"\n}\n'
+    large = ('module "m" { source = "./m" }\n' + block * 20_000).encode()
+    began = time.monotonic()
+    facts = _facts("large.tf", large)
+    assert time.monotonic() - began < 5
+    assert facts.problem is not None
+    assert "is larger than 400 kB; every `source`" in facts.problem
+    assert [module.source for module in facts.modules] == ["./m"]
+    assert parsed_source("large.tf.json", b'{"a": "' + b"x" * 500_000 + b'"}') == {}
+    assert "was not read" in (definitions("large.tf", large).problem or "")
+
+
+@pytest.mark.parametrize("nest", ["[]", "()", "{}"])
+def test_a_text_that_is_nested_without_end_is_a_problem_and_no_crash(nest: str) -> None:
+    text = b'module "m" { source = "./m" }\nlocals { x = ' + nest[0].encode() * 5000 + nest[1].encode() * 5000 + b" }"
+    assert _facts("deep.tf", text).problem is not None
+    assert definitions("deep.tf", text).problem is not None

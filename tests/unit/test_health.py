@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -407,3 +409,90 @@ def test_a_heart_goes_on_when_the_file_cannot_be_written_and_says_so_once(
     finally:
         heart.close()
     assert threading.active_count() == 1 or "heartbeat" not in {thread.name for thread in threading.enumerate()}
+
+
+def slow_clients(port: int, count: int) -> list[socket.socket]:
+    """Connections that began a request and never end it."""
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for client in clients:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    return clients
+
+
+def answers(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/healthz")
+    return connection.getresponse().status
+
+
+def is_ended(client: socket.socket) -> bool:
+    client.settimeout(15)
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_more_clients_than_are_served_end_the_oldest_ones() -> None:
+    server = HealthServer(0, Metrics(), lambda: (True, "fine"))
+    clients = slow_clients(server.port, 80)
+    try:
+        assert answers(server.port) == 200
+        assert all(is_ended(client) for client in clients[:40])
+        assert len([t for t in threading.enumerate() if "process_request_thread" in t.name]) <= 34
+    finally:
+        for client in clients:
+            client.close()
+        server.close()
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_ended_all_the_same() -> None:
+    server = HealthServer(0, Metrics(), lambda: (True, "fine"))
+    (client,) = slow_clients(server.port, 1)
+    began = time.monotonic()
+    try:
+        client.settimeout(0.5)
+        while time.monotonic() - began < 30:
+            try:
+                client.sendall(b"x")
+                if client.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        assert 8 < time.monotonic() - began < 20
+    finally:
+        client.close()
+        server.close()
+
+
+_EXHAUSTED = """
+import os, resource, socket, sys, time
+from driftguard.adapters.health import HealthServer, Metrics
+server = HealthServer(0, Metrics(), lambda: (True, "fine"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+client = socket.create_connection(("127.0.0.1", server.port))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+os.close(held.pop())
+waiting = socket.socket()  # takes the last descriptor, so that the server has none to accept with
+waiting.connect(("127.0.0.1", server.port))
+used = time.process_time()
+time.sleep(2)
+used = time.process_time() - used
+for descriptor in held:
+    os.close(descriptor)
+waiting.settimeout(20)
+waiting.sendall(b"GET /healthz HTTP/1.0\\r\\n\\r\\n")
+print(waiting.recv(100).split(b"\\r")[0].decode(), used < 1)
+"""
+
+
+def test_the_exhaustion_of_descriptors_is_survived_without_a_busy_loop() -> None:
+    done = subprocess.run([sys.executable, "-c", _EXHAUSTED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "HTTP/1.0 200 OK True", done.stderr

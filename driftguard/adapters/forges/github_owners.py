@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 PLACES: Final = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+# Any space, end of a line or byte-order mark but a space and a tab; also control characters and those without a width.
+_ODD: Final = re.compile(
+    r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd]"
+)
 _WORD: Final = re.compile(r"(?:\\.|[^\s\\])+")
 _OWNER: Final = re.compile(r"@[A-Za-z0-9](?:[A-Za-z0-9_\-]|\[bot\])*(?:/[A-Za-z0-9_.\-]+)?|[^@\s]+@[^@\s]+")
 
@@ -22,9 +26,17 @@ class OwnerRule:
 
 
 def parse(text: str) -> tuple[OwnerRule, ...]:
-    """The rules in their order; lines that GitHub does not understand are left out, as GitHub does."""
+    """The rules in their order; lines that GitHub does not understand are left out, as GitHub does.
+
+    Raises:
+        ValueError: a line holds a character that ends a line or a word for some readers and not for others, so that a
+            file might be freed of its owners by it. The message names the line and the character.
+    """
     rules = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        line = line.removesuffix("\r")
+        if (odd := _ODD.search(line)) is not None:
+            raise ValueError(f"line {number} holds the character U+{ord(odd[0]):04X}")
         words = _words(line)
         if not words:
             continue

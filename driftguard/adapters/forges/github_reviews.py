@@ -138,7 +138,7 @@ class _MergedPull:
         """The rules of a commit; empty where it has none.
 
         Raises:
-            ForgeFault: the file is too long for GitHub to give it.
+            ForgeFault: the file is too long for GitHub to give it, or can be read in more than one way.
         """
         from github import UnknownObjectException
 
@@ -154,7 +154,13 @@ class _MergedPull:
                     f"{place} at {base[:12]} is too long for GitHub to give it, so the code owners of pull "
                     f"request #{self._pull.number} are unknown. Shorten it."
                 )
-            return parse(found.decoded_content.decode("utf-8", errors="replace"))
+            try:
+                return parse(found.decoded_content.decode("utf-8", errors="replace"))
+            except ValueError as error:
+                raise ForgeFault(
+                    f"{place} at {base[:12]}: {error}, so the code owners of pull request #{self._pull.number} are "
+                    "unknown. Remove the character; until then the pull request approves nothing."
+                ) from None
         # "Not found" is also the answer to a credential that may not read files: it may not read this either.
         self._repository.get_git_commit(base)
         return ()

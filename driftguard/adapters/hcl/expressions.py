@@ -11,7 +11,8 @@ import msgspec
 
 from driftguard.model.expressions import FILE_FUNCTIONS, Call, Definitions, FileReference, Loop, Node
 
-_MAX_PARSED: Final = 400_000
+# Bytes of a file: the parser of HCL reads about 15 kB a second, so this many bound its time, too.
+MAX_PARSED: Final = 400_000
 _UNKNOWN: Final[Node] = ["?", []]
 
 
@@ -20,8 +21,8 @@ def definitions(path: str, source: bytes) -> Definitions:
 
     A file that cannot be parsed, or is longer than people write, gives `problem`.
     """
-    if len(source) > _MAX_PARSED:
-        return Definitions(problem=f"{path} is larger than {_MAX_PARSED // 1000} kB and was not read.")
+    if len(source) > MAX_PARSED:
+        return Definitions(problem=f"{path} is larger than {MAX_PARSED // 1000} kB and was not read.")
     try:
         if path.endswith(".json"):
             return _from_json(path, msgspec.json.decode(source))

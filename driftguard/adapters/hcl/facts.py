@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from driftguard.adapters.hcl.expressions import definitions, parse_errors
+from driftguard.adapters.hcl.expressions import MAX_PARSED, definitions, parse_errors
 from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 
@@ -142,6 +142,8 @@ def parsed_source(path: str, source: bytes) -> dict[str, Any]:
 
 
 def _parse(path: str, source: bytes) -> dict[str, Any]:
+    if len(source) > MAX_PARSED:
+        raise ValueError("larger than what is parsed")
     if path.endswith(".json"):
         loaded = msgspec.json.decode(source)
     else:
@@ -186,8 +188,9 @@ def _guess(source: bytes, line: int | None) -> SourceFacts:
     text = source.decode(errors="backslashreplace")
     modules = tuple(ModuleSource(f"guess-{i}", found, None) for i, found in enumerate(_SOURCE.findall(text)))
     where = f":{line}" if line else ""
+    failed = f"is larger than {MAX_PARSED // 1000} kB" if len(source) > MAX_PARSED else "could not be parsed"
     problem = (
-        f"{where} could not be parsed; every `source` and every local path that stands in it counts as a dependency, "
+        f"{where} {failed}; every `source` and every local path that stands in it counts as a dependency, "
         "and any change of it as a reason to initialise again."
     )
     paths, root_paths = _mentioned(source)
