@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -189,7 +189,7 @@ class Session:
             alert_settings=self.settings.alerts,
             retried=history.retried(self.ledger),
             approved_points=history.approved_points(self.ledger),
-            given_baselines=self._given_baselines(scope, baseline) if baseline else {},
+            given_baselines=self.given_baselines(environments, baseline) if baseline else {},
             can_propose=forge is not None,
         )
         if acts:
@@ -313,12 +313,24 @@ class Session:
         signatures = GitSignatures(self.repository.mirror, self.environ.get("PATH", ""))
         return ApprovalSources(self.repository, self.closures.settings, signatures, forge.reviews if forge else None)
 
-    def _given_baselines(self, scope: RunScope, commit: str) -> Mapping[str, Baseline]:
+    def given_baselines(self, environments: Sequence[EnvironmentSettings], commit: str) -> dict[str, Baseline]:
+        """The baselines that a commit would be, by environment; without those that it does not have whole.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
         sha, now = self.repository.resolve(commit), self._clock.now()
         given = {}
-        for task in scope.tasks:
-            closure, tool = self.closures.at(task.settings, sha), task.engine.version()
-            if closure is not None:
-                found = closure_hash(closure, task.settings, tool)
-                given[task.settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, now)
+        for settings in (each for each in environments if each.fault is None):
+            with suppress(EnvironmentFault):
+                closure, tool = self.closures.at(settings, sha), self._tool(settings)
+                if closure is not None:
+                    then = self.closures.settings.at(settings, sha) or settings
+                    found = closure_hash(closure, then, tool)
+                    given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, now)
         return given
+
+    def changed_since(self, settings: EnvironmentSettings, commit: str) -> int:
+        """How many commits after one changed the environment's closure."""
+        paths = sorted(self._closure_at_head(settings).files)
+        return len(self.repository.commits(commit, self.head, paths))

@@ -10,7 +10,7 @@ import typer
 from driftguard import __version__
 from driftguard.cli.agent import agent
 from driftguard.cli.inspect import environments, explain, history, status
-from driftguard.cli.ledger import forget, retry, verify
+from driftguard.cli.ledger import baseline, forget, retry, verify
 from driftguard.cli.run import classify, reconcile, scan
 from driftguard.cli.setup import demo, doctor, init
 from driftguard.errors import UsageError
@@ -24,6 +24,7 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     (RUN, reconcile),
     (RUN, agent),
     (RUN, classify),
+    (RUN, baseline),
     (RUN, retry),
     (RUN, forget),
     (INSPECT, status),

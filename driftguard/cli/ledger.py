@@ -1,6 +1,8 @@
-"""Commands that write to the ledger or check it: retry, forget, ledger verify."""
+"""Commands that write to the ledger or check it: baseline, retry, forget, ledger verify."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -13,6 +15,7 @@ from driftguard.cli.options import (
     VerboseOption,
     set_verbosity,
 )
+from driftguard.errors import UsageError
 from driftguard.printable import printable
 
 
@@ -34,6 +37,57 @@ def retry(
     with Session(Target(repo, ref, config)) as session:
         for name in session.requests().retry(session.select(env)):
             print(f"{name}: reset. The next `driftguard reconcile` can apply.")
+
+
+def baseline(
+    env: RequiredNames,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the ledger.")],
+    commit: Annotated[
+        str | None, typer.Option("--commit", metavar="SHA", help="The commit that was applied. Default: the head.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Record that a commit was fully applied.
+
+    The baseline is the reference for labels, never an approval: each apply still needs its commits approved. Prints
+    what it means first, and asks.
+    """
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
+
+    set_verbosity(verbose)
+    if not reason.strip():
+        raise UsageError("--reason is empty; write why this commit is known to be applied.")
+    with Session(Target(repo, ref, config)) as session:
+        chosen = session.select(env)
+        given = session.given_baselines(chosen, commit or session.head)
+        if missing := [settings.name for settings in chosen if settings.name not in given]:
+            raise UsageError(f"{', '.join(missing)}: not part of that commit, or not complete there. Nothing recorded.")
+        for settings in chosen:
+            print(
+                _meaning(
+                    settings.name,
+                    given[settings.name].commit,
+                    session.changed_since(settings, given[settings.name].commit),
+                )
+            )
+        print("What differs from that commit's configuration now will be drift; it is a reference, not an approval.")
+        if not yes and not typer.confirm("Record it?"):
+            raise typer.Exit(EXIT_FAILED)
+        session.requests().give_baselines(given, reason.strip())
+        for name in given:
+            print(f"{name}: baseline recorded. The next scan labels against it.")
+
+
+def _meaning(name: str, commit: str, later: int) -> str:
+    changes = {0: "no later commit changed it", 1: "1 later commit is pending"}.get(
+        later, f"{later} later commits are pending"
+    )
+    return f"{name}: {commit[:10]} as fully applied; {changes}."
 
 
 def forget(

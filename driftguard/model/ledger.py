@@ -20,6 +20,7 @@ class EntryKind(StrEnum):
     ATTEMPT_PROGRESS = "attempt_progress"
     ATTEMPT_FINISHED = "attempt_finished"
     RETRY_REQUESTED = "retry_requested"
+    BASELINE_GIVEN = "baseline_given"
     ENVIRONMENT_FORGOTTEN = "environment_forgotten"
     ALERT = "alert"
     ALERT_DELIVERED = "alert_delivered"

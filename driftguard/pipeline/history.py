@@ -217,6 +217,10 @@ def _attempt(data: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def _given(data: Mapping[str, Any]) -> str:
+    return f"{str(data['commit'])[:10]} given as baseline by {data['by'] or 'an operator'}: {data['reason']}"
+
+
 _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.SCANNED: _scanned,
     EntryKind.BASELINE_MOVED: _baseline_moved,
@@ -229,6 +233,7 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.ALERT_DELIVERED: _alert_delivered,
     EntryKind.PROPOSAL: _proposal,
     EntryKind.APPROVED: _approved,
+    EntryKind.BASELINE_GIVEN: _given,
     EntryKind.RETRY_REQUESTED: _requested,
     EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
 }

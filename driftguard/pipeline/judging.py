@@ -103,6 +103,7 @@ class Judge:
             reverts=history.reverts,
             plan_approval=standards.plan,
             can_propose=context.can_propose,
+            baseline_given=baseline is not None and baseline.origin == "given",
         )
         self._move_approved_point(standards, now)
         decision = decide_by_all(facts, standards.policies)
@@ -130,7 +131,7 @@ class Judge:
         closures = context.scan.closures
         since = Since(
             point=self.approved,
-            known_good=baseline.commit if baseline else None,
+            known_good=baseline.commit if baseline and baseline.origin != "given" else None,
             settings=settings,
             closure=self._task.closure,
             closure_then=closures.at(settings, self.approved) if self.approved else None,

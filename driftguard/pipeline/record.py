@@ -63,6 +63,11 @@ def approved_entry(run_id: str, at: datetime, environment: str, commit: str, bas
     return Entry(EntryKind.APPROVED, at, run_id, environment, data)
 
 
+def baseline_given_entry(at: datetime, environment: str, by: str, commit: str, reason: str) -> Entry:
+    """An operator's word that the configuration of a commit was fully applied; the move of the baseline follows it."""
+    return Entry(EntryKind.BASELINE_GIVEN, at, "by-hand", environment, {"by": by, "commit": commit, "reason": reason})
+
+
 def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:
     """One proposal's state as an entry of the journal."""
     return Entry(EntryKind.PROPOSAL, at, run_id, environment, msgspec.to_builtins(proposal))

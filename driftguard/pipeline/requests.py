@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import UsageError
-from driftguard.model import EntryKind
+from driftguard.model import Baseline, EntryKind
 from driftguard.pipeline import history
-from driftguard.pipeline.record import request_entry
-from driftguard.ports import Clock, Journal, JournalReader
+from driftguard.pipeline.record import baseline_given_entry, request_entry
+from driftguard.ports import Baselines, Clock, Journal, JournalReader
 
 
-class RequestLedger(Journal, JournalReader, Protocol):
+class RequestLedger(Journal, JournalReader, Baselines, Protocol):
     """The ledger as requests need it."""
 
 
@@ -68,6 +68,13 @@ class OperatorRequests:
             raise UsageError(f"no removed environment is called {unmatched}; removed: {', '.join(removed) or 'none'}.")
         names = [name for name in removed if any(fnmatchcase(name, pattern) for pattern in patterns)]
         return self._recorded(EntryKind.ENVIRONMENT_FORGOTTEN, names)
+
+    def give_baselines(self, baselines: Mapping[str, Baseline], reason: str) -> None:
+        """Record baselines by environment on an operator's word: references for labels, never approvals."""
+        now = self._clock.now()
+        for name, baseline in baselines.items():
+            self._ledger.append(baseline_given_entry(now, name, self._by, baseline.commit, reason))
+            self._ledger.move_baseline(name, baseline, "by-hand", now)
 
     def _recorded(self, kind: EntryKind, names: list[str]) -> list[str]:
         now = self._clock.now()

@@ -44,7 +44,19 @@ class Ran:
 
 # Commands that open a repository, and so take an operator's file.
 OPENS = frozenset(
-    ["scan", "reconcile", "agent", "environments", "status", "history", "explain", "doctor", "retry", "forget"]
+    [
+        "scan",
+        "reconcile",
+        "agent",
+        "environments",
+        "status",
+        "history",
+        "explain",
+        "doctor",
+        "retry",
+        "forget",
+        "baseline",
+    ]
 )
 
 

@@ -414,3 +414,13 @@ def test_a_conflict_is_never_proposed_nor_approved() -> None:
         held = decide(facts(resource(Label.CONFLICT), policy=PROPOSING, can_propose=True, plan_approval=approval))
         assert names(held)[1][0] == "conflict"
         assert held.action is Action.HOLD
+
+
+def test_what_a_given_baseline_makes_absorbed_is_proposed_and_never_reverted_by_itself() -> None:
+    absorbed, drift = resource(Label.ABSORBED), resource(Label.DRIFT)
+    given: dict[str, Any] = {"baseline_given": True, "can_propose": True}
+    assert names(decide(facts(absorbed))) == ("apply", ["policy_revert", "merged"])
+    assert names(decide(facts(absorbed, **given))) == ("propose", ["policy_propose"])
+    assert names(decide(facts(absorbed, baseline_given=True)))[0] == "hold"  # no forge to propose on
+    assert names(decide(facts(drift, **given)))[0] == "apply"  # certain without any baseline
+    assert names(decide(facts(absorbed, policy=Policy(), **given)))[0] == "alert"

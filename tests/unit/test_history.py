@@ -81,6 +81,11 @@ class Journal:
             "revert open: b; new",
         ),
         (EntryKind.RETRY_REQUESTED, {"by": ""}, "by an operator"),
+        (
+            EntryKind.BASELINE_GIVEN,
+            {"by": "", "commit": "a" * 40, "reason": "seen"},
+            f"{'a' * 10} given as baseline by an operator: seen",
+        ),
         (EntryKind.ENVIRONMENT_FORGOTTEN, {"by": "ada"}, "by ada"),
         (EntryKind.RUN_STARTED, {"environments": 7}, ""),
     ],

@@ -37,6 +37,7 @@ class Facts:
         reverts: applies that reverted this very drift within `policy.flapping.within`.
         plan_approval: what merged approval files mean for exactly this plan.
         can_propose: whether pull requests can be opened.
+        baseline_given: the baseline is the word of an operator, not seen and not applied by DriftGuard.
     """
 
     verdict: Verdict
@@ -54,6 +55,7 @@ class Facts:
     reverts: int = 0
     plan_approval: PlanApproval = NO_APPROVAL
     can_propose: bool = False
+    baseline_given: bool = False
 
 
 def policy_by_group(facts: Facts, classification: Classification) -> dict[str, str]:
@@ -69,12 +71,18 @@ def policy_by_group(facts: Facts, classification: Classification) -> dict[str, s
     if labels & COMMITTED:
         groups["pending"] = facts.policy.pending
     if labels & DRIFTED:
-        groups["drift"] = facts.policy.drift
+        groups["drift"] = _drift_policy(facts, labels)
     if Label.INPUT in labels or (not groups and Label.DERIVED in labels):
         groups["input"] = facts.policy.input
     if facts.plan_approval.id is not None:
         groups = {group: "approved" if word == "propose" else word for group, word in groups.items()}
     return groups
+
+
+def _drift_policy(facts: Facts, labels: frozenset[Label]) -> str:
+    """The policy for drift; what only an operator's word makes `absorbed` is never reverted by itself."""
+    unproven = facts.baseline_given and Label.ABSORBED in labels
+    return "propose" if unproven and facts.policy.drift == "revert" else facts.policy.drift
 
 
 def _labels(classification: Classification) -> frozenset[Label]:
