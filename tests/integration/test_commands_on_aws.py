@@ -33,7 +33,7 @@ def test_what_a_scan_found_can_be_listed_and_explained_later(shop: Shop) -> None
     text = sandbox.run("explain", "shop").stdout
     assert f"shop was diverged at {explained['at']}, commit {head[:10]}." in text
     assert f"Baseline: {before[:10]}, from in_sync." in text
-    assert "drift: changed outside." in text
+    assert "drift: changed outside Terraform." in text
     assert "pending: merged, not applied." in text
     markdown = sandbox.run("explain", "shop", "--format", "markdown").stdout
     assert f"| {JOBS} | tags.owner | drift | ada | eve | ada | ada | S≠R, D=S |" in markdown
