@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: lab help demo test check format lint types layers soak bench docs clean
+.PHONY: lab help demo test check format lint types layers soak soak-race bench docs clean
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
+	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
 	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
@@ -51,6 +52,9 @@ layers: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m soak
+
+soak-race: $(VENV)/.dev
+	@DRIFTGUARD_RACE_RUNS=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) $(BIN)/python -m pytest -q -m soak tests/integration/test_races.py
 
 RUNS ?= 2000
 SEED ?= 1

@@ -307,6 +307,7 @@ class Session:
             variables=credentials,
             clock=self._clock,
             key=self.ledger.key(),
+            head=self.repository,
         )
 
     def _approval_sources(self, forge: ForgeAccess | None) -> ApprovalSources:

@@ -15,6 +15,7 @@ from driftguard.config.base import Model
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
 from driftguard.errors import UsageError
+from driftguard.model.ledger import MAX_LEASE
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
 _MODULES: Final = r'(?:module\.[\w-]+(?:\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?\.)*'
@@ -210,7 +211,7 @@ class Policy(Model):
         default=timedelta(minutes=2), description="Time that an apply waits for the state lock."
     )
     lease: v.Duration = Field(
-        default=timedelta(minutes=5), description="Time until the lease of a crashed reconciler ends."
+        default=timedelta(minutes=5), le=MAX_LEASE, description="Time until the lease of a crashed reconciler ends."
     )
 
     def holds_data(self, type_: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from driftguard.model.report import AlertCounts
 from driftguard.model.sources import Baseline, Commit
@@ -139,6 +141,7 @@ class EnvironmentResult:
         drifted: the AWS objects that were changed outside Terraform, as CloudTrail may know them.
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
+        inputs: the facts behind the decision as JSON, for the journal; None where none was made.
     """
 
     name: str
@@ -154,6 +157,7 @@ class EnvironmentResult:
     seconds: Seconds = Seconds()
     warnings: tuple[str, ...] = ()
     drifted: tuple[DriftedObject, ...] = ()
+    inputs: Mapping[str, Any] | None = None
     approved: str | None = None
     closure_open: tuple[str, ...] = ()
 

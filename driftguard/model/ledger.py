@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+#: The longest that a lease may run.
+MAX_LEASE: Final = timedelta(days=1)
 
 
 class EntryKind(StrEnum):

@@ -224,6 +224,12 @@ class ReasonName(StrEnum):
         "The plan changed between the decision and the apply, so nothing was applied. The next run decides again.",
         True,
     )
+    HEAD_MOVED = (
+        "head_moved",
+        "The tracked branch has another head than the plan, or could not be asked, so nothing was begun. The next run "
+        "plans the new head.",
+        True,
+    )
     LOCKED = "locked", "The state lock is held, so nothing was applied. The next run retries.", True
     NOT_PLANNED = "not_planned", "The plan before the apply failed, so nothing was applied. The error has the reason."
     LEASE_LOST = "lease_lost", "Another reconciler took over, so nothing was applied.", True

@@ -7,13 +7,15 @@ an `EnvironmentFault` where the verdict is not certain.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import assert_never
+from typing import Any, Final, assert_never
 
-from driftguard.errors import EnvironmentFault
+from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import (
     Action,
     Attempt,
+    AttemptState,
     Baseline,
     Decision,
     EnvironmentResult,
@@ -21,11 +23,12 @@ from driftguard.model import (
     Seconds,
 )
 from driftguard.pipeline.apply.apply import APPLIED, ApplyContext, DecidedPlan, Outcome, apply
-from driftguard.pipeline.apply.recovery import close_dead_attempts, lock_ids_of_dead
+from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_dead
 from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.checkout import EnvironmentRun
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.history import MEMORY, next_retry
+from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.judging import Judge, Judgement
 from driftguard.pipeline.keeping import BaselineKeeper
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
@@ -36,7 +39,7 @@ from driftguard.ports import (
 )
 
 
-def run_environment(context: RunContext, task: EnvironmentTask, baseline: Baseline | None) -> EnvironmentResult:
+def run_environment(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
     """Scan, decide, and do what is decided; the result is what is true at the end.
 
     Raises:
@@ -47,7 +50,11 @@ def run_environment(context: RunContext, task: EnvironmentTask, baseline: Baseli
     started = time.monotonic()
     with context.folders.occupy(task.settings.name) as folders:
         run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
-        return _Stages(context, task, run, started).result(baseline)
+        return _Stages(context, task, run, started).result()
+
+
+# Other reconcilers of one environment apply one after another; more than so many in a row are not waited for.
+_MAX_SCANS: Final = 3
 
 
 class _Stages:
@@ -59,15 +66,17 @@ class _Stages:
             context.ledger, task.engine, context.clock, self._name, context.run_id, self._head
         )
         self._judge = Judge(context, task)
+        self._inputs: Mapping[str, Any] | None = None
 
-    def result(self, baseline: Baseline | None) -> EnvironmentResult:
+    def result(self) -> EnvironmentResult:
         """The stages in order."""
         context, applier = self._context.apply, self._task.applier
         if context is not None and applier is not None:
             self._notes = close_dead_attempts(context, self._context.scan, self._run, applier, self._task.stop)
         with ExitStack() as stack:
-            findings = scan(self._context.scan, self._run, self._keeper.reference(baseline), stack)
+            findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
+            self._inputs = decision_inputs(judged.facts, judged.policies)
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
                     baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
@@ -76,24 +85,48 @@ class _Stages:
                 case Action.APPLY:
                     if context is None or applier is None:
                         return self._result(findings, baseline, judged.decision)
-                    outcome = self._apply(context, applier, findings, judged)
-                    if outcome is not None and outcome.reason == APPLIED:
-                        baseline = self._keeper.applied(findings)
+                    outcome, applied = self._apply(context, applier, findings, judged)
+                    baseline = applied or baseline
                 case _:
                     assert_never(judged.decision.action)
         if outcome is None:
             return self._result(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)))
         return self._after(outcome, findings, baseline, judged)
 
+    def _scanned(self, stack: ExitStack) -> tuple[Findings, Baseline | None]:
+        """A scan during which no other reconciler applied or moved the baseline, and the baseline that it rests on.
+
+        Labels of a state that is newer than its baseline would not be certain.
+        """
+        given = self._context.given_baselines.get(self._name)
+        for _ in range(_MAX_SCANS):
+            before = self._standing()
+            compared = given or before[0]
+            findings = scan(self._context.scan, self._run, self._keeper.reference(compared), stack)
+            now = self._standing()
+            if self._context.apply is not None and any(state is AttemptState.APPLYING for _, state in now[1]):
+                raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
+            if now == before:
+                return findings, compared
+        raise TransientFault(
+            ErrorKind.STATE_MOVED, "Other reconcilers applied here during each scan. The next run looks again."
+        )
+
+    def _standing(self) -> tuple[Baseline | None, frozenset[tuple[str, AttemptState]]]:
+        """The baseline in force, and the attempts that changed something or may be about to."""
+        attempts = self._context.attempts.recent(self._name, self._context.clock.now() - MEMORY)
+        changed = ((a.id, a.state) for a in attempts if a.state not in (AttemptState.OPEN, AttemptState.VOID))
+        return self._keeper.in_force(), frozenset(changed)
+
     # --- apply -----------------------------------------------------------------------------------
 
     def _apply(
         self, context: ApplyContext, applier: ApplyEngine, findings: Findings, judged: Judgement
-    ) -> Outcome | None:
-        """Make the attempt; None when another reconciler holds the environment."""
+    ) -> tuple[Outcome | None, Baseline | None]:
+        """Make the attempt, and move the baseline to what was applied; no outcome while another one holds it."""
         with context.leased(self._task.settings, self._task.stop) as lease:
             if lease is None or context.attempts.unfinished(self._name):
-                return None
+                return None, None
             now, classification = context.clock.now(), findings.classification
             attempts = context.attempts.recent(self._name, now - MEMORY)
             basis = AttemptBasis(
@@ -120,7 +153,8 @@ class _Stages:
                 attempt=attempt,
                 labelled=classification.resources,
             )
-            return apply(context, decided, lease, lock_ids_of_dead(attempts))
+            outcome = apply(context, decided, lease, lock_ids_of_dead(attempts))
+            return outcome, self._keeper.applied(findings) if outcome.reason == APPLIED else None
 
     def _after(
         self, outcome: Outcome, findings: Findings, baseline: Baseline | None, judged: Judgement
@@ -185,4 +219,5 @@ class _Stages:
             approved=self._judge.approved,
             closure_open=self._task.closure.open,
             drifted=findings.drifted,
+            inputs=self._inputs,
         )

@@ -36,6 +36,7 @@ class Judgement:
     commits: Approvals
     plan: PlanApproval
     facts: Facts
+    policies: tuple[Policy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Judge:
         )
         self._move_approved_point(standards, now)
         decision = decide_by_all(facts, standards.policies)
-        return Judgement(decision, standards.approved, standards.plan, facts)
+        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies)
 
     def _standards(self, findings: Findings, baseline: Baseline | None) -> _Standards:
         """What is approved: the commits since the approved point, and exactly this plan."""

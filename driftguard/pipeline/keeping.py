@@ -17,6 +17,12 @@ class BaselineKeeper:
         self._ledger, self._engine, self._clock = ledger, engine, clock
         self._name, self._run_id, self._head = name, run_id, head
         self._digests: Digests | None = None
+        self._before: Baseline | None = None
+
+    def in_force(self) -> Baseline | None:
+        """The baseline as the ledger has it now; a scan in sync moves it only if it is still that one."""
+        self._before = self._ledger.baseline(self._name)
+        return self._before
 
     def reference(self, baseline: Baseline | None, *, just_applied: bool = False) -> Reference:
         """What the next scan compares with."""
@@ -60,8 +66,8 @@ class BaselineKeeper:
             providers=findings.providers,
             at=now,
         )
-        if moved is not None:
-            self._ledger.move_baseline(self._name, moved, self._run_id, now)
+        if moved is not None and not self._ledger.replace_baseline(self._name, self._before, moved, self._run_id, now):
+            return self._ledger.baseline(self._name)  # another run moved it, after it scanned or applied
         in_sync = findings.classification.verdict is Verdict.IN_SYNC
         kept = moved or (before if in_sync and self._digests is None else None)
         if kept is not None and kept.origin != "given":

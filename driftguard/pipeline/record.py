@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -42,9 +43,17 @@ def run_finished_entry(result: RunResult) -> Entry:
     return Entry(EntryKind.RUN_FINISHED, result.finished_at, result.run_id, None, {"summary": summary})
 
 
-def scan_entry(run_id: str, commit: str, at: datetime, environment: EnvironmentReport) -> Entry:
-    """One environment's report as an entry of the journal, with the commit that was planned."""
+def scan_entry(
+    run_id: str, commit: str, at: datetime, environment: EnvironmentReport, inputs: Mapping[str, Any] | None = None
+) -> Entry:
+    """One environment's report as an entry of the journal, with the commit that was planned.
+
+    Args:
+        inputs: the facts behind the decision; see `decision_inputs`.
+    """
     data = {**msgspec.to_builtins(environment), "commit": commit}
+    if inputs is not None:
+        data["inputs"] = inputs
     return Entry(EntryKind.SCANNED, at, run_id, environment.name, data)
 
 

@@ -163,7 +163,7 @@ def _bounded(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
     def work() -> EnvironmentResult:
         nonlocal baseline
         baseline = context.given_baselines.get(name) or context.ledger.baseline(name)
-        return run_environment(context, task, baseline)
+        return run_environment(context, task)
 
     result = _guarded(context, f"run of {name}", work, lambda fault: _unknown(task, baseline, fault, started))
     return recorded(context, result)
@@ -209,7 +209,7 @@ def _guarded(
 def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> None:
     now, head = context.clock.now(), context.scan.head
     environment = environment_report(result)
-    entries: list[Entry] = [scan_entry(context.run_id, head, now, environment)] if journal else []
+    entries: list[Entry] = [scan_entry(context.run_id, head, now, environment, result.inputs)] if journal else []
 
     def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
         after = follow(environment, before, commit=head, run_id=context.run_id, now=now, rules=context.alert_settings)

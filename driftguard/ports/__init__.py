@@ -34,7 +34,16 @@ from driftguard.ports.record import (
     RunLedger,
 )
 from driftguard.ports.schemas import SchemaCache
-from driftguard.ports.source import Blame, Branches, ConfigurationReader, History, Merges, Repository, SourceReader
+from driftguard.ports.source import (
+    Blame,
+    Branches,
+    ConfigurationReader,
+    History,
+    Merges,
+    Repository,
+    SourceReader,
+    TrackedHead,
+)
 
 __all__ = [
     "Alerts",
@@ -84,6 +93,7 @@ __all__ = [
     "StopSignal",
     "StreamDrift",
     "TerraformVariables",
+    "TrackedHead",
     "Trail",
     "WorkingDirectory",
 ]

@@ -73,12 +73,21 @@ class Baselines(Protocol):
         """Replace the baseline and journal the move, in one transaction."""
         ...
 
+    def replace_baseline(
+        self, environment: str, before: Baseline | None, baseline: Baseline, run_id: str, at: datetime
+    ) -> bool:
+        """The same unless the baseline is not `before` any more: another run moved it. Whether it was replaced."""
+        ...
+
     def digests(self, environment: str) -> Digests | None:
         """The digests of the baseline in force; None where there are none of that one."""
         ...
 
     def keep_digests(self, environment: str, baseline: Baseline, digests: Digests) -> None:
-        """Replace the environment's digests by those of a baseline; they stand beside the journal, not in it."""
+        """Replace the environment's digests by those of a baseline; they stand beside the journal, not in it.
+
+        Nothing where the baseline is not in force any more: the digests of the one that is are kept.
+        """
         ...
 
 

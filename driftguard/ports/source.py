@@ -128,6 +128,18 @@ class History(Protocol):
         ...
 
 
+class TrackedHead(Protocol):
+    """The tracked branch as its server has it now."""
+
+    def current_head(self) -> str | None:
+        """The commit at its head; None where the branch is gone.
+
+        Raises:
+            DriftGuardError: the repository cannot be reached.
+        """
+        ...
+
+
 class Blame(Protocol):
     """The authors of lines."""
 

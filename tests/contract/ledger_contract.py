@@ -13,6 +13,7 @@ import pytest
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Baseline, Entry, EntryKind
+from driftguard.model.digests import Digests
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -165,6 +166,22 @@ class LedgerContract:
         assert entry.data["commit"] == "c1"
         assert entry.data["at"] == "2026-03-01T12:00:00.000000+00:00"
 
+    def test_a_baseline_that_another_run_moved_is_not_replaced(self, ledger: SqlLedger) -> None:
+        first, second, late = baseline("c1", at=at(1)), baseline("c2", at=at(2)), baseline("c3", at=at(3))
+        assert ledger.replace_baseline("dev", None, first, "run-1", at(1))
+        assert not ledger.replace_baseline("dev", None, late, "run-2", at(3))
+        assert ledger.replace_baseline("dev", first, second, "run-1", at(2))
+        assert not ledger.replace_baseline("dev", first, late, "run-2", at(3))
+        assert ledger.baseline("dev") == second
+
+    def test_digests_of_a_baseline_that_is_not_in_force_any_more_are_not_kept(self, ledger: SqlLedger) -> None:
+        first, second = baseline("c1", at=at(1)), baseline("c2", at=at(2))
+        ledger.move_baseline("dev", first, "run-1", at(1))
+        ledger.move_baseline("dev", second, "run-2", at(2))
+        ledger.keep_digests("dev", second, Digests({"a": {"x": b"1"}}))
+        ledger.keep_digests("dev", first, Digests({"a": {"x": b"2"}}))
+        assert ledger.digests("dev") == Digests({"a": {"x": b"1"}})
+
     # --- leases ---
 
     def test_a_lease_keeps_others_out_until_it_expires(self, ledger: SqlLedger) -> None:
@@ -218,6 +235,14 @@ class LedgerContract:
         assert taken is not None
         assert taken.expires_at == at(60)
         assert ledger.leases.acquire("dev", "b", at(-3500), 60) is None
+
+    def test_a_lease_that_was_taken_under_a_clock_of_the_future_is_void(self, ledger: SqlLedger) -> None:
+        years = 5 * 365 * 86400
+        assert ledger.leases.acquire("dev", "a", at(years), 60) is not None
+        taken = ledger.leases.acquire("dev", "b", at(0), 60)
+        assert taken is not None
+        assert taken.expires_at == at(60)
+        assert ledger.leases.acquire("dev", "a", at(1), 60) is None
 
     def test_of_many_racers_exactly_one_gets_the_lease(self, ledger: SqlLedger) -> None:
         ledger.leases.acquire("dev", "dead", at(-100), 60)

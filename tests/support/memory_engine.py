@@ -108,15 +108,17 @@ class MemoryEngine(ApplyEngine):
         state = self._state(work)
         if lock_timeout_seconds is not None and state.lock_id is not None:
             raise TransientFault(ErrorKind.LOCKED, f"The state is locked: {state.lock_id}.")
+        identity, things = state.identity, state.things
         _refused(cloud, "fail_read")
-        reality = _reality(cloud, state.things)
-        document = _document(state.things, reality, wanted)
-        plan_file.write_text(json.dumps({"state": [state.lineage, state.serial], "wanted": wanted, "plan": document}))
+        reality = _reality(cloud, things)
+        document = _document(things, reality, wanted)
+        saved = {"state": [identity.lineage, identity.serial], "before": things, "reality": reality, "plan": document}
+        plan_file.write_text(json.dumps(saved))
         changes = any(item["change"]["actions"] != ["no-op"] for item in document["resource_changes"])
         drifted = tuple(
             StreamDrift(item["address"], "toy_thing", PROVIDER_ADDRESS) for item in document["resource_drift"]
         )
-        return PlanRun(changes, drifted, state.identity, time.monotonic() - started)
+        return PlanRun(changes, drifted, identity, time.monotonic() - started)
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
         return json.dumps(json.loads(plan_file.read_text())["plan"]).encode(), 0.0
@@ -125,9 +127,8 @@ class MemoryEngine(ApplyEngine):
         return _SCHEMAS
 
     def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
-        cloud, _ = _configuration(work)
-        things = self._state(work).things
-        return _state_text(_reality(cloud, things) if refreshed else things)
+        saved = json.loads(plan_file.read_text())
+        return _state_text(saved["reality" if refreshed else "before"])
 
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         return self._state(work).identity
@@ -147,16 +148,18 @@ class MemoryEngine(ApplyEngine):
             return ApplyRun({}, Fault(ErrorKind.PLAN, "Saved plan is stale."), time.monotonic() - started)
         cloud, _ = _configuration(work)
         outcomes: dict[str, str] = {}
-        state.things = _reality(cloud, state.things)
+        things = _reality(cloud, state.things)
         for item in saved["plan"]["resource_changes"]:
             address, actions = item["address"], item["change"]["actions"]
             if actions == ["no-op"]:
                 continue
             outcomes[address] = "started"
             progress.outcome(address, "started")
-            outcomes[address] = self._change(cloud, state, item)
+            outcomes[address] = self._change(cloud, things, item)
             progress.outcome(address, outcomes[address])
-        state.lineage, state.serial = state.lineage or str(uuid.uuid4()), (state.serial or 0) + 1
+        # Written as a whole at the end, as Terraform does.
+        lineage, serial = state.lineage or str(uuid.uuid4()), (state.serial or 0) + 1
+        state.lineage, state.serial, state.things = lineage, serial, things
         failed = sorted(address for address, word in outcomes.items() if word == "failed")
         fault = Fault(ErrorKind.PLAN, f"The toy cloud refuses {', '.join(failed)}.") if failed else None
         return ApplyRun(outcomes, fault, time.monotonic() - started)
@@ -171,7 +174,7 @@ class MemoryEngine(ApplyEngine):
         cloud, _ = _configuration(work)
         return self._states.of(cloud.folder, work.workspace)
 
-    def _change(self, cloud: Toy, state: _State, item: Mapping[str, Any]) -> str:
+    def _change(self, cloud: Toy, things: Things, item: Mapping[str, Any]) -> str:
         """Do what one entry of a plan says; its outcome."""
         address, change = item["address"], item["change"]
         faults = _faults(cloud)
@@ -183,10 +186,12 @@ class MemoryEngine(ApplyEngine):
             file = cloud.folder / f"{name}.json"
             if action == "delete":
                 file.unlink(missing_ok=True)
-                state.things.pop(address, None)
+                things.pop(address, None)
             else:
-                file.write_text(json.dumps({key: change["after"].get(key) for key in _FIELDS}))
-                state.things[address] = _view(cloud.thing(name))
+                part = file.with_suffix(".part")  # others read it at any moment
+                part.write_text(json.dumps({key: change["after"].get(key) for key in _FIELDS}))
+                part.replace(file)
+                things[address] = _view(cloud.thing(name))
             with (cloud.folder / "effects.log").open("a") as stream:
                 stream.write(f"{action} {name}\n")
         return "done"

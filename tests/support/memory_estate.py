@@ -30,7 +30,7 @@ from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
-from driftguard.ports import Backend, Purpose, Signatures, StateLock
+from driftguard.ports import Backend, Purpose, Signatures, StateLock, TrackedHead
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
 
@@ -84,14 +84,14 @@ class MemoryEstate:
             files[f"environments/{name}/main.tf"] = self.toys[name].root_module(thing)
         return self.sandbox.commit("change", files)
 
-    def run(self, *, acts: bool) -> RunResult:
-        """One run over every environment at head."""
-        cache = self.folder / "cache"
+    def run(self, *, acts: bool, machine: str = "cache") -> RunResult:
+        """One run over every environment at head, on one of several machines that share the ledger."""
+        cache = self.folder / machine
         repository = open_repository(str(self.sandbox.repository), cache, None)
         settings = config.load(repository.file(repository.head, "driftguard.yaml"), source="driftguard.yaml")
         environments = settings.resolve(lambda *a, **k: directories.find(repository.tree(repository.head), *a, **k))
         clock, stop, now = PlainClock(), Stop(), datetime.now(UTC)
-        run_id = f"{now:%Y%m%dT%H%M%S.%f}"
+        run_id = f"{now:%Y%m%dT%H%M%S.%f}-{machine}"
         index = SettingsIndex(repository, None, None)
         closures = ClosureIndex(repository, BlobReader(repository, CachingReader(cache / "facts")), index, {})
         points = {name: str(e.data["commit"]) for name, e in self.ledger.latest(EntryKind.APPROVED).items()}
@@ -121,7 +121,7 @@ class MemoryEstate:
                 can_propose=False,
             )
             if acts:
-                context = replace(context, alerts=self.ledger.alerts, apply=self._apply_context(context))
+                context = replace(context, alerts=self.ledger.alerts, apply=self._apply_context(context, repository))
             return run_environments(
                 context,
                 RunScope("repository", "main", tasks, {}, environments),
@@ -131,7 +131,7 @@ class MemoryEstate:
                 notifier=None,
             )
 
-    def _apply_context(self, context: RunContext) -> ApplyContext:
+    def _apply_context(self, context: RunContext, repository: TrackedHead) -> ApplyContext:
         return ApplyContext(
             run_id=context.run_id,
             holder=context.run_id,
@@ -142,6 +142,7 @@ class MemoryEstate:
             variables=NoVariables(),
             clock=context.clock,
             key=self.ledger.key(),
+            head=repository,
         )
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
 from driftguard.adapters.git.repository import open_repository
 from driftguard.adapters.machine import ThisMachine
-from driftguard.model import Attempt, AttemptState, EntryKind
+from driftguard.config import Policy
+from driftguard.model import Action, Attempt, AttemptState, EntryKind
+from driftguard.model.reasons import Reason
 from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.commits import LastScans
-from driftguard.ports import WorkingDirectory
+from driftguard.pipeline.decide.history import Past, past
+from driftguard.ports import PlanRun, WorkingDirectory
 from driftguard.ports.engine import Applier
 from tests.support.memory_engine import MemoryEngine
 from tests.support.memory_estate import MemoryEstate, found, outcome
@@ -165,3 +168,63 @@ def test_nothing_that_a_scan_holds_can_apply_or_unlock() -> None:
         for item in fields(context):
             port = get_type_hints(context)[item.name]
             assert not changing & set(dir(port)), f"{context.__name__}.{item.name}"
+
+
+class PushingEngine(MemoryEngine):
+    """While it plans, a commit is pushed."""
+
+    def __init__(self, estate: MemoryEstate) -> None:
+        super().__init__(estate.states)
+        self._estate = estate
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        run = super().plan(work, plan_file, lock_timeout_seconds=lock_timeout_seconds)
+        self._estate.sandbox.commit("stop", {"driftguard.yaml": "policy: {suspended: {reason: stop}}\n"})
+        return run
+
+
+def test_a_commit_that_is_pushed_during_a_run_stops_what_has_not_begun(estate: MemoryEstate) -> None:
+    estate.broken["blue"] = PushingEngine(estate)
+    result = estate.run(acts=True)
+    decision = found(result, "blue").decision
+    assert (decision.action, [reason.split(":")[0] for reason in decision.reasons]) == (Action.HOLD, ["head_moved"])
+    assert Reason.parse(decision.reasons[0]).passes
+    assert estate.toys["blue"].effects() == []
+    assert estate.ledger.attempts.recent("blue", datetime.min.replace(tzinfo=UTC)) == ()
+
+
+class LosingEngine(PushingEngine):
+    """While it plans, the repository goes away."""
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        run = MemoryEngine.plan(self, work, plan_file, lock_timeout_seconds=lock_timeout_seconds)
+        self._estate.sandbox.repository.rename(self._estate.folder / "away")
+        return run
+
+
+def test_a_branch_that_cannot_be_asked_again_holds_as_well(tmp_path: Path) -> None:
+    estate = MemoryEstate(tmp_path, ("blue",))
+    estate.broken["blue"] = LosingEngine(estate)
+    decision = found(estate.run(acts=True), "blue").decision
+    assert "could not be asked again" in decision.reasons[0]
+    assert estate.toys["blue"].effects() == []
+
+
+def test_retry_and_backoff_go_by_the_journal_and_not_by_a_clock_of_the_future() -> None:
+    now, policy = datetime(2026, 11, 1, tzinfo=UTC), Policy()
+    later = now + timedelta(days=5 * 365)
+    failed = Attempt("1", "blue", "c", "p", "d", "run", AttemptState.FAILED, later, later, sequence=7)
+    facts: dict[str, Any] = {"commit": "c", "drift_fingerprint": "d", "policy": policy, "now": now}
+    assert past([failed], retried=None, **facts) == Past(1, now + policy.backoff.first, 0)
+    assert past([failed], retried=8, **facts) == Past(0, None, 0)
+    assert past([failed], retried=6, **facts).failures == 1
+    reverted = replace(failed, state=AttemptState.SUCCEEDED)
+    assert past([reverted], retried=None, **facts).reverts == 1
+
+
+def test_the_inputs_of_a_decision_are_in_the_journal(estate: MemoryEstate) -> None:
+    estate.run(acts=False)
+    entry = estate.ledger.latest(EntryKind.SCANNED)["blue"]
+    inputs = entry.data["inputs"]
+    assert (inputs["nothing_exists"], inputs["approvals"]["approved"]) == (True, True)
+    assert inputs["policies"][0]["pending"] == "apply"

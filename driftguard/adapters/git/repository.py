@@ -22,7 +22,7 @@ from driftguard.adapters.git.submodules import Submodules
 from driftguard.adapters.git.worktrees import WorkTrees
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Commit, TreeEntry
-from driftguard.ports import Blame, History, Repository
+from driftguard.ports import Blame, History, Repository, TrackedHead
 from driftguard.sealed import mask
 
 _NETWORK_SECONDS = 600.0
@@ -34,7 +34,7 @@ Touching = tuple[Commit, frozenset[str]]
 """A commit and the paths that it changed against its first parent."""
 
 
-class GitRepository(Repository, History, Blame):
+class GitRepository(Repository, History, Blame, TrackedHead):
     """One repository at the head of its tracked branch. Safe to share between threads.
 
     Attributes:
@@ -45,7 +45,7 @@ class GitRepository(Repository, History, Blame):
 
     def __init__(self, mirror: Path, worktrees: Path, place: Location, ref: str, head: str) -> None:
         self.mirror, self.display, self.local_root = mirror, place.display, place.root
-        self._ref, self._head = ref, head
+        self._place, self._ref, self._head = place, ref, head
         self._git = commands(mirror, GIT_DIR=str(mirror))
         self._blobs = commands(mirror, GIT_DIR=str(mirror))
         self.submodules = Submodules(mirror, place)
@@ -64,6 +64,10 @@ class GitRepository(Repository, History, Blame):
     def head(self) -> str:
         """The commit at the tracked branch's head, resolved once when opened."""
         return self._head
+
+    def current_head(self) -> str | None:
+        """The commit at the tracked branch's head as the server has it now; None without such a branch."""
+        return remote_head(self._place, self._ref, _LISTING_SECONDS)
 
     def exists(self, commit: str) -> bool:
         """Whether the mirror holds a commit; it may lack one that was rewritten away before the mirror was made."""

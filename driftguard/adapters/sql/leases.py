@@ -10,6 +10,7 @@ from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.rows import moment, stamp
 from driftguard.adapters.sql.schema import LEASES
 from driftguard.model import Lease
+from driftguard.model.ledger import MAX_LEASE
 from driftguard.ports import Leases
 
 
@@ -18,6 +19,7 @@ class SqlLeases(Leases):
 
     A lease is over from the moment `now >= expires_at`. Extending never shortens it, so a clock that goes
     backwards cannot hand an environment to a second holder. The ledger's writer lock makes each call atomic.
+    A lease that runs longer than any may was taken under a wrong clock: it is void, and the next who asks gets it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -31,9 +33,10 @@ class SqlLeases(Leases):
             if current is None:
                 connection.execute(insert(LEASES).values(environment=environment, holder=holder, expires_at=asked))
                 return Lease(environment, holder, moment(asked))
-            if current.holder == holder:
+            void = current.expires_at > now + MAX_LEASE
+            if current.holder == holder and not void:
                 return _extend(connection, current, asked)
-            if current.expires_at > now:
+            if current.expires_at > now and not void:
                 return None
             taken = update(LEASES).where(LEASES.c.environment == environment, LEASES.c.holder == current.holder)
             connection.execute(taken.values(holder=holder, expires_at=asked))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.alerts import SqlAlerts
@@ -117,8 +118,17 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
 
     def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
         """Replace the baseline: journal the move, whose `data` holds the fields of `Baseline`."""
-        data = {**msgspec.to_builtins(baseline), "at": stamp(baseline.at)}
-        self.append(Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, data))
+        self.append(_moved(environment, baseline, run_id, at))
+
+    def replace_baseline(
+        self, environment: str, before: Baseline | None, baseline: Baseline, run_id: str, at: datetime
+    ) -> bool:
+        """The same unless the baseline is not `before` any more; whether it was replaced."""
+        with self._database.writing() as connection:
+            if _baseline_at(connection, environment) != (None if before is None else before.at):
+                return False
+            journal.append(connection, _moved(environment, baseline, run_id, at))
+        return True
 
     def digests(self, environment: str) -> Digests | None:
         """The digests of the baseline in force; None where there are none of that one."""
@@ -136,5 +146,21 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
         """Replace the environment's digests by those of a baseline."""
         row = {"environment": environment, "baseline_at": stamp(baseline.at), "data": digests.encoded()}
         with self._database.writing() as connection:
+            if _baseline_at(connection, environment) != baseline.at:
+                return
             connection.execute(delete(DIGESTS).where(DIGESTS.c.environment == environment))
             connection.execute(insert(DIGESTS).values(**row))
+
+
+def _moved(environment: str, baseline: Baseline, run_id: str, at: datetime) -> Entry:
+    data = {**msgspec.to_builtins(baseline), "at": stamp(baseline.at)}
+    return Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, data)
+
+
+def _baseline_at(connection: Connection, environment: str) -> datetime | None:
+    """When the baseline in force was set, which identifies it."""
+    moves = select(ENTRIES.c.data).where(
+        ENTRIES.c.environment == environment, ENTRIES.c.kind == EntryKind.BASELINE_MOVED.value
+    )
+    newest = connection.scalar(moves.order_by(ENTRIES.c.sequence.desc()).limit(1))
+    return None if newest is None else msgspec.convert(json.loads(newest), Baseline).at

@@ -29,8 +29,10 @@ from driftguard.ports import (
     StateLocks,
     StopSignal,
     TerraformVariables,
+    TrackedHead,
     WorkingDirectory,
 )
+from driftguard.sealed import mask
 
 # Reasons of an outcome; stable names.
 APPLIED: Final = "applied"
@@ -45,6 +47,7 @@ class ApplyContext:
         holder: the name of this process as a holder of leases, unique among all reconcilers of the ledger.
         variables: give Terraform the credentials for an apply.
         key: the secret for keyed digests.
+        head: asked once more before an attempt is opened.
     """
 
     run_id: str
@@ -56,6 +59,17 @@ class ApplyContext:
     variables: TerraformVariables
     clock: Clock
     key: bytes
+    head: TrackedHead
+
+    def moved(self, commit: str) -> Fault | None:
+        """Why nothing is begun at a commit any more: the tracked branch moved on, or cannot be asked; else None."""
+        try:
+            now = self.head.current_head()
+        except DriftGuardError as error:
+            return Fault(ErrorKind.INTERNAL, f"the tracked branch could not be asked again ({mask(str(error))})")
+        if now == commit:
+            return None
+        return Fault(ErrorKind.CONFIG, f"the tracked branch is at {now[:10] if now else 'no commit'} now")
 
     def leased(self, settings: EnvironmentSettings, stop: StopSignal) -> AbstractContextManager[HeldLease | None]:
         """Hold an environment's lease; yields None while another reconciler has it.
@@ -93,7 +107,7 @@ class Outcome:
 
     Attributes:
         reason: a stable name: `applied`, `apply_failed`, `plan_changed`, `locked`, `not_planned`, `lease_lost`,
-            `already_attempted`.
+            `already_attempted`, `head_moved`.
         fault: why an apply did not end well.
     """
 
@@ -146,6 +160,7 @@ class _Attempting:
         lock: StateLock | None,
         lease: HeldLease,
     ) -> None:
+        self._context = context
         self._attempts, self._clock, self._key = context.attempts, context.clock, context.key
         self._decided, self._work, self._lock, self._lease = decided, work, lock, lease
         self._lock_seconds = decided.settings.policy.lock_timeout.total_seconds()
@@ -154,6 +169,9 @@ class _Attempting:
 
     def outcome(self) -> Outcome:
         attempt = self._decided.attempt
+        moved = self._context.moved(attempt.commit)
+        if moved is not None:
+            return Outcome(attempt, "head_moved", moved)
         if not self._attempts.open(attempt):
             return Outcome(attempt, "already_attempted")
         lock_id = str(attempt.data["lock_id"])

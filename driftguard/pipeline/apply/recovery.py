@@ -17,6 +17,7 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
 from driftguard.ports import ApplyEngine, Attempts, StateLock, StopSignal, WorkingDirectory
 
+APPLYING_ELSEWHERE: Final = "Another reconciler is applying here right now; the next run looks again."
 # An attempt on another machine that lost its lease interrupts its own apply, and kills it after 120 seconds.
 _FENCED_AFTER: Final = timedelta(seconds=180)
 
@@ -37,9 +38,7 @@ def close_dead_attempts(
         return ()
     with context.leased(run.settings, stop) as lease, ExitStack() as stack:
         if lease is None:
-            raise TransientFault(
-                ErrorKind.LOCKED, "Another reconciler is applying here right now; the next run looks again."
-            )
+            raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
         work = checked_out(scan, run, stack)
         engine.prepare(work, run.closure.init_key)
         work = replace(work, environment=context.variables.variables(run.settings, "apply"))

@@ -1,0 +1,55 @@
+"""The facts behind a decision as JSON, for the journal, so that another policy can be tried on them later.
+
+The classification itself stands in the report beside them; what the report has no field for is added here. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from driftguard.config import Policy
+from driftguard.pipeline.decide.facts import Facts
+from driftguard.sealed import mask
+
+
+def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, Any]:
+    """What `decide` saw, as plain JSON values without secrets.
+
+    Args:
+        policies: those that were asked, oldest first.
+    """
+    found = facts.classification
+    plan = facts.plan_approval
+    return {
+        "now": facts.now.isoformat(),
+        "policies": [_plain(policy.model_dump(by_alias=True)) for policy in policies],
+        "approvals": {**asdict(facts.approvals), "reasons": [mask(reason) for reason in facts.approvals.reasons]},
+        "nothing_exists": facts.nothing_exists,
+        "first_apply_unfinished": facts.first_apply_unfinished,
+        "state_replaced": facts.state_replaced,
+        "baseline_given": facts.baseline_given,
+        "local_state": facts.local_state,
+        "failures": facts.failures,
+        "backoff_until": None if facts.backoff_until is None else facts.backoff_until.isoformat(),
+        "reverts": facts.reverts,
+        "plan_approval": {"id": plan.id, "path": plan.path, "void": dict(plan.void or {})},
+        "can_propose": facts.can_propose,
+        "resource_count": found.resource_count if found else 0,
+        "due_again": [resource.address for resource in found.resources if resource.due_again] if found else [],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values that the configuration's own reader takes again: durations as seconds, moments in RFC 3339."""
+    if isinstance(value, timedelta):
+        return f"{int(value.total_seconds())}s"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)

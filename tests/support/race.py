@@ -1,0 +1,75 @@
+"""Several reconcilers at once on one ledger, without Terraform: the same commits and drift, whoever acts on them."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from driftguard.model import Action, RunResult
+from driftguard.ports import ApplyProgress, ApplyRun, PlanRun, WorkingDirectory
+from tests.support.memory_engine import MemoryEngine, MemoryStates
+from tests.support.memory_estate import MemoryEstate, found
+
+MACHINES = ("a", "b", "c")
+_NAME = "blue"
+_LONGEST_PAUSE_SECONDS = 0.15
+
+
+class Halting(MemoryEngine):
+    """Pauses for random times before and after each step, so that reconcilers meet at every point."""
+
+    def __init__(self, states: MemoryStates, chance: random.Random) -> None:
+        super().__init__(states)
+        self._chance = chance
+
+    def _pause(self) -> None:
+        time.sleep(self._chance.uniform(0, _LONGEST_PAUSE_SECONDS))
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        self._pause()
+        run = super().plan(work, plan_file, lock_timeout_seconds=lock_timeout_seconds)
+        self._pause()
+        return run
+
+    def apply(
+        self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None, progress: ApplyProgress
+    ) -> ApplyRun:
+        self._pause()
+        run = super().apply(work, plan_file, lock_timeout_seconds=lock_timeout_seconds, progress=progress)
+        self._pause()
+        return run
+
+
+def race(folder: Path, seed: int) -> list[str]:
+    """Let three reconcilers meet over a first apply, a commit, drift and another commit; what went wrong."""
+    chance = random.Random(seed)
+    estate = MemoryEstate(folder, (_NAME,))
+    estate.broken[_NAME] = Halting(estate.states, chance)
+    toy, wrong = estate.toys[_NAME], list[str]()
+    for step, value in enumerate(("one", "two", "outside", "three")):
+        if value == "outside":
+            toy.change("web", value=value)
+        elif step:
+            estate.write({_NAME: value})
+        with ThreadPoolExecutor(len(MACHINES)) as threads:
+            results = list(threads.map(lambda machine: estate.run(acts=True, machine=machine), MACHINES))
+        results.append(estate.run(acts=True))
+        wrong += [f"seed {seed}, step {step}: {problem}" for problem in _problems(results, toy.effects(), step)]
+    return wrong + [f"seed {seed}: {fault.message}" for fault in estate.ledger.verify()]
+
+
+def _problems(results: list[RunResult], effects: list[str], step: int) -> list[str]:
+    ends = [found(result, _NAME) for result in results]
+    problems = [
+        f"{end.verdict}: {end.decision.reasons} {end.fault or ''}"
+        for end in ends
+        if any(reason.startswith(("uncertain", "state_replaced", "conflict")) for reason in end.decision.reasons)
+        or (end.fault is not None and end.fault.kind.value not in ("locked", "state_moved"))
+    ]
+    if ends[-1].decision.action is not Action.NONE:
+        problems.append(f"not settled: {ends[-1].verdict}, {ends[-1].decision}")
+    if len(effects) != step + 1:
+        problems.append(f"effects {effects}")
+    return problems
