@@ -18,7 +18,7 @@ class _StateObject(msgspec.Struct):
 
 
 class _StateHeader(msgspec.Struct):
-    """The fields of a state that tell which one it is; an encrypted one has no `resources`."""
+    """The fields of a state that identify it; an encrypted one has no `resources`."""
 
     lineage: str | None = None
     serial: int | None = None
