@@ -127,8 +127,8 @@ def _folders() -> str:
 
 def _closures(session: Session) -> str:
     described = session.describe(session.environments)
-    warnings = [warning for item in described for warning in item["warnings"]]
-    files = sum(len(item["files"]) for item in described)
+    warnings = [warning for item in described for warning in item.warnings]
+    files = sum(len(item.files) for item in described)
     return " ".join([f"{files} files.", *warnings])
 
 

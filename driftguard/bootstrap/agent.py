@@ -181,9 +181,7 @@ class _Work(AgentWork):
             names = frozenset(environment.name for environment in session.environments)
             if last.file_differs(names, config.CONFIG_FILE):
                 return names
-            return last.differing(
-                {each["name"]: each["closure_hash"] for each in session.describe(session.environments)}
-            )
+            return last.differing({each.name: each.closure_hash for each in session.describe(session.environments)})
 
     def _take(self) -> Session | None:
         session, self._opened = self._opened, None

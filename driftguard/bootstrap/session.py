@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import Any
 
 from driftguard import config
 from driftguard.adapters.defects import FolderDefects
@@ -38,7 +37,7 @@ from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
-from driftguard.model.report import RunReport
+from driftguard.model.report import EnvironmentListing, RunReport
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
@@ -120,7 +119,7 @@ class Session:
         """The environments that match one of the names or globs, all without any; UsageError where one matches none."""
         return selected(self.environments, patterns, self.head)
 
-    def describe(self, environments: Sequence[EnvironmentSettings]) -> list[dict[str, Any]]:
+    def describe(self, environments: Sequence[EnvironmentSettings]) -> list[EnvironmentListing]:
         """The environments as `driftguard environments --format json` prints them."""
         return [described(each, self._closure_at_head(each), self._tool(each)) for each in environments]
 

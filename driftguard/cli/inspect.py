@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
 from driftguard.cli.columns import columns
@@ -64,21 +65,21 @@ def environments(
     with Session(Target(repo, ref, config)) as session:
         listed = session.describe(session.select(env or []))
         with Reporter(quiet=quiet) as progress:
-            for text in (*session.notices, *(w for item in listed for w in item["warnings"])):
+            for text in (*session.notices, *(w for item in listed for w in item.warnings)):
                 progress.line(f"note: {text}")
     rows = [
         (
-            item["name"],
-            item["path"],
-            item["workspace"],
-            str(len(item["files"])),
-            ", ".join(item["modules"]) or "-",
-            item["closure_hash"][:12],
+            item.name,
+            item.path,
+            item.workspace,
+            str(len(item.files)),
+            ", ".join(item.modules) or "-",
+            item.closure_hash[:12],
         )
         for item in listed
     ]
     headings = ("environment", "path", "workspace", "files", "modules", "closure")
-    emit_rows(headings, rows, {"environments": listed}, format, output)
+    emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, format, output)
 
 
 def status(

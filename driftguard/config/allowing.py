@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from driftguard.config.alerting import Slack
+from driftguard.config.alerting import AlertSettings, Slack, Webhook
 from driftguard.config.forge import Forge
 from driftguard.config.models import Document, EnvironmentEntry
 from driftguard.config.surroundings import is_passed_on
@@ -54,25 +54,22 @@ def permitted(
         allowed: None where there is no operator's file.
     """
     check = _Check(source, allowed, set(_used(operator)))
-    update: dict[str, object] = {}
-    if repository.slack is not None:
-        update["slack"] = check.slack(repository.slack)
-    if repository.alerts.webhook is not None:
-        hook = repository.alerts.webhook
-        counts = [check.variable("alerts.webhook.url_env", hook.url_env, "`alerts.webhook` is left out")]
-        counts.append(check.variable("alerts.webhook.secret_env", hook.secret_env, "`alerts.webhook` is left out"))
-        if not all(counts):
-            update["alerts"] = repository.alerts.model_copy(update={"webhook": None})
-    if repository.forge is not None:
-        update["forge"] = check.forge(repository.forge)
-    if not check.ledger(repository):
-        update["ledger"] = type(repository.ledger)()
-    entries = tuple(check.entry(entry) for entry in repository.environments)
-    update["environments"] = entries
+    slack, hook, forge = repository.slack, repository.alerts.webhook, repository.forge
+    update: dict[str, object] = {
+        "slack": check.slack(slack) if slack is not None else None,
+        "alerts": repository.alerts if hook is None or check.webhook(hook) else _without_webhook(repository.alerts),
+        "forge": check.forge(forge) if forge is not None else None,
+        "ledger": repository.ledger if check.ledger(repository) else type(repository.ledger)(),
+        "environments": tuple(check.entry(entry) for entry in repository.environments),
+    }
     fields = repository.model_fields_set
     document = repository.model_copy(update=update)
     document.__pydantic_fields_set__ = fields - {name for name, value in update.items() if value is None}
     return document, tuple(check.notices)
+
+
+def _without_webhook(alerts: AlertSettings) -> AlertSettings:
+    return alerts.model_copy(update={"webhook": None})
 
 
 def _used(document: Document) -> Iterator[str]:
@@ -101,6 +98,15 @@ class _Check:
         if "api_url" in slack.model_fields_set and not self._host("slack.api_url", slack.api_url, "slack", "it"):
             return slack.model_copy(update={"api_url": Slack.model_fields["api_url"].default})
         return slack
+
+    def webhook(self, webhook: Webhook) -> bool:
+        """Whether the repository's webhook counts."""
+        left_out = "`alerts.webhook` is left out"
+        counts = [
+            self.variable("alerts.webhook.url_env", webhook.url_env, left_out),
+            self.variable("alerts.webhook.secret_env", webhook.secret_env, left_out),
+        ]
+        return all(counts)
 
     def forge(self, forge: Forge) -> Forge | None:
         left_out = "`forge` is left out"

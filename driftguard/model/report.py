@@ -188,6 +188,21 @@ class EnvironmentReport(Struct, frozen=True):
         return self.error.kind if self.error is not None else ""
 
 
+class EnvironmentListing(Struct, frozen=True):
+    """One environment of `driftguard environments`: its closure, by git object ids, and the tool that would plan it."""
+
+    name: str
+    path: str
+    workspace: str
+    closure_hash: str
+    tool: str
+    modules: tuple[str, ...]
+    remote_sources: tuple[str, ...]
+    files: dict[str, str]
+    closure_open: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 class AlertCounts(Struct, frozen=True):
     """What a run delivered: how many messages, replies and events were sent, and how many are not delivered yet."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 from driftguard.config import EnvironmentSettings, terraform_variables
 from driftguard.model import Closure, ToolVersion
+from driftguard.model.report import EnvironmentListing
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
@@ -58,17 +58,17 @@ def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVers
     return closure.hash(str(tool), settings.digest())
 
 
-def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> dict[str, Any]:
+def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> EnvironmentListing:
     """An environment as `driftguard environments --format json` prints it."""
-    return {
-        "name": settings.name,
-        "path": settings.path,
-        "workspace": settings.workspace,
-        "closure_hash": closure_hash(closure, settings, tool),
-        "tool": str(tool),
-        "modules": list(closure.modules),
-        "remote_sources": list(closure.remote_sources),
-        "files": dict(closure.files),
-        "closure_open": list(closure.open),
-        "warnings": list(closure.warnings),
-    }
+    return EnvironmentListing(
+        name=settings.name,
+        path=settings.path,
+        workspace=settings.workspace,
+        closure_hash=closure_hash(closure, settings, tool),
+        tool=str(tool),
+        modules=closure.modules,
+        remote_sources=closure.remote_sources,
+        files=dict(closure.files),
+        closure_open=closure.open,
+        warnings=closure.warnings,
+    )
