@@ -74,7 +74,7 @@ def open_forge(
     service, to = _service(settings, environ, push_location(locate(location), settings.push_url))
     branches = GitBranches(repository.mirror, to, author=settings.author, signing=settings.signing)
     if service is not None:
-        reviews = Reviews(service, repository, GitMerges(repository.mirror, to), journal)
+        reviews = Reviews(service.reviews, repository, GitMerges(repository.mirror, to), journal)
         return ForgeAccess(settings, repository, journal, service, branches, reviews, to.display)
     from driftguard.adapters.forges.plain import PlainForge
 

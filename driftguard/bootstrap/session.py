@@ -171,14 +171,15 @@ class Session:
         folders = RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)
         self._closing.enter_context(closing(folders))
         scope = self._scope(environments, acts)
-        journal = ProposalJournal(self.ledger, self._clock, run_id)
+        record = self.ledger if acts else self.ledger.record
+        journal = ProposalJournal(record, self._clock, run_id)
         forge, lacking = self.forge(journal, write)
         credentials = Credentials(run_id, self._clock, self.environ)
         context = RunContext(
             run_id=run_id,
             scan=self._scan_context(credentials, started, noise),
-            ledger=self.ledger,
-            attempts=self.ledger.attempts,
+            ledger=record,
+            attempts=record.past_attempts,
             approvals=self._approval_sources(forge),
             proposals=journal,
             folders=folders,

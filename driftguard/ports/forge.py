@@ -72,6 +72,11 @@ class ReviewReader(Protocol):
 class HostedForge(RequestForge, ReviewReader, Protocol):
     """A service that hosts repositories: requests, reviews, and a token for git."""
 
+    @property
+    def reviews(self) -> ReviewReader:
+        """The same service as far as it reads: nothing that it holds opens or changes a request."""
+        ...
+
     def token(self) -> str:
         """What git may push with."""
         ...

@@ -437,8 +437,10 @@ def test_more_clients_than_are_served_end_the_oldest_ones() -> None:
     server = HealthServer(0, Metrics(), lambda: (True, "fine"))
     clients = slow_clients(server.port, 80)
     try:
+        began = time.monotonic()
         assert answers(server.port) == 200
         assert all(is_ended(client) for client in clients[:40])
+        assert time.monotonic() - began < 6, "they were ended, not left to their own timeout"
         assert len([t for t in threading.enumerate() if "process_request_thread" in t.name]) <= 34
     finally:
         for client in clients:
@@ -473,6 +475,7 @@ from driftguard.adapters.health import HealthServer, Metrics
 server = HealthServer(0, Metrics(), lambda: (True, "fine"))
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 client = socket.create_connection(("127.0.0.1", server.port))
+time.sleep(0.5)  # until it is accepted
 held = []
 try:
     while True:
@@ -489,10 +492,10 @@ for descriptor in held:
     os.close(descriptor)
 waiting.settimeout(20)
 waiting.sendall(b"GET /healthz HTTP/1.0\\r\\n\\r\\n")
-print(waiting.recv(100).split(b"\\r")[0].decode(), used < 1)
+print(waiting.recv(100).split(b"\\r")[0].decode(), used < 0.3, used)
 """
 
 
 def test_the_exhaustion_of_descriptors_is_survived_without_a_busy_loop() -> None:
     done = subprocess.run([sys.executable, "-c", _EXHAUSTED], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.strip() == "HTTP/1.0 200 OK True", done.stderr
+    assert done.stdout.startswith("HTTP/1.0 200 OK True"), (done.stdout, done.stderr)

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from driftguard.adapters.forges.access import AGAIN
 from driftguard.adapters.forges.github_access import GitHubAccess, refusal_text
-from driftguard.adapters.forges.github_reviews import merged_requests
+from driftguard.adapters.forges.github_reviews import GitHubReviews, merged_requests
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, PullRequest, RequestState
-from driftguard.ports import HostedForge
+from driftguard.ports import HostedForge, ReviewReader
 
 if TYPE_CHECKING:
     from github.IssueComment import IssueComment
@@ -53,6 +53,11 @@ class GitHubForge(HostedForge):
         self._access = GitHubAccess(settings, environ, stopping, timeout_seconds, seconds_between_writes)
         self._label = settings.label
         self._us: tuple[str | None] | None = None
+
+    @property
+    def reviews(self) -> ReviewReader:
+        """GitHub as far as reviews are read."""
+        return GitHubReviews(self._access)
 
     def token(self) -> str:
         """What git may push with; an app's is fetched, and holds for an hour."""

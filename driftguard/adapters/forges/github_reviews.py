@@ -9,6 +9,7 @@ from driftguard.adapters.forges.github_access import GitHubAccess, retry_after
 from driftguard.adapters.forges.github_owners import PLACES, OwnerRule, parse, touched
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
+from driftguard.ports import ReviewReader
 
 if TYPE_CHECKING:
     from github.Commit import Commit
@@ -24,6 +25,17 @@ _WEB: Final = "web-flow"
 _WEB_ADDRESS: Final = "noreply@github.com"
 _CO_AUTHOR: Final = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>\s*$", re.IGNORECASE | re.MULTILINE)
 _NOREPLY: Final = re.compile(r"(?:\d+\+)?([^@+]+)@users\.noreply\.")
+
+
+class GitHubReviews(ReviewReader):
+    """Reads reviews on GitHub, and nothing else."""
+
+    def __init__(self, access: GitHubAccess) -> None:
+        self._access = access
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        """The merged requests into `base` that GitHub names for a commit, by number."""
+        return merged_requests(self._access, commit, base, owners=owners)
 
 
 def merged_requests(access: GitHubAccess, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:

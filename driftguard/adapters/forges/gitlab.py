@@ -9,12 +9,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from driftguard.adapters.forges.gitlab_access import Conflict, GitLabAccess
-from driftguard.adapters.forges.gitlab_reviews import merged_requests
+from driftguard.adapters.forges.gitlab_reviews import GitLabReviews, merged_requests
 from driftguard.adapters.forges.gitlab_shapes import MergeRequest, Note
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, PullRequest, RequestState
-from driftguard.ports import HostedForge
+from driftguard.ports import HostedForge, ReviewReader
 
 _TIMEOUT_SECONDS: Final = 15.0
 _MAX_NOTE: Final = 1_000_000
@@ -55,6 +55,11 @@ class GitLabForge(HostedForge):
         """
         self._access = GitLabAccess(settings, environ, stopping, timeout_seconds)
         self._label = settings.label
+
+    @property
+    def reviews(self) -> ReviewReader:
+        """GitLab as far as reviews are read."""
+        return GitLabReviews(self._access)
 
     def token(self) -> str:
         """What git may push with, under any user name."""

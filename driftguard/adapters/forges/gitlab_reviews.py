@@ -22,6 +22,7 @@ from driftguard.adapters.forges.gitlab_shapes import (
 )
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
+from driftguard.ports import ReviewReader
 
 _T = TypeVar("_T")
 _DEVELOPER: Final = 30
@@ -42,6 +43,17 @@ query($path: ID!, $iid: String!, $after: String) {
 _PUSHED: Final = re.compile(r"added \d+ (?:new )?commits?\b")
 _CO_AUTHOR: Final = re.compile(r"^co-authored-by:\s*([^<\n]*)<([^>\n]+)>\s*$", re.IGNORECASE | re.MULTILINE)
 _NOREPLY: Final = re.compile(r"(?:(\d+)-)?([^@+]+)@users\.noreply\.")
+
+
+class GitLabReviews(ReviewReader):
+    """Reads reviews on GitLab, and nothing else."""
+
+    def __init__(self, access: GitLabAccess) -> None:
+        self._access = access
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        """The merged requests into `base` that GitLab names for a commit, by number."""
+        return merged_requests(self._access, commit, base, owners=owners)
 
 
 def merged_requests(access: GitLabAccess, commit: str, base: str, *, owners: bool) -> tuple[MergedRequest, ...]:

@@ -16,7 +16,7 @@ from driftguard.adapters.sql.rows import canonical, moment, stamp
 from driftguard.adapters.sql.schema import ATTEMPTS
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Entry, EntryKind
-from driftguard.ports import Attempts
+from driftguard.ports import AttemptHistory, Attempts
 
 _UNFINISHED: Final = (AttemptState.OPEN, AttemptState.APPLYING)
 # What each unfinished state may become. An attempt that began to apply cannot be void: void frees its key.
@@ -26,11 +26,30 @@ _NEXT: Final[Mapping[AttemptState, frozenset[AttemptState]]] = {
 }
 
 
-class SqlAttempts(Attempts):
-    """Implements `ports.Attempts`; every change is journalled in the same transaction."""
+class SqlAttemptHistory(AttemptHistory):
+    """Implements `ports.AttemptHistory`: all that a scan needs of attempts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts that were opened and never ended, oldest first."""
+        return self._select(
+            ATTEMPTS.c.environment == environment, ATTEMPTS.c.state.in_([state.value for state in _UNFINISHED])
+        )
+
+    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
+        """Attempts opened at or after `since`, oldest first (in the order they were recorded)."""
+        return self._select(ATTEMPTS.c.environment == environment, ATTEMPTS.c.opened_at >= stamp(since))
+
+    def _select(self, *conditions: ColumnElement[bool]) -> tuple[Attempt, ...]:
+        query = select(ATTEMPTS).where(*conditions).order_by(ATTEMPTS.c.sequence)
+        with self._database.reading() as connection:
+            return tuple(_attempt(row) for row in connection.execute(query))
+
+
+class SqlAttempts(SqlAttemptHistory, Attempts):
+    """Implements `ports.Attempts`; every change is journalled in the same transaction."""
 
     def open(self, attempt: Attempt) -> bool:
         """Record an attempt durably, journalled as ATTEMPT_OPENED at `opened_at`.
@@ -84,21 +103,6 @@ class SqlAttempts(Attempts):
             journal.append(connection, _entry(kind, replace(moved, run_id=attempt.run_id), at, data))
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == stored.id).values(_columns(moved)))
         return moved
-
-    def unfinished(self, environment: str) -> tuple[Attempt, ...]:
-        """Attempts that were opened and never ended, oldest first."""
-        return self._select(
-            ATTEMPTS.c.environment == environment, ATTEMPTS.c.state.in_([state.value for state in _UNFINISHED])
-        )
-
-    def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
-        """Attempts opened at or after `since`, oldest first (in the order they were recorded)."""
-        return self._select(ATTEMPTS.c.environment == environment, ATTEMPTS.c.opened_at >= stamp(since))
-
-    def _select(self, *conditions: ColumnElement[bool]) -> tuple[Attempt, ...]:
-        query = select(ATTEMPTS).where(*conditions).order_by(ATTEMPTS.c.sequence)
-        with self._database.reading() as connection:
-            return tuple(_attempt(row) for row in connection.execute(query))
 
 
 def _entry(kind: EntryKind, attempt: Attempt, at: datetime, data: Mapping[str, object]) -> Entry:

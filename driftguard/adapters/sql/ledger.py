@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.alerts import SqlAlerts
-from driftguard.adapters.sql.attempts import SqlAttempts
+from driftguard.adapters.sql.attempts import SqlAttemptHistory, SqlAttempts
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
@@ -25,8 +25,8 @@ _KEY_BYTES = 32
 _COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
 
-class SqlLedger(RunLedger, LedgerCheck, DigestKey):
-    """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database.
+class SqlRecord(RunLedger, DigestKey):
+    """The ledger as a scan holds it: its journal, baselines and digest key; no leases, attempts or alerts.
 
     Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment
     without a time zone.
@@ -35,13 +35,7 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._key: bytes | None = None
-        self.leases = SqlLeases(database)
-        self.attempts = SqlAttempts(database)
-        self.alerts = SqlAlerts(database)
-
-    def close(self) -> None:
-        """Close every connection to the database."""
-        self._database.close()
+        self.past_attempts = SqlAttemptHistory(database)
 
     def key(self) -> bytes:
         """The secret for keyed digests (32 random bytes), the same for everyone who shares the ledger."""
@@ -106,11 +100,6 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
             entries = [to_entry(StoredEntry(*row)) for row in connection.execute(query)]
         return {str(entry.environment): entry for entry in entries}
 
-    def verify(self) -> tuple[ChainFault, ...]:
-        """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
-        with self._database.reading() as connection:
-            return tuple(journal.check(connection))
-
     def baseline(self, environment: str) -> Baseline | None:
         """The environment's baseline, or None before the first: the newest move in the journal."""
         moves = self.entries(environment=environment, kinds=[EntryKind.BASELINE_MOVED], limit=1)
@@ -150,6 +139,30 @@ class SqlLedger(RunLedger, LedgerCheck, DigestKey):
                 return
             connection.execute(delete(DIGESTS).where(DIGESTS.c.environment == environment))
             connection.execute(insert(DIGESTS).values(**row))
+
+
+class SqlLedger(SqlRecord, LedgerCheck):
+    """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.leases = SqlLeases(database)
+        self.attempts = SqlAttempts(database)
+        self.alerts = SqlAlerts(database)
+
+    @property
+    def record(self) -> SqlRecord:
+        """The same ledger without what only acting needs."""
+        return SqlRecord(self._database)
+
+    def close(self) -> None:
+        """Close every connection to the database."""
+        self._database.close()
+
+    def verify(self) -> tuple[ChainFault, ...]:
+        """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
+        with self._database.reading() as connection:
+            return tuple(journal.check(connection))
 
 
 def _moved(environment: str, baseline: Baseline, run_id: str, at: datetime) -> Entry:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import python_terraform
 from python_terraform import IsFlagged
 
 from driftguard.adapters.filelock import locked
-from driftguard.adapters.process import Completed, Stop, run
+from driftguard.adapters.process import Completed, Stop
 from driftguard.adapters.terraform import hiding
+from driftguard.adapters.terraform.commandline import APPLYING, READING, CommandLine
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.terraform.events import collect_drift, outcomes_in
 from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
@@ -46,52 +46,20 @@ _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
 # An interrupted plan writes the state, and creates an empty one where there is none; without the lock it must not.
 _CANNOT_WRITE: dict[str, Any] = {"kill": True}
-_HOW = ("on_line", "stdout_file", "on_start", "grace_seconds", "kill")
 _HIDING_SECONDS = 60.0  # for reading a plan and a state once a command has failed
 _READY_FOR = "driftguard-ready-for"
 _LOCK_FILE = ".terraform.lock.hcl"
 
 
-class _CommandLine(python_terraform.Terraform):  # type: ignore[misc]
-    """python-terraform's argument building, with the process and the state file left to us."""
-
-    def read_state_file(self, file_path: str | None = None) -> None:
-        """Nothing: the base class would keep the state, with its secrets, in memory."""
-
-    def cmd(
-        self, cmd: str, *args: str, work: WorkingDirectory, stop: Stop, extra: Mapping[str, str], **options: Any
-    ) -> Completed:
-        """Run one command in a working directory.
-
-        Args:
-            extra: environment variables on top of the working directory's own.
-            options: Terraform's options with underscores, and those of `process.run` for how it is run.
-        """
-        how = {name: options.pop(name) for name in _HOW if name in options}
-        arguments = self.generate_cmd_string(cmd, *args, **options)
-        try:
-            return run(
-                arguments,
-                directory=work.directory,
-                environment={**work.environment, **extra},
-                timeout_seconds=work.timeout_seconds,
-                stop=stop,
-                die_with_us=True,  # an orphaned Terraform would leave its providers, or a lock
-                **how,
-            )
-        except OSError as error:
-            raise EnvironmentFault(
-                ErrorKind.INTERNAL, f"{arguments[0]} could not be started: {error.strerror}"
-            ) from None
-
-
 class TerraformPlanner(PlanEngine):
     """A Terraform-compatible program at a path, as far as it changes neither a cloud nor a state."""
+
+    verbs = READING
 
     def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> None:
         """`plugin_cache` is the folder of provider packages that all environments share."""
         self._tool, self._stop, self._plugin_cache = tool, stop, plugin_cache
-        self._command = _CommandLine(terraform_bin_path=tool.path, is_env_vars_included=False)
+        self._command = CommandLine(tool.path, self.verbs)
 
     def version(self) -> ToolVersion:
         """The program with its version."""
@@ -308,6 +276,8 @@ class TerraformPlanner(PlanEngine):
 
 class TerraformApplier(TerraformPlanner, ApplyEngine):
     """The same program, which may also apply a plan and release a state lock."""
+
+    verbs = READING | APPLYING
 
     def apply(
         self,
