@@ -182,7 +182,7 @@ def explain(
 
 
 def _explained(report: EnvironmentReport) -> Iterator[tuple[str, ...]]:
-    """The rows of an explanation: attributes, then resources without any, then outputs."""
+    """The rows of an explanation: attributes, then resources without any, outputs, and actions."""
     for resource in report.resources:
         yield from (_attribute_row(resource.address, attribute) for attribute in resource.attributes)
     for resource in report.resources:
@@ -190,6 +190,9 @@ def _explained(report: EnvironmentReport) -> Iterator[tuple[str, ...]]:
             yield (resource.address, "-", ", ".join(resource.labels), "-", "-", "-", "-", "nothing planned")
     for output in report.outputs:
         yield (f"output {output.name}", "-", output.label, "-", "-", "-", "-", output.rule)
+    for invocation in report.invocations:
+        by = f"invoked by {invocation.trigger}" if invocation.trigger else "invoked by an apply"
+        yield (invocation.address, "-", invocation.label, "-", "-", "-", "-", by)
 
 
 def _attribute_row(address: str, attribute: AttributeReport) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Verdict, plain_words, plural, verdict_text
-from driftguard.pipeline.changes import attribute_lines
+from driftguard.pipeline.changes import attribute_lines, invocation_text
 from driftguard.printable import cell, code, html, printable
 
 _STYLES: Final = {
@@ -58,7 +58,8 @@ def _counts(environment: EnvironmentReport) -> str:
         return environment.error.kind
     counts: dict[str, int] = {}
     labels = [label for resource in environment.resources for label in resource.labels]
-    for label in (*labels, *(output.label for output in environment.outputs)):
+    labels += [output.label for output in environment.outputs]
+    for label in (*labels, *(invocation.label for invocation in environment.invocations)):
         counts[label] = counts.get(label, 0) + 1
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items())) or "-"
 
@@ -71,7 +72,7 @@ def _listed(environment: EnvironmentReport, *, noise: bool) -> list[ResourceRepo
 def environment_details(environment: EnvironmentReport, *, noise: bool) -> Iterator[RenderableType]:
     """The changes of one environment; nothing where it has none."""
     error, resources = environment.error, _listed(environment, noise=noise)
-    if not (error or resources or environment.outputs or environment.warnings):
+    if not (error or resources or environment.outputs or environment.invocations or environment.warnings):
         return
     head = Text("\n").append(printable(environment.name), style="bold")
     head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
@@ -83,6 +84,9 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
         lines.extend(_resource_lines(resource, noise=noise))
     for output in environment.outputs:
         lines.append(_shown(f"  output {output.name}: {output.label}, {plain_words(output.label)}"))
+    for change in map(invocation_text, environment.invocations):
+        lines.append(_shown(f"  {change.address}: {change.label}"))
+        lines.extend(_shown(f"    {line}") for line in change.lines)
     for commit in environment.commits[:_MAX_COMMITS]:
         lines.append(_shown(f"  commit {commit.sha[:10]} {commit.author}, {commit.date}: {commit.subject}", "dim"))
     more = len(environment.commits) - _MAX_COMMITS
@@ -156,7 +160,7 @@ def _markdown_details(environment: EnvironmentReport) -> Iterator[str]:
     resources = _listed(environment, noise=False)
     if environment.error is not None:
         yield f"\n**{cell(environment.name)}**: {cell(environment.error.message)}"
-    if not resources:
+    if not (resources or environment.invocations):
         return
     yield f"\n<details><summary>{html(environment.name)}: {plural(len(resources), 'resource')}</summary>\n"
     rows = []
@@ -165,6 +169,8 @@ def _markdown_details(environment: EnvironmentReport) -> Iterator[str]:
         rows += [(resource.address, line.label, line.text) for line in lines]
         if not lines:
             rows.append((resource.address, ", ".join(resource.labels), ""))
+    invoked = zip(environment.invocations, map(invocation_text, environment.invocations), strict=True)
+    rows += [(invocation.address, invocation.label, "; ".join(text.lines)) for invocation, text in invoked]
     yield markdown_table(("resource", "label", "change"), rows)
     yield "</details>"
 

@@ -92,8 +92,8 @@ class Classification:
     """The result of `classify` for one plan.
 
     Attributes:
-        drift_fingerprint: identifies this drift (hex); None without drift.
-        plan_fingerprint: identifies exactly what an apply would do (hex); None where nothing is planned.
+        drift_fingerprint: identifies this drift (see `model.fingerprints`); None without drift.
+        plan_fingerprint: identifies exactly what an apply would do; None where nothing is planned.
         resource_count: managed resource instances known to the plan, the base of `limits.share`.
         invocations: actions that an apply would invoke, in the plan's order.
     """

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from driftguard.model import ChangeText, ObjectTrace, Trace
-from driftguard.model.report import ABSENT_VALUE, AttributeReport, ResourceReport
+from driftguard.model.report import ABSENT_VALUE, AttributeReport, InvocationReport, ResourceReport
 from driftguard.model.words import OF_THE_OBJECT, OUTSIDE, Label, plain_words, plural
 from driftguard.sealed import REDACTED
 
@@ -77,6 +77,12 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
         lines.append(f"and {plural(resource.attributes_omitted, 'more attribute')}")
     done = "deleted" if resource.deleted_outside else "changed"
     return ChangeText(resource.address, label, tuple(lines), tuple(_by(trace or ObjectTrace(), done)))
+
+
+def invocation_text(invocation: InvocationReport) -> ChangeText:
+    """One action that an apply would invoke."""
+    lines = (f"invoked by a change of {invocation.trigger}",) if invocation.trigger else ()
+    return ChangeText(invocation.address, f"an apply invokes this action; {plain_words(invocation.label)}", lines)
 
 
 @dataclass(frozen=True, slots=True)

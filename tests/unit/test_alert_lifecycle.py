@@ -518,3 +518,25 @@ def test_an_environment_that_is_no_longer_looked_at_ends_its_alert_once() -> Non
     assert [notice.event for notice in ended["blue"].notices] == [AlertEvent.RESOLVED]
     assert ended["green"].notices == ()  # nobody was told that it cannot be judged
     assert {alert.state for end in ended.values() for alert in end.alerts} == {AlertState.RESOLVED}
+
+
+def test_an_alert_of_an_earlier_version_of_fingerprints_goes_on_without_a_second_message() -> None:
+    web = resource("toy_thing.web", outside("rules[0]", "one", "two"))
+    now = resource("toy_thing.web", outside("rules[]", "one", "two"))
+    over_time = Passes(UNGROUPED)
+    over_time.look(drifted("blue", web, fingerprint="d" * 64))
+    told = over_time.look(drifted("blue", now, fingerprint="2-" + "e" * 64))
+    assert [notice.event for notice in told] == [AlertEvent.REFRESHED]
+    (alert,) = over_time.standing()
+    assert alert.fingerprint == "2-" + "e" * 64
+    again = over_time.look(drifted("blue", now, fingerprint="2-" + "f" * 64))
+    assert [notice.event for notice in again] == [AlertEvent.CHANGED]
+
+
+def test_another_object_is_news_in_an_alert_of_an_earlier_version_too() -> None:
+    web = resource("toy_thing.web", outside("value", "one", "two"))
+    over_time = Passes(UNGROUPED)
+    over_time.look(drifted("blue", web, fingerprint="d" * 64))
+    other = resource("toy_thing.other", outside("value", "one", "two"))
+    (notice,) = over_time.look(drifted("blue", web, other, fingerprint="2-" + "e" * 64))
+    assert (notice.event, notice.line) == (AlertEvent.CHANGED, "New: toy_thing.other.")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftguard.model.fingerprints import versioned
 from driftguard.pipeline.approve.approval_file import ApprovalFile, Unreadable, path_of, read, render, slug, with_id
 from driftguard.pipeline.approve.plans import PlanFacts, judge_files
 
@@ -161,3 +162,9 @@ def test_a_file_that_repeats_itself_or_is_sealed_with_half_a_character_is_refuse
         read("\n".join([text[:start], *bomb, "actions: [*l8]", "seal: x", ""]).encode(), KEY)
     with pytest.raises(Unreadable):
         read((text[: text.index("seal:")] + 'seal: "\\ud800"\n').encode(), KEY)
+
+
+def test_an_approval_of_an_earlier_version_of_fingerprints_is_void_with_that_reason() -> None:
+    facts = replace(FACTS, plan_fingerprint=versioned("p" * 64), drift_fingerprint=versioned("d" * 64), latest=GIVEN.id)
+    judged = judge_files({PATH: render(GIVEN, KEY)}, KEY, facts)
+    assert (judged.id, judged.void) == (None, {GIVEN.id: "it was made under an earlier version of plan fingerprints"})

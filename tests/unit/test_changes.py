@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from driftguard.model.report import AttributeReport, ResourceReport
-from driftguard.pipeline.changes import attribute_lines, change_text
+from driftguard.model import Invocation, Label, ResourceChange
+from driftguard.model.report import AttributeReport, InvocationReport, ResourceReport
+from driftguard.pipeline.changes import attribute_lines, change_text, invocation_text
+from driftguard.pipeline.propose.environment import actions_of
 
 
 def drift(path: str, before: Any, after: Any, **more: Any) -> AttributeReport:
@@ -81,3 +83,15 @@ def test_words_of_a_newer_version_are_shown_as_they_are() -> None:
     changed = AttributeReport("size", "restive", 1, 2, 1)
     text = change_text(ResourceReport("toy_thing.web", labels=("restive",), attributes=(changed,)))
     assert (text.label, text.lines) == ("restive", ("size: 1 → 2",))
+
+
+def test_an_action_that_an_apply_invokes_is_a_line_of_its_own() -> None:
+    text = invocation_text(InvocationReport("action.toy_restart.web", "toy_thing.web", "pending"))
+    assert (text.address, text.lines) == ("action.toy_restart.web", ("invoked by a change of toy_thing.web",))
+    assert text.label.startswith("an apply invokes this action; ")
+
+
+def test_a_proposal_lists_the_actions_that_an_apply_invokes_last() -> None:
+    web = ResourceChange("toy_thing.web", "toy_thing", "toy", ("update",), frozenset({Label.DRIFT}), True, ())
+    restart = Invocation("action.toy_restart.web", "toy_thing.web", Label.DRIFT)
+    assert actions_of([web], [restart]) == ("update toy_thing.web", "invoke action.toy_restart.web")

@@ -32,12 +32,12 @@ from driftguard.model import (
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ErrorReport, ResourceReport
 from driftguard.model.words import OUTSIDE, SETTLED, Label, plural
+from driftguard.pipeline.alert.differences import all_new, difference, drifted_places, new_commits
 from driftguard.pipeline.alert.ending import resolution_of
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
 _MAX_RESOURCES: Final = 200
 _MAX_ATTRIBUTES: Final = 30
-_MAX_LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
     if before.state is AlertState.OPEN:
         yield from _open_goes_on(before, now, look)
         return
-    if kind is AlertKind.PENDING and _all_new(before, now):  # what was pending was applied elsewhere
+    if kind is AlertKind.PENDING and all_new(before, now):  # what was pending was applied elsewhere
         now = replace(now, first_seen_at=look.now, passes=1)
     yield (_opened(now, look), AlertEvent.OPENED, "") if _due(now, look) else (now, None, "")
 
@@ -172,8 +172,8 @@ def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
 
 def _news(before: Alert, now: Alert) -> str:
     """What is new in an open alert, in sentences; empty without news."""
-    line = _difference(before, now) if before.fingerprint != now.fingerprint else ""
-    more = _new_commits(before, now)
+    line = difference(before, now) if before.fingerprint != now.fingerprint else ""
+    more = new_commits(before, now)
     if now.kind is AlertKind.DRIFT and more:
         line = f"{line} Also pending: {more}.".strip()
     order = list(Severity)
@@ -270,62 +270,6 @@ def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
             error = environment.error or ErrorReport()
             own = "|".join(map(re.escape, (environment.path, environment.name, environment.workspace)))
             return _digest([error.kind, re.sub(rf"{own}|\d+", "*", error.message)])
-
-
-def drifted_places(environment: EnvironmentReport) -> set[tuple[str, str, str]]:
-    """What of a report was changed outside Terraform: address, attribute path, and the current value as text."""
-    return {
-        (resource.address, attribute.path, json.dumps(attribute.reality, sort_keys=True))
-        for resource in environment.resources
-        for attribute in resource.attributes
-        if attribute.label in OUTSIDE
-    }
-
-
-def _difference(before: Alert, now: Alert) -> str:
-    """What differs between an alert and its former self, in one sentence; empty where that is no news."""
-    if now.kind is AlertKind.UNKNOWN:
-        return ""
-    if now.kind is AlertKind.PENDING:
-        more = _new_commits(before, now)
-        if not more:
-            return ""
-        return f"Other commits are pending now: {more}." if _all_new(before, now) else f"More is pending now: {more}."
-    old, new = drifted_places(before.report), drifted_places(now.report)
-    old_places, new_places = {place[:2] for place in old}, {place[:2] for place in new}
-    parts = [
-        f"{word}: {_listed(sorted(_name(*place) for place in places))}"
-        for word, places in (
-            ("New", new_places - old_places),
-            ("Gone", old_places - new_places),
-            ("Changed again", {place[:2] for place in new - old} & old_places),
-        )
-        if places
-    ]
-    return "; ".join(parts or ["Changed again, in values that are not shown"]) + "."
-
-
-def _new_commits(before: Alert, now: Alert) -> str:
-    """The commits behind an alert that were not behind it before, as a list in words."""
-    known = {commit.sha for commit in before.report.commits}
-    more = [commit for commit in now.report.commits if commit.sha not in known]
-    return _listed([f"{commit.sha[:10]} {commit.subject}" for commit in more])
-
-
-def _all_new(before: Alert, now: Alert) -> bool:
-    """Whether commits are pending, and none of those that were pending before."""
-    known = {commit.sha for commit in before.report.commits}
-    pending = {commit.sha for commit in now.report.commits}
-    return bool(pending) and known.isdisjoint(pending)
-
-
-def _name(address: str, path: str) -> str:
-    return f"{address} {path}" if path else address
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _reasons(environment: EnvironmentReport) -> set[str]:

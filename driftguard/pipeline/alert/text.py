@@ -28,7 +28,7 @@ from driftguard.model import (
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import CommitReport, EnvironmentReport, ResourceReport
 from driftguard.model.words import OUTSIDE, Label, plural, verdict_text
-from driftguard.pipeline.changes import change_text
+from driftguard.pipeline.changes import change_text, invocation_text
 from driftguard.report import shorten
 
 # A delivery that is later than this names its original time.
@@ -250,7 +250,8 @@ def _first_environment(alert: Alert, *, alone: bool) -> EnvironmentText:
     resources = _sorted(alert)
     changes = tuple(change_text(r, alert.traces.get(r.address)) for r in resources[:MAX_RESOURCES])
     omitted = len(resources) - len(changes) + (report.resources_omitted or 0)
-    return EnvironmentText(alert.environment, headline, changes, omitted)
+    actions = tuple(map(invocation_text, report.invocations[:MAX_RESOURCES]))
+    return EnvironmentText(alert.environment, headline, (*changes, *actions), omitted)
 
 
 def needs_file(report: EnvironmentReport) -> bool:
@@ -279,6 +280,8 @@ def _details(standing: Sequence[Alert]) -> str | None:
             change = change_text(resource, alert.traces.get(resource.address))
             lines.append(f"  {change.address} ({change.label})")
             lines += [f"    {line}" for line in (*change.lines, *change.by)]
+        for change in map(invocation_text, alert.report.invocations):
+            lines += [f"  {change.address} ({change.label})", *(f"    {line}" for line in change.lines)]
         if alert.report.resources_omitted:
             lines.append(f"  and {plural(alert.report.resources_omitted, 'more resource')}: driftguard explain")
     return "\n".join(lines) + "\n" if lines else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from driftguard.model.fingerprints import comparable
 from driftguard.pipeline.approve.approval_file import ApprovalFile, Unreadable, path_of, read
 
 
@@ -86,6 +87,8 @@ def _against(approval: ApprovalFile, path: str, facts: PlanFacts) -> Iterator[st
         yield f"it expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC"
     if approval.closure_hash != facts.closure_hash:
         yield "a commit (or another Terraform) changed the environment since it was proposed"
+    if not comparable(approval.plan_fingerprint, facts.plan_fingerprint):
+        yield "it was made under an earlier version of plan fingerprints"
     if approval.drift_fingerprint != facts.drift_fingerprint:
         yield "more or other attributes were changed outside Terraform since it was proposed"
     if approval.plan_fingerprint != facts.plan_fingerprint:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from driftguard.model import AttributeChange, Label, ResourceChange
+from driftguard.model.fingerprints import versioned
 from driftguard.model.plan_configuration import ConfigurationReferences
 from driftguard.model.plan_document import Change, InvocationItem, PlanDocument, ResourceItem, decode
 from driftguard.model.words import OUTSIDE
@@ -27,7 +28,7 @@ def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | 
         for attribute in change.attributes
         if attribute.label in OUTSIDE and attribute.mirrors is None
     ]
-    return digest(key, sorted(facts, key=repr)) if facts else None
+    return versioned(digest(key, sorted(facts, key=repr))) if facts else None
 
 
 def plan_fingerprint(document: PlanDocument, key: bytes, resources: Iterable[ResourceChange] = ()) -> str | None:
@@ -41,7 +42,7 @@ def plan_fingerprint(document: PlanDocument, key: bytes, resources: Iterable[Res
             the moment.
     """
     facts = planned_facts(document, resources)
-    return digest(key, facts) if facts else None
+    return versioned(digest(key, facts)) if facts else None
 
 
 def planned_facts(document: PlanDocument, resources: Iterable[ResourceChange] = ()) -> list[list[Any]]:

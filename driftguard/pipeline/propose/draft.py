@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from driftguard.model import ObjectTrace, Proposal, ProposalState, ProposedBranch
+from driftguard.model.fingerprints import comparable, digest_of
 from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.approve.approval_file import ApprovalFile, path_of, render, slug, with_id
 from driftguard.pipeline.propose import text as wording
@@ -153,7 +154,7 @@ class Drafting:
         if live is not None:
             first = live.preferred.name
         else:
-            short = (draft.drift_fingerprint or draft.plan_fingerprint)[:_SHORT]
+            short = digest_of(draft.drift_fingerprint or draft.plan_fingerprint)[:_SHORT]
             first = f"{PREFIX}{slug(draft.environment)}/{short}"
             if any(name == first or name.startswith(f"{first}-") for name in self.branches.listed(first)):
                 first = f"{first}-{id_[:8]}"
@@ -161,6 +162,8 @@ class Drafting:
 
 
 def _why_anew(live: Proposal, draft: Draft) -> str:
+    if not comparable(live.plan_fingerprint, draft.plan_fingerprint):
+        return "DriftGuard was upgraded, and fingerprints of plans have another version since"
     if live.drift_fingerprint != draft.drift_fingerprint:
         return "the drift has changed"
     if (live.plan_fingerprint, live.closure_hash) != (draft.plan_fingerprint, draft.closure_hash):

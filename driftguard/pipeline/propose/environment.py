@@ -14,6 +14,7 @@ from driftguard.model import (
     AttemptState,
     Decision,
     EnvironmentResult,
+    Invocation,
     ResourceChange,
     Verdict,
 )
@@ -32,12 +33,13 @@ from driftguard.report import environment_report
 from driftguard.sealed import mask
 
 
-def actions_of(resources: Sequence[ResourceChange]) -> tuple[str, ...]:
-    """What an apply would do, such as `update aws_sqs_queue.jobs`, sorted."""
+def actions_of(resources: Sequence[ResourceChange], invocations: Sequence[Invocation] = ()) -> tuple[str, ...]:
+    """What an apply would do, such as `update aws_sqs_queue.jobs`, sorted, and then what it would invoke."""
     acting = [r for r in resources if r.actions not in ((), ("no-op",), ("read",))]
     words: dict[tuple[str, ...], str] = {("delete", "create"): "replace", ("create", "delete"): "replace"}
     # A key of `for_each` may look like a credential; the file that lists these is public to the team.
-    return tuple(sorted(mask(f"{words.get(r.actions, '-'.join(r.actions))} {r.address}") for r in acting))
+    changes = sorted(mask(f"{words.get(r.actions, '-'.join(r.actions))} {r.address}") for r in acting)
+    return (*changes, *sorted(mask(f"invoke {invocation.address}") for invocation in invocations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +152,5 @@ def _draft(context: ProposalContext, candidate: Candidate) -> Draft | None:
         old_files=approval_files(scan.repository.tree(scan.head), settings.name),
         report=environment_report(result),
         traces=next((each.traces for each in drift if each.kind is AlertKind.DRIFT), {}),
-        actions=actions_of(classification.resources),
+        actions=actions_of(classification.resources, classification.invocations),
     )
