@@ -54,6 +54,7 @@ from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, selected
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
+from driftguard.pipeline.states import known_states
 from driftguard.report import run_report
 from driftguard.sealed import mask
 
@@ -190,6 +191,7 @@ class Session:
             retried=history.retried(self.ledger),
             approved_points=history.approved_points(self.ledger),
             given_baselines=self.given_baselines(environments, baseline) if baseline else {},
+            states=known_states(self.ledger, [settings.name for settings in self.environments]),
             can_propose=forge is not None,
         )
         if acts:

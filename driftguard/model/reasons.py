@@ -72,6 +72,11 @@ class ReasonName(StrEnum):
         "time. Restore the state. If the new state is intended, apply once manually: the next scan that finds "
         "everything in sync sets the baseline.",
     )
+    STATE_SHARED = (
+        "state_shared",
+        "Another environment uses the same state, so each would undo the other's changes. Give one of them a backend "
+        "key, workspace or state of its own, or remove it.",
+    )
     UNCERTAIN = (
         "uncertain",
         "A committed change and a change made outside Terraform cannot be distinguished here. Review the plan and "

@@ -12,6 +12,7 @@ from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
+from driftguard.pipeline.states import KnownStates
 from driftguard.ports import (
     Alerts,
     ApplyEngine,
@@ -34,6 +35,7 @@ class RunContext:
         approved_points: the commit up to which everything was approved, by environment.
         given_baselines: baselines by environment that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a scan.
+        states: whose state is whose, so that none of two environments that share one is applied.
         can_propose: whether a forge is configured and answers.
         proposing: what pull requests are opened with; None for a scan, and where there is no forge.
         apply: what applies are made with; None for a scan.
@@ -53,6 +55,7 @@ class RunContext:
     retried: Mapping[str, int]
     approved_points: Mapping[str, str]
     given_baselines: Mapping[str, Baseline]
+    states: KnownStates
     can_propose: bool
     alerts: Alerts | None = None
     proposing: ProposalContext | None = None

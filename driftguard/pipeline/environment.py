@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, Final, assert_never
 
 from driftguard.errors import EnvironmentFault, TransientFault
@@ -76,7 +77,7 @@ class _Stages:
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
-            self._inputs = decision_inputs(judged.facts, judged.policies)
+            self._inputs = {**decision_inputs(judged.facts, judged.policies), "state": asdict(judged.state)}
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
                     baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
@@ -85,6 +86,10 @@ class _Stages:
                 case Action.APPLY:
                     if context is None or applier is None:
                         return self._result(findings, baseline, judged.decision)
+                    sharing = self._context.states.sharing(self._name)  # another scan of this run may have found it
+                    if sharing:
+                        held = Decision(Action.HOLD, (f"state_shared: {', '.join(sharing)}",))
+                        return self._result(findings, baseline, held)
                     outcome, applied = self._apply(context, applier, findings, judged)
                     baseline = applied or baseline
                 case _:

@@ -26,6 +26,7 @@ from driftguard.pipeline.decide.facts import Facts
 from driftguard.pipeline.decide.history import MEMORY, nothing_exists, past, state_replaced
 from driftguard.pipeline.record import approved_entry
 from driftguard.pipeline.scan import Findings
+from driftguard.pipeline.states import KnownState, state_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Judgement:
     plan: PlanApproval
     facts: Facts
     policies: tuple[Policy, ...]
+    state: KnownState
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Judge:
             now=now,
         )
         standards = self._standards(findings, baseline)
+        known = self._known_state(findings)
         facts = Facts(
             verdict=classification.verdict,
             classification=classification,
@@ -98,6 +101,7 @@ class Judge:
             nothing_exists=nothing_exists(findings, baseline),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
             state_replaced=state_replaced(findings, baseline),
+            state_shared=context.states.found(self._name, known),
             local_state=findings.plan.work.state_file is not None,
             failures=history.failures,
             backoff_until=history.backoff_until,
@@ -108,7 +112,14 @@ class Judge:
         )
         self._move_approved_point(standards, now)
         decision = decide_by_all(facts, standards.policies)
-        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies)
+        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies, known)
+
+    def _known_state(self, findings: Findings) -> KnownState:
+        """Which state it is and where it lies."""
+        settings = self._task.settings
+        backend = self._task.engine.backend(findings.plan.work)
+        address = state_address(backend, settings.path, settings.workspace, self._context.scan.key)
+        return KnownState(findings.state.lineage, address)
 
     def _standards(self, findings: Findings, baseline: Baseline | None) -> _Standards:
         """What is approved: the commits since the approved point, and exactly this plan."""

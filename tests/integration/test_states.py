@@ -83,3 +83,24 @@ def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: Estate
     estate.toy.faults()
     assert estate.reconcile().code == 0
     assert estate.toy.effects() == ["create a"]
+
+
+def test_a_copy_of_a_directory_and_its_original_are_held_because_they_share_a_state(estate: Estate) -> None:
+    estate.configure(ACTING)
+    estate.merge("Add prod", thing("a", value="1"), environment="prod")
+    assert estate.reconcile().code == 0
+    copied = estate.toy.root_module(thing("a", value="2"), backend=estate.backend("prod"))
+    estate.sandbox.commit("Copy prod", {"environments/copy/main.tf": copied})
+    ran = estate.reconcile()
+    assert ran.environment("copy")["decision"]["reasons"][0] == "state_shared: prod"
+    estate.merge("Change prod", thing("a", value="3"), environment="prod")
+    ran = estate.reconcile()
+    for name, other in (("prod", "copy"), ("copy", "prod")):
+        found = ran.environment(name)["decision"]
+        assert (found["action"], found["reasons"][0]) == ("hold", f"state_shared: {other}")
+    assert estate.toy.effects() == ["create a"]
+
+    estate.sandbox.git("rm", "-r", "--quiet", "environments/copy")
+    estate.sandbox.git("mv", "environments/prod", "environments/live")
+    estate.sandbox.commit("Rename prod, and remove its copy")
+    assert "state_shared" not in decision(estate.reconcile(), "live")[1]

@@ -97,7 +97,7 @@ class MemoryEngine(ApplyEngine):
         """Nothing: there are none."""
 
     def backend(self, work: WorkingDirectory) -> Backend | None:
-        return Backend("memory", {})
+        return Backend("memory", {"folder": str(_configuration(work)[0].folder)})
 
     def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
         return {PROVIDER_ADDRESS: "1.0.0"}

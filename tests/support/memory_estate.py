@@ -30,6 +30,7 @@ from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
+from driftguard.pipeline.states import known_states
 from driftguard.ports import Backend, Purpose, Signatures, StateLock, TrackedHead
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
@@ -118,6 +119,7 @@ class MemoryEstate:
                 retried={},
                 approved_points=points,
                 given_baselines={},
+                states=known_states(self.ledger, [each.name for each in environments]),
                 can_propose=False,
             )
             if acts:

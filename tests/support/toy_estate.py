@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ class ToyEstate:
             (cloud.folder / "web.json").write_text(applied.thing)
             sandbox.write(f"environments/{name}/main.tf", cloud.root_module(BODY))
             sandbox.write(f"environments/{name}/.terraform.lock.hcl", applied.lock_file)
-            sandbox.write(f"environments/{name}/terraform.tfstate", applied.state)
+            state = state_with(applied.state, lineage=str(uuid.uuid4()))  # a state of its own, not a shared one
+            sandbox.write(f"environments/{name}/terraform.tfstate", state)
         self.commit = sandbox.commit("the estate")
 
     def state_file(self, name: str) -> Path:

@@ -172,6 +172,11 @@ def _backoff(facts: Facts, classification: Classification) -> Iterator[str]:
         yield f"backoff: {facts.failures} failed, next attempt after {facts.backoff_until:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _state_shared(facts: Facts, classification: Classification) -> Iterator[str]:
+    if facts.state_shared:
+        yield f"state_shared: {_listed(list(facts.state_shared))}"
+
+
 def _state_replaced(facts: Facts, classification: Classification) -> Iterator[str]:
     if facts.state_replaced:
         yield f"state_replaced: {facts.state_replaced}"
@@ -183,8 +188,9 @@ def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
 
 
 _Condition = Callable[[Facts, Classification], Iterator[str]]
-_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_replaced,)
+_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_replaced)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
+    _state_shared,
     _state_replaced,
     _uncertain,
     _would_revert_ignored,
@@ -203,6 +209,7 @@ _CONDITIONS: Final[tuple[_Condition, ...]] = (
 _LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _due_again, _flapping})
 # Holds the plan also after it was approved, so that proposing it would be in vain.
 _EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
+    _state_shared,
     _state_replaced,
     _would_revert_ignored,
     _not_approved,

@@ -31,6 +31,7 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
         "first_apply_unfinished": facts.first_apply_unfinished,
         "state_replaced": facts.state_replaced,
         "baseline_given": facts.baseline_given,
+        "state_shared": list(facts.state_shared),
         "local_state": facts.local_state,
         "failures": facts.failures,
         "backoff_until": None if facts.backoff_until is None else facts.backoff_until.isoformat(),
