@@ -16,7 +16,8 @@ from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session, SystemClock
 from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
 from driftguard.bootstrap.target import Target
-from driftguard.errors import DriftGuardError
+from driftguard.config import EnvironmentSettings
+from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Severity
 
 _MAX_NAMES: Final = 20
@@ -57,6 +58,7 @@ def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bo
 def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
     with session:
         yield _check("environments", lambda: ", ".join(e.name for e in session.environments))
+        yield from _versions(session)
         yield _check("closures", lambda: _closures(session))
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
@@ -125,8 +127,29 @@ def _folders() -> str:
     return f"{found.cache} (may be deleted at any time), {found.state} (must not)"
 
 
+def _versions(session: Session) -> Iterator[Finding]:
+    """The Terraform versions that environments need and do not have here, one line for each need."""
+    lacking: dict[str, list[EnvironmentSettings]] = {}
+    try:
+        environments = [each for each in session.environments if each.fault is None]
+    except DriftGuardError:  # reported by the check of the environments
+        return
+    for settings in environments:
+        try:
+            session.tool(settings)
+        except EnvironmentFault:
+            lacking.setdefault(str(session.version_need(settings)), []).append(settings)
+        except DriftGuardError:  # reported by the check of Terraform
+            return
+    for need, found in sorted(lacking.items()):
+        variables = config.terraform_environment(found[0].env, session.environ)
+        here = ", ".join(session.toolbox.everything(found[0].path, variables)) or "none"
+        detail = f"{len(found)} of {len(environments)} environments want {need}; here: {here}. Install one of them."
+        yield Finding("versions", False, detail)
+
+
 def _closures(session: Session) -> str:
-    described = session.describe(session.environments)
+    described = [item for item in session.describe(session.environments) if item.fault is None]
     warnings = [warning for item in described for warning in item.warnings]
     files = sum(len(item.files) for item in described)
     return " ".join([f"{files} files.", *warnings])

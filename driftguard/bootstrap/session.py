@@ -27,7 +27,7 @@ from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
-from driftguard.adapters.terraform.tool import find_tool
+from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
@@ -38,6 +38,7 @@ from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
 from driftguard.model.report import EnvironmentListing, RunReport
+from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
@@ -47,7 +48,7 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
-from driftguard.pipeline.closures import ClosureIndex, closure_hash, described
+from driftguard.pipeline.closures import ClosureIndex, closure_hash, described, not_described
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
@@ -89,6 +90,7 @@ class Session:
         self.repository.submodules.allow_hosts = self.settings.allow_hosts
         self.notices = self.settings.notices
         self._tools: dict[str, ToolVersion] = {}
+        self.toolbox = Toolbox(self.environ)
         self._reader = CachingReader(
             self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
         )
@@ -122,18 +124,38 @@ class Session:
 
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[EnvironmentListing]:
         """The environments as `driftguard environments --format json` prints them."""
-        return [described(each, self._closure_at_head(each), self._tool(each)) for each in environments]
+        return [self._described(each) for each in environments]
+
+    def _described(self, settings: EnvironmentSettings) -> EnvironmentListing:
+        try:
+            if settings.fault is not None:
+                raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
+            return described(settings, self._closure_at_head(settings), self.tool(settings))
+        except EnvironmentFault as fault:
+            return not_described(settings, fault.message)
 
     def _closure_at_head(self, settings: EnvironmentSettings) -> Closure:
         closure = self.closures.at(settings, self.head)
         assert closure is not None  # `select` gives environments of head
         return closure
 
-    def _tool(self, settings: EnvironmentSettings) -> ToolVersion:
-        binary = settings.terraform.binary
-        if binary not in self._tools:
-            self._tools[binary] = find_tool(binary, self.environ.get("PATH", ""))
-        return self._tools[binary]
+    def tool(self, settings: EnvironmentSettings) -> ToolVersion:
+        """The Terraform of an environment. EnvironmentFault (`config`) where none here will do."""
+        if settings.name not in self._tools:
+            need = self.version_need(settings)
+            variables = config.terraform_environment(settings.env, self.environ)
+            self._tools[settings.name] = self.toolbox.choose(settings.terraform.binary, need, settings.path, variables)
+        return self._tools[settings.name]
+
+    def version_need(self, settings: EnvironmentSettings) -> VersionNeed:
+        """The Terraform that an environment needs at head."""
+        closure = self._closure_at_head(settings)
+        found = dict(self.repository.read(list(closure.version_files.values())))
+        files = {path: found[object_id] for path, object_id in closure.version_files.items()}
+        need = need_of(settings.path, closure.requires, files)
+        if settings.terraform.version == "auto":
+            return need
+        return VersionNeed((*need.constraints, settings.terraform.version), files=files)
 
     # --- the ledger -----------------------------------------------------------------------------
 
@@ -274,7 +296,7 @@ class Session:
 
     def _task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
         """One environment; a scan gets no program that could apply."""
-        stop, tool, plugins = Stop(self._stop), self._tool(settings), self._directories.cache / "plugins"
+        stop, tool, plugins = Stop(self._stop), self.tool(settings), self._directories.cache / "plugins"
         closure = self._closure_at_head(settings)
         if not acts:
             return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop)
@@ -326,7 +348,7 @@ class Session:
         given = {}
         for settings in (each for each in environments if each.fault is None):
             with suppress(EnvironmentFault):
-                closure, tool = self.closures.at(settings, sha), self._tool(settings)
+                closure, tool = self.closures.at(settings, sha), self.tool(settings)
                 if closure is not None:
                     then = self.closures.settings.at(settings, sha) or settings
                     found = closure_hash(closure, then, tool)

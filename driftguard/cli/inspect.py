@@ -74,7 +74,7 @@ def environments(
             item.workspace,
             str(len(item.files)),
             ", ".join(item.modules) or "-",
-            item.closure_hash[:12],
+            item.closure_hash[:12] or "-",
         )
         for item in listed
     ]

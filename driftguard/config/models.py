@@ -24,6 +24,12 @@ _MODULES: Final = r'(?:module\.[\w-]+(?:\[(?:[0-9]+|"(?:[^"\\]|\\.)*")\])?\.)*'
 class Terraform(Model):
     """The Terraform that is run."""
 
+    version: v.TerraformVersion = Field(
+        default="auto",
+        description="`auto`: what `.terraform-version`, `.opentofu-version`, `.tool-versions` or `mise.toml` nearest "
+        "above the directory asks for, and every `required_version`. A version or a constraint replaces the files.",
+    )
+
     binary: v.Binary = Field(
         default="auto",
         description="`auto` is `terraform`, then `tofu`, from PATH, then the embedded one. `embedded`, the name of a "

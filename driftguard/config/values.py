@@ -208,6 +208,13 @@ def _binary(value: Any) -> str:
     return str(value)
 
 
+def _terraform_version(value: Any) -> str:
+    term = r"\s*(?:=|!=|>=|<=|>|<|~>)?\s*[0-9]+(?:\.[0-9]+){0,2}(?:-[0-9A-Za-z.-]+)?\s*"
+    if not isinstance(value, str) or not (value == "auto" or re.fullmatch(rf"{term}(?:,{term})*", value)):
+        expected('auto, a version such as "1.11.4", or a constraint such as "~> 1.11"')
+    return value.strip()
+
+
 def _concurrency(value: Any) -> int | None:
     if value is None or value == "auto":
         return None
@@ -345,6 +352,7 @@ VarFileGlobs = Annotated[
 RecordKey = Annotated[str, *_kind(_record_key, type="string", pattern=r"^\.[\w-]+(\.[\w-]+)*$", title="key")]
 VariableName = Annotated[str, *_kind(_variable_name, title="name of an environment variable", **_NAME_SCHEMA)]
 Binary = Annotated[str, *_kind(_binary, type="string", minLength=1)]
+TerraformVersion = Annotated[str, *_kind(_terraform_version, type="string", minLength=1, title="auto or version")]
 Concurrency = Annotated[
     int | None,
     *_kind(_concurrency, title="auto or number", anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}]),

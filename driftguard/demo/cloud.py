@@ -26,6 +26,7 @@ from typing import Any, Self
 REGION = "eu-central-1"
 STATE_BUCKET = "acme-terraform-state"
 PACKAGED_PROVIDER = "3.39.0"
+ESTATE_REQUIRES = ">= 1.10"  # its `required_version`: the backend locks by file
 FETCHED_PROVIDER = "5.100.0"
 
 _PROVIDER = "registry.terraform.io/hashicorp/aws"

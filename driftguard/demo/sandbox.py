@@ -18,8 +18,18 @@ import msgspec
 
 from driftguard import config
 from driftguard.adapters.process import Stop, run
-from driftguard.adapters.terraform.tool import find_tool
-from driftguard.demo.cloud import FETCHED_PROVIDER, PACKAGED_PROVIDER, Cloud, provider_cli_config, write_estate
+from driftguard.adapters.terraform.toolbox import Toolbox
+from driftguard.demo.cloud import (
+    ESTATE_REQUIRES,
+    FETCHED_PROVIDER,
+    PACKAGED_PROVIDER,
+    Cloud,
+    provider_cli_config,
+    write_estate,
+)
+from driftguard.errors import EnvironmentFault, OperatorError
+from driftguard.model import ToolVersion
+from driftguard.model.versions import VersionNeed
 
 _COMMAND_SECONDS = 600.0
 _PROGRAM = "from driftguard.cli import main; main()"
@@ -35,6 +45,15 @@ class DemoFailed(Exception):
 
 class DemoInterrupted(Exception):
     """Ctrl-C or SIGTERM ended the demo."""
+
+
+def _tool(environ: Mapping[str, str]) -> ToolVersion:
+    """The Terraform of the demo; the embedded one where those of this machine are too old for its estate."""
+    variables = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
+    try:
+        return Toolbox(environ).choose("auto", VersionNeed((ESTATE_REQUIRES,)), ".", variables)
+    except EnvironmentFault as fault:
+        raise OperatorError(fault.message) from None
 
 
 class DemoSandbox:
@@ -54,7 +73,7 @@ class DemoSandbox:
         home = folder / "home"
         home.mkdir()
         inherited = config.surroundings()
-        self._tool = find_tool("auto", inherited.get("PATH", ""))
+        self._tool = _tool(inherited)
         self.variables = {
             "PATH": inherited.get("PATH", ""),
             "HOME": str(home),

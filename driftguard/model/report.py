@@ -189,18 +189,22 @@ class EnvironmentReport(Struct, frozen=True):
 
 
 class EnvironmentListing(Struct, frozen=True):
-    """One environment of `driftguard environments`: its closure, by git object ids, and the tool that would plan it."""
+    """One environment of `driftguard environments`: its closure, by git object ids, and the tool that would plan it.
+
+    `fault` is why it cannot be planned; nothing of its closure is known then.
+    """
 
     name: str
     path: str
     workspace: str
-    closure_hash: str
-    tool: str
-    modules: tuple[str, ...]
-    remote_sources: tuple[str, ...]
-    files: dict[str, str]
-    closure_open: tuple[str, ...]
-    warnings: tuple[str, ...]
+    closure_hash: str = ""
+    tool: str = ""
+    modules: tuple[str, ...] = ()
+    remote_sources: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+    closure_open: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 class AlertCounts(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -117,6 +117,8 @@ class Closure:
             requirements); equal keys mean that no commit asks for another init.
         warnings: one sentence for each file that could not be read exactly and was over-approximated.
         open: why it cannot be known completely, one sentence for each reason; empty for a closed one.
+        requires: every `required_version` of its modules, sorted.
+        version_files: version files above its directory, by path; they are part of `files`.
         missing: what of its content could not be had (submodules, Git LFS), one sentence each: it cannot be planned.
     """
 
@@ -127,6 +129,8 @@ class Closure:
     warnings: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    version_files: Mapping[str, str] = field(default_factory=dict)
 
     def hash(self, tool: str, settings: str) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).

@@ -72,3 +72,14 @@ def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion
         closure_open=closure.open,
         warnings=closure.warnings,
     )
+
+
+def not_described(settings: EnvironmentSettings, fault: str) -> EnvironmentListing:
+    """An environment that cannot be planned, in the same form: why, and nothing of its closure."""
+    return EnvironmentListing(
+        name=settings.name,
+        path=settings.path,
+        workspace=settings.workspace,
+        warnings=(f"{settings.name}: {fault}",),
+        fault=fault,
+    )

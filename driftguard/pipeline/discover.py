@@ -16,6 +16,7 @@ from posixpath import dirname, join, normpath
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Closure, ErrorKind, TreeEntry
 from driftguard.model.expressions import Definitions, Node
+from driftguard.model.versions import version_paths
 from driftguard.pipeline.directories import glob_pattern, is_terraform
 from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
 from driftguard.ports import SourceReader
@@ -23,6 +24,8 @@ from driftguard.ports import SourceReader
 _LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
 _MAX_LINKS = 40
+# In the canonical text of facts, or in that of a file that could not be parsed.
+_REQUIRED = re.compile(r'required_version"?\s*[:=]\s*(?:\\?")+([^"\\]+)')
 
 
 @dataclass(slots=True)
@@ -87,10 +90,13 @@ class Closures:
         if root not in self._terraform_directories:
             return None
         reached = self._reached(root)
-        named = self._computed(root, reached, var_files, workspace, variables or {})
-        included = self._own_files(reached, elsewhere)
+        named = self._computed(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
+        known = not any(each.reason for each in named)
+        included = self._own_files(reached, elsewhere if known else ())
         included.update(self._named_files(root, reached, (*var_files, *files), extra_files, named))
         included.update(self._pinned(included))
+        version_files = {path: self._tree[path].object_id for path in version_paths(directory) if path in self._tree}
+        included.update(version_files)
         return Closure(
             files=dict(sorted(included.items())),
             modules=tuple(sorted(name or "." for name in reached if name != root)),
@@ -99,6 +105,10 @@ class Closures:
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
             open=tuple(each.reason for each in named if each.reason is not None),
             missing=tuple(self._not_there(included)),
+            requires=tuple(
+                sorted({r for m in reached.values() for fact in m.init_facts for r in _REQUIRED.findall(fact)})
+            ),
+            version_files=version_files,
         )
 
     def _reached(self, root: str) -> dict[str, _ModuleFiles]:
@@ -171,9 +181,11 @@ class Closures:
         var_files: Sequence[str],
         workspace: str,
         variables: Mapping[str, str],
+        *,
+        always: bool,
     ) -> list[Named]:
-        """What expressions name as files; nothing is parsed where every path is a literal."""
-        if not any(module.computed for module in reached.values()):
+        """What expressions name as files; nothing is parsed where every path is a literal, unless `always`."""
+        if not always and not any(module.computed for module in reached.values()):
             return []
         given: dict[str, Node] = {name: ["v", value] for name, value in variables.items()}
         names = [path[len(root) :].lstrip("/") for path in self._below(root)]

@@ -66,6 +66,38 @@ def closure(files: Mapping[str, str], cache: Path, directory: str = "environment
     return found
 
 
+# --- what belongs to a closure besides modules ----------------------------------------------------
+
+
+def test_var_files_of_other_environments_are_no_part_of_a_closure(cache: Path) -> None:
+    files = {"i/main.tf": "locals {}", "i/vars/dev.tfvars": "a", "i/vars/prod.tfvars": "b"}
+    found = closure(files, cache, "i", var_files=["vars/dev.tfvars"], elsewhere=["i/vars/prod.tfvars"])
+    assert sorted(found.files) == ["i/main.tf", "i/vars/dev.tfvars"]
+
+
+@pytest.mark.parametrize(
+    "text", ['file("vars/prod.tfvars")', 'file("${path.root}/vars/prod.tfvars")', 'fileset("vars", "*")']
+)
+def test_a_var_file_that_the_code_reads_stays_in_the_closure(cache: Path, text: str) -> None:
+    files = {"i/main.tf": f"locals {{\n  x = {text}\n}}\n", "i/vars/prod.tfvars": "b"}
+    assert "i/vars/prod.tfvars" in closure(files, cache, "i", elsewhere=["i/vars/prod.tfvars"]).files
+
+
+def test_version_files_above_a_directory_and_every_required_version_are_known(cache: Path) -> None:
+    files = {
+        "live/a/main.tf": 'terraform {\n  required_version = ">= 1.5, < 2"\n}\nmodule "m" {\n  source = "../../m"\n}\n',
+        "m/main.tf": 'terraform {\n  required_version = "~> 1.11"\n',  # cannot be parsed
+        "m/b.tf.json": '{"terraform": {"required_version": "!= 1.12.0"}}',
+        ".terraform-version": "1.11.4",
+        "live/.tool-versions": "terraform 1.11.4",
+        "other/.terraform-version": "1.0.0",
+    }
+    found = closure(files, cache, "live/a")
+    assert found.requires == ("!= 1.12.0", ">= 1.5, < 2", "~> 1.11")
+    assert list(found.version_files) == ["live/.tool-versions", ".terraform-version"]
+    assert found.version_files.keys() <= found.files.keys()
+
+
 # --- which directories are environments ------------------------------------------------------------
 
 

