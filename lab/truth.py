@@ -106,6 +106,8 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if moved:
         if same(d, s) or commit is False:
             return "drift", True
+        if commit is None and _is_empty(s) and _is_empty(d):
+            return "drift", False
         return "conflict", commit is not None
     if commit is None:
         return "pending", False
@@ -114,6 +116,11 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if commit:
         return ("pending" if same(r, then) or same(d, then) else "conflict"), True
     return ("input" if same(r, then) else "absorbed"), True
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a value is null or what a provider stores for it."""
+    return not value
 
 
 def facts(attribute: Attribute, five: Five, configured: bool, path: str | None = None) -> Iterator[Fact]:

@@ -55,6 +55,8 @@ def one_attribute(state: Any, reality: Any, desired: Any, baseline: Any, evidenc
         ("s", "r", "d", "s", NEW_COMMIT, "conflict", True),
         ("s", "r", "d", ..., NEW_COMMIT, "conflict", False),
         ("s", "r", "d", ..., FIRST_SCAN, "conflict", False),
+        (None, "r", "", ..., FIRST_SCAN, "drift", False),
+        (None, "r", "", ..., NEW_COMMIT, "drift", False),
         ("s", "s", "d", "s", NEW_COMMIT, "pending", True),
         ("s", "s", "d", ..., NEW_COMMIT, "pending", False),
         ("s", "s", "d", ..., FIRST_SCAN, "pending", False),

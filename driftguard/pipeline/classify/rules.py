@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from driftguard.model import Label
-from driftguard.pipeline.classify.equality import identical, same
+from driftguard.pipeline.classify.equality import identical, same, same_form
 from driftguard.sealed import UNKNOWN
 
 
@@ -116,6 +116,8 @@ def _only_the_state_lags(desired: Any, baseline: Any, l_known: bool, evidence: E
 def _reality_moved(state: Any, desired: Any, baseline: Any, l_known: bool, evidence: Evidence) -> Ruling:
     if same(desired, state):
         return Ruling(Label.DRIFT, "S≠R, D=S")
+    if not l_known and same_form(desired, state):
+        return Ruling(Label.DRIFT, "S≠R, D=S but for their form, L unknown", certain=False)
     if not l_known:
         return Ruling(Label.CONFLICT, "S≠R, D≠R, D≠S, L unknown", certain=False)
     if same(desired, baseline):
