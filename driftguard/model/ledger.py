@@ -35,10 +35,11 @@ class EntryKind(StrEnum):
 class Entry:
     """One row of the append-only, hash-chained journal.
 
-    `data` is JSON-able and redacted before it gets here. `sequence` and `hash` are assigned by the ledger.
+    `data` is JSON-able and redacted before it gets here. `sequence` and `hash` are assigned by the ledger. `kind` is
+    plain text only where a newer DriftGuard wrote it.
     """
 
-    kind: EntryKind
+    kind: EntryKind | str
     at: datetime
     run_id: str
     environment: str | None = None

@@ -107,7 +107,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "at": timestamp(entry.at),
         "run": entry.run_id,
         "environment": entry.environment,
-        "kind": entry.kind.value,
+        "kind": str(entry.kind),
         "summary": _entry_summary(entry),
         "data": dict(entry.data),
         "hash": entry.hash,
@@ -147,7 +147,9 @@ def removed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) 
 
 
 def _entry_summary(entry: Entry) -> str:
-    """One entry in a line; empty for a row whose known fields have another type."""
+    """One entry in a line; empty for a kind of a newer version, and for a row whose known fields have another type."""
+    if not isinstance(entry.kind, EntryKind):
+        return ""
     try:
         return _SUMMARIES[entry.kind](entry.data)
     except ValueError:

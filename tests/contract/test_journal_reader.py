@@ -15,6 +15,7 @@ from driftguard.adapters.sql.reading import SqliteJournal, open_journal
 from driftguard.adapters.sql.rows import VERSION_TABLE
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Entry, EntryKind
+from driftguard.pipeline.history import recent
 from driftguard.ports import JournalReader
 from tests.contract.ledger_contract import SCANNED, STARTED, at, scanned
 
@@ -87,3 +88,13 @@ def test_a_damaged_ledger_is_named_in_one_sentence(ledger: SqlLedger, url: str) 
             connection.commit()
         with pytest.raises(OperatorError, match=r"The ledger .*ledger\.db failed"):
             journal.latest(SCANNED)
+
+
+def test_an_entry_of_a_newer_version_is_read_by_its_name_beside_the_others(ledger: SqlLedger, url: str) -> None:
+    ledger.append(scanned("dev", 1), Entry("foretold", at(2), "run-1", "dev", {"words": "new"}))
+    with closing(open_journal(url)) as journal:
+        for reader in (ledger, journal):
+            assert [str(entry.kind) for entry in reader.entries()] == ["scanned", "foretold"]
+        rows = recent(journal, [], until=None, limit=5)
+    assert [(row["kind"], row["data"]) for row in rows][1] == ("foretold", {"words": "new"})
+    assert ledger.verify() == ()

@@ -30,7 +30,7 @@ def append(connection: Connection, *entries: Entry) -> int:
         row: dict[str, Any] = {
             "sequence": sequence,
             "at": stamp(entry.at),
-            "kind": entry.kind.value,
+            "kind": str(entry.kind),
             "environment": entry.environment,
             "run_id": entry.run_id,
             "previous_hash": previous_hash,

@@ -16,6 +16,7 @@ from driftguard.model import Entry, EntryKind
 REVISIONS: Final = ("0001", "0002")
 VERSION_TABLE: Final = "driftguard_schema"
 GENESIS: Final = "0" * 64
+_KINDS: Final[Mapping[str, EntryKind]] = {kind.value: kind for kind in EntryKind}
 
 
 class StoredEntry(NamedTuple):
@@ -71,7 +72,7 @@ def to_entry(row: StoredEntry) -> Entry:
     """
     try:
         return Entry(
-            kind=EntryKind(row.kind),
+            kind=_KINDS.get(row.kind, row.kind),
             at=moment(row.at),
             run_id=row.run_id,
             environment=row.environment,
