@@ -17,6 +17,7 @@ from driftguard.bootstrap.session import Session, SystemClock
 from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
 from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings
+from driftguard.coverage import uncovered_places
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Severity
 
@@ -59,6 +60,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
     with session:
         yield _check("environments", lambda: ", ".join(e.name for e in session.environments))
         yield from _versions(session)
+        yield from _uncovered(session)
         yield _check("closures", lambda: _closures(session))
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
@@ -125,6 +127,18 @@ def _folders() -> str:
         probe.write_bytes(b"")
         probe.unlink()
     return f"{found.cache} (may be deleted at any time), {found.state} (must not)"
+
+
+def _uncovered(session: Session) -> Iterator[Finding]:
+    """What looks like an environment and no entry covers; that may be intended."""
+    try:
+        places = uncovered_places(session)
+    except DriftGuardError:  # reported by the check of the environments
+        return
+    if places:
+        named = ", ".join(f"{each.path} ({each.workspace})" for each in places[:_MAX_NAMES])
+        more = f" and {len(places) - _MAX_NAMES} more" if len(places) > _MAX_NAMES else ""
+        yield Finding("uncovered", True, f"no entry covers {named}{more}; add them to `environments`")
 
 
 def _versions(session: Session) -> Iterator[Finding]:

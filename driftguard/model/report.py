@@ -207,6 +207,13 @@ class EnvironmentListing(Struct, frozen=True):
     fault: str | None = None
 
 
+class UncoveredPlace(Struct, frozen=True):
+    """A directory, or a workspace or var file of one, that looks like an environment and that no entry covers."""
+
+    path: str
+    workspace: str
+
+
 class AlertCounts(Struct, frozen=True):
     """What a run delivered: how many messages, replies and events were sent, and how many are not delivered yet."""
 
@@ -228,6 +235,7 @@ class RunReport(Struct, frozen=True):
     environments: tuple[EnvironmentReport, ...] = ()
     warnings: tuple[str, ...] = ()
     alerts: AlertCounts | None = None
+    uncovered: tuple[UncoveredPlace, ...] = ()
 
 
 def read_environment(data: Mapping[str, Any]) -> EnvironmentReport:

@@ -91,6 +91,16 @@ def read_layout(paths: Collection[str], outlines: Mapping[str, Outline]) -> Layo
     return Layout(tuple(roots), left_out, dict(survey.foreign()))
 
 
+def var_files_by_directory(paths: Collection[str], directories: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """The var files of directories that would make environments, relative to the directory."""
+    survey = _Survey(paths, {})
+    found = {}
+    for directory in directories:
+        if directory in survey.directories:
+            found[directory] = survey.single_var_files(directory)
+    return found
+
+
 class _Survey:
     def __init__(self, paths: Collection[str], outlines: Mapping[str, Outline]) -> None:
         self._paths = frozenset(paths)
@@ -195,6 +205,10 @@ class _Survey:
         if not single or len({_stem(name) for name in single}) < len(single):
             return (), ()
         return _as_globs(single, own), shared
+
+    def single_var_files(self, directory: str) -> tuple[str, ...]:
+        """The var files that make an environment each."""
+        return tuple(self._matched(directory, self._var_files(directory)[0]))
 
     def _tfvars(self, folder: str, before: str) -> list[str]:
         names = sorted(self._names(folder))

@@ -1,0 +1,30 @@
+"""What of a repository looks like an environment and is covered by no entry, at the head of the tracked branch."""
+
+from __future__ import annotations
+
+import msgspec
+
+from driftguard.adapters.hcl.outline import outline
+from driftguard.bootstrap.session import Session
+from driftguard.errors import DriftGuardError
+from driftguard.model.report import RunReport, UncoveredPlace
+from driftguard.pipeline.uncovered import uncovered, unread_directories
+
+
+def with_uncovered(session: Session, report: RunReport) -> RunReport:
+    """A run's report with what no entry covers; as it is where that cannot be read."""
+    try:
+        return msgspec.structs.replace(report, uncovered=uncovered_places(session))
+    except DriftGuardError:
+        return report
+
+
+def uncovered_places(session: Session) -> tuple[UncoveredPlace, ...]:
+    """Directories and var files that look like environments and are none; sorted."""
+    tree = session.repository.tree(session.head)
+    listed = session.describe(session.environments)
+    modules = {module for item in listed for module in item.modules}
+    wanted = {path: tree[path].object_id for path in unread_directories(tree, session.environments, modules)}
+    contents = dict(session.repository.read(list(wanted.values())))
+    outlines = {path: outline(path, contents[object_id]) for path, object_id in wanted.items()}
+    return uncovered(tree, outlines, session.environments, modules)
