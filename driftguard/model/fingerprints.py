@@ -28,5 +28,5 @@ def digest_of(fingerprint: str) -> str:
 
 
 def comparable(one: str | None, other: str | None) -> bool:
-    """Whether a difference of two fingerprints says anything."""
+    """Whether a difference of two fingerprints means that the drift or the plan differs."""
     return one is None or other is None or version_of(one) == version_of(other)

@@ -384,7 +384,9 @@ def test_a_date_lasts_until_the_end_of_its_day_in_utc() -> None:
 
 @pytest.mark.parametrize("text", ["90s", "15m", "6h", "2d"])
 def test_durations_read_back_as_written(text: str) -> None:
-    assert config.duration_text(load(f"policy: {{lease: {text}}}").policy.lease) == text
+    forge = load(f"forge: {{kind: git, expires: {text}}}").forge
+    assert forge is not None
+    assert config.duration_text(forge.expires) == text
 
 
 def test_a_window_can_be_made_in_code() -> None:
