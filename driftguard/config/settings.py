@@ -250,7 +250,7 @@ def load(
             line = operator_file.line(("environments", number))
             entries.append(_Entry(entry, f"{operator_name}:{line}", by_operator=True))
     top = overlay(repository, operator, leave=frozenset({"environments"}))
-    notices = list(refused)
+    notices = [*refused, *_partly_protected(repository, operator, source)]
     if {"allow_env", "allow_hosts"} & repository.model_fields_set:
         notices.append(f"{source}: `allow_env` and `allow_hosts` count in the operator's file only.")
     if gives_aws(operator):
@@ -277,6 +277,23 @@ def load(
         _operator=operator,
         _entries=tuple(entries),
     )
+
+
+def _partly_protected(repository: Document, operator: Document, source: str) -> Iterator[str]:
+    """The notice of a condition of approval that only the repository's own file sets."""
+    asked = sorted(_approvals(repository) - {"merged"})
+    if asked and not _approvals(operator):
+        yield (
+            f"{source}: `approval: {' and '.join(asked)}` stands in the repository's own file only, which protects "
+            "partly: a commit may loosen it for later ranges. Set it in the operator's file (--config)."
+        )
+
+
+def _approvals(document: Document) -> set[str]:
+    """The conditions of approval that a file sets, at the top level or for an environment."""
+    parts: tuple[Document | EnvironmentEntry, ...] = (document, *document.environments)
+    policies = (part.policy for part in parts if part.policy is not None)
+    return {p.approval.require for p in policies if "approval" in p.model_fields_set and p.approval is not None}
 
 
 def gives_aws(document: Document) -> bool:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from driftguard.config import load
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "trust.md"
 
@@ -34,3 +38,20 @@ def test_plans_and_applies_have_different_roles_in_every_example() -> None:
         assert not set(plans) & set(applies), file
         found += len(plans)
     assert found >= 3
+
+
+_SIGNED = b"policy: {approval: {require: signed, signers: /etc/signers}}\n"
+_REVIEWED = b"environments: [{path: 'a/*', policy: {approval: {require: reviewed}}}]\n"
+
+
+@pytest.mark.parametrize("text", [_SIGNED, _REVIEWED])
+def test_an_approval_that_only_the_repository_asks_for_is_a_notice(text: bytes) -> None:
+    (notice,) = load(text, source="driftguard.yaml").notices
+    assert "protects partly" in notice
+    assert load(text, source="driftguard.yaml", operator_text=b"version: 1\n").notices == (notice,)
+    assert load(text, source="driftguard.yaml", operator_text=_SIGNED, operator_source="/etc/o.yaml").notices == ()
+
+
+def test_a_merged_approval_and_an_operators_one_need_no_notice() -> None:
+    assert load(b"policy: {approval: {require: merged}}\n", source="driftguard.yaml").notices == ()
+    assert load(b"version: 1\n", source="x", operator_text=_SIGNED, operator_source="/etc/o.yaml").notices == ()
