@@ -18,7 +18,7 @@ import msgspec
 from driftguard.model import EntryKind
 from driftguard.ports import Backend, JournalReader
 
-# The settings of a backend that say where the state lies; of one that is not listed, all of them.
+# The settings of a backend that name where the state lies; of one that is not listed, all of them.
 _ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
     "azurerm": ("storage_account_name", "container_name", "key"),
     "consul": ("address", "path"),
