@@ -228,3 +228,30 @@ def test_the_inputs_of_a_decision_are_in_the_journal(estate: MemoryEstate) -> No
     inputs = entry.data["inputs"]
     assert (inputs["nothing_exists"], inputs["approvals"]["approved"]) == (True, True)
     assert inputs["policies"][0]["pending"] == "apply"
+
+
+class OvertakenEngine(MemoryEngine):
+    """While it makes its first plan, another reconciler makes a whole run."""
+
+    def __init__(self, estate: MemoryEstate) -> None:
+        super().__init__(estate.states)
+        self._estate, self.plans = estate, 0
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        self.plans += 1
+        if self.plans == 1:
+            del self._estate.broken["blue"]
+            self._estate.run(acts=True, machine="other")
+        return super().plan(work, plan_file, lock_timeout_seconds=lock_timeout_seconds)
+
+
+def test_a_scan_that_another_reconciler_overtook_is_made_again_with_its_baseline(tmp_path: Path) -> None:
+    estate = MemoryEstate(tmp_path, ("blue",))
+    estate.run(acts=True)
+    commit = estate.write({"blue": "two"})
+    overtaken = estate.broken["blue"] = OvertakenEngine(estate)
+    assert outcome(estate.run(acts=True), "blue") == ("in_sync", "none")
+    baseline = estate.ledger.baseline("blue")
+    assert baseline is not None
+    assert (overtaken.plans, baseline.commit, baseline.origin) == (2, commit, "apply")
+    assert estate.ledger.digests("blue") is not None
