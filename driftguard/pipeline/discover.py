@@ -95,7 +95,7 @@ class Closures:
         included = self._own_files(reached, elsewhere if known else ())
         included.update(self._named_files(root, reached, (*var_files, *files), extra_files, named))
         included.update(self._pinned(included))
-        version_files = {path: self._tree[path].object_id for path in version_paths(directory) if path in self._tree}
+        version_files = self._version_files(directory)
         included.update(version_files)
         return Closure(
             files=dict(sorted(included.items())),
@@ -105,11 +105,13 @@ class Closures:
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
             open=tuple(each.reason for each in named if each.reason is not None),
             missing=tuple(self._not_there(included)),
-            requires=tuple(
-                sorted({r for m in reached.values() for fact in m.init_facts for r in _REQUIRED.findall(fact)})
-            ),
+            requires=_requires(reached),
             version_files=version_files,
         )
+
+    def _version_files(self, directory: str) -> dict[str, str]:
+        """The version files above a directory, nearest first."""
+        return {path: self._tree[path].object_id for path in version_paths(directory) if path in self._tree}
 
     def _reached(self, root: str) -> dict[str, _ModuleFiles]:
         """The root module and every module that it calls, by directory."""
@@ -362,3 +364,9 @@ class Closures:
             return
         for name in self._under("" if path in ("", ".") else f"{path}/"):
             yield name, self._tree[name].object_id
+
+
+def _requires(reached: Mapping[str, _ModuleFiles]) -> tuple[str, ...]:
+    """Every `required_version` of modules, sorted."""
+    facts = (fact for module in reached.values() for fact in module.init_facts)
+    return tuple(sorted({found for fact in facts for found in _REQUIRED.findall(fact)}))
