@@ -135,7 +135,7 @@ class _Work(AgentWork):
         )
         own.ledger.resolve(config.surroundings())
         try:
-            open_repository(self._target.repo, config.directories().cache, self._target.ref)
+            open_repository(self._target.repo, config.directories().cache, self._target.ref).close()
         except UsageError:
             raise
         except DriftGuardError as error:

@@ -43,5 +43,5 @@ def ledger_url(settings: Settings, directories: Directories, environ: Mapping[st
 def _by_the_mirror(target: Target, directories: Directories) -> HeadFile:
     from driftguard.adapters.git.repository import open_repository
 
-    repository = open_repository(target.repo, directories.cache, target.ref)
-    return HeadFile(repository.display, repository.file(repository.head, config.CONFIG_FILE))
+    with closing(open_repository(target.repo, directories.cache, target.ref)) as repository:
+        return HeadFile(repository.display, repository.file(repository.head, config.CONFIG_FILE))

@@ -80,6 +80,7 @@ class Session:
         self._closing = ExitStack()
         self._location = target.repo
         self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
+        self._closing.callback(self.repository.close)
         self.head = self.repository.head
         self.settings: Settings = config.load(
             self.repository.file(self.head, config.CONFIG_FILE),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from driftguard.model.reasons import Reason
 from driftguard.model.report import AlertCounts
 from driftguard.model.sources import Baseline, Commit
 from driftguard.model.traces import DriftedObject
@@ -109,10 +110,10 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done about a verdict. `reasons` are stable names, each optionally followed by `: detail`."""
+    """What is done about a verdict, and why."""
 
     action: Action
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from driftguard.model import (
     ErrorKind,
     Seconds,
 )
-from driftguard.pipeline.apply.apply import APPLIED, ApplyContext, DecidedPlan, Outcome, apply
+from driftguard.model.reasons import Reason, ReasonName
+from driftguard.pipeline.apply.apply import ApplyContext, DecidedPlan, Outcome, apply
 from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_dead
 from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.checkout import EnvironmentRun
@@ -95,7 +96,7 @@ class _Stages:
                 case _:
                     assert_never(judged.decision.action)
         if outcome is None:
-            return self._result(findings, baseline, Decision(Action.HOLD, ("acting_elsewhere",)))
+            return self._result(findings, baseline, Decision(Action.HOLD, (Reason(ReasonName.ACTING_ELSEWHERE),)))
         return self._after(outcome, findings, baseline, judged)
 
     def _scanned(self, stack: ExitStack) -> tuple[Findings, Baseline | None]:
@@ -136,7 +137,7 @@ class _Stages:
             attempts = context.attempts.recent(self._name, now - MEMORY)
             basis = AttemptBasis(
                 machine=context.machine.identity(),
-                approved=judged.commits.reasons,
+                approved=tuple(map(str, judged.commits.reasons)),
                 approved_by=judged.commits.by,
                 approval=judged.plan.id,
                 first_apply=judged.facts.nothing_exists or any(a.data.get("first_apply") for a in attempts),
@@ -159,22 +160,22 @@ class _Stages:
                 labelled=classification.resources,
             )
             outcome = apply(context, decided, lease, lock_ids_of_dead(attempts))
-            return outcome, self._keeper.applied(findings) if outcome.reason == APPLIED else None
+            return outcome, self._keeper.applied(findings) if outcome.reason is ReasonName.APPLIED else None
 
     def _after(
         self, outcome: Outcome, findings: Findings, baseline: Baseline | None, judged: Judgement
     ) -> EnvironmentResult:
         """Scan again after an attempt: prove that it took effect, or report what is left."""
-        reason = f"{outcome.reason}: {outcome.fault.message}" if outcome.fault else outcome.reason
+        reason = Reason(outcome.reason, outcome.fault.message if outcome.fault else "")
         match outcome.reason:
-            case "applied":
+            case ReasonName.APPLIED:
                 decision = Decision(Action.APPLY, (*judged.decision.reasons, reason))
-            case "apply_failed":
+            case ReasonName.APPLY_FAILED:
                 decision = Decision(Action.HOLD, (reason,))
             case _:
                 return self._result(findings, baseline, Decision(Action.HOLD, (reason,)))
         with ExitStack() as stack:
-            applied = outcome.reason == APPLIED
+            applied = outcome.reason is ReasonName.APPLIED
             verified = scan(
                 self._context.scan, self._run, self._keeper.reference(baseline, just_applied=applied), stack
             )

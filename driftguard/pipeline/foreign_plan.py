@@ -9,6 +9,7 @@ from driftguard.errors import UsageError
 from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
 from driftguard.model.plan_document import UnreadablePlan, read_document
 from driftguard.model.provider_schemas import ProviderSchemas, UnreadableSchemas
+from driftguard.model.reasons import Reason
 from driftguard.model.report import RunReport
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.report import run_report
@@ -45,7 +46,7 @@ def classify_text(text: bytes, source: str, schemas: bytes | None = None) -> Run
         verdict=verdict,
         closure_hash="",
         baseline=None,
-        decision=Decision(Action.NONE, ("classify_only",)),
+        decision=Decision(Action.NONE, (Reason("classify_only"),)),
         classification=classification,
         fault=fault,
     )

@@ -181,7 +181,7 @@ class Judge:
         if needed.touching or needed.returned:
             approved = standards.approved
             by = [dict(who) for who in approved.by]
-            basis = {"since": self.approved, "reasons": list(approved.reasons), "by": by}
+            basis = {"since": self.approved, "reasons": list(map(str, approved.reasons)), "by": by}
             entry = approved_entry(self._context.run_id, now, self._name, self._head, basis)
             self._context.ledger.append(entry)
             self.approved = self._head

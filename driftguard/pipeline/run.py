@@ -28,6 +28,7 @@ from driftguard.model import (
     Seconds,
     Verdict,
 )
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import AlertCounts
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.lifecycle import follow
@@ -222,7 +223,7 @@ def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> No
 
 
 def _alert_unknown(fault: Fault) -> Decision:
-    return Decision(Action.ALERT, (f"unknown: {fault.kind.value}",))
+    return Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, fault.kind.value),))
 
 
 def _unknown(task: EnvironmentTask, baseline: Baseline | None, fault: Fault, started: float) -> EnvironmentResult:
@@ -267,6 +268,6 @@ def _removed(name: str, last_scan: Entry, baseline: Baseline | None) -> Environm
         verdict=Verdict.UNKNOWN,
         closure_hash=report.closure_hash,
         baseline=baseline,
-        decision=Decision(Action.ALERT, ("environment_removed",)),
+        decision=Decision(Action.ALERT, (Reason(ReasonName.ENVIRONMENT_REMOVED),)),
         fault=Fault(ErrorKind.CONFIG, _REMOVED),
     )

@@ -18,6 +18,7 @@ from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.config import AlertSettings
 from driftguard.errors import EnvironmentFault
 from driftguard.model import Action, Decision, Delivery, DriftedObject, EnvironmentResult, ErrorKind, Message, Verdict
+from driftguard.model.reasons import Reason
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
@@ -113,7 +114,7 @@ def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings, name: st
 
     ledger.alerts.record(name, [], followed)
     queue = DriftedObject(QUEUE, "aws_sqs_queue", ("jobs",), "eu-west-1", ("delay_seconds",), absent=False)
-    decision = Decision(Action.ALERT, ("policy_alert: drift",))
+    decision = Decision(Action.ALERT, (Reason.parse("policy_alert: drift"),))
     return EnvironmentResult(name, name, "default", Verdict.DRIFTED, "", None, decision, drifted=(queue,))
 
 

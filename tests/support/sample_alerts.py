@@ -29,6 +29,7 @@ from driftguard.model import (
     Verdict,
     Written,
 )
+from driftguard.model.reasons import Reason
 from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.text import message_of
@@ -103,7 +104,7 @@ def report(
             verdict=verdict,
             closure_hash=closure_hash,
             baseline=None,
-            decision=Decision(action, tuple(reasons)),
+            decision=Decision(action, tuple(map(Reason.parse, reasons))),
             classification=None
             if verdict is Verdict.UNKNOWN
             else Classification(verdict, resources, (), (fingerprint or "f1") if drifted else None, "p1"),

@@ -177,7 +177,7 @@ RESOURCES = st.builds(
 COMMITS = st.builds(
     Commit, sha=st.text("0123456789abcdef", min_size=40, max_size=40), author=NAME, date=st.just(NOON), subject=NAME
 )
-REASON = st.builds(Reason, st.sampled_from([*ReasonName, "of_a_newer_version"]), NAME).map(str)
+REASON = st.builds(Reason, st.sampled_from([*ReasonName, "of_a_newer_version"]), NAME)
 
 
 @st.composite

@@ -34,7 +34,7 @@ from driftguard.sealed import Sealed
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EVERYTHING = Policy(pending="apply", drift="revert", input="apply", limits=Limits(destroys=99, replaces=99, share=1.0))
 
-APPROVED = Approvals(True, ("merged: 1 commits",))
+APPROVED = Approvals(True, (Reason(ReasonName.MERGED, "1 commits"),))
 
 
 def resource(
@@ -52,7 +52,7 @@ def facts(*resources: ResourceChange, policy: Policy = EVERYTHING, existing: int
 
 
 def names(decision: Decision) -> tuple[str, list[str]]:
-    return decision.action.value, [reason.split(":")[0] for reason in decision.reasons]
+    return decision.action.value, [str(reason.name) for reason in decision.reasons]
 
 
 def test_what_is_in_sync_needs_nothing() -> None:
@@ -61,13 +61,13 @@ def test_what_is_in_sync_needs_nothing() -> None:
 
 def test_what_is_unknown_is_said_with_its_kind() -> None:
     unknown = Facts(Verdict.UNKNOWN, None, Fault(ErrorKind.LOCKED, "x"), EVERYTHING, APPROVED, NOW)
-    assert decide(unknown) == Decision(Action.ALERT, ("unknown: locked",))
+    assert decide(unknown) == Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, "locked"),))
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_what_was_not_classified_is_never_taken_for_in_sync(verdict: Verdict) -> None:
     unclassified = Facts(verdict, None, None, EVERYTHING, APPROVED, NOW)
-    assert decide(unclassified) == Decision(Action.ALERT, ("unknown: unknown",))
+    assert decide(unclassified) == Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, "unknown"),))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_every_reason_that_fires_is_named() -> None:
     held = facts(
         resource(Label.PENDING, actions=("delete",), certain=False),
         policy=policy,
-        approvals=Approvals(False, ("not_signed: abc",)),
+        approvals=Approvals(False, (Reason(ReasonName.NOT_SIGNED, "abc"),)),
         state_replaced="rolled back",
         local_state=True,
         reverts=1,
@@ -255,7 +255,13 @@ outputs = st.lists(
 )
 all_facts = st.builds(
     lambda found, policy, output, approved, existing, more: replace(
-        facts(*found, policy=policy, existing=existing, approvals=Approvals(approved, ("merged",)), **more),
+        facts(
+            *found,
+            policy=policy,
+            existing=existing,
+            approvals=Approvals(approved, (Reason(ReasonName.MERGED),)),
+            **more,
+        ),
         classification=Classification(
             verdict_of([*(r.labels for r in found), *({o.label} for o in output)]),
             tuple(found),
@@ -288,7 +294,9 @@ all_facts = st.builds(
 @given(all_facts)
 def test_an_apply_is_never_decided_against_a_rule(given_facts: Facts) -> None:
     decision = decide(given_facts)
-    assert all(isinstance(Reason.parse(reason).name, ReasonName) for reason in decision.reasons)
+    assert all(
+        isinstance(reason.name, ReasonName) and Reason.parse(str(reason)) == reason for reason in decision.reasons
+    )
     if decision.action is not Action.APPLY:
         return
     classification, policy = given_facts.classification, given_facts.policy
@@ -348,11 +356,11 @@ def test_what_the_policy_proposes_is_proposed_and_applied_once_exactly_that_was_
     assert names(approved) == ("apply", ["approved", "merged"])
     void = PlanApproval(void={"id": "it expired"})
     again = decide(facts(plan, policy=PROPOSING, can_propose=True, plan_approval=void))
-    assert again == Decision(Action.PROPOSE, (*decide_reasons(again), "approval_void: it expired"))
+    assert again == Decision(Action.PROPOSE, (*decide_reasons(again), Reason(ReasonName.APPROVAL_VOID, "it expired")))
 
 
-def decide_reasons(decision: Decision) -> tuple[str, ...]:
-    return tuple(reason for reason in decision.reasons if reason.startswith("policy_propose"))
+def decide_reasons(decision: Decision) -> tuple[Reason, ...]:
+    return tuple(reason for reason in decision.reasons if reason.name is ReasonName.POLICY_PROPOSE)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +389,7 @@ def test_what_asks_for_a_person_is_proposed_and_a_merge_answers_it(
         (Policy(drift="propose", suspended=Suspended(reason="move")), {}, "suspended"),
         (Policy(drift="propose"), {"state_replaced": "rolled back"}, "state_replaced"),
         (Policy(drift="propose"), {"local_state": True}, "local_state"),
-        (Policy(drift="propose"), {"approvals": Approvals(False, ("not_signed: x",))}, "not_signed"),
+        (Policy(drift="propose"), {"approvals": Approvals(False, (Reason(ReasonName.NOT_SIGNED, "x"),))}, "not_signed"),
         (Policy(drift="propose"), {"can_propose": False}, "proposals_not_available"),
     ],
 )

@@ -22,6 +22,7 @@ from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Me
 from driftguard.errors import OperatorError
 from driftguard.model import Action, Decision, EnvironmentResult, Fault, RunResult, Seconds, Verdict
 from driftguard.model import ErrorKind as Kind
+from driftguard.model.reasons import Reason
 from driftguard.model.report import RunReport
 from driftguard.report import run_report
 from driftguard.scheduler import AgentState, healthy
@@ -37,7 +38,7 @@ def environment(name: str, verdict: Verdict, *reasons: str, fault: Kind | None =
         verdict=verdict,
         closure_hash="c",
         baseline=None,
-        decision=Decision(Action.ALERT, reasons),
+        decision=Decision(Action.ALERT, tuple(map(Reason.parse, reasons))),
         fault=Fault(fault, "No.") if fault else None,
         seconds=Seconds(init=0.0, plan=3.0, show=0.2, total=3.5),
     )

@@ -9,6 +9,7 @@ import pytest
 
 from driftguard.config import Limits, Policy
 from driftguard.model import Action
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.pipeline.decide.decision import decide
@@ -35,9 +36,11 @@ def decided(document: Any, **policy: Any) -> tuple[Action, list[str]]:
     classification = classify(document, SAME_COMMIT, KEY)
     limits = policy.pop("limits", Limits())
     settings = Policy(pending="apply", drift="revert", input="apply", limits=limits, **policy)
-    facts = Facts(classification.verdict, classification, None, settings, Approvals(True, ("merged: 1",)), NOW)
+    facts = Facts(
+        classification.verdict, classification, None, settings, Approvals(True, (Reason(ReasonName.MERGED, "1"),)), NOW
+    )
     decision = decide(facts)
-    return decision.action, [reason.split(":")[0] for reason in decision.reasons]
+    return decision.action, [str(reason.name) for reason in decision.reasons]
 
 
 def gone(*types: str) -> Any:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from driftguard.model import Commit, MergedRequest, Review
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.approve.commits import Approvals, Range, Reviewed, judge_approvals
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -37,13 +38,13 @@ def why(said: Reviewed | None, *, wanted: int = 1) -> str:
     approvals = judged(said, wanted=wanted)
     assert not approvals.approved
     (reason,) = approvals.reasons
-    return reason
+    return str(reason)
 
 
 def test_a_pull_request_that_another_person_approved_as_it_was_merged_is_an_approval() -> None:
     assert judged(Reviewed((REQUEST,))) == Approvals(
         True,
-        ("reviewed: 1 commits by pull requests",),
+        (Reason(ReasonName.REVIEWED, "1 commits by pull requests"),),
         ({"commit": C1, "author": "Ada", "subject": "Change"},),
     )
 
@@ -96,7 +97,7 @@ def test_one_commit_without_review_holds_all() -> None:
     reviews = {C1: Reviewed((REQUEST,)), C2: Reviewed()}
     approvals = judge_approvals("reviewed", Range(True, (COMMIT, other)), {}, reviews)
     assert (approvals.approved, len(approvals.reasons)) == (False, 1)
-    assert C2[:10] in approvals.reasons[0]
+    assert C2[:10] in approvals.reasons[0].detail
 
 
 REBASED = replace(REQUEST, merge_commit=C1, commit_count=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -54,6 +55,13 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         self._missing: dict[str, Mapping[str, str]] = {}
         self._spans: dict[tuple[str, ...], tuple[Touching, ...]] = {}
         self._guard = threading.Lock()
+        # The process that reads blobs ends with this object, also where it is not closed.
+        weakref.finalize(self, self._blobs.clear_cache)
+
+    def close(self) -> None:
+        """End the process that reads blobs; another read starts a new one."""
+        with self._guard:
+            self._blobs.clear_cache()
 
     @property
     def ref(self) -> str:

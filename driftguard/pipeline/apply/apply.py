@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, ResourceChange
+from driftguard.model.reasons import ReasonName
 from driftguard.pipeline.apply.lease import HeldLease, hold
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
 from driftguard.pipeline.plan import Plan, make_plan
@@ -33,10 +34,6 @@ from driftguard.ports import (
     WorkingDirectory,
 )
 from driftguard.sealed import mask
-
-# Reasons of an outcome; stable names.
-APPLIED: Final = "applied"
-APPLY_FAILED: Final = "apply_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +103,12 @@ class Outcome:
     """What became of an attempt.
 
     Attributes:
-        reason: a stable name: `applied`, `apply_failed`, `plan_changed`, `locked`, `not_planned`, `lease_lost`,
-            `already_attempted`, `head_moved`.
+        reason: `APPLIED`, `APPLY_FAILED`, or why nothing was applied.
         fault: why an apply did not end well.
     """
 
     attempt: Attempt
-    reason: str
+    reason: ReasonName
     fault: Fault | None = None
 
 
@@ -171,21 +167,21 @@ class _Attempting:
         attempt = self._decided.attempt
         moved = self._context.moved(attempt.commit)
         if moved is not None:
-            return Outcome(attempt, "head_moved", moved)
+            return Outcome(attempt, ReasonName.HEAD_MOVED, moved)
         if not self._attempts.open(attempt):
-            return Outcome(attempt, "already_attempted")
+            return Outcome(attempt, ReasonName.ALREADY_ATTEMPTED)
         lock_id = str(attempt.data["lock_id"])
         try:
             if self._lock is not None:
                 self._lock.take(lock_id, self._lock_seconds)
             plan = self._planned_again()
             if self._fingerprint(plan) != attempt.plan_fingerprint:
-                return self._void("plan_changed", None)
+                return self._void(ReasonName.PLAN_CHANGED, None)
             if not self._lease.still_held():
-                return self._void("lease_lost", None)
+                return self._void(ReasonName.LEASE_LOST, None)
             return self._apply(plan)
         except EnvironmentFault as fault:
-            reason = "locked" if fault.kind is ErrorKind.LOCKED else "not_planned"
+            reason = ReasonName.LOCKED if fault.kind is ErrorKind.LOCKED else ReasonName.NOT_PLANNED
             return self._void(reason, Fault(fault.kind, fault.message))
         finally:
             if self._lock is not None:
@@ -205,9 +201,9 @@ class _Attempting:
         labelled = self._decided.labelled
         return plan_fingerprint(plan.document, self._key, labelled) if plan.document else None
 
-    def _void(self, reason: str, fault: Fault | None) -> Outcome:
+    def _void(self, reason: ReasonName, fault: Fault | None) -> Outcome:
         """Nothing was changed; the next run decides anew."""
-        data = {"reason": reason, "error": fault.message if fault else None}
+        data = {"reason": reason.value, "error": fault.message if fault else None}
         attempt = self._attempts.advance(self._decided.attempt, AttemptState.VOID, self._clock.now(), data)
         return Outcome(attempt, reason, fault)
 
@@ -229,7 +225,7 @@ class _Attempting:
             "error": {"kind": run.fault.kind.value, "message": run.fault.message} if run.fault else None,
         }
         ended = self._attempts.advance(applying, state, self._clock.now(), data)
-        return Outcome(ended, APPLY_FAILED if run.fault else APPLIED, run.fault)
+        return Outcome(ended, ReasonName.APPLY_FAILED if run.fault else ReasonName.APPLIED, run.fault)
 
 
 class _AttemptProgress:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from driftguard.model import Commit, MergedRequest, Review, Signature, SignedBy
+from driftguard.model.reasons import Reason, ReasonName
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,12 @@ class Approvals:
     """Whether an apply is approved.
 
     Attributes:
-        reasons: stable names with details: why not, or on what it rests.
+        reasons: why not, or on what it rests.
         by: who approved: for each commit its author and, where signatures are asked for, the signer.
     """
 
     approved: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     by: tuple[Mapping[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,47 +84,50 @@ def judge_approvals(
         wanted: how many reviewers have to approve.
     """
     if commits.is_ancestor is False:
-        return Approvals(False, ("history_rewritten: the approved point is not an ancestor of head",))
+        rewritten = Reason(ReasonName.HISTORY_REWRITTEN, "the approved point is not an ancestor of head")
+        return Approvals(False, (rewritten,))
     by = tuple(_who(commit, signatures.get(commit.sha)) for commit in commits.touching)
+    count = len(commits.touching)
     match require:
         case "reviewed":
             missing = _unreviewed(commits, reviews, wanted)
             if missing:
                 return Approvals(False, missing, by)
-            return Approvals(True, (f"reviewed: {len(commits.touching)} commits by pull requests",), by)
+            return Approvals(True, (Reason(ReasonName.REVIEWED, f"{count} commits by pull requests"),), by)
         case "signed":
             missing = _unsigned(commits, signatures)
             if missing:
                 return Approvals(False, missing, by)
-            return Approvals(True, (f"signed: {len(commits.touching)} commits by known signers",), by)
+            return Approvals(True, (Reason(ReasonName.SIGNED, f"{count} commits by known signers"),), by)
         case "merged":
-            return Approvals(True, (f"merged: {len(commits.touching)} commits on the tracked branch",), by)
+            return Approvals(True, (Reason(ReasonName.MERGED, f"{count} commits on the tracked branch"),), by)
         case _:
             assert_never(require)
 
 
-def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[str, ...]:
+def _unsigned(commits: Range, signatures: Mapping[str, SignedBy]) -> tuple[Reason, ...]:
     if commits.is_ancestor is None and not commits.touching:
-        return ("not_signed: no commit is known that made this environment",)
-    missing = []
+        return (Reason(ReasonName.NOT_SIGNED, "no commit is known that made this environment"),)
+    missing: list[Reason] = []
     for commit in commits.touching:
         signature = signatures.get(commit.sha, SignedBy(Signature.UNSIGNED))
         if signature.status is not Signature.GOOD:
             whose = f" by {signature.signer}" if signature.signer else ""
-            missing.append(f"not_signed: {commit.sha[:10]} of {commit.author} is {signature.status}{whose}")
+            what = f"{commit.sha[:10]} of {commit.author} is {signature.status}{whose}"
+            missing.append(Reason(ReasonName.NOT_SIGNED, what))
     return tuple(missing)
 
 
-def _unreviewed(commits: Range, reviews: Mapping[str, Reviewed] | None, wanted: int) -> tuple[str, ...]:
+def _unreviewed(commits: Range, reviews: Mapping[str, Reviewed] | None, wanted: int) -> tuple[Reason, ...]:
     if reviews is None:
-        return ("review_not_available: no `forge` is configured that could be asked",)
+        return (Reason(ReasonName.REVIEW_NOT_AVAILABLE, "no `forge` is configured that could be asked"),)
     if commits.is_ancestor is None and not commits.touching:
-        return ("not_reviewed: no commit is known that made this environment",)
-    missing: dict[str, None] = {}
+        return (Reason(ReasonName.NOT_REVIEWED, "no commit is known that made this environment"),)
+    missing: dict[Reason, None] = {}
     for commit in commits.touching:
         why = _not_reviewed(commit, reviews.get(commit.sha, Reviewed()), wanted)
         if why is not None:
-            missing.setdefault(why)
+            missing.setdefault(Reason(ReasonName.NOT_REVIEWED, why))
     return tuple(missing)
 
 
@@ -131,15 +135,15 @@ def _not_reviewed(commit: Commit, reviewed: Reviewed, wanted: int) -> str | None
     """Why a commit does not count as reviewed; None when it does."""
     what = f"{commit.sha[:10]} of {commit.author}"
     if reviewed.fault is not None:
-        return f"not_reviewed: {what} could not be checked: {reviewed.fault}"
+        return f"{what} could not be checked: {reviewed.fault}"
     produced = [request for request in reviewed.requests if commit.sha in put_on_branch(request, reviewed)]
     if not produced:
-        return f"not_reviewed: {what} came with no pull request that the forge can name"
+        return f"{what} came with no pull request that the forge can name"
     if len(produced) > 1:
-        return f"not_reviewed: {what} came with several pull requests: {', '.join(f'#{r.number}' for r in produced)}"
+        return f"{what} came with several pull requests: {', '.join(f'#{r.number}' for r in produced)}"
     (request,) = produced
     if request.number in reviewed.unlike:
-        return f"not_reviewed: {what} is not #{request.number} as it was approved: {reviewed.unlike[request.number]}"
+        return f"{what} is not #{request.number} as it was approved: {reviewed.unlike[request.number]}"
     return _not_approved(request, wanted)
 
 
@@ -147,17 +151,17 @@ def _not_approved(request: MergedRequest, wanted: int) -> str | None:
     """Why a merged pull request does not count as approved; None when it does."""
     if request.strangers:
         who = ", ".join(sorted(set(request.strangers.values())))
-        return f"not_reviewed: #{request.number} has commits of {who}, whom the forge knows no account of"
+        return f"#{request.number} has commits of {who}, whom the forge knows no account of"
     # Forges take names without regard to case, and may spell one in two ways.
     own = {name.casefold() for name in (request.author, *request.authors)}
     on_the_last = [r for r in request.reviews if r.approves and r.commit == request.head and r.may_write]
     approving = {review.reviewer.casefold() for review in on_the_last} - own
     if len(approving) < wanted:
         approvals = f"{len(approving)} of {wanted} approvals on its last commit"
-        return f"not_reviewed: #{request.number} has {approvals}{_left_out(request, approving, own)}"
+        return f"#{request.number} has {approvals}{_left_out(request, approving, own)}"
     unowned = sum(approving.isdisjoint(map(str.casefold, owners)) for owners in request.owned)
     if unowned:
-        return f"not_reviewed: #{request.number} lacks an owner's approval for {unowned} of CODEOWNERS' rules"
+        return f"#{request.number} lacks an owner's approval for {unowned} of CODEOWNERS' rules"
     return None
 
 

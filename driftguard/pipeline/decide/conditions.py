@@ -1,6 +1,6 @@
 """Why was this not applied? One function for each condition that holds a plan, in the order of the reasons.
 
-Takes `Facts`; each condition gives the reasons that it has against an apply: stable names, followed by `: detail`.
+Takes `Facts`; each condition gives the reasons that it has against an apply.
 Pure: no clock, no port, no randomness.
 """
 
@@ -10,23 +10,29 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from driftguard.model import Classification, Label, ResourceChange
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.decide.facts import GROUPS, Facts
 from driftguard.pipeline.decide.windows import window_state
 
 # A plan that deletes this share of an environment is held whatever the limits are.
 _ALMOST_EVERYTHING: Final = 0.8
 _MAX_NAMED: Final = 3
+_MIXED: Final = {
+    "pending": ReasonName.MIXED_WITH_PENDING,
+    "drift": ReasonName.MIXED_WITH_DRIFT,
+    "input": ReasonName.MIXED_WITH_INPUT,
+}
 _DELETED: Final = frozenset({Label.DRIFT, Label.ABSORBED})
 
 
-def reasons_against(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
+def reasons_against(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[Reason]:
     """Every reason against applying the plan, or against proposing it where the policy proposes, in order.
 
     Args:
         groups: what the policy asks for in each group of labels; see `policy_by_group`.
     """
     if Label.CONFLICT.value in groups:
-        yield f"conflict: {named(classification, {Label.CONFLICT})}"
+        yield Reason(ReasonName.CONFLICT, named(classification, {Label.CONFLICT}))
     if not any(word in ("apply", "revert", "approved", "propose") for word in groups.values()):
         return
     yield from _mixed(facts, classification, groups)
@@ -36,22 +42,22 @@ def reasons_against(facts: Facts, classification: Classification, groups: Mappin
             yield from condition(facts, classification)
 
 
-def state_alarms(facts: Facts, classification: Classification) -> Iterator[str]:
+def state_alarms(facts: Facts, classification: Classification) -> Iterator[Reason]:
     """What is wrong with the state itself, which an alert-only policy names as well: the labels rest on it."""
     for condition in _STATE_ALARMS:
         yield from condition(facts, classification)
 
 
-def _mixed(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[str]:
+def _mixed(facts: Facts, classification: Classification, groups: Mapping[str, str]) -> Iterator[Reason]:
     """A plan does everything that it contains, so each part of it must be wanted."""
     for group, word in groups.items():
         if word == "propose" and not facts.can_propose:
-            yield f"proposals_not_available: {group}"
+            yield Reason(ReasonName.PROPOSALS_NOT_AVAILABLE, group)
         elif word == "alert":
-            yield f"mixed_with_{group}: {named(classification, GROUPS[group])}"
+            yield Reason(_MIXED[group], named(classification, GROUPS[group]))
 
 
-def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
+def _uncertain(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.nothing_exists:
         return
     known = {(), ("no-op",)}
@@ -62,7 +68,7 @@ def _uncertain(facts: Facts, classification: Classification) -> Iterator[str]:
         uncertain = (o for o in classification.outputs if not o.certain and o.label is not Label.RESTLESS)
         doubtful += [f"output {output.name}" for output in uncertain]
     if doubtful:
-        yield f"uncertain: {_listed(doubtful)}"
+        yield Reason(ReasonName.UNCERTAIN, _listed(doubtful))
 
 
 def _is_doubtful(resource: ResourceChange) -> bool:
@@ -72,7 +78,7 @@ def _is_doubtful(resource: ResourceChange) -> bool:
     return any(not a.certain and a.label is not Label.RESTLESS for a in resource.attributes)
 
 
-def _would_revert_ignored(facts: Facts, classification: Classification) -> Iterator[str]:
+def _would_revert_ignored(facts: Facts, classification: Classification) -> Iterator[Reason]:
     names = [
         f"{resource.address} {attribute.path}"
         for resource in classification.resources
@@ -80,10 +86,10 @@ def _would_revert_ignored(facts: Facts, classification: Classification) -> Itera
         if attribute.ignored_by and (attribute.unknown or attribute.reality != attribute.desired)
     ]
     if names:
-        yield f"would_revert_ignored: {_listed(names)}"
+        yield Reason(ReasonName.WOULD_REVERT_IGNORED, _listed(names))
 
 
-def _not_approved(facts: Facts, classification: Classification) -> Iterator[str]:
+def _not_approved(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if not facts.approvals.approved:
         yield from facts.approvals.reasons
 
@@ -108,86 +114,91 @@ def _recreated(classification: Classification) -> list[ResourceChange]:
     return [r for r in created if any(not a.path and a.label in _DELETED for a in r.attributes)]
 
 
-def _protected(facts: Facts, classification: Classification) -> Iterator[str]:
+def _protected(facts: Facts, classification: Classification) -> Iterator[Reason]:
     hit = [
         r.address
         for r in (*_destroyed(classification), *_replaced(classification), *_recreated(classification))
         if facts.policy.protecting(r.address, r.type)
     ]
     if hit:
-        yield f"protected: {_listed(hit)}"
+        yield Reason(ReasonName.PROTECTED, _listed(hit))
 
 
-def _almost_everything(facts: Facts, classification: Classification) -> Iterator[str]:
+def _almost_everything(facts: Facts, classification: Classification) -> Iterator[Reason]:
     destroyed, existing = len(_destroyed(classification)), classification.resource_count
     if destroyed > 1 and destroyed >= _ALMOST_EVERYTHING * existing:
-        yield f"would_delete_almost_everything: {destroyed} of {existing}"
+        yield Reason(ReasonName.WOULD_DELETE_ALMOST_EVERYTHING, f"{destroyed} of {existing}")
 
 
-def _limits(facts: Facts, classification: Classification) -> Iterator[str]:
+def _limits(facts: Facts, classification: Classification) -> Iterator[Reason]:
     limits = facts.policy.limits
     for name, count, most in (
-        ("changes", len(_changed(classification)), limits.changes),
-        ("destroys", len(_destroyed(classification)), limits.destroys),
-        ("replaces", len(_replaced(classification)), limits.replaces),
-        ("recreates", sum(facts.policy.holds_data(r.type) for r in _recreated(classification)), limits.recreates),
-        ("invocations", len(classification.invocations), limits.invocations),
+        (ReasonName.LIMIT_CHANGES, len(_changed(classification)), limits.changes),
+        (ReasonName.LIMIT_DESTROYS, len(_destroyed(classification)), limits.destroys),
+        (ReasonName.LIMIT_REPLACES, len(_replaced(classification)), limits.replaces),
+        (
+            ReasonName.LIMIT_RECREATES,
+            sum(facts.policy.holds_data(r.type) for r in _recreated(classification)),
+            limits.recreates,
+        ),
+        (ReasonName.LIMIT_INVOCATIONS, len(classification.invocations), limits.invocations),
     ):
         if count > most:
-            yield f"limit_{name}: {count} of at most {most}"
+            yield Reason(name, f"{count} of at most {most}")
     touched = [r for r in _changed(classification) if r.actions != ("create",)]
     existing = classification.resource_count
     # One or two resources are a large share of any small environment, which is no sign of a mistake.
     if len(touched) > 2 and len(touched) > limits.share * existing:
-        yield f"limit_share: {len(touched)} of {existing} resources"
+        yield Reason(ReasonName.LIMIT_SHARE, f"{len(touched)} of {existing} resources")
 
 
-def _due_again(facts: Facts, classification: Classification) -> Iterator[str]:
+def _due_again(facts: Facts, classification: Classification) -> Iterator[Reason]:
     due = [r.address for r in classification.resources if r.due_again]
     if due:
-        yield f"due_again: {_listed(due)}"
+        yield Reason(ReasonName.DUE_AGAIN, _listed(due))
 
 
-def _suspended(facts: Facts, classification: Classification) -> Iterator[str]:
+def _suspended(facts: Facts, classification: Classification) -> Iterator[Reason]:
     suspended = facts.policy.suspended
     if suspended is not None and (suspended.until is None or facts.now < suspended.until):
         until = f" until {suspended.until:%Y-%m-%d %H:%M} UTC" if suspended.until else ""
-        yield f"suspended: {suspended.reason}{until}"
+        yield Reason(ReasonName.SUSPENDED, f"{suspended.reason}{until}")
 
 
-def _window(facts: Facts, classification: Classification) -> Iterator[str]:
+def _window(facts: Facts, classification: Classification) -> Iterator[Reason]:
     state = window_state(facts.policy.windows, facts.now)
     if not state.open:
-        yield f"window_closed: {state.because}"
+        yield Reason(ReasonName.WINDOW_CLOSED, state.because)
 
 
-def _flapping(facts: Facts, classification: Classification) -> Iterator[str]:
+def _flapping(facts: Facts, classification: Classification) -> Iterator[Reason]:
     limit = facts.policy.flapping
     if facts.reverts >= limit.reverts:
-        yield f"flapping: reverted {facts.reverts} times within {limit.within}"
+        yield Reason(ReasonName.FLAPPING, f"reverted {facts.reverts} times within {limit.within}")
 
 
-def _backoff(facts: Facts, classification: Classification) -> Iterator[str]:
+def _backoff(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.backoff_until is not None and facts.now < facts.backoff_until:
-        yield f"backoff: {facts.failures} failed, next attempt after {facts.backoff_until:%Y-%m-%d %H:%M:%S} UTC"
+        after = f"{facts.backoff_until:%Y-%m-%d %H:%M:%S} UTC"
+        yield Reason(ReasonName.BACKOFF, f"{facts.failures} failed, next attempt after {after}")
 
 
-def _state_shared(facts: Facts, classification: Classification) -> Iterator[str]:
+def _state_shared(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.state_shared:
-        yield f"state_shared: {_listed(list(facts.state_shared))}"
+        yield Reason(ReasonName.STATE_SHARED, _listed(list(facts.state_shared)))
 
 
-def _state_replaced(facts: Facts, classification: Classification) -> Iterator[str]:
+def _state_replaced(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.state_replaced:
-        yield f"state_replaced: {facts.state_replaced}"
+        yield Reason(ReasonName.STATE_REPLACED, facts.state_replaced)
 
 
-def _local_state(facts: Facts, classification: Classification) -> Iterator[str]:
+def _local_state(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.local_state:
-        yield "local_state: the state is a local file"
+        yield Reason(ReasonName.LOCAL_STATE, "the state is a local file")
 
 
-_Condition = Callable[[Facts, Classification], Iterator[str]]
+_Condition = Callable[[Facts, Classification], Iterator[Reason]]
 _STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_replaced)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _state_shared,

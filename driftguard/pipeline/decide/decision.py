@@ -8,30 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from driftguard.config import Policy
 from driftguard.model import Action, Decision, Verdict
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.decide.conditions import reasons_against, state_alarms
 from driftguard.pipeline.decide.facts import Facts, policy_by_group
+
+_POLICIES: Final = {
+    "alert": ReasonName.POLICY_ALERT,
+    "apply": ReasonName.POLICY_APPLY,
+    "revert": ReasonName.POLICY_REVERT,
+    "propose": ReasonName.POLICY_PROPOSE,
+}
 
 
 def decide(facts: Facts) -> Decision:
     """The decision, with every reason that applies, in the order of the conditions."""
     if facts.verdict is Verdict.UNKNOWN or facts.classification is None:
         kind = facts.fault.kind.value if facts.fault else "unknown"
-        return Decision(Action.ALERT, (f"unknown: {kind}",))
+        return Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, kind),))
     if facts.verdict is Verdict.IN_SYNC:
-        return Decision(Action.NONE, ("in_sync",))
+        return Decision(Action.NONE, (Reason(ReasonName.IN_SYNC),))
     groups = policy_by_group(facts, facts.classification)
     if all(word == "alert" for word in groups.values()):
         alarms = tuple(state_alarms(facts, facts.classification))
-        return Decision(Action.ALERT, alarms + tuple(f"policy_alert: {group}" for group in groups))
+        return Decision(Action.ALERT, alarms + _policies(groups, "alert"))
     against = tuple(reasons_against(facts, facts.classification, groups))
     if against:
         return Decision(Action.HOLD, against + _void_approvals(facts))
     if "propose" in groups.values():
         return Decision(Action.PROPOSE, _policies(groups, "propose") + _void_approvals(facts))
-    approved = (f"approved: {facts.plan_approval.path}",) if facts.plan_approval.id else ()
+    approved = (Reason(ReasonName.APPROVED, str(facts.plan_approval.path)),) if facts.plan_approval.id else ()
     return Decision(Action.APPLY, _policies(groups, "apply", "revert") + approved + facts.approvals.reasons)
 
 
@@ -45,12 +54,12 @@ def decide_by_all(facts: Facts, policies: Sequence[Policy]) -> Decision:
     stricter = next((decision for decision in earlier if decision.action is not Action.APPLY), None)
     if present.action is not Action.APPLY or stricter is None:
         return present
-    return replace(stricter, reasons=(*stricter.reasons, "policy_waits"))
+    return replace(stricter, reasons=(*stricter.reasons, Reason(ReasonName.POLICY_WAITS)))
 
 
-def _policies(groups: dict[str, str], *words: str) -> tuple[str, ...]:
-    return tuple(f"policy_{word}: {group}" for group, word in groups.items() if word in words)
+def _policies(groups: dict[str, str], *words: str) -> tuple[Reason, ...]:
+    return tuple(Reason(_POLICIES[word], group) for group, word in groups.items() if word in words)
 
 
-def _void_approvals(facts: Facts) -> tuple[str, ...]:
-    return tuple(f"approval_void: {why}" for why in (facts.plan_approval.void or {}).values())
+def _void_approvals(facts: Facts) -> tuple[Reason, ...]:
+    return tuple(Reason(ReasonName.APPROVAL_VOID, why) for why in (facts.plan_approval.void or {}).values())

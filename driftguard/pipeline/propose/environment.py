@@ -18,6 +18,7 @@ from driftguard.model import (
     ResourceChange,
     Verdict,
 )
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.approve.approval_file import folder_of
 from driftguard.pipeline.approve.gather import approval_files
 from driftguard.pipeline.approve.plans import PlanApproval
@@ -72,12 +73,12 @@ def proposed(context: ProposalContext, candidate: Candidate) -> EnvironmentResul
     result = candidate.result
     given_up = context.faults.given_up()
     if given_up is not None:
-        return _with_reasons(result, (f"proposal_failed: {given_up}",))
+        return _with_reasons(result, (Reason(ReasonName.PROPOSAL_FAILED, given_up),))
     try:
         reasons = settle(context, result.name, _draft(context, candidate), _outcome(context, candidate))
     except (ForgeFault, OperatorError) as fault:
         context.faults.add(fault)
-        reasons = (f"proposal_failed: {reason_text(fault)}",)
+        reasons = (Reason(ReasonName.PROPOSAL_FAILED, reason_text(fault)),)
     return _with_reasons(result, reasons)
 
 
@@ -97,7 +98,7 @@ def close_left_behind(context: ProposalContext, present: AbstractSet[str]) -> tu
     return tuple(failures)
 
 
-def _with_reasons(result: EnvironmentResult, reasons: Sequence[str]) -> EnvironmentResult:
+def _with_reasons(result: EnvironmentResult, reasons: Sequence[Reason]) -> EnvironmentResult:
     return replace(result, decision=Decision(result.decision.action, (*result.decision.reasons, *reasons)))
 
 
@@ -130,7 +131,7 @@ def _outcome_text(candidate: Candidate) -> str:
         return f"The apply failed ({result.decision.reasons[0]}); it is retried while the approval is valid."
     if result.verdict is Verdict.IN_SYNC:
         return verdict
-    return f"{verdict} {'; '.join(result.decision.reasons)}"
+    return f"{verdict} {'; '.join(map(str, result.decision.reasons))}"
 
 
 def _draft(context: ProposalContext, candidate: Candidate) -> Draft | None:

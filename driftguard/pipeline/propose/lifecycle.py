@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from driftguard.model import Proposal, ProposalState, PullRequest, RequestState
+from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.propose import text as wording
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Draft, Drafting
@@ -51,7 +52,7 @@ class EnvironmentOutcome:
 
 def settle(
     context: ProposalContext, environment: str, draft: Draft | None, outcome: EnvironmentOutcome
-) -> tuple[str, ...]:
+) -> tuple[Reason, ...]:
     """Bring the environment's proposal in line with what is true now; reasons to add to the decision.
 
     Args:
@@ -75,20 +76,20 @@ class _Settling:
         self._forge, self._branches, self._now = context.forge, context.branches, context.clock.now
         self._retargeted = False
 
-    def reasons(self, before: Proposal | None) -> tuple[str, ...]:
+    def reasons(self, before: Proposal | None) -> tuple[Reason, ...]:
         """Take every step that is due; reasons for the decision."""
         if before is not None and before.state in _LIVE:
             before = self._as_git_has_it(before) or self._as_the_forge_has_it(before)
         if before is not None and before.state is ProposalState.MERGED:
             before = self._after_the_merge(before)
             if before.state is ProposalState.MERGED:
-                return (f"proposal_merged: {before.url or before.preferred.name}",)
+                return (Reason(ReasonName.PROPOSAL_MERGED, before.url or before.preferred.name),)
         if self._draft is not None:
             return self._propose(before, self._draft)
         if before is None or before.state not in _LIVE:
             return ()
         if self._outcome.held and before.state is ProposalState.OPEN:
-            return (f"proposal_waits: {before.url or before.preferred.name}",)
+            return (Reason(ReasonName.PROPOSAL_WAITS, before.url or before.preferred.name),)
         self._close(before, self._outcome.text)
         return ()
 
@@ -179,14 +180,14 @@ class _Settling:
 
     # --- proposing ------------------------------------------------------------------------------
 
-    def _propose(self, before: Proposal | None, draft: Draft) -> tuple[str, ...]:
+    def _propose(self, before: Proposal | None, draft: Draft) -> tuple[Reason, ...]:
         live = before if before is not None and before.state in _LIVE else None
         if live is not None and live.state is ProposalState.CLOSING:
             self._close(live, live.reason or "")
             live = None
         if live is not None and self._retargeted:
             # Merged elsewhere it approves nothing, so it is a reviewer's own request from now on.
-            return (f"proposal_changed: {live.url or live.preferred.name}",)
+            return (Reason(ReasonName.PROPOSAL_CHANGED, live.url or live.preferred.name),)
         if live is None:
             waits = self._no_new_one(draft)
             if waits is not None:
@@ -195,7 +196,7 @@ class _Settling:
         if proposal.state is ProposalState.OPENING:
             changed = self._push(live, proposal)
             if changed is not None:
-                return (f"proposal_changed: {proposal.url or changed}",)
+                return (Reason(ReasonName.PROPOSAL_CHANGED, proposal.url or changed),)
         return self._published(proposal, draft)
 
     def _up_to_date(self, live: Proposal | None, draft: Draft) -> Proposal:
@@ -205,15 +206,16 @@ class _Settling:
         drafting = Drafting(self._branches, self._context.history.ref, self._context.key)
         return self._saved(drafting.proposal(live, draft, self._now().replace(microsecond=0)))
 
-    def _no_new_one(self, draft: Draft) -> str | None:
+    def _no_new_one(self, draft: Draft) -> Reason | None:
         """Why no new pull request is opened, as a reason; None where one may be, which is then reserved."""
         answered = self._answer_to(draft)
         if answered is not None:
             by = f" by {answered.by}" if answered.by else ""
             at = f" at {answered.ended_at:%Y-%m-%d %H:%M} UTC" if answered.ended_at else ""
-            return f"acknowledged: closed{by}{at}, {answered.url or answered.preferred.name}"
+            closed = f"closed{by}{at}, {answered.url or answered.preferred.name}"
+            return Reason(ReasonName.ACKNOWLEDGED, closed)
         full = self._context.limit.take()
-        return f"proposals_waiting: {full}" if full is not None else None
+        return Reason(ReasonName.PROPOSALS_WAITING, full) if full is not None else None
 
     def _answer_to(self, draft: Draft) -> Proposal | None:
         """The proposal of the same change that a reviewer closed; None where there is none."""
@@ -242,7 +244,7 @@ class _Settling:
             self._delete_branches(live, but=proposal)
         return None
 
-    def _published(self, proposal: Proposal, draft: Draft) -> tuple[str, ...]:
+    def _published(self, proposal: Proposal, draft: Draft) -> tuple[Reason, ...]:
         """Open the pull request, or bring it up to date."""
         content = wording.RequestContent(
             environment=draft.environment,
@@ -267,8 +269,12 @@ class _Settling:
             self._comment(proposal, anew, f"anew {proposal.id}")
         if proposal.state is not ProposalState.OPEN or proposal.shown != shown:
             proposal = self._saved(replace(proposal, state=ProposalState.OPEN, shown=shown))
-        refused = (f"adopt_refused: {proposal.refused[0]}",) if proposal.refused and draft.prefer == "adopt" else ()
-        return (f"proposed: {proposal.url or proposal.preferred.name}", *refused)
+        refused = (
+            (Reason(ReasonName.ADOPT_REFUSED, proposal.refused[0]),)
+            if proposal.refused and draft.prefer == "adopt"
+            else ()
+        )
+        return (Reason(ReasonName.PROPOSED, proposal.url or proposal.preferred.name), *refused)
 
     # --- ending ---------------------------------------------------------------------------------
 
