@@ -1,4 +1,4 @@
-"""What every store of alerts and of what is still to be told must do, on SQLite and on a real PostgreSQL server."""
+"""What every store of alerts and of what is still to be sent must do, on SQLite and on a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -206,13 +206,13 @@ def test_every_kind_state_and_severity_of_alert_comes_back(alerts: SqlAlerts) ->
     assert alerts.standing() == tuple(one for one in kept if one.state is not AlertState.RESOLVED)
 
 
-def test_a_notice_comes_back_as_it_was_told(alerts: SqlAlerts) -> None:
-    told = [
+def test_a_notice_is_read_as_it_was_recorded(alerts: SqlAlerts) -> None:
+    sent = [
         notice(f"n-{kind}", FULL_ALERT, event=kind, at=at(5).astimezone(INDIA), run_id="r", line=HARD_TEXT)
         for kind in AlertEvent
     ]
-    alerts.record("dev", [], giving(*told))
-    assert alerts.unplanned() == tuple(told)
+    alerts.record("dev", [], giving(*sent))
+    assert alerts.unplanned() == tuple(sent)
     assert {type(back.event) for back in alerts.unplanned()} == {AlertEvent}
     assert all(back.at.utcoffset() is not None for back in alerts.unplanned())
 
@@ -310,9 +310,9 @@ def test_other_kinds_other_environments_and_what_follows_an_end_stand_beside(ale
 
 def test_entries_alerts_and_notices_are_recorded_together(ledger: SqlLedger) -> None:
     about = alert(severity=Severity.CRITICAL, fingerprint="f9")
-    told = notice("n1", about, event=AlertEvent.CHANGED, at=at(3), run_id="run-7", line="New: x.")
-    ledger.alerts.record("dev", [scanned(seconds=1), scanned(seconds=2)], giving(about, told))
-    assert (ledger.alerts.standing(), ledger.alerts.unplanned()) == ((about,), (told,))
+    sent = notice("n1", about, event=AlertEvent.CHANGED, at=at(3), run_id="run-7", line="New: x.")
+    ledger.alerts.record("dev", [scanned(seconds=1), scanned(seconds=2)], giving(about, sent))
+    assert (ledger.alerts.standing(), ledger.alerts.unplanned()) == ((about,), (sent,))
     *first, last = ledger.entries()
     assert [(e.kind, e.at) for e in first] == [(EntryKind.SCANNED, at(1)), (EntryKind.SCANNED, at(2))]
     assert (last.kind, last.at, last.run_id, last.environment) == (EntryKind.ALERT, at(3), "run-7", "dev")
@@ -378,7 +378,7 @@ def test_named_alerts_are_sorted_by_environment_whatever_their_state(alerts: Sql
 
 
 @pytest.mark.parametrize("state", [AlertState.OPEN, AlertState.RESOLVED])
-def test_a_trace_is_added_to_an_alert_and_told(ledger: SqlLedger, state: AlertState) -> None:
+def test_a_trace_is_added_to_an_alert_and_sent(ledger: SqlLedger, state: AlertState) -> None:
     alerts = ledger.alerts
     before = alert(state=state, traces={"x": ObjectTrace(note="old"), "y": ObjectTrace(note="kept")})
     alerts.record("dev", [], giving(before))
@@ -414,7 +414,7 @@ def test_notices_wait_oldest_first_over_environments(alerts: SqlAlerts) -> None:
     assert [one.id for one in alerts.unplanned()] == ["n0", "n1", "n2"]
 
 
-def test_a_notice_that_is_told_again_waits_once(ledger: SqlLedger) -> None:
+def test_a_notice_that_is_recorded_again_waits_once(ledger: SqlLedger) -> None:
     for _ in range(3):
         ledger.alerts.record("dev", [], giving(notice("n1"), notice("n2"), notice("n1")))
     assert [one.id for one in ledger.alerts.unplanned()] == ["n1", "n2"]
@@ -438,7 +438,7 @@ def test_planning_puts_deliveries_in_the_place_of_notices(alerts: SqlAlerts) -> 
     assert alerts.unplanned() == ()
 
 
-def test_what_was_planned_for_a_place_counts_as_told_there_until_it_is_dropped(alerts: SqlAlerts) -> None:
+def test_what_is_planned_for_a_sink_counts_as_sent_there_until_it_is_dropped(alerts: SqlAlerts) -> None:
     message, machine = delivery("d1", alerts=("a1", "a2")), delivery("e1", DeliveryKind.EVENT, sink="webhook")
     below = delivery("r1", DeliveryKind.REPLY, parent="d1", alerts=("a3",))
     assert alerts.plan([], [message, machine, below])
@@ -471,7 +471,7 @@ def test_a_plan_that_comes_too_late_changes_nothing(alerts: SqlAlerts) -> None:
     late = [delivery("d1", body={"line": "late"}), delivery("d2")]
     assert not alerts.plan(notices, late)
     assert not alerts.plan([notices[1]], late)
-    assert not alerts.plan([notice("never told")], late)
+    assert not alerts.plan([notice("never sent")], late)
     assert alerts.unplanned() == (notices[0], notices[2])
     assert alerts.undelivered() == (delivery("d1", body={"line": "first"}),)
     assert alerts.messages(["a1"]) == alerts.undelivered()
@@ -525,13 +525,13 @@ def test_what_is_undelivered_keeps_its_place_whatever_is_saved_and_sent(alerts: 
 
 def test_a_delivery_and_its_entry_are_saved_together_or_not_at_all(ledger: SqlLedger) -> None:
     alerts = ledger.alerts
-    told = Entry(EntryKind.ALERT_DELIVERED, at(1), "run-1", None, {"delivery": "d1"})
-    alerts.save(delivery(), told)
+    sent = Entry(EntryKind.ALERT_DELIVERED, at(1), "run-1", None, {"delivery": "d1"})
+    alerts.save(delivery(), sent)
     assert [(e.kind, e.data) for e in ledger.entries()] == [(EntryKind.ALERT_DELIVERED, {"delivery": "d1"})]
     with pytest.raises(ValueError, match="time zone"):
-        alerts.save(delivery(state=DeliveryState.SENT), replace(told, at=NAIVE))
+        alerts.save(delivery(state=DeliveryState.SENT), replace(sent, at=NAIVE))
     with pytest.raises(ValueError, match="time zone"):
-        alerts.save(delivery(next_try_at=NAIVE), told)
+        alerts.save(delivery(next_try_at=NAIVE), sent)
     assert (alerts.undelivered(), len(ledger.entries())) == ((delivery(),), 1)
 
 
@@ -770,8 +770,8 @@ def test_a_process_killed_at_any_moment_loses_nothing_and_doubles_nothing(
     alerts = ledger.alerts
     scans = [e.environment for e in ledger.entries(kinds=[EntryKind.SCANNED])]
     standing = [one.id for one in alerts.standing()]
-    told = [e.data["alert"] for e in ledger.entries(kinds=[EntryKind.ALERT])]
-    assert standing == scans == told
+    sent = [e.data["alert"] for e in ledger.entries(kinds=[EntryKind.ALERT])]
+    assert standing == scans == sent
     waiting, planned = [one.id for one in alerts.unplanned()], [one.id for one in alerts.undelivered()]
     assert sorted(waiting + planned) == sorted(standing)
     assert [one.id for one in alerts.messages(standing)] == planned

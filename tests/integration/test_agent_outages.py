@@ -29,11 +29,11 @@ from driftguard.bootstrap.target import Target
 from driftguard.bootstrap.agent import AgentOptions, run_agent
 from driftguard.cli.options import set_verbosity
 
-def told(due, report):
+def reported(due, report):
     raise RuntimeError("nobody expects this")
 
 set_verbosity(0)
-run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), write=print, on_run=told)
+run_agent(Target(), AgentOptions(poll_seconds=1, health_port=0), write=print, on_run=reported)
 """
 
 
@@ -64,7 +64,7 @@ def healthy(agent: Running) -> bool:
 
 @contextmanager
 def agent_of(sandbox: Sandbox, *arguments: str, **variables: str) -> Iterator[Running]:
-    """An agent that ends in order when it is told to, whatever goes on then, and leaves nothing running."""
+    """An agent that ends in order when a stop is requested, whatever goes on then, and leaves nothing running."""
     agent = Running(sandbox, "--health-port", "0", *arguments, **variables)
     try:
         yield agent
@@ -91,7 +91,7 @@ def try_now(sandbox: Sandbox) -> None:
                 ledger.alerts.save(replace(waiting, next_try_at=now))
 
 
-def told_again(sandbox: Sandbox, slack: SlackDouble) -> None:
+def send_again(sandbox: Sandbox, slack: SlackDouble) -> None:
     """Wait for the alert, which is tried in every pass."""
 
     def there() -> bool:
@@ -110,7 +110,7 @@ def slack() -> Iterator[SlackDouble]:
 # --- Slack is away --------------------------------------------------------------------------------
 
 
-def test_passes_go_on_while_slack_is_away_and_the_alert_is_told_once_when_it_is_back(
+def test_runs_continue_while_slack_is_away_and_the_alert_is_sent_once_when_it_is_back(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
@@ -122,7 +122,7 @@ def test_passes_go_on_while_slack_is_away_and_the_alert_is_told_once_when_it_is_
             assert "Slack could not be reached" in "".join(agent.said)
             assert metric(agent, "driftguard_alerts_waiting") == 1
             assert healthy(agent)
-        told_again(sandbox, slack)
+        send_again(sandbox, slack)
         agent.wait_for(len(agent.passes()) + 2)
         assert metric(agent, "driftguard_alerts_waiting") == 0
         assert metric(agent, 'driftguard_alerts_total{kind="message"}') == 1
@@ -130,7 +130,7 @@ def test_passes_go_on_while_slack_is_away_and_the_alert_is_told_once_when_it_is_
     assert [call.outcome for call in slack.calls_of("chat.postMessage")] == ["ok"]
 
 
-def test_an_agent_that_is_told_to_stop_while_slack_is_away_leaves_the_alert_to_the_next_one(
+def test_an_agent_that_is_stopped_while_slack_is_away_leaves_the_alert_to_the_next_one(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
@@ -139,11 +139,11 @@ def test_an_agent_that_is_told_to_stop_while_slack_is_away_leaves_the_alert_to_t
     with slack.down(), agent_of(sandbox, SLACK_BOT_TOKEN=slack.token) as agent:
         agent.wait_for(1)
     with agent_of(sandbox, "--every", "1s", SLACK_BOT_TOKEN=slack.token):
-        told_again(sandbox, slack)
+        send_again(sandbox, slack)
     assert len(slack.messages("drift")) == 1
 
 
-def test_an_agent_that_is_told_to_stop_in_the_middle_of_a_message_sends_it_once(
+def test_an_agent_that_is_stopped_in_the_middle_of_a_message_sends_it_once(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue")
@@ -215,7 +215,7 @@ def test_an_agent_outlives_an_outage_of_its_ledger_and_nothing_is_lost_or_double
     assert count("run_finished") - len(agent.passes()) in (0, 1)
 
 
-def test_an_agent_that_is_told_to_stop_while_its_ledger_is_away_ends_in_order(
+def test_an_agent_that_is_stopped_while_its_ledger_is_away_ends_in_order(
     sandbox: Sandbox, estate_of: EstateOf, server: PostgresServer
 ) -> None:
     sandbox.variables["LEDGER_URL"] = server.new_database()
@@ -258,7 +258,7 @@ def test_an_agent_starts_with_a_wrong_configuration_says_so_and_looks_at_each_ne
         assert agent.wait_for(1) == ("start", "2 environments, 1 in sync, 1 pending")
 
 
-def test_an_agent_that_is_told_to_stop_while_its_configuration_is_wrong_ends_in_order(
+def test_an_agent_that_is_stopped_while_its_configuration_is_wrong_ends_in_order(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue")

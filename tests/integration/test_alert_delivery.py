@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.integration.test_alerts import Told, slack
+from tests.integration.test_alerts import AlertRuns, slack
 from tests.support.harness import Sandbox, kill
 from tests.support.slack_double import (
     ApiError,
@@ -47,34 +47,34 @@ def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_t
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     with slack.down():
         for number in range(5):
             cloud.change("web", value=f"outside-{number}")
-            ran = told.reconcile()
+            ran = runs.reconcile()
             assert (ran.code, ran.report["alerts"]["waiting"]) == (2, 1)
             let_pass(sandbox, timedelta(hours=2))
     assert "Slack could not be reached" in ran.report["warnings"][0]
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     text = slack.plain("drift")
     assert "one → outside-4" in text
     assert "Delayed: meant for" in text
-    assert told.lines() == []
+    assert runs.lines() == []
     assert len(slack.calls_of("chat.postMessage")) == 1
 
 
-def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolved(
+def test_an_alert_that_opened_and_ended_while_slack_was_away_is_sent_once_as_resolved(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     with slack.down():
         cloud.change("web", value="outside")
-        assert told.reconcile().code == 2
+        assert runs.reconcile().code == 2
         cloud.change("web", value="one")
-        assert told.reconcile().code == 0
+        assert runs.reconcile().code == 0
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "Reverted manually" in slack.plain("drift")
 
 
@@ -89,19 +89,19 @@ def test_an_alert_that_came_and_went_while_slack_was_away_is_told_once_as_resolv
     ],
     ids=["500", "reset", "lost answer", "page of a proxy", "too many requests"],
 )
-def test_an_answer_that_says_nothing_neither_loses_nor_doubles_an_alert(
+def test_a_response_without_a_result_neither_loses_nor_doubles_an_alert(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, fault: Fault, arrived: bool
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     cloud.change("web", value="outside")
     slack.fail("chat.postMessage", fault)
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
     assert len(slack.messages("drift")) == arrived
-    assert told.reconcile().report["alerts"]["waiting"] == 1  # not sooner than it was put off to
+    assert runs.reconcile().report["alerts"]["waiting"] == 1  # not sooner than it was put off to
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert len(slack.messages("drift")) == 1
 
 
@@ -109,41 +109,41 @@ def test_a_short_wait_that_slack_asks_for_is_waited_for(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     slack.fail("chat.postMessage", RateLimited(1))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
 
 
 def test_a_channel_that_is_not_there_keeps_nothing_from_the_others(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "prod-eu")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     for name in ("blue", "prod-eu"):
         estate.clouds[name].change("web", value=f"outside {name}")
     slack.fail("chat.postMessage", ApiError("channel_not_found"))
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 1}
     assert "channel_not_found). Check the channel's name in slack.routes" in ran.report["warnings"][0]
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert (len(slack.messages("drift")), len(slack.messages("prod-drift"))) == (1, 1)
 
 
 def test_without_its_token_nothing_is_lost(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     ran = sandbox.run("reconcile", "--format", "json")
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {}, "waiting": 1})
     assert "SLACK_BOT_TOKEN is not set" in ran.report["warnings"][0]
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
 
 
 def test_two_runs_at_the_same_time_tell_one_thing_once(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     runs = [
         sandbox.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token, XDG_CACHE_HOME=str(sandbox.home / name))
         for name in ("one", "two")
@@ -151,7 +151,7 @@ def test_two_runs_at_the_same_time_tell_one_thing_once(
     for run in runs:
         out, said = run.communicate(timeout=120)
         assert run.returncode == 2, out + said
-    assert told.reconcile().report["alerts"]["waiting"] == 0
+    assert runs.reconcile().report["alerts"]["waiting"] == 0
     assert len(slack.messages("drift")) == 1
 
 
@@ -170,25 +170,25 @@ def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
     dice = random.Random(seed)
     step, method = list(_STEPS.values())[seed % 4]
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     if method == "chat.update":
         cloud.change("web", tags={"team": "eve"})
-        assert told.reconcile().code == 2
+        assert runs.reconcile().code == 2
     cloud.change("web", value="outside")
     for _ in range(dice.choice((1, 1, 2))):
         _kill_at(sandbox, slack, step, method, dice.random())
         let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().code == 2
+    assert runs.reconcile().code == 2
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"]["waiting"] == 0
+    assert runs.reconcile().report["alerts"]["waiting"] == 0
     text = slack.plain("drift")
     assert text.count("one → outside") == 1, text
     # Two hours ago, unless the killed run still sent it in time.
     line = r"New: toy_thing\.web value\.( \(This was at 20\d\d-\d\d-\d\d \d\d:\d\d UTC\.\))?"
-    assert [bool(re.fullmatch(line, said)) for said in told.lines()] == ([True] if method == "chat.update" else [])
+    assert [bool(re.fullmatch(line, said)) for said in runs.lines()] == ([True] if method == "chat.update" else [])
 
     cloud.change("web", value="one", tags={"team": "core"})
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     assert "Reverted manually" in slack.plain("drift")
     assert len([m for m in slack.messages("drift") if not m.thread_ts]) == 1
 
@@ -215,7 +215,7 @@ def test_a_run_that_is_killed_before_it_tells_leaves_the_telling_to_the_next(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     run: subprocess.Popen[str]
     with slack.down():
         run = sandbox.start("reconcile", "--format", "json", SLACK_BOT_TOKEN=slack.token)
@@ -224,4 +224,4 @@ def test_a_run_that_is_killed_before_it_tells_leaves_the_telling_to_the_next(
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}

@@ -1,4 +1,4 @@
-"""Who is told what: shared causes, missing verdicts, waiting commits, reminders, and other places than Slack."""
+"""Which alert goes to whom: shared causes, missing verdicts, pending commits, reminders, sinks other than Slack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.integration.test_alert_delivery import let_pass
-from tests.integration.test_alerts import Told, slack
+from tests.integration.test_alerts import AlertRuns, slack
 from tests.support.harness import Sandbox
 from tests.support.slack_double import SlackDouble
 from tests.support.toy_estate import EstateOf
@@ -27,59 +27,59 @@ def test_many_environments_with_one_cause_share_a_message(
 ) -> None:
     names = [f"edge-{number:02}" for number in range(40)]
     estate = estate_of(*names)
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     for cloud in estate.clouds.values():
         cloud.change("web", tags={"team": "eve"})
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "Drift in 40 environments: toy_thing.web was changed outside Terraform" in slack.plain("drift")
     for name in names[:10]:
         estate.clouds[name].change("web", tags={"team": "core"})
-    assert told.reconcile(*names[:10]).report["alerts"]["waiting"] == 0
-    assert len(told.lines()) == 1  # not ten
-    assert "edge-00, edge-01" in told.lines()[0]
+    assert runs.reconcile(*names[:10]).report["alerts"]["waiting"] == 0
+    assert len(runs.lines()) == 1  # not ten
+    assert "edge-00, edge-01" in runs.lines()[0]
     assert "30 of 40" in slack.plain("drift")
 
 
-def test_what_cannot_be_judged_is_told_after_two_passes_and_once_more_when_it_can(
+def test_a_missing_verdict_is_alerted_after_two_runs_and_resolved_when_the_plan_works(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     cloud.faults(fail_read="api error AccessDenied: not authorized")
-    assert told.reconcile().code == 1
+    assert runs.reconcile().code == 1
     assert slack.messages("drift") == []
-    assert told.reconcile().code == 1
+    assert runs.reconcile().code == 1
     assert "Unknown verdict in blue" in slack.plain("drift")
-    assert told.reconcile().code == 1
-    assert told.lines() == []
+    assert runs.reconcile().code == 1
+    assert runs.lines() == []
     cloud.faults()
-    assert told.reconcile().code == 0
-    assert told.lines() == [f"The plan works again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
+    assert runs.reconcile().code == 0
+    assert runs.lines() == [f"The plan works again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
 
 
-def test_waiting_commits_are_told_to_their_authors_at_once_when_a_person_has_to_decide_and_else_when_they_are_old(
+def test_pending_commits_on_hold_alert_their_authors_at_once_and_others_when_they_are_old(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "green")
     green = "environments: [{path: environments/*}, {path: environments/green, policy: {pending: apply}}]\n"
-    told = Told(sandbox, slack, "alerts: {pending_after: 2s}\n" + green)
+    runs = AlertRuns(sandbox, slack, "alerts: {pending_after: 2s}\n" + green)
     config = (sandbox.repository / "driftguard.yaml").read_text()
     route = '    - {channel: "#drift"}\n'
     authors = config.replace(route, '    - {authors: ["Ada*"], channel: "#leads"}\n' + route)
     sandbox.commit("authors have their own channel", {"driftguard.yaml": authors})
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     estate.rewrite("blue", '"one"', '"two"', "blue: two")
     estate.rewrite("green", '"one"', '"two"', "green: two")
-    assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
+    assert runs.reconcile().report["alerts"]["sent"] == {"message": 1}
     assert "On hold in green: “green: two” is not applied" in slack.plain("leads")  # its state is somebody's file
     time.sleep(2.1)
-    assert told.reconcile().report["alerts"]["sent"] == {"message": 1}
+    assert runs.reconcile().report["alerts"]["sent"] == {"message": 1}
     assert "Pending in blue: “blue: two” is not applied" in slack.plain("leads")
-    assert told.reconcile().report["alerts"]["sent"] == {}
+    assert runs.reconcile().report["alerts"]["sent"] == {}
     assert slack.messages("drift") == []
     for name in ("blue", "green"):
         estate.rewrite(name, '"two"', '"one"', f"{name}: back")
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     for message in slack.messages("leads"):
         assert "a commit up to" in slack.replies("leads", message.ts)[-1].text
 
@@ -89,31 +89,31 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
 ) -> None:
     cloud = estate_of("prod-eu").clouds["prod-eu"]
     reminders = '[{after: 1s}, {after: 2s, channel: "#leads", mention: "<!here>"}]'
-    told = Told(sandbox, slack, f"alerts: {{reminders: {reminders}}}\n")
+    runs = AlertRuns(sandbox, slack, f"alerts: {{reminders: {reminders}}}\n")
     cloud.change("web", value="outside")
-    assert told.reconcile().code == 2
+    assert runs.reconcile().code == 2
     time.sleep(2.1)
     for _ in range(2):
-        assert told.reconcile().code == 2
-    (line,) = told.lines("prod-drift")  # both were due at once, and each is told in its own channel
+        assert runs.reconcile().code == 2
+    (line,) = runs.lines("prod-drift")  # both were due at once, and each is sent to its own channel
     assert line.startswith("Still there after")
     assert len(slack.messages("leads")) == 1
     assert "<!here>" in slack.messages("leads")[0].text
     cloud.change("web", value="one")
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     assert "is resolved" in slack.plain("prod-drift")
     assert "is resolved" in slack.plain("leads")
 
 
 def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
-    told = Told(sandbox, slack)
-    assert told.reconcile().code == 0
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().code == 0
     estate.clouds["blue"].change("web", value="outside")
-    assert told.reconcile().code == 2
+    assert runs.reconcile().code == 2
     head = estate.rewrite("blue", '"one"', '"outside"', "write it down")
-    assert told.reconcile().code == 0
-    assert told.lines()[-1].startswith(f"Reality matches the configuration at {head[:10]} again")
+    assert runs.reconcile().code == 0
+    assert runs.lines()[-1].startswith(f"Reality matches the configuration at {head[:10]} again")
 
 
 @contextmanager

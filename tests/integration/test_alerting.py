@@ -109,8 +109,8 @@ def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings, name: st
     environment = drifted(name, resource(QUEUE, outside("delay_seconds", 1, 2)))
 
     def followed(before: Any) -> tuple[Any, Any]:
-        told = follow(environment, before, commit=HEAD, run_id="run-1", now=clock.now(), rules=rules)
-        return told.alerts, told.notices
+        after = follow(environment, before, commit=HEAD, run_id="run-1", now=clock.now(), rules=rules)
+        return after.alerts, after.notices
 
     ledger.alerts.record(name, [], followed)
     queue = DriftedObject(QUEUE, "aws_sqs_queue", ("jobs",), "eu-west-1", ("delay_seconds",), absent=False)

@@ -29,7 +29,7 @@ def settings(slack: SlackDouble, more: str = "") -> str:
     )
 
 
-class Told:
+class AlertRuns:
     """Reconciles, with Slack as the place where alerts go."""
 
     def __init__(self, sandbox: Sandbox, slack: SlackDouble, more: str = "") -> None:
@@ -51,40 +51,40 @@ class Told:
 
 def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue", "prod-eu")
-    told = Told(sandbox, slack)
-    assert told.reconcile().code == 0
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().code == 0
     assert slack.calls == []  # a quiet pass says nothing
 
     cloud = estate.clouds["blue"]
     cloud.change("web", value="outside")
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {"message": 1}, "waiting": 0})
     text = slack.plain("drift")
     assert "Drift in blue: toy_thing.web was changed outside Terraform" in text
     assert "value: one → outside" in text
     assert slack.messages("prod-drift") == []
 
-    assert told.reconcile().code == 2
-    assert told.lines() == []
-    assert told.message().edits == 0  # the same again says nothing
+    assert runs.reconcile().code == 2
+    assert runs.lines() == []
+    assert runs.message().edits == 0  # the same again says nothing
 
     cloud.change("web", tags={"team": "eve"})
-    assert told.reconcile().code == 2
-    assert told.lines() == ["New: toy_thing.web tags.team."]
+    assert runs.reconcile().code == 2
+    assert runs.lines() == ["New: toy_thing.web tags.team."]
     assert "tags.team: core → eve" in slack.plain("drift")
 
     cloud.change("web", value="one")
-    assert told.reconcile().code == 2
-    assert told.lines()[1:] == ["Gone: toy_thing.web value."]
+    assert runs.reconcile().code == 2
+    assert runs.lines()[1:] == ["Gone: toy_thing.web value."]
     assert "value: one" not in slack.plain("drift")
 
     cloud.change("web", tags={"team": "core"})
-    assert told.reconcile().code == 0
-    assert told.lines()[2:] == ["Reverted manually: reality matches the configuration again."]
+    assert runs.reconcile().code == 0
+    assert runs.lines()[2:] == ["Reverted manually: reality matches the configuration again."]
     assert "Drift in blue is resolved" in slack.plain("drift")
 
     cloud.change("web", tags={"team": "eve"})
-    assert told.reconcile().code == 2
-    assert told.lines()[3:] == ["It is back."]
+    assert runs.reconcile().code == 2
+    assert runs.lines()[3:] == ["It is back."]
     assert "Drift in blue" in slack.plain("drift")
     assert len(slack.calls_of("chat.postMessage")) == 5  # one message, four lines in its thread

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.test_alert_delivery import let_pass
-from tests.integration.test_alerts import Told, settings, slack
+from tests.integration.test_alerts import AlertRuns, settings, slack
 from tests.support.harness import Sandbox
 from tests.support.slack_double import SlackDouble
 from tests.support.toy_estate import EstateOf
@@ -21,16 +21,16 @@ def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    told = Told(sandbox, slack)
+    runs = AlertRuns(sandbox, slack)
     sandbox.commit("a typo", {"driftguard.yaml": settings(slack).replace('"#drift"', '"#dritf"')})
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert ran.report["alerts"] == {"sent": {}, "waiting": 1}
     assert "#dritf" in ran.report["warnings"][0]
     sandbox.commit("mended", {"driftguard.yaml": settings(slack)})
     let_pass(sandbox, timedelta(hours=2))
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "Drift in blue" in slack.plain("drift")
-    assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     assert len(slack.messages("drift")) == 1
 
 
@@ -40,7 +40,7 @@ def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
     estate_of("blue").clouds["blue"].change("web", value="outside")
     sandbox.commit("a webhook", {"driftguard.yaml": WEBHOOK})
     assert sandbox.run("reconcile", "--format", "json").report["alerts"] == {"sent": {}, "waiting": 1}
-    ran = Told(sandbox, slack).reconcile()
+    ran = AlertRuns(sandbox, slack).reconcile()
     assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     assert "Dropped 1 delivery to slack-webhook" in ran.report["warnings"][0]
     assert "Drift in blue" in slack.plain("drift")
@@ -52,11 +52,11 @@ def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
     cloud = estate_of("blue").clouds["blue"]
     cloud.change("web", value="outside")
     assert sandbox.run("reconcile", "--format", "json").report["alerts"]["sent"] == {"event": 1}
-    told = Told(sandbox, slack)
-    assert told.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert told.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+    assert runs.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     cloud.change("web", value="one")
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     assert "Reverted manually" in slack.plain("drift")
     sandbox.commit("no Slack", {"driftguard.yaml": "version: 1\n"})
     ran = sandbox.run("reconcile")
@@ -68,16 +68,16 @@ def test_a_message_that_a_person_deleted_mutes_nothing(
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
     cloud.change("web", value="outside")
-    told = Told(sandbox, slack)
-    assert told.reconcile().code == 2
-    slack.someone_deletes("drift", told.message().ts)
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().code == 2
+    slack.someone_deletes("drift", runs.message().ts)
     cloud.change("web", value="outside again")
     for _ in range(2):
-        assert told.reconcile().code == 2
+        assert runs.reconcile().code == 2
     assert "outside again" in slack.plain("drift")
     assert len([message for message in slack.messages("drift") if not message.thread_ts]) == 1
     cloud.change("web", value="one")
-    assert told.reconcile().code == 0
+    assert runs.reconcile().code == 0
     assert "is resolved" in slack.plain("drift")
 
 
@@ -85,13 +85,13 @@ def test_an_environment_under_another_name_is_not_told_as_removed(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue", "green").clouds["blue"]
-    told = Told(sandbox, slack)
-    assert told.reconcile().code == 0
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().code == 0
     cloud.change("web", value="outside")
-    assert told.reconcile().code == 2
+    assert runs.reconcile().code == 2
     named = "environments:\n  - {path: environments/*}\n  - {path: environments/blue, name: indigo}\n" + settings(slack)
     sandbox.commit("another name", {"driftguard.yaml": named})
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert [environment["name"] for environment in ran.report["environments"]] == ["green", "indigo"]
     blue, indigo = slack.messages("drift")
     assert "The environment is called indigo now" in str(blue.blocks)
@@ -103,11 +103,11 @@ def test_a_directory_that_is_gone_is_told_with_what_can_be_done(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue", "green")
-    told = Told(sandbox, slack)
-    assert told.reconcile().code == 0
+    runs = AlertRuns(sandbox, slack)
+    assert runs.reconcile().code == 0
     sandbox.git("rm", "-r", "--quiet", "environments/blue")
     sandbox.commit("gone")
-    assert told.reconcile().code == 1
+    assert runs.reconcile().code == 1
     text = slack.plain("drift")
     assert "blue was removed from git" in text
     assert "DriftGuard destroys nothing." in text
@@ -132,11 +132,11 @@ def test_a_webhook_that_cannot_be_one_keeps_alerts_waiting_and_is_not_shown(
 
 def test_a_credential_in_a_commit_is_shown_nowhere(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
-    told = Told(sandbox, slack, "policy: {pending: apply, limits: {changes: 0}}\n")
-    assert told.reconcile().code == 0
+    runs = AlertRuns(sandbox, slack, "policy: {pending: apply, limits: {changes: 0}}\n")
+    assert runs.reconcile().code == 0
     token = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
     estate.rewrite("blue", '"one"', '"two"', f"deploy with {token}")
-    ran = told.reconcile()
+    ran = runs.reconcile()
     assert ran.code == 2
     assert "deploy with (sensitive)" in ran.stdout
     assert "deploy with" in slack.plain("drift")

@@ -134,19 +134,19 @@ class Passes:
         if self.passes:
             self.now += after
         self.passes += 1
-        told: list[Notice] = []
+        sent: list[Notice] = []
         for environment in environments:
             before = [alert for alert in self.alerts.values() if alert.environment == environment.name]
             followed = follow(
                 environment, before, commit=HEAD, run_id=f"run-{self.passes}", now=self.now, rules=self.rules
             )
             self.alerts |= {alert.id: alert for alert in followed.alerts}
-            told += followed.notices
-        self.notices += told
-        return told
+            sent += followed.notices
+        self.notices += sent
+        return sent
 
     def standing(self) -> list[Alert]:
-        """The alerts that people were told of and that are not over."""
+        """The alerts that were sent and are not resolved."""
         return [alert for alert in self.alerts.values() if alert.state is AlertState.OPEN]
 
 
@@ -156,7 +156,7 @@ def in_sync(name: str, **more: Any) -> EnvironmentReport:
 
 
 def drifted(name: str, *resources: ResourceChange, **more: Any) -> EnvironmentReport:
-    """A report of drift that is only told."""
+    """A report of drift that is only alerted."""
     return report(name, Verdict.DRIFTED, *resources, reasons=["policy_alert: drift"], **more)
 
 

@@ -20,7 +20,7 @@ from driftguard.model import Message
 from tests.support.sample_alerts import drift_of_one_attribute
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "slack-drift.png"
-_WIDTH, _HEIGHT = 720, 412
+_WIDTH, _HEIGHT = 720, 432
 _STYLE = """
 body { margin: 0; padding: 20px; background: #fff; color: #1d1c1d; font: 15px/1.46 Lato, "Noto Color Emoji", sans-serif;
   display: flex; gap: 10px }
@@ -92,6 +92,9 @@ def photograph(message: Message, picture: Path) -> None:
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--hide-scrollbars",
             "--force-device-scale-factor=2",
             f"--user-data-dir={folder}/profile",

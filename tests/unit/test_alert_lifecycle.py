@@ -1,4 +1,4 @@
-"""The life of alerts, over any sequence of passes: told once, ended once, and never lost on the way to a message."""
+"""The life of alerts, over any sequence of runs: sent once, ended once, and never lost on the way to a message."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ QUARTER = timedelta(minutes=15)
 
 
 def changed(name: str, value: str = "outside") -> EnvironmentReport:
-    """An environment that drifted to a value, which is what its drift is told apart by."""
+    """An environment that drifted to a value, which is what its drift is distinguished by."""
     return drifted(name, resource("toy_thing.web", outside("value", "one", value)), fingerprint=f"drift-{value}")
 
 
@@ -94,24 +94,24 @@ ANY_HISTORY = given(history=HISTORIES)
 class Model:
     """How many chains of one kind an environment has had, said another way than the code says it.
 
-    A chain begins when its cause is told, and goes on when the same cause is back after its end.
+    A chain begins when its cause is sent, and goes on when the same cause is back after its end.
     """
 
     def __init__(self) -> None:
-        self.chains, self.told, self._last, self._row = 0, False, "", 0
+        self.chains, self.sent, self._last, self._row = 0, False, "", 0
 
     def present(self, fingerprint: str, *, at_once: bool, after: int) -> None:
         self._row += 1
-        if not self.told and (at_once or self._row >= after):
+        if not self.sent and (at_once or self._row >= after):
             back = self._last == fingerprint and self._row == 1
             self.chains += not back
-            self.told = True
-        self._last = fingerprint if self.told else self._last
+            self.sent = True
+        self._last = fingerprint if self.sent else self._last
 
     def absent(self) -> None:
-        if not self.told and self._row:
-            self._last = ""  # something else was there since, though nobody was told
-        self.told, self._row = False, 0
+        if not self.sent and self._row:
+            self._last = ""  # something else was there since, though nothing was sent
+        self.sent, self._row = False, 0
 
 
 def chains(history: Sequence[Sequence[EnvironmentReport]], rules: AlertSettings) -> int:
@@ -145,7 +145,7 @@ def passes(history: Sequence[Sequence[EnvironmentReport]], rules: AlertSettings 
     return seen_so_far
 
 
-# --- what is told --------------------------------------------------------------------------------
+# --- what is sent --------------------------------------------------------------------------------
 
 
 @ANY_HISTORY
@@ -162,19 +162,19 @@ def test_an_alert_of_each_kind_stands_at_most_once(history: Sequence[Sequence[En
 
 
 @ANY_HISTORY
-def test_the_same_again_is_not_told(history: Sequence[Sequence[EnvironmentReport]]) -> None:
+def test_the_same_again_is_not_sent(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = Passes(UNGROUPED)
     for environments in history:
         over_time.look(*environments)
         before = dict(over_time.alerts)
-        told = [notice for notice in over_time.look(*environments) if notice.event is not AlertEvent.REFRESHED]
-        # Only what was watched until now may be told, when it is seen a second time.
-        assert all(before[notice.alert.id].state is AlertState.WATCHED for notice in told)
+        sent = [notice for notice in over_time.look(*environments) if notice.event is not AlertEvent.REFRESHED]
+        # Only what was watched until now may be sent, when it is seen a second time.
+        assert all(before[notice.alert.id].state is AlertState.WATCHED for notice in sent)
         assert not [n for n in over_time.look(*environments) if n.event is not AlertEvent.REFRESHED]
 
 
 @ANY_HISTORY
-def test_every_alert_that_was_told_ends_once_before_it_begins_again(
+def test_every_alert_that_was_sent_ends_once_before_it_begins_again(
     history: Sequence[Sequence[EnvironmentReport]],
 ) -> None:
     beginnings = (AlertEvent.OPENED, AlertEvent.REOPENED)
@@ -223,10 +223,10 @@ def test_each_reminder_is_sent_once_in_an_episode(hours: Sequence[float]) -> Non
     over_time.look(changed("blue"))
     reached = 0
     for hour in hours:
-        told = over_time.look(changed("blue"), after=timedelta(hours=hour))
+        sent = over_time.look(changed("blue"), after=timedelta(hours=hour))
         age = over_time.now - NOON
         due = (age >= timedelta(hours=1)) + (age >= timedelta(hours=6))
-        assert [notice.event for notice in told] == [AlertEvent.REMINDED] * (due - reached)
+        assert [notice.event for notice in sent] == [AlertEvent.REMINDED] * (due - reached)
         reached = due
     over_time.look(in_sync("blue"))
     assert [notice.event for notice in over_time.look(changed("blue"))] == [AlertEvent.REOPENED]
@@ -286,17 +286,17 @@ def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
 
 def test_an_alert_that_no_message_shows_yet_gets_one_when_it_changes() -> None:
     over_time = Passes()
-    over_time.look(changed("blue", "x"))  # told elsewhere, before Slack was configured
+    over_time.look(changed("blue", "x"))  # sent elsewhere, before Slack was configured
     places = Routing(UNGROUPED, SLACK)
     for notices in ([], over_time.look(changed("blue", "y"))):
         (message,) = plan(notices, [], places, standing=over_time.standing())
         assert (message.kind, message.channel) == (DeliveryKind.MESSAGE, "#drift")
-        told = {(alert, "slack") for alert in message.alerts}
-        assert plan([], [message], places, standing=over_time.standing(), notified=told) == ()
+        sent = {(alert, "slack") for alert in message.alerts}
+        assert plan([], [message], places, standing=over_time.standing(), notified=sent) == ()
     assert plan(over_time.look(in_sync("blue")), [], places, standing=over_time.standing()) == ()
 
 
-def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_is_told() -> None:
+def test_escalations_of_one_cause_share_a_message_and_each_reminder_that_is_due_is_sent() -> None:
     rules = AlertSettings.model_validate(
         {"group": 2, "reminders": [{"after": "1h", "channel": "#leads"}, {"after": "6h", "channel": "#managers"}]}
     )
@@ -319,7 +319,7 @@ def shown_of(over_time: Passes, places: Routing, *looks: EnvironmentReport) -> l
     return found
 
 
-def test_an_alert_that_became_critical_is_told_where_critical_ones_go_and_once() -> None:
+def test_an_alert_that_became_critical_is_sent_where_critical_ones_go_and_once() -> None:
     routes = [{"severity": ["critical"], "channel": "#incidents", "mention": "<!here>"}, {"channel": "#drift"}]
     places = Routing(UNGROUPED, Slack.model_validate({"token_env": "T", "routes": routes}))
     deleted = drifted("blue", resource("toy_thing.web", DELETED), fingerprint="gone")
@@ -341,12 +341,12 @@ def test_drift_that_grows_beyond_a_message_gets_a_file() -> None:
     assert [d.body.get("file") for d in back if d.kind is DeliveryKind.REPLY] == [None]
 
 
-def test_a_commit_that_waits_beside_open_drift_is_told_in_its_thread_once() -> None:
+def test_a_commit_that_waits_beside_open_drift_is_sent_in_its_thread_once() -> None:
     over_time = Passes()
     over_time.look(drifted("blue", resource("toy_thing.web", outside("value", "one", "x")), fingerprint="x"))
     for _ in range(2):
         over_time.look(both("blue", "x"))
-    assert told_lines(over_time)[1:] == [
+    assert sent_lines(over_time)[1:] == [
         (AlertEvent.CHANGED, f"Also pending: {RESIZE.sha[:10]} {RESIZE.subject}."),
     ]
 
@@ -356,8 +356,8 @@ def test_a_webhook_of_slack_mentions_whom_a_reminder_names() -> None:
     hook = Slack.model_validate({"webhook_env": "W", "routes": [{"channel": "#drift", "mention": "<@U1>"}]})
     over_time = Passes(rules)
     over_time.look(changed("blue"))
-    (told,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Routing(rules, hook))
-    assert (told.body["line"], told.body["mention"]) == ("blue: Still there after 90 minutes.", "<!here>")
+    (sent,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Routing(rules, hook))
+    assert (sent.body["line"], sent.body["mention"]) == ("blue: Still there after 90 minutes.", "<!here>")
     over_time.look(in_sync("blue"))
     (back,) = plan(over_time.look(changed("blue")), [], Routing(rules, hook))
     assert (back.body["event"], back.body["mention"]) == ("reopened", "<@U1>")
@@ -412,23 +412,23 @@ def test_a_notice_that_is_planned_at_once_gives_a_message_or_a_line(
 # --- single steps --------------------------------------------------------------------------------
 
 
-def told_lines(over_time: Passes) -> list[tuple[AlertEvent, str]]:
+def sent_lines(over_time: Passes) -> list[tuple[AlertEvent, str]]:
     return [(notice.event, notice.line) for notice in over_time.notices]
 
 
-def test_a_changed_set_of_drifts_is_told_in_one_line() -> None:
+def test_a_changed_set_of_drifts_is_sent_in_one_line() -> None:
     two = resource("toy_thing.web", outside("value", "one", "x"), outside("tags.team", "core", "eve"))
     over_time = Passes()
     over_time.look(changed("blue", "x"))
     over_time.look(drifted("blue", two, fingerprint="two"))
     over_time.look(drifted("blue", resource("toy_thing.web", outside("tags.team", "core", "bob")), fingerprint="three"))
-    assert told_lines(over_time)[1:] == [
+    assert sent_lines(over_time)[1:] == [
         (AlertEvent.CHANGED, "New: toy_thing.web tags.team."),
         (AlertEvent.CHANGED, "Gone: toy_thing.web value; Changed again: toy_thing.web tags.team."),
     ]
 
 
-def test_a_pending_change_is_told_once_it_is_old() -> None:
+def test_a_pending_change_is_alerted_once_it_is_old() -> None:
     over_time = Passes()
     assert over_time.look(waiting("blue", "a", held=False)) == []
     assert over_time.look(waiting("blue", "a", held=False), after=timedelta(hours=23)) == []
@@ -445,12 +445,12 @@ def test_commits_that_are_applied_elsewhere_hand_no_age_on() -> None:
     assert notice.line == "Other commits are pending now: 0000000000 g."
 
 
-def test_what_returns_after_it_was_told_to_be_over_is_told_again_although_it_is_watched_first() -> None:
+def test_what_returns_after_it_was_resolved_is_alerted_again_after_the_usual_delay() -> None:
     over_time = Passes()
     broken = unknown("blue", ErrorKind.PLAN, "no")
     for environment in (broken, broken, in_sync("blue"), broken, broken):
         over_time.look(environment)
-    assert [event for event, _ in told_lines(over_time)] == [
+    assert [event for event, _ in sent_lines(over_time)] == [
         AlertEvent.OPENED,
         AlertEvent.RESOLVED,
         AlertEvent.OPENED,
@@ -516,7 +516,7 @@ def test_an_environment_that_is_no_longer_looked_at_ends_its_alert_once() -> Non
         alert.environment: forgotten(alert, run_id="last", now=over_time.now) for alert in over_time.alerts.values()
     }
     assert [notice.event for notice in ended["blue"].notices] == [AlertEvent.RESOLVED]
-    assert ended["green"].notices == ()  # nobody was told that it cannot be judged
+    assert ended["green"].notices == ()  # nothing was sent that it cannot be judged
     assert {alert.state for end in ended.values() for alert in end.alerts} == {AlertState.RESOLVED}
 
 

@@ -354,7 +354,7 @@ def test_what_only_follows_from_a_change_is_not_told_beside_it() -> None:
     over_time = Passes()
     over_time.look(drifted("blue", resource("toy_thing.web", follows, drift), resource("toy_thing.only", follows)))
     only, web = sorted(
-        message_of(over_time.standing(), now=NOON).environments[0].changes, key=lambda told: told.address
+        message_of(over_time.standing(), now=NOON).environments[0].changes, key=lambda change: change.address
     )
     assert (web.label, web.lines) == ("changed outside Terraform", ("value: one → two",))
     assert (only.label, len(only.lines)) == ("follows from another change", 1)

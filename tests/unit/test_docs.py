@@ -54,3 +54,15 @@ def test_the_index_links_every_document() -> None:
 def test_the_readme_names_every_label_and_verdict() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [word.value for word in (*Label, *Verdict) if f"`{word}`" not in readme] == []
+
+
+def test_every_path_of_the_architecture_exists() -> None:
+    """A name in code quotes with a slash or an extension is a file or folder of the repository, or ends like one."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    named = {name for name in re.findall(r"`([\w./-]+)`", text) if re.search(r"/|\.py$", name)}
+    listed = [*(ROOT / "driftguard").rglob("*"), *(ROOT / "lab").rglob("*")]
+    there = {f"/{path.relative_to(ROOT).as_posix()}" for path in listed if "__pycache__" not in path.parts}
+    missing = {name for name in named if not any(path.endswith(f"/{name.strip('/')}") for path in there)}
+    in_the_users_home = {"defects/", *(name for name in named if name.startswith("XDG_"))}
+    assert missing - in_the_users_home == set()
+    assert len(named) > 20
