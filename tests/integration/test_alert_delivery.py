@@ -139,19 +139,19 @@ def test_without_its_token_nothing_is_lost(sandbox: Sandbox, estate_of: EstateOf
     assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
 
 
-def test_two_runs_at_the_same_time_tell_one_thing_once(
+def test_two_runs_at_the_same_time_send_one_alert_once(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
-    runs = AlertRuns(sandbox, slack)
-    runs = [
+    alerted = AlertRuns(sandbox, slack)
+    processes = [
         sandbox.start("reconcile", "--quiet", SLACK_BOT_TOKEN=slack.token, XDG_CACHE_HOME=str(sandbox.home / name))
         for name in ("one", "two")
     ]
-    for run in runs:
-        out, said = run.communicate(timeout=120)
-        assert run.returncode == 2, out + said
-    assert runs.reconcile().report["alerts"]["waiting"] == 0
+    for process in processes:
+        out, errors = process.communicate(timeout=120)
+        assert process.returncode == 2, out + errors
+    assert alerted.reconcile().report["alerts"]["waiting"] == 0
     assert len(slack.messages("drift")) == 1
 
 

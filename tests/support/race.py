@@ -65,7 +65,7 @@ def _problems(results: list[RunResult], effects: list[str], step: int) -> list[s
     problems = [
         f"{end.verdict}: {end.decision.reasons} {end.fault or ''}"
         for end in ends
-        if any(reason.startswith(("uncertain", "state_replaced", "conflict")) for reason in end.decision.reasons)
+        if any(reason.name in ("uncertain", "state_replaced", "conflict") for reason in end.decision.reasons)
         or (end.fault is not None and end.fault.kind.value not in ("locked", "state_moved"))
     ]
     if ends[-1].decision.action is not Action.NONE:

@@ -14,7 +14,6 @@ from driftguard.adapters.git.repository import open_repository
 from driftguard.adapters.machine import ThisMachine
 from driftguard.config import Policy
 from driftguard.model import Action, Attempt, AttemptState, EntryKind
-from driftguard.model.reasons import Reason
 from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.commits import LastScans
@@ -187,8 +186,8 @@ def test_a_commit_that_is_pushed_during_a_run_stops_what_has_not_begun(estate: M
     estate.broken["blue"] = PushingEngine(estate)
     result = estate.run(acts=True)
     decision = found(result, "blue").decision
-    assert (decision.action, [reason.split(":")[0] for reason in decision.reasons]) == (Action.HOLD, ["head_moved"])
-    assert Reason.parse(decision.reasons[0]).passes
+    assert (decision.action, [str(reason.name) for reason in decision.reasons]) == (Action.HOLD, ["head_moved"])
+    assert decision.reasons[0].passes
     assert estate.toys["blue"].effects() == []
     assert estate.ledger.attempts.recent("blue", datetime.min.replace(tzinfo=UTC)) == ()
 
@@ -206,7 +205,7 @@ def test_a_branch_that_cannot_be_asked_again_holds_as_well(tmp_path: Path) -> No
     estate = MemoryEstate(tmp_path, ("blue",))
     estate.broken["blue"] = LosingEngine(estate)
     decision = found(estate.run(acts=True), "blue").decision
-    assert "could not be asked again" in decision.reasons[0]
+    assert "could not be asked again" in decision.reasons[0].detail
     assert estate.toys["blue"].effects() == []
 
 

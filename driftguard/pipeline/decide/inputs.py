@@ -26,7 +26,7 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
     return {
         "now": facts.now.isoformat(),
         "policies": [_plain(policy.model_dump(by_alias=True)) for policy in policies],
-        "approvals": {**asdict(facts.approvals), "reasons": [mask(reason) for reason in facts.approvals.reasons]},
+        "approvals": {**asdict(facts.approvals), "reasons": [mask(str(reason)) for reason in facts.approvals.reasons]},
         "nothing_exists": facts.nothing_exists,
         "first_apply_unfinished": facts.first_apply_unfinished,
         "state_replaced": facts.state_replaced,
