@@ -89,7 +89,7 @@ class _Stages:
                         return self._result(findings, baseline, judged.decision)
                     sharing = self._context.states.sharing(self._name)  # another scan of this run may have found it
                     if sharing:
-                        held = Decision(Action.HOLD, (f"state_shared: {', '.join(sharing)}",))
+                        held = Decision(Action.HOLD, (Reason(ReasonName.STATE_SHARED, ", ".join(sharing)),))
                         return self._result(findings, baseline, held)
                     outcome, applied = self._apply(context, applier, findings, judged)
                     baseline = applied or baseline
