@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: lab help demo test check format lint types layers soak soak-race bench docs clean
+.PHONY: lab lab-aws help demo test check format lint types layers soak soak-race bench docs clean
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
@@ -16,6 +16,7 @@ help:
 	@echo "make soak    long tests"
 	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
 	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
+	@echo "make lab-aws  AWS types on moto, one after another; writes docs/reference/aws-types.md"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
 	@echo "make clean   remove the virtual environment and caches"
@@ -61,6 +62,9 @@ SEED ?= 1
 
 lab: $(VENV)/.dev
 	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED) $(if $(MUTANTS),--mutants)
+
+lab-aws: $(VENV)/.dev
+	@$(BIN)/python -m lab.aws
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench $(BENCH)

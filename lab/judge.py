@@ -211,7 +211,8 @@ class _Object:
         """About to be deleted: an outside change to it is a conflict, unless it only leads to what was wanted."""
         for path, values in places(attribute, attribute.name, replace(five, desired=five.reality)):
             if not same(values.state, values.reality):
-                undone = not same(values.reality, values.wanted)
+                form_alone = not values.state and not values.reality  # null and empty
+                undone = not form_alone and not same(values.reality, values.wanted)
                 yield Fact(path, "conflict", five.wanted is not NOT_KNOWN, values, optional=not undone)
 
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:

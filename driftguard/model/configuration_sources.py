@@ -32,8 +32,12 @@ class AttributeSource(Protocol):
 class Sources(Protocol):
     """The configuration's text, as far as the plan's own `configuration` does not have it."""
 
-    def of(self, address: str, attribute: str) -> AttributeSource | None:
-        """The source of a top-level attribute, or of a root output (`output NAME`); None where it is not found."""
+    def of(self, address: str, attribute: str, *, before: str = "") -> AttributeSource | None:
+        """The source of a top-level attribute, or of a root output (`output NAME`); None where it is not found.
+
+        Args:
+            before: the address at the baseline, if the resource was moved since.
+        """
         ...
 
     def is_left_out(self, filename: str) -> bool | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.configuration import Configuration, Data, Resource, Var
+from lab.configuration import Configuration, Data, Impure, Resource, Var
 from lab.history import History
 from lab.schema import Attribute
 from tests.lab.conftest import Given
@@ -106,3 +106,18 @@ def test_an_element_of_a_list_has_a_position(given: Given) -> None:
     history = given((Attribute("ports", "list"),), thing(ports=["443"]))
     outside(history, ports=["3868"])
     assert labels(history) == {"etag": "derived", "ports[0]": "drift"}
+
+
+def test_a_difference_of_form_that_is_lost_with_its_object_is_no_conflict(given: Given) -> None:
+    history = given((Attribute("entries", "nested_map"),), thing(entries={}))
+    outside(history, entries=None)
+    history.commit(Configuration(), "nothing")
+    assert labels(history) == {"": "pending"}
+
+
+def test_a_value_that_moves_by_itself_is_restless_under_another_address_too(given: Given) -> None:
+    history = given((Attribute("stamp"), Attribute("text")), thing(stamp=Impure("timestamp()"), text="x"))
+    renamed = replace(thing(stamp=Impure("timestamp()"), text="x"), name="two")
+    history.commit(Configuration(resources=(renamed,), moved=(("lab_t.one", "lab_t.two"),)), "moved")
+    outside(history, text="hotfix")
+    assert labels(history)["stamp"] == "restless"

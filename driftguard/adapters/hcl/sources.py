@@ -152,7 +152,7 @@ class TextSources:
         """`before` is None where no commit changed the closure; `tracked` holds every path of head's tree."""
         self._head, self._before, self._root, self._tracked = head, before, root, tracked
 
-    def of(self, address: str, attribute: str) -> TextSource | None:
+    def of(self, address: str, attribute: str, *, before: str = "") -> TextSource | None:
         """The source of a top-level attribute or root output; None where it is not found."""
         if not self._head.can_move:
             return TextSource(moves=False, unchanged=True, closed=False, place="")
@@ -162,7 +162,7 @@ class TextSources:
         moves = any(_CALL.search(_without_strings(text)) for text in texts)
         return TextSource(
             moves=moves,
-            unchanged=moves and self._is_unchanged(address, attribute, texts),
+            unchanged=moves and self._is_unchanged(before or address, attribute, texts),
             closed=not any(_refers_elsewhere(text, own=index == 0) for index, text in enumerate(texts)),
             place=self._head.place_of(texts) if moves else "",
         )

@@ -39,10 +39,11 @@ def by_expression(
     held = None if digests is None else digests.holds(subject, reality, desired)
     if held is False:
         return None
-    source = context.sources.of(name, attribute) if context.sources is not None else None
+    before = subject.address if attribute else name
+    source = context.sources.of(name, attribute, before=before) if context.sources is not None else None
     if source is not None:
         return _by_text(context, source, held, _moves_by_its_values(context, name, attribute, reality, desired))
-    if _by_configuration(context, name, attribute, reality, desired):
+    if _by_configuration(context, name, before, attribute, reality, desired):
         return Ruling(
             Label.RESTLESS, "S=R, and the expression moves by itself, as far as the plan shows", certain=False
         )
@@ -101,12 +102,14 @@ def _by_text(context: Context, source: AttributeSource, held: bool | None, fitti
     return Ruling(Label.RESTLESS, f"S=R, and its source moves by itself{where}", certain=held is True)
 
 
-def _by_configuration(context: Context, name: str, attribute: str, reality: Any, desired: Any) -> bool:
+def _by_configuration(
+    context: Context, name: str, name_before: str, attribute: str, reality: Any, desired: Any
+) -> bool:
     """The same from the plan's own `configuration`, which has neither locals nor functions."""
     references = context.references
     output = name.removeprefix("output ") if not attribute else None
     expression = references.output_expression(output) if output else references.expression(name, attribute)
-    if expression is None or not _same_expression_before(context, name, attribute, expression):
+    if expression is None or not _same_expression_before(context, name_before, attribute, expression):
         return False
     reached = references.reached_by_output(output) if output else references.reached(name, attribute)
     if desired is UNKNOWN:
