@@ -183,7 +183,7 @@ def page(trials: Trials, types: Sequence[AwsType] = TYPES) -> str:
 Written by `make lab-aws`: provider {PACKAGED_PROVIDER} in a cloud on loopback (moto). Each type is one
 object in one environment. It is applied and has to be in sync at once and after a refresh. Then a
 tag, an attribute or a nested block is changed outside Terraform, the object is deleted outside
-Terraform, and a commit changes a tag beside the deletion. A cell says whether the labels were
+Terraform, and a commit changes a tag beside the deletion. A cell states whether the labels were
 right; an empty cell was not tried.
 
 {len(trials.outcomes)} types tried, {total} trials, {total - len(wrong)} right, {len(wrong)} not;
