@@ -10,6 +10,7 @@ from driftguard.model.plan_document import PlanDocument, read_document
 
 KEY = b"k" * 32
 _UNSET: Any = object()
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 def resource(
@@ -51,7 +52,8 @@ def resource(
 
 
 def _identical(left: Any, right: Any) -> bool:
-    return msgspec.json.encode(left) == msgspec.json.encode(right)  # Python thinks that True is 1
+    # Python thinks that True is 1; Terraform prints the members of an object in one order.
+    return _ENCODER.encode(left) == _ENCODER.encode(right)
 
 
 def _change(actions: list[str], before: Any, after: Any, sensitive: Any) -> dict[str, Any]:
