@@ -819,7 +819,8 @@ def test_the_signals_of_a_real_process_reach_an_agent_that_waits() -> None:
     assert work.seen == ["start", "reload"]
 
 
-def test_memory_stays_flat_over_many_passes(clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.soak
+def test_memory_stays_flat_over_many_runs(clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "driftguard")
     life = Life(clock, changes={"b2": frozenset({"prod"})})
     for begin in range(2, 120, 8):
