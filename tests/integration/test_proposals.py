@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from driftguard.model.fingerprints import digest_of
 from tests.integration.conftest import Estate
 from tests.integration.test_agent import Running
 from tests.integration.test_reconcile import decision, thing
@@ -67,7 +68,7 @@ def test_drift_is_proposed_merged_applied_and_in_sync(team: Team) -> None:
     ran = team.reconcile()
     assert (ran.code, decision(ran)) == (2, ("propose", ["policy_propose", "proposed"]))
     branch = team.origin.only_branch()
-    assert branch == f"driftguard/dev/{ran.environment('dev')['drift_fingerprint'][:12]}"
+    assert branch == f"driftguard/dev/{digest_of(ran.environment('dev')['drift_fingerprint'])[:12]}"
     ((path, text),) = team.origin.files(branch).items()
     assert path == f".driftguard/approvals/dev/{ran.environment('dev')['plan_fingerprint']}.yaml"
     assert "update toy_thing.a" in text
