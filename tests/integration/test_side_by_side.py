@@ -216,10 +216,9 @@ def test_a_scan_that_is_killed_is_cleaned_up_after_by_the_next(
     assert sandbox.scan().code == 0
     estate.clouds["green"].change("web", value="outside")
     wrapped = Wrapped(sandbox, tmp_path / "wrapped", 'if [ "$1" = show ]; then sleep 3; fi')
-    running = sandbox.start("scan", "--format", "json")
-    until(lambda: wrapped.calls("show"), "a plan whose values are being read")
-    running.kill()
-    running.wait()
+    with sandbox.start("scan", "--format", "json") as running:
+        until(lambda: wrapped.calls("show"), "a plan whose values are being read")
+        running.kill()
     try:
         left = private_folders(sandbox)
         assert len(left) == 1
