@@ -1,7 +1,8 @@
 """Every Terraform and OpenTofu on this machine, and which of them an environment gets.
 
 Programs on PATH may be shims of a version manager, which answer by the directory and the variables that they are called
-with: they are asked in a copy of the environment's place with its version files, and with the variables of its runs.
+with: they are asked in a copy of the environment's place with its version files, and with those variables of its runs
+that steer a shim. No credential is among them.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ _MANAGERS: Final = (
     (("ASDF_DATA_DIR",), ".asdf", ("installs/terraform/*/bin/terraform", "installs/opentofu/*/bin/tofu")),
 )
 
-# The variables that decide which program a shim starts.
-_STEERING: Final = re.compile(r"PATH$|HOME$|XDG_|TFENV_|TENV_|MISE_|ASDF_|TERRAFORM|TOFU|OPENTOFU")
+# The variables that decide which program a shim starts, and those with which it reaches what it has to install.
+_STEERING: Final = re.compile(
+    r"PATH$|HOME$|XDG_|TFENV_|TENV_|MISE_|ASDF_|TERRAFORM|TOFU|OPENTOFU"
+    r"|LANG$|LC_|TMPDIR$|SSL_CERT_|(?i:https?|no|all)_(?i:proxy)$"
+)
 
 
 class Toolbox:
@@ -125,8 +129,9 @@ class Toolbox:
         return self._installed
 
     def _ask(self, path: str, need: VersionNeed, directory: str, variables: Mapping[str, str]) -> ToolVersion:
-        steering = sorted(item for item in variables.items() if _STEERING.match(item[0]))
-        key = (path, tuple(sorted(need.files.items())), tuple(steering))
+        # Credentials of the environment's runs are none of a version's business.
+        steering = {name: value for name, value in variables.items() if _STEERING.match(name)}
+        key = (path, tuple(sorted(need.files.items())), tuple(sorted(steering.items())))
         if key not in self._asked:
             with tempfile.TemporaryDirectory(prefix="driftguard-") as folder:
                 for name, content in need.files.items():
@@ -135,7 +140,7 @@ class Toolbox:
                     file.write_bytes(content)
                 place = Path(folder, directory)
                 place.mkdir(parents=True, exist_ok=True)
-                self._asked[key] = ask(path, place, variables)
+                self._asked[key] = ask(path, place, steering)
         return self._asked[key]
 
 
