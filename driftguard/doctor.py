@@ -66,7 +66,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
         for notice in session.notices:
             yield Finding("configuration", notice not in session.settings.refused, notice)
         if session.settings.forge is not None:
-            yield _check("forge", session.probe_forge)
+            yield _check("forge", lambda: session.opened_forge().probe())
         yield from _alerts(session, slack=slack)
 
 

@@ -17,7 +17,7 @@ from driftguard.pipeline.approve.reviews import Reviews
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.propose.limits import PREFIX, ForgeFaults, OpenLimit
-from driftguard.ports import HostedForge, RequestForge
+from driftguard.ports import HostedForge, ProtectionReader, RequestForge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class ForgeAccess:
     """The forge of one run.
 
     Attributes:
-        reviews: None where there is no service that knows reviews.
+        reviews, protection: None where there is no service that knows them.
         pushed_to: where branches go, without credentials.
     """
 
@@ -41,6 +41,7 @@ class ForgeAccess:
     requests: RequestForge
     branches: GitBranches
     reviews: Reviews | None
+    protection: ProtectionReader | None
     pushed_to: str
 
     def probe(self) -> str:
@@ -75,11 +76,11 @@ def open_forge(
     branches = GitBranches(repository.mirror, to, author=settings.author, signing=settings.signing)
     if service is not None:
         reviews = Reviews(service.reviews, repository, GitMerges(repository.mirror, to), journal)
-        return ForgeAccess(settings, repository, journal, service, branches, reviews, to.display)
+        return ForgeAccess(settings, repository, journal, service, branches, reviews, service, to.display)
     from driftguard.adapters.forges.plain import PlainForge
 
     plain = PlainForge(branches, repository, journal.of_branch, write)
-    return ForgeAccess(settings, repository, journal, plain, branches, None, to.display)
+    return ForgeAccess(settings, repository, journal, plain, branches, None, None, to.display)
 
 
 def proposal_context(

@@ -242,16 +242,12 @@ class Session:
         except DriftGuardError as error:
             return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
 
-    def probe_forge(self) -> str:
-        """One line on whether the configured forge answers.
-
-        Raises:
-            DriftGuardError: it does not, or its credentials are missing.
-        """
+    def opened_forge(self) -> ForgeAccess:
+        """The configured forge. DriftGuardError where there is none, or its credentials are missing."""
         forge, lacking = self.forge(ProposalJournal(self.ledger, self._clock, "doctor"), lambda text: None)
         if forge is None:
-            raise DriftGuardError(" ".join(lacking))
-        return forge.probe()
+            raise DriftGuardError(" ".join(lacking) or "No `forge` is configured.")
+        return forge
 
     def _notifier(self, run_id: str, credentials: Credentials, write: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""

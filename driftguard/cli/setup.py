@@ -68,6 +68,9 @@ def doctor(
     slack: Annotated[
         bool, typer.Option("--slack", help="Send a test message to each configured Slack channel.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Show which trust levels the set-up reaches, and what is missing.")
+    ] = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
@@ -75,17 +78,33 @@ def doctor(
 ) -> None:
     """Check everything that a run needs.
 
-    Each failed check names the next step. Exit code 1 if a check failed.
+    Each failed check names the next step. Exit code 1 if a check failed; with --trust, if a level that the policy
+    relies on is not reached.
     """
+    set_verbosity(verbose)
+    if trust:
+        _trust(repo, ref, config, format, output, quiet=quiet)
+        return
     from driftguard.doctor import examine
 
-    set_verbosity(verbose)
     findings = list(examine(repo, ref, config, slack=slack))
     rows = [("ok" if finding.good else "FAIL", finding.what, finding.detail) for finding in findings]
     checks = [{"check": f.what, "good": f.good, "detail": f.detail} for f in findings]
     if not quiet or format is not Format.TABLE:
         emit_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
     if not all(finding.good for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _trust(
+    repo: str, ref: str | None, config: Path | None, format: Format, output: Path | None, *, quiet: bool
+) -> None:
+    from driftguard.trust import examine_trust
+
+    report = examine_trust(repo, ref, config)
+    if not quiet or format is not Format.TABLE:
+        emit_rows(("", "check", "detail"), report.rows(), report.value(), format, output)
+    if not report.good:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -32,6 +32,7 @@ class EnvironmentSettings:
         fault: why this environment cannot be planned, one sentence; the others are not concerned.
         owner: the team or person that it belongs to.
         elsewhere: files below `path` that only other environments name, from the repository's root.
+        approved_by_operator: whether the operator's file sets `policy.approval` for it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class EnvironmentSettings:
     fault: str | None = None
     owner: str | None = None
     elsewhere: tuple[str, ...] = ()
+    approved_by_operator: bool = False
 
     @property
     def named_files(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from posixpath import basename
-from typing import Final
+from typing import Final, Literal
 
 from driftguard.config import reading
 from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
@@ -195,6 +195,7 @@ class Settings:
             agent=settings.agent,
             origin=draft.origin,
             owner=settings.owner,
+            approved_by_operator=self._operators_approval(draft.entries),
         )
         strange = None if usable == draft.name else odd(directory)
         empty = next((glob for glob, found in named.items() if not found), None)
@@ -206,6 +207,22 @@ class Settings:
         settings = _layered(self._repository, layers, without_aws=gives_aws(self._operator))
         layers = [entry.written for entry in entries if entry.by_operator]
         return overlay(settings, _layered(self._operator, layers), leave=_IDENTITY)
+
+    def _operators_approval(self, entries: list[_Entry]) -> bool:
+        """Whether the operator's file sets the approval of an environment with these entries."""
+        written = [self._operator.policy, *(entry.written.policy for entry in entries if entry.by_operator)]
+        return any("approval" in policy.model_fields_set for policy in written)
+
+    def written_by(self, key: str) -> Literal["operator", "repository"] | None:
+        """Which file sets a key of the top level, the operator's first; None where neither does."""
+        if key in self._operator.model_fields_set:
+            return "operator"
+        return "repository" if key in self._repository.model_fields_set else None
+
+    @property
+    def roles_by_operator(self) -> bool:
+        """Whether the operator's file sets the AWS roles, so that no commit chooses them."""
+        return gives_aws(self._operator)
 
     def _nothing_found(self) -> str:
         looked = "No directory that holds Terraform files (*.tf, *.tf.json) matches `environments/*`"

@@ -39,6 +39,7 @@ from driftguard.model.proposals import (
     RequestState,
     Review,
 )
+from driftguard.model.protection import OPEN_BRANCH, BranchProtection
 from driftguard.model.sources import (
     Baseline,
     Closure,
@@ -55,6 +56,7 @@ from driftguard.model.traces import Confidence, DriftedObject, ObjectTrace, Trac
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
+    "OPEN_BRANCH",
     "Action",
     "Adoption",
     "Alert",
@@ -65,6 +67,7 @@ __all__ = [
     "AttemptState",
     "AttributeChange",
     "Baseline",
+    "BranchProtection",
     "ChainFault",
     "ChangeText",
     "Classification",

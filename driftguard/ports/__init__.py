@@ -19,7 +19,14 @@ from driftguard.ports.engine import (
     StreamDrift,
     WorkingDirectory,
 )
-from driftguard.ports.forge import HostedForge, RequestForge, RequestReader, RequestWriter, ReviewReader
+from driftguard.ports.forge import (
+    HostedForge,
+    ProtectionReader,
+    RequestForge,
+    RequestReader,
+    RequestWriter,
+    ReviewReader,
+)
 from driftguard.ports.machine import EnvironmentFolders, Folders, Machine, Purpose, StopSignal, TerraformVariables
 from driftguard.ports.record import (
     AttemptHistory,
@@ -75,6 +82,7 @@ __all__ = [
     "Outbox",
     "PlanEngine",
     "PlanRun",
+    "ProtectionReader",
     "Purpose",
     "Repository",
     "RequestForge",

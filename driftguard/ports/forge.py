@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from driftguard.model import MergedRequest, PullRequest
+from driftguard.model import BranchProtection, MergedRequest, PullRequest
 
 
 class RequestReader(Protocol):
@@ -69,8 +69,16 @@ class ReviewReader(Protocol):
         ...
 
 
-class HostedForge(RequestForge, ReviewReader, Protocol):
-    """A service that hosts repositories: requests, reviews, and a token for git."""
+class ProtectionReader(Protocol):
+    """Reads how far a branch is protected."""
+
+    def protection(self, branch: str) -> BranchProtection:
+        """The protection of a branch, as far as the credential may see it."""
+        ...
+
+
+class HostedForge(RequestForge, ReviewReader, ProtectionReader, Protocol):
+    """A service that hosts repositories: requests, reviews, protection, and a token for git."""
 
     @property
     def reviews(self) -> ReviewReader:

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from driftguard.adapters.forges.access import AGAIN
 from driftguard.adapters.forges.github_access import GitHubAccess, refusal_text
+from driftguard.adapters.forges.github_protection import protection
 from driftguard.adapters.forges.github_reviews import GitHubReviews, merged_requests
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
-from driftguard.model import MergedRequest, PullRequest, RequestState
+from driftguard.model import BranchProtection, MergedRequest, PullRequest, RequestState
 from driftguard.ports import HostedForge, ReviewReader
 
 if TYPE_CHECKING:
@@ -154,6 +155,10 @@ class GitHubForge(HostedForge):
     def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
         """The merged pull requests into `base` that GitHub names for a commit, by number."""
         return merged_requests(self._access, commit, base, owners=owners)
+
+    def protection(self, branch: str) -> BranchProtection:
+        """How far GitHub protects a branch, as far as the credential may see it."""
+        return protection(self._access, branch)
 
     def _check_lengths(self, title: str, body: str) -> None:
         if len(title) > self.longest_title or len(body) > self.longest_body:

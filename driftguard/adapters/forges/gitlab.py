@@ -9,11 +9,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from driftguard.adapters.forges.gitlab_access import Conflict, GitLabAccess
+from driftguard.adapters.forges.gitlab_protection import protection
 from driftguard.adapters.forges.gitlab_reviews import GitLabReviews, merged_requests
 from driftguard.adapters.forges.gitlab_shapes import MergeRequest, Note
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
-from driftguard.model import MergedRequest, PullRequest, RequestState
+from driftguard.model import BranchProtection, MergedRequest, PullRequest, RequestState
 from driftguard.ports import HostedForge, ReviewReader
 
 _TIMEOUT_SECONDS: Final = 15.0
@@ -142,6 +143,10 @@ class GitLabForge(HostedForge):
     def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
         """The merged requests into `base` that GitLab names for a commit, by number."""
         return merged_requests(self._access, commit, base, owners=owners)
+
+    def protection(self, branch: str) -> BranchProtection:
+        """How far GitLab protects a branch."""
+        return protection(self._access, branch)
 
     def _check_lengths(self, title: str, body: str) -> None:
         if len(title) > self.longest_title or len(body) > self.longest_body:

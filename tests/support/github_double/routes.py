@@ -289,6 +289,51 @@ def _pulls_of_commit(api: Api, asked: Asked) -> Reply:
     return Reply(found)
 
 
+@_route("GET", _HERE + "/branches/{branch}")
+def _branch(api: Api, asked: Asked) -> Reply:
+    repository, name = api.repository(asked), asked.words["branch"]
+    if repository.git.tip(name) is None:
+        raise Refusal(404, "Branch not found")
+    return Reply({"name": name, "protected": name in repository.protections})
+
+
+@_route("GET", _HERE + "/branches/{branch}/protection")
+def _protection(api: Api, asked: Asked) -> Reply:
+    repository = api.repository(asked)
+    found = repository.protections.get(asked.words["branch"])
+    if repository.permission(asked.caller.user) != "admin":
+        raise Refusal(404, _NOT_FOUND)
+    if found is None or found.rules:
+        raise Refusal(404, "Branch not protected")
+    reviews = {"required_approving_review_count": found.approvals, "dismiss_stale_reviews": found.dismiss_stale}
+    return Reply(
+        {
+            **({"required_pull_request_reviews": reviews} if found.approvals else {}),
+            "enforce_admins": {"url": f"{api.shapes.repository(repository)['url']}/x", "enabled": found.admins_too},
+            "allow_force_pushes": {"enabled": found.force_push},
+        }
+    )
+
+
+@_route("GET", _HERE + "/rules/branches/{branch}")
+def _rules(api: Api, asked: Asked) -> Reply:
+    found = api.repository(asked).protections.get(asked.words["branch"])
+    if found is None or not found.rules:
+        return Reply([])
+    parameters = {
+        "required_approving_review_count": found.approvals,
+        "dismiss_stale_reviews_on_push": found.dismiss_stale,
+        "require_code_owner_review": False,
+        "require_last_push_approval": False,
+        "required_review_thread_resolution": False,
+    }
+    kinds: list[dict[str, Any]] = [] if found.force_push else [{"type": "non_fast_forward"}]
+    if found.approvals:
+        kinds.append({"type": "pull_request", "parameters": parameters})
+    origin = {"ruleset_source_type": "Repository", "ruleset_source": asked.words["repo"], "ruleset_id": 1}
+    return Reply([{**kind, **origin} for kind in kinds])
+
+
 @_route("GET", _HERE + "/git/commits/{commit_sha}")
 def _git_commit(api: Api, asked: Asked) -> Reply:
     repository = api.repository(asked)

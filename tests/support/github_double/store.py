@@ -60,11 +60,14 @@ class Protection:
 
     Attributes:
         admins_too: administrators cannot bypass them.
+        rules: of a ruleset, which every reader sees; without it the branch's own rules, for administrators only.
     """
 
     approvals: int = 1
     dismiss_stale: bool = False
     admins_too: bool = False
+    force_push: bool = False
+    rules: bool = False
 
 
 @dataclass

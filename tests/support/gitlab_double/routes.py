@@ -223,6 +223,39 @@ def _of_commit(api: Api, asked: Asked) -> Reply:
     return Reply([api.shapes.request(request, basic=True) for request in found])
 
 
+@_route("GET", f"{_PROJECT}/protected_branches")
+def _protected(api: Api, asked: Asked) -> Reply:
+    project = api.project(asked)
+    return Reply(
+        [
+            {
+                "id": number,
+                "name": name,
+                "push_access_levels": [{"id": role, "access_level": role} for role in roles],
+                "merge_access_levels": [{"id": 1, "access_level": 40}],
+                "allow_force_push": forced,
+            }
+            for number, (name, (roles, forced)) in enumerate(project.protected.items(), 1)
+        ]
+    )
+
+
+@_route("GET", f"{_PROJECT}/approvals")
+def _approval_settings(api: Api, asked: Asked) -> Reply:
+    project = api.project(asked)
+    if not project.licensed:
+        raise Refusal(404, "404 Not Found", "error")
+    return Reply({"approvals_before_merge": 0, "reset_approvals_on_push": project.resets})
+
+
+@_route("GET", f"{_PROJECT}/approval_rules")
+def _approval_rules(api: Api, asked: Asked) -> Reply:
+    project = api.project(asked)
+    if not project.licensed:
+        raise Refusal(404, "404 Not Found", "error")
+    return Reply([{"id": 1, "name": "All members", "rule_type": "any_approver", "approvals_required": project.needed}])
+
+
 @_route("GET", f"{_PROJECT}/members/all/{{user}}")
 def _member(api: Api, asked: Asked) -> Reply:
     project, number = api.project(asked), asked.words["user"]

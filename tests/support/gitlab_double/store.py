@@ -93,6 +93,8 @@ class Project:
         tells_times: whether the server is new enough to tell when an approval was given.
         owned: for each rule of code owners that applies, who may approve it.
         resets: whether a push takes approvals away.
+        protected: by branch or wildcard, the roles that may push (0: none) and whether a forced push is let through.
+        needed: approvals that a merge request needs, where it is licensed.
     """
 
     id: int
@@ -104,6 +106,8 @@ class Project:
     tells_times: bool = True
     owned: list[tuple[str, list[User]]] = field(default_factory=list)
     resets: bool = False
+    protected: dict[str, tuple[list[int], bool]] = field(default_factory=dict)
+    needed: int = 0
 
     def request(self, iid: int) -> MergeRequest:
         if iid not in self.requests:
