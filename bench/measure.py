@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from driftguard import __version__
+
 DRIFTGUARD = [sys.executable, "-P", "-c", "from driftguard.cli import main; main()"]
 MIB = 2**20
 _WRAPPER = str(Path(__file__).with_name("wrapper.py"))
@@ -106,7 +108,7 @@ def machine() -> str:
     return (
         f"{platform.system()} on {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"load {os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, git {git}, "
-        f"driftguard {metadata.version('driftguard')}, msgspec {metadata.version('msgspec')}"
+        f"driftguard {__version__}, msgspec {metadata.version('msgspec')}"
     )
 
 

