@@ -8,30 +8,35 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from cronsim import CronSim
+from tree_sitter import Language, Parser
+from tree_sitter_groovy import language as groovy
 
 from driftguard import config
 from driftguard.adapters.terraform.engine import _APPLY_GRACE_SECONDS
-from driftguard.cli.application import app
+from tests.support.ci_jobs import accepted_by_driftguard, stub_driftguard
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 NEW_YEAR = datetime(2026, 1, 1)
 HOW_TO = ROOT / "docs" / "how-to" / "run-it-on-a-schedule.md"
-SHIPPED = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
+SHIPPED = [ROOT / "action.yml", *sorted(path for path in DEPLOY.rglob("*") if path.is_file())]
 UNITS = sorted((DEPLOY / "systemd").iterdir())
+SCRIPTS = (
+    "cron/driftguard.crontab",
+    "gitlab/driftguard.gitlab-ci.yml",
+    "jenkins/Jenkinsfile",
+    "travis/.travis.yml",
+)
 MANIFESTS = sorted((DEPLOY / "kubernetes").iterdir())
 
 
@@ -77,14 +82,26 @@ def accepted(*command: str) -> str:
 
 @pytest.mark.parametrize(
     ("schema", "path"),
-    [("vendor.github-workflows", "github/driftguard.yml"), ("vendor.gitlab-ci", "gitlab/driftguard.gitlab-ci.yml")],
+    [
+        ("vendor.github-workflows", "github/driftguard.yml"),
+        ("vendor.gitlab-ci", "gitlab/driftguard.gitlab-ci.yml"),
+        ("vendor.travis", "travis/.travis.yml"),
+        ("vendor.github-actions", "../action.yml"),
+    ],
 )
-def test_ci_files_fulfil_the_schema_of_their_forge(schema: str, path: str) -> None:
+def test_ci_files_fulfil_the_schema_of_their_service(schema: str, path: str) -> None:
     accepted(program("check-jsonschema"), "--builtin-schema", schema, str(DEPLOY / path))
 
 
 def test_the_workflow_passes_actionlint() -> None:
     accepted(program("actionlint"), "-shellcheck=", "-pyflakes=", str(DEPLOY / "github" / "driftguard.yml"))
+
+
+def test_groovy_reads_the_jenkinsfile() -> None:
+    parser = Parser(Language(groovy()))
+    source = read("jenkins/Jenkinsfile").encode()
+    assert not parser.parse(source).root_node.has_error
+    assert parser.parse(source.replace(b"        ]) {", b"        ) {")).root_node.has_error
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
@@ -139,8 +156,9 @@ def command_lines() -> Iterator[tuple[str, str]]:
         for document in yaml.safe_load_all(path.read_text()):
             if document["kind"] in ("Deployment", "CronJob"):
                 yield path.name, shlex.join(pod(f"kubernetes/{path.name}")["containers"][0]["args"])
-    for name in ("cron/driftguard.crontab", "github/driftguard.yml", "gitlab/driftguard.gitlab-ci.yml"):
-        code = re.sub(r"(^| )#.*", "", read(name), flags=re.MULTILINE)
+    for name in SCRIPTS:
+        code = re.sub(r"(^| )(#|//) .*", "", read(name), flags=re.MULTILINE)
+        code = re.sub(r"\\+\n", " ", code)  # a line goes on after a backslash
         for line in re.findall(r"(?<![\w/.-])driftguard ([a-z][^>|&;\n]*)", code):
             yield name, line
     in_manual = r"`driftguard ([^`]+)`|^    driftguard (.+)$|driftguard:0\.1\.0 \\\n +(.+)$"
@@ -150,15 +168,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("place", "line"), [*command_lines()])
 def test_every_command_line_is_one_that_driftguard_accepts(place: str, line: str) -> None:
-    group: Any = typer.main.get_command(app)
-    name, *arguments = shlex.split(line)
-    while True:
-        command = group.commands.get(name)
-        assert command is not None, f"{place}: there is no command `driftguard {name}`"
-        if not hasattr(command, "commands"):
-            break
-        group, (name, *arguments) = command, arguments
-    command.make_context(name, arguments)  # raises for what is not an option of the command
+    accepted_by_driftguard(shlex.split(line), place)
 
 
 def test_each_kind_of_file_has_a_command_line() -> None:
@@ -167,9 +177,7 @@ def test_each_kind_of_file_has_a_command_line() -> None:
         "driftguard-reconcile.service",
         "agent.yaml",
         "cronjob.yaml",
-        "cron/driftguard.crontab",
-        "github/driftguard.yml",
-        "gitlab/driftguard.gitlab-ci.yml",
+        *SCRIPTS,
         HOW_TO.name,
     }
 
@@ -194,93 +202,16 @@ def test_the_pods_and_the_machines_get_the_same_operators_file() -> None:
     assert yaml.safe_load(in_pods) == parsed("operator.yaml")
 
 
-# --- exit codes: the shells of the files, with a driftguard that only ends ------------------------------
+# --- exit codes ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Path:
-    """A folder for PATH with a `driftguard` that says so, and ends with $CODE; with $WAITS only when it is told to."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    script = folder / "driftguard"
-    script.write_text(
-        "#!/bin/bash\n"
-        'echo "a line of the run"\n'
-        'if [ -n "$WAITS" ]; then\n'
-        "  trap 'echo told to stop; exit 1' TERM\n"
-        '  touch "$WAITS"\n'
-        "  while :; do sleep 0.05; done\n"
-        "fi\n"
-        'exit "$CODE"\n'
-    )
-    script.chmod(0o755)
-    return folder
+    return stub_driftguard(tmp_path / "bin")
 
 
 def environment(stub: Path, **variables: str) -> dict[str, str]:
-    own = {"PATH": f"{stub}:/usr/local/bin:/usr/bin:/bin", "HOME": str(stub.parent), "RUNNER_TEMP": str(stub.parent)}
-    return own | variables
-
-
-def github_script() -> str:
-    steps = parsed("github/driftguard.yml")["jobs"]["reconcile"]["steps"]
-    return str(next(step["run"] for step in steps if step.get("name") == "Reconcile"))
-
-
-@pytest.mark.parametrize(
-    ("code", "fail_on_divergence", "ends_with"),
-    [(0, "", 0), (2, "", 0), (2, "false", 0), (2, "true", 2), (1, "", 1), (64, "", 64), (0, "true", 0)],
-)
-def test_the_workflow_is_red_for_what_could_not_be_judged_and_for_divergence_only_if_asked(
-    stub: Path, code: int, fail_on_divergence: str, ends_with: int
-) -> None:
-    variables = environment(stub, CODE=str(code), FAIL_ON_DIVERGENCE=fail_on_divergence, OPERATOR="version: 1")
-    done = subprocess.run(["bash", "-e", "-c", github_script()], env=variables, capture_output=True, text=True)
-    assert done.returncode == ends_with
-    assert ("::warning" in done.stdout) == (code == 2 and ends_with == 0)
-    assert (stub.parent / "operator.yaml").read_text() == "version: 1\n"
-
-
-def test_the_workflow_does_not_start_without_the_operators_file(stub: Path) -> None:
-    command = ["bash", "-e", "-c", github_script()]
-    done = subprocess.run(command, env=environment(stub, CODE="0"), capture_output=True, text=True)
-    assert (done.returncode != 0, done.stdout) == (True, "")
-    assert "set the variable DRIFTGUARD_OPERATOR" in done.stderr
-
-
-def test_a_cancelled_workflow_tells_driftguard_and_waits_for_it(stub: Path, tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    with subprocess.Popen(
-        ["bash", "-e", "-c", github_script()],
-        env=environment(stub, CODE="0", WAITS=str(ready), OPERATOR="version: 1"),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as shell:
-        for _ in range(400):
-            if ready.exists():
-                break
-            time.sleep(0.05)
-        shell.send_signal(signal.SIGINT)
-        output, _ = shell.communicate(timeout=30)
-    assert "told to stop" in output
-    assert shell.returncode != 0
-
-
-@pytest.mark.parametrize(
-    ("code", "fail_on_divergence", "colour"),
-    [(0, "", "green"), (2, "", "orange"), (2, "true", "red"), (1, "", "red"), (64, "", "red")],
-)
-def test_the_gitlab_job_is_orange_while_divergence_remains(
-    stub: Path, code: int, fail_on_divergence: str, colour: str
-) -> None:
-    job = parsed("gitlab/driftguard.gitlab-ci.yml")["driftguard"]
-    variables = environment(
-        stub, CODE=str(code), DRIFTGUARD_FAIL_ON_DIVERGENCE=fail_on_divergence, AWS_ID_TOKEN="token", TMPDIR=str(stub)
-    )
-    done = subprocess.run(["sh", "-e", "-c", *job["script"]], env=variables, capture_output=True, text=True)
-    allowed = job["allow_failure"]["exit_codes"]
-    found = "green" if done.returncode == 0 else "orange" if done.returncode in allowed else "red"
-    assert found == colour
+    return {"PATH": f"{stub}:/usr/local/bin:/usr/bin:/bin", "HOME": str(stub.parent), **variables}
 
 
 def cron_line() -> str:
@@ -398,8 +329,9 @@ def test_nothing_floats_and_nothing_is_fetched_by_a_shell() -> None:
         assert not re.search(r":latest\b|\bcurl\b|\bwget\b|pip install '?driftguard\b", text), path
         for image in re.findall(r"(?:image: |FROM |--from=|PYTHON_IMAGE=|name: registry)([\w.:/-]+)", text):
             assert ":" in image or image == "build", f"{path}: {image} has no tag"
+    pinned = r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|acme/driftguard@v\d+\.\d+\.\d+"
     for action in re.findall(r"uses: (.+)", read("github/driftguard.yml")):
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+        assert re.fullmatch(pinned, action), action
 
 
 def test_the_workflow_asks_for_no_more_than_it_needs_and_never_cancels_an_apply() -> None:
@@ -417,6 +349,6 @@ def test_the_workflow_asks_for_no_more_than_it_needs_and_never_cancels_an_apply(
 # --- the manual ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(DEPLOY)))
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_shipped_file_is_in_the_manual(path: Path) -> None:
-    assert f"](../../deploy/{path.relative_to(DEPLOY)})" in HOW_TO.read_text()
+    assert f"](../../{path.relative_to(ROOT)})" in HOW_TO.read_text()
