@@ -131,7 +131,8 @@ class Session:
         try:
             if settings.fault is not None:
                 raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
-            return described(settings, self._closure_at_head(settings), self.tool(settings))
+            tool = self.tool(settings)  # first: what of the closure it reads depends on it
+            return described(settings, self._closure_at_head(settings), tool)
         except EnvironmentFault as fault:
             return not_described(settings, fault.message)
 
@@ -145,7 +146,8 @@ class Session:
         if settings.name not in self._tools:
             need = self.version_need(settings)
             variables = config.terraform_environment(settings.env, self.environ)
-            self._tools[settings.name] = self.toolbox.choose(settings.terraform.binary, need, settings.path, variables)
+            tool = self.toolbox.choose(settings.terraform.binary, need, settings.path, variables)
+            self._tools[settings.name], self.closures.products[settings.name] = tool, tool.product
         return self._tools[settings.name]
 
     def version_need(self, settings: EnvironmentSettings) -> VersionNeed:
@@ -345,7 +347,7 @@ class Session:
         given = {}
         for settings in (each for each in environments if each.fault is None):
             with suppress(EnvironmentFault):
-                closure, tool = self.closures.at(settings, sha), self.tool(settings)
+                tool, closure = self.tool(settings), self.closures.at(settings, sha)
                 if closure is not None:
                     then = self.closures.settings.at(settings, sha) or settings
                     found = closure_hash(closure, then, tool)

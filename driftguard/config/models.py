@@ -30,6 +30,11 @@ class Terraform(Model):
         "above the directory asks for, and every `required_version`. A version or a constraint replaces the files.",
     )
 
+    refresh_modules: v.Duration = Field(
+        default=timedelta(hours=6),
+        description="Age at which a running agent asks again what floating modules and providers are now; a new "
+        "process always asks.",
+    )
     binary: v.Binary = Field(
         default="auto",
         description="`auto` is `terraform`, then `tofu`, from PATH, then the embedded one. `embedded`, the name of a "

@@ -95,6 +95,9 @@ class SourceFacts:
         problem: when the file could not be parsed and the facts are a conservative guess: what follows the
             file's name in a sentence, e.g. `:13 could not be parsed; ...`.
         computed: whether it reads a file whose path is more than a literal below its own directory.
+        uses_providers: whether it declares anything that a provider serves, Terraform's built-in one aside.
+        reads: literal paths whose contents it takes: `module:PATH` or `root:PATH`, by what they are relative to.
+        outside: its `data "http"` and `data "external"`: address, a space, and the address or program as written.
     """
 
     modules: tuple[ModuleSource, ...] = ()
@@ -103,6 +106,24 @@ class SourceFacts:
     root_paths: tuple[str, ...] = ()
     problem: str | None = None
     computed: bool = False
+    uses_providers: bool = False
+    outside: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Something of a closure that changes without a commit.
+
+    Attributes:
+        kind: `module`, `provider` or `data`.
+        subject: a module's source, or an address; empty for providers.
+        sentence: where it stands, and what follows from it.
+    """
+
+    kind: str
+    subject: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +141,9 @@ class Closure:
         requires: every `required_version` of its modules, sorted.
         version_files: version files above its directory, by path; they are part of `files`.
         missing: what of its content could not be had (submodules, Git LFS), one sentence each: it cannot be planned.
+        moves: what of it changes without a commit; each is a reason in `open`, too.
+        dangling: symbolic links in it that lead to nothing, one sentence each.
+        absent: paths that its expressions read and that are not in git, sorted.
     """
 
     files: Mapping[str, str]
@@ -131,6 +155,9 @@ class Closure:
     missing: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     version_files: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    dangling: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def hash(self, tool: str, settings: str) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).

@@ -112,4 +112,6 @@ def checked_out(
         backend_config=settings.backend_config,
         timeout_seconds=settings.timeout.total_seconds(),
         lock_committed=lock_file in run.closure.files,
+        moves=frozenset(move.kind for move in run.closure.moves),
+        refresh_seconds=settings.terraform.refresh_modules.total_seconds(),
     )

@@ -20,6 +20,9 @@ class ClosureIndex:
     Args:
         settings: the settings at any commit: var files and literals are those of the commit, too.
         environ: DriftGuard's own environment variables, which may give values to Terraform's variables.
+
+    Attributes:
+        products: the product of each environment's tool, by name, as far as it is known: what it reads depends on it.
     """
 
     def __init__(
@@ -27,7 +30,9 @@ class ClosureIndex:
     ) -> None:
         self._repository, self._reader, self._environ = repository, reader, environ
         self.settings = settings
-        self._at: dict[str, Closures] = {}
+        self.products: dict[str, str] = {}
+        self._has_tofu: dict[str, bool] = {}
+        self._at: dict[tuple[str, str | None], Closures] = {}
         self._lock = threading.Lock()
 
     def at(self, settings: EnvironmentSettings, commit: str) -> Closure | None:
@@ -36,13 +41,11 @@ class ClosureIndex:
         Raises:
             EnvironmentFault: a var file or other named file does not exist.
         """
+        product = self.products.get(settings.name)
         settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
         with self._lock:
-            if commit not in self._at:
-                tree, missing = self._repository.tree(commit), self._repository.missing(commit)
-                self._at[commit] = Closures(tree, self._reader, APPROVALS, missing)
-            return self._at[commit].closure(
+            return self._closures(commit, product).closure(
                 settings.path,
                 var_files=settings.var_files,
                 extra_files=settings.extra_files,
@@ -51,6 +54,19 @@ class ClosureIndex:
                 variables=terraform_variables(settings.env, self._environ),
                 elsewhere=settings.elsewhere,
             )
+
+    def _closures(self, commit: str, product: str | None) -> Closures:
+        """Those of a commit for a product; one for both where no file is OpenTofu's own."""
+        tree = self._repository.tree(commit)
+        if product is not None and commit not in self._has_tofu:
+            self._has_tofu[commit] = any(path.endswith((".tofu", ".tofu.json")) for path in tree)
+        product = product if product is not None and self._has_tofu[commit] else None
+        if (commit, product) not in self._at:
+            missing, names = self._repository.missing(commit), self._repository.names
+            self._at[commit, product] = Closures(
+                tree, self._reader, APPROVALS, missing, product=product, own_names=names
+            )
+        return self._at[commit, product]
 
 
 def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:

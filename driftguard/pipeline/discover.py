@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from posixpath import dirname, join, normpath
 
 from driftguard.errors import EnvironmentFault
-from driftguard.model import Closure, ErrorKind, TreeEntry
+from driftguard.model import Closure, ErrorKind, Move, TreeEntry
 from driftguard.model.expressions import Definitions, Node
 from driftguard.model.versions import version_paths
+from driftguard.pipeline import floating
 from driftguard.pipeline.directories import glob_pattern, is_terraform
 from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
+from driftguard.pipeline.treewalk import LINK, SUBMODULE, TreeWalk
 from driftguard.ports import SourceReader
 
-_LINK, _SUBMODULE = "120000", "160000"
 _LOCK_FILE = ".terraform.lock.hcl"
-_MAX_LINKS = 40
 # In the canonical text of facts, or in that of a file that could not be parsed.
 _REQUIRED = re.compile(r'required_version"?\s*[:=]\s*(?:\\?")+([^"\\]+)')
 
@@ -39,7 +38,11 @@ class _ModuleFiles:
     init_facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
+    moves: list[Move] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
+    root_reads: set[str] = field(default_factory=set)
     computed: bool = False
+    uses_providers: bool = False
 
 
 class Closures:
@@ -48,17 +51,23 @@ class Closures:
     Args:
         own: a prefix of paths that count only where they are named themselves: approval files change no plan.
         missing: submodules whose content is not there, and why, by path.
+        product: `terraform` or `tofu`, which do not read the same files; None where that is not known.
+        own_names: names of the repository itself, such as `acme/infra`.
     """
 
     def __init__(
-        self, tree: Mapping[str, TreeEntry], reader: SourceReader, own: str, missing: Mapping[str, str] | None = None
+        self,
+        tree: Mapping[str, TreeEntry],
+        reader: SourceReader,
+        own: str,
+        missing: Mapping[str, str] | None = None,
+        *,
+        product: str | None = None,
+        own_names: frozenset[str] = frozenset(),
     ) -> None:
-        self._tree, self._reader, self._own = tree, reader, own
-        self._missing = missing or {}
-        self._paths = sorted(tree)
-        self._terraform_directories = {dirname(path) for path in self._paths if is_terraform(path)}
-        self._pins = {path: tree[path].object_id for path in self._paths if tree[path].mode == _SUBMODULE}
-        self._submodules = tuple(path for path in self._pins if next(self._under(f"{path}/"), None) is None)
+        self._reader, self._missing, self._own_names = reader, missing or {}, own_names
+        self._walk = TreeWalk(tree, reader, own, product)
+        self._tree = tree
         self._modules: dict[str, _ModuleFiles] = {}
         self._matches: dict[str, dict[str, str]] = {}
         self._definitions: dict[str, ModuleDefinitions] = {}
@@ -87,27 +96,56 @@ class Closures:
             EnvironmentFault: a var file or other named file does not exist.
         """
         root = "" if directory == "." else directory
-        if root not in self._terraform_directories:
+        if root not in self._walk.terraform_directories:
             return None
         reached = self._reached(root)
         named = self._computed(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
-        known = not any(each.reason for each in named)
-        included = self._own_files(reached, elsewhere if known else ())
+        included = self._own_files(reached, () if any(_reasons(named)) else elsewhere)
         included.update(self._named_files(root, reached, (*var_files, *files), extra_files, named))
         included.update(self._pinned(included))
         version_files = self._version_files(directory)
         included.update(version_files)
+        moves = tuple(self._moves(root, reached, included))
+        dangling = dict(self._dangling(included))
         return Closure(
             files=dict(sorted(included.items())),
             modules=tuple(sorted(name or "." for name in reached if name != root)),
             remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
             init_key=self._init_key(root, reached),
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
-            open=tuple(each.reason for each in named if each.reason is not None),
-            missing=tuple(self._not_there(included)),
+            open=(*_reasons(named), *(move.sentence for move in moves)),
+            missing=(*self._not_there(included), *_unreadable(dangling)),
             requires=_requires(reached),
             version_files=version_files,
+            moves=moves,
+            dangling=tuple(f"{link} leads to {target}, which is not in git." for link, target in dangling.items()),
+            absent=tuple(sorted(self._absent(root, reached))),
         )
+
+    def _moves(self, root: str, reached: Mapping[str, _ModuleFiles], included: Mapping[str, str]) -> Iterator[Move]:
+        """What changes without a commit."""
+        for name in sorted(reached):
+            yield from reached[name].moves
+        uses_providers = any(module.uses_providers or module.remote for module in reached.values())
+        if uses_providers and join(root, _LOCK_FILE) not in included:
+            yield floating.provider_move(root)
+
+    def _dangling(self, included: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The symbolic links without a target in this commit, and where they lead."""
+        for path in included:
+            entry = self._tree.get(path)
+            target = self._walk.dangles(path) if entry is not None and entry.mode == LINK else None
+            if target is not None:
+                yield path, target
+
+    def _absent(self, root: str, reached: Mapping[str, _ModuleFiles]) -> set[str]:
+        """The literal paths that expressions read and that are not in git."""
+        found = set[str]().union(*(module.absent for module in reached.values()))
+        for relative in {path for module in reached.values() for path in module.root_reads}:
+            path = normpath(join(root, relative))
+            if not path.startswith("..") and not self._walk.is_there(path):
+                found.add(path)
+        return found
 
     def _version_files(self, directory: str) -> dict[str, str]:
         """The version files above a directory, nearest first."""
@@ -134,15 +172,15 @@ class Closures:
         """The submodules in which files of a closure lie: a commit that moves a pin names only the submodule."""
         return {
             path: pin
-            for path, pin in self._pins.items()
+            for path, pin in self._walk.pins.items()
             if any(name.startswith(f"{path}/") for name in included) or path in included
         }
 
     def _not_there(self, included: Mapping[str, str]) -> Iterator[str]:
-        for path in sorted(set(self._submodules) & included.keys()):
+        for path in sorted(set(self._walk.submodules) & included.keys()):
             why = self._missing.get(path, "it has no files at its pinned commit")
             yield f"The git submodule {path} is not there: {why}."
-        blobs = [object_id for path, object_id in included.items() if path not in self._pins]
+        blobs = [object_id for path, object_id in included.items() if path not in self._walk.pins]
         pointers = self._reader.pointers(blobs)
         for path in sorted(name for name, object_id in included.items() if object_id in pointers):
             yield f"{path} is a Git LFS pointer, and its content was not fetched."
@@ -168,12 +206,14 @@ class Closures:
         for name in files:
             included.update(self._named(root, name))
         for path in {normpath(join(root, p)) for m in reached.values() for p in m.root_paths}:
-            included.update(self._mentioned(path))
+            included.update(self._walk.mentioned(path))
         for pattern in extra_files:
             included.update(self._matching(pattern))
         for each in named:
             if each.path is not None:
-                included.update(self._below_path(each.path) if each.whole else self._mentioned(each.path))
+                included.update(
+                    self._walk.outside_approvals(each.path) if each.whole else self._walk.mentioned(each.path)
+                )
         return included
 
     def _computed(
@@ -190,9 +230,9 @@ class Closures:
         if not always and not any(module.computed for module in reached.values()):
             return []
         given: dict[str, Node] = {name: ["v", value] for name, value in variables.items()}
-        names = [path[len(root) :].lstrip("/") for path in self._below(root)]
+        names = [path[len(root) :].lstrip("/") for path in self._walk.below(root)]
         for name in (*automatic(names), *var_files):
-            path = self._resolved(normpath(join(root, name)))[0]
+            path = self._walk.resolved(normpath(join(root, name)))[0]
             if path in self._tree:
                 given |= self._define([path])[path].values
         return named_files(root, self._defined, given=given, workspace=workspace, tree=self)
@@ -200,41 +240,37 @@ class Closures:
     def below(self, directory: str) -> list[str]:
         """The files below a directory (`` is the root), relative to it."""
         prefix = f"{directory}/" if directory else ""
-        return [path[len(prefix) :] for path in self._under(prefix)]
+        return [path[len(prefix) :] for path in self._walk.under(prefix)]
 
     def _defined(self, directory: str) -> ModuleDefinitions:
         if directory not in self._definitions:
-            paths = [path for path in self._below(directory) if dirname(path) == directory and is_terraform(path)]
+            paths = [
+                path for path in self._walk.below(directory) if dirname(path) == directory and self._walk.is_read(path)
+            ]
             self._definitions[directory] = ModuleDefinitions(self._define(paths))
         return self._definitions[directory]
 
     def _define(self, paths: Sequence[str]) -> dict[str, Definitions]:
-        entries = {path: self._tree.get(self._resolved(path)[0]) for path in paths}
-        sources = [(path, e.object_id) for path, e in entries.items() if e and e.mode not in (_LINK, _SUBMODULE)]
+        entries = {path: self._tree.get(self._walk.resolved(path)[0]) for path in paths}
+        sources = [(path, e.object_id) for path, e in entries.items() if e and e.mode not in (LINK, SUBMODULE)]
         found = self._reader.definitions(sources)
         return {path: found[object_id] for path, object_id in sources}
-
-    def _below_path(self, directory: str) -> Iterator[tuple[str, str]]:
-        """Everything below a directory, as far as nothing is known of what counts there."""
-        for path, object_id in self._mentioned(directory):
-            if not path.startswith(self._own):
-                yield path, object_id
 
     def _matching(self, pattern: str) -> Mapping[str, str]:
         if pattern not in self._matches:
             glob = glob_pattern(pattern)
             self._matches[pattern] = {
                 name: object_id
-                for path in self._paths
+                for path in self._walk.paths
                 if glob.fullmatch(path)
-                for name, object_id in self._mentioned(path)
+                for name, object_id in self._walk.mentioned(path)
             }
         return self._matches[pattern]
 
     def _named(self, root: str, name: str) -> Iterator[tuple[str, str]]:
         path = normpath(join(root, name))
-        found = dict(self._mentioned(path))
-        if self._resolved(path)[0] not in found:
+        found = dict(self._walk.mentioned(path))
+        if self._walk.resolved(path)[0] not in found:
             raise EnvironmentFault(
                 ErrorKind.CONFIG, f"{path} is named in the configuration and is not part of this commit."
             )
@@ -249,11 +285,11 @@ class Closures:
     def _read_module(self, directory: str) -> _ModuleFiles:
         module = _ModuleFiles()
         sources = []
-        for path in self._below(directory):
-            module.files.update(self._mentioned(path))
-            if dirname(path) == directory and is_terraform(path):
-                entry = self._tree.get(self._resolved(path)[0])
-                if entry is not None and entry.mode not in (_LINK, _SUBMODULE):
+        for path in self._walk.below(directory):
+            module.files.update(self._walk.mentioned(path))
+            if dirname(path) == directory and self._walk.is_read(path):
+                entry = self._tree.get(self._walk.resolved(path)[0])
+                if entry is not None and entry.mode not in (LINK, SUBMODULE):
                     sources.append((path, entry.object_id))
         known = self._reader.facts(sources)
         for path, object_id in sources:
@@ -261,6 +297,10 @@ class Closures:
             if facts.init_facts not in ("", "[]"):
                 module.init_facts.append(facts.init_facts)
             module.computed = module.computed or facts.computed
+            module.uses_providers = module.uses_providers or facts.uses_providers
+            module.moves += floating.module_moves(directory, facts.modules)
+            module.moves += floating.data_moves(directory, facts.outside, self._own_names)
+            self._read_by_literals(module, directory, facts.reads)
             if facts.problem:
                 module.warnings.append(f"{path}{facts.problem}")
             for call in facts.modules:
@@ -270,13 +310,23 @@ class Closures:
                 self._mention(module, normpath(join(directory, mentioned)), mentioned.startswith("."))
         return module
 
+    def _read_by_literals(self, module: _ModuleFiles, directory: str, reads: Sequence[str]) -> None:
+        """Take note of literal paths that are read: those of the module are looked up, those of the root are kept."""
+        for read in reads:
+            base, _, relative = read.partition(":")
+            path = normpath(join(directory, relative))
+            if base == "root":
+                module.root_reads.add(relative)
+            elif not path.startswith("..") and not self._walk.is_there(path):
+                module.absent.add(path)
+
     def _mention(self, module: _ModuleFiles, path: str, is_path: bool) -> None:
         """What source names by a path may be a file, a directory of files, or a module whose source is computed."""
-        named = dict(self._mentioned(path))
+        named = dict(self._walk.mentioned(path))
         module.files.update(named)
         module.mentioned |= named.keys()
-        target = self._resolved(path)[0]
-        if is_path and target in self._terraform_directories and target not in module.local:
+        target = self._walk.resolved(path)[0]
+        if is_path and target in self._walk.terraform_directories and target not in module.local:
             module.local.append(target)
 
     def _refer(self, module: _ModuleFiles, directory: str, source: str) -> None:
@@ -288,15 +338,15 @@ class Closures:
             if source:
                 module.remote.append(source)
             return
-        target, links = self._resolved(normpath(join(directory, source)))
+        target, links = self._walk.resolved(normpath(join(directory, source)))
         module.files.update((link, self._tree[link].object_id) for link in links)
         target = "" if target == "." else target
-        submodule = self._submodule(target)
+        submodule = self._walk.submodule(target)
         if target.startswith(("../", "/")) or target == "..":
             module.warnings.append(f"{where}: the module {source} lies outside of the repository.")
         elif submodule:
             module.files[submodule] = self._tree[submodule].object_id
-        elif target not in self._terraform_directories:
+        elif target not in self._walk.terraform_directories:
             module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
         else:
             module.local.append(target)
@@ -311,59 +361,21 @@ class Closures:
             below = normpath(join(directory, prefix))
             module.local += [
                 name
-                for name in sorted(self._terraform_directories)
+                for name in sorted(self._walk.terraform_directories)
                 if below == "." or f"{name}/".startswith(f"{below}/")
             ]
 
-    def _submodule(self, path: str) -> str | None:
-        return next((name for name in self._submodules if f"{path}/".startswith(f"{name}/")), None)
 
-    def _resolved(self, path: str) -> tuple[str, list[str]]:
-        """A path with the symbolic links on its way resolved, and those links."""
-        passed: list[str] = []
-        while len(passed) < _MAX_LINKS:
-            parts = path.split("/")
-            links = ("/".join(parts[: n + 1]) for n in range(len(parts)))
-            link = next((p for p in links if p in self._tree and self._tree[p].mode == _LINK), None)
-            if link is None:
-                break
-            passed.append(link)
-            target = normpath(join(dirname(link), self._reader.link_target(self._tree[link].object_id)))
-            path = normpath(join(target, path[len(link) :].lstrip("/")))
-        return path, passed
+def _reasons(named: Sequence[Named]) -> Iterator[str]:
+    """Why it is not known which files expressions name."""
+    return (each.reason for each in named if each.reason is not None)
 
-    def _below(self, directory: str) -> Iterator[str]:
-        """Files in a directory and below it, without subdirectories that are modules of their own."""
-        for path in self._under(f"{directory}/" if directory else ""):
-            if not path.startswith(self._own) and not self._in_another_module(path, directory):
-                yield path
 
-    def _under(self, prefix: str) -> Iterator[str]:
-        index = bisect_left(self._paths, prefix)
-        while index < len(self._paths) and self._paths[index].startswith(prefix):
-            yield self._paths[index]
-            index += 1
-
-    def _in_another_module(self, path: str, directory: str) -> bool:
-        parent = dirname(path)
-        while parent != directory:
-            if parent in self._terraform_directories:
-                return True
-            parent = dirname(parent)
-        return False
-
-    def _mentioned(self, path: str) -> Iterator[tuple[str, str]]:
-        """A file, or all files of a directory, with the symbolic links that lead there."""
-        path, links = self._resolved(path)
-        for link in links:
-            yield link, self._tree[link].object_id
-        submodule = self._submodule(path)
-        if submodule or path in self._tree:
-            found = submodule or path
-            yield found, self._tree[found].object_id
-            return
-        for name in self._under("" if path in ("", ".") else f"{path}/"):
-            yield name, self._tree[name].object_id
+def _unreadable(dangling: Mapping[str, str]) -> Iterator[str]:
+    """Why an environment cannot be planned with symbolic links that lead to nothing: of files that Terraform reads."""
+    for link, target in dangling.items():
+        if is_terraform(link) or link.endswith((".tfvars", ".tfvars.json")):
+            yield f"The symbolic link {link} leads to {target}, which is not in git."
 
 
 def _requires(reached: Mapping[str, _ModuleFiles]) -> tuple[str, ...]:

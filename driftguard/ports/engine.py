@@ -22,6 +22,8 @@ class WorkingDirectory:
         state_file: a private copy of a local state; None for a remote backend.
         backend_config: values or files (relative to the root module) for `init`.
         lock_committed: whether the provider lock file is part of the commit.
+        moves: kinds of what the closure does not fix: `module`, `provider` (see `model.Move`).
+        refresh_seconds: age at which it is asked again what they are now.
     """
 
     directory: Path
@@ -34,6 +36,8 @@ class WorkingDirectory:
     timeout_seconds: float = 1200.0
     state_file: Path | None = None
     lock_committed: bool = False
+    moves: frozenset[str] = frozenset()
+    refresh_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

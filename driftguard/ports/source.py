@@ -20,6 +20,11 @@ class Repository(Protocol):
         """Every file of a commit, by its path from the repository's root."""
         ...
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The repository's names on its servers, such as `acme/infra`; empty where it has none."""
+        ...
+
     def missing(self, commit: str) -> Mapping[str, str]:
         """Submodules of a commit whose content is not there: why, by path."""
         ...

@@ -42,8 +42,8 @@ class Tree(SourceReader):
             found[object_id] = self.reader.read(object_id, path, self.contents[object_id].encode())
         return found
 
-    def closures(self) -> Closures:
-        return Closures(self.entries, self, APPROVALS)
+    def closures(self, **options: Any) -> Closures:
+        return Closures(self.entries, self, APPROVALS, **options)
 
     def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
         return frozenset(i for i in object_ids if self.contents[i].startswith("version https://git-lfs"))
@@ -61,7 +61,8 @@ def cache(tmp_path: Path) -> Path:
 
 
 def closure(files: Mapping[str, str], cache: Path, directory: str = "environments/dev", **options: Any) -> Closure:
-    found = Tree(files, cache).closures().closure(directory, **options)
+    of_the_commit = {name: options.pop(name) for name in ("product", "own_names") if name in options}
+    found = Tree(files, cache).closures(**of_the_commit).closure(directory, **options)
     assert found is not None
     return found
 
@@ -543,7 +544,8 @@ def test_what_an_archive_packs_is_read_and_the_archive_itself_is_made(cache: Pat
         '  output_path = "${path.module}/made.zip"\n}\n'
         "locals {\n  h = filebase64sha256(data.archive_file.zip.output_path)\n}\n"
     )
-    found = closure({"environments/dev/main.tf": text, **CONFIG}, cache)
+    lock = {"environments/dev/.terraform.lock.hcl": ""}
+    found = closure({"environments/dev/main.tf": text, **lock, **CONFIG}, cache)
     assert {"config/dev.yaml", "config/other.yaml"} <= set(found.files)
     assert (found.open, "unrelated/file.txt" in found.files) == ((), False)
 

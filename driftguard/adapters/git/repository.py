@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import git
@@ -15,7 +16,7 @@ import git
 from driftguard.adapters.filelock import locked
 from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
-from driftguard.adapters.git.commands import commands, run, succeeds
+from driftguard.adapters.git.commands import attempt, commands, run, succeeds
 from driftguard.adapters.git.environment import forget_surrounding_git
 from driftguard.adapters.git.locations import Location, check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
@@ -80,6 +81,15 @@ class GitRepository(Repository, History, Blame, TrackedHead):
     def exists(self, commit: str) -> bool:
         """Whether the mirror holds a commit; it may lack one that was rewritten away before the mirror was made."""
         return _is_id(commit) and succeeds(self._git, "cat-file", "-e", f"{commit}^{{commit}}")
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The repository's names on its servers, such as `acme/infra`: of its location, and of a local one's origin."""
+        places = [self._place.source]
+        if self._place.root is not None:
+            places.append(attempt(self._git, "config", "--file", f"{places[0]}/config", "remote.origin.url")[1].strip())
+        found = (re.search(r"[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", place) for place in places)
+        return frozenset(name[1] for name in found if name is not None)
 
     def tree(self, commit: str) -> Mapping[str, TreeEntry]:
         """Every file of a commit, by its path from the root; nothing for a commit that does not exist any more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from driftguard.adapters.hcl.expressions import MAX_PARSED, definitions, parse_e
 from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 
-_FORMAT = 3
+_FORMAT = 4
 # Only files with one of these words can hold a module call or anything that `init` depends on.
 _WORTH_PARSING = re.compile(rb"\bmodule\b|\bbackend\b|\bcloud\b|\brequired_")
 _SOURCE = re.compile(r'"?source"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
@@ -27,6 +27,19 @@ _STRING = re.compile(rb'"(?:\$\{\s*path\.(module|root|cwd)\s*\}/?)?([^"$%*?\[{\n
 _READS = re.compile(rb"\b(?:file(?:base64(?:sha256|sha512)?|exists|md5|set|sha1|sha256|sha512)?|templatefile)\s*\(")
 _READS_LITERAL = re.compile(
     _READS.pattern + rb'\s*"(?:\$\{\s*path\.(?:module|root)\s*\}/)?(?!/|~)(?:(?!\.\.)[^"$%\\])+"\s*[,)]'
+)
+# What a provider serves; `terraform_data` and `terraform_remote_state` are built in.
+_SERVED = re.compile(
+    rb'^[ \t]*(?:resource|data|ephemeral|list|action)\s+"?(?!terraform_(?:data|remote_state)\b)\w', re.M
+)
+_OUTSIDE = re.compile(rb'^[ \t]*data\s+"?(external|http)"?\s+"?([\w-]+)"?\s*\{(.*?)^[ \t]*\}', re.M | re.S)
+_ARGUMENT = re.compile(rb"^[ \t]*(?:url|program)\s*=\s*(\[.*?\]|[^\n]*)", re.M | re.S)
+# A call that takes the contents of a file named by a literal; what a line tries (`try`, `can`, `fileexists`) may fail.
+_TAKES = re.compile(
+    rb"^(?![ \t]*(?:#|//))(?!.*(?:\btry\(|\bcan\(|fileexists|\?)).*?"
+    rb"\b(?:file(?:base64(?:sha256|sha512)?|md5|sha1|sha256|sha512)?|templatefile)\(\s*"
+    rb'"(?:\$\{\s*path\.(module|root)\s*\}/)?(?!/|~)([^"$%\\*?\n]+)"\s*[,)]',
+    re.M,
 )
 _BARE_PATH = re.compile(r"[\w.@+~-]+/[\w.@+~/ -]*")
 
@@ -95,17 +108,57 @@ class _Stored(msgspec.Struct):
 
 def _facts(path: str, source: bytes) -> SourceFacts:
     if not path.endswith(".json") and not _WORTH_PARSING.search(source):
-        paths, root_paths = _mentioned(source)
-        return SourceFacts(paths=paths, root_paths=root_paths, computed=_computed(source))
+        return SourceFacts(**_text_facts(source))
     try:
         parsed = _parse(path, source)
         modules = tuple(_modules(parsed))
         init_facts = msgspec.json.encode(_init_facts(parsed), order="deterministic").decode()
     except (parse_errors(), msgspec.DecodeError, RecursionError, ValueError) as error:
         return _guess(source, getattr(error, "line", None))
-    paths, root_paths = _mentioned(source, {module.source for module in modules})
-    return SourceFacts(
-        modules=modules, init_facts=init_facts, paths=paths, root_paths=root_paths, computed=_computed(source)
+    found = _text_facts(source, {module.source for module in modules})
+    if path.endswith(".json"):
+        found |= {"uses_providers": not {"resource", "data", "ephemeral"}.isdisjoint(parsed), "outside": _asked(parsed)}
+    return SourceFacts(modules=modules, init_facts=init_facts, **found)
+
+
+def _text_facts(source: bytes, known: Set[str | None] = frozenset()) -> dict[str, Any]:
+    """The facts that stand in a file's text; `known` paths are accounted for elsewhere."""
+    paths, root_paths = _mentioned(source, known)
+    return {
+        "paths": paths,
+        "root_paths": root_paths,
+        "computed": _computed(source),
+        "uses_providers": _SERVED.search(source) is not None,
+        "outside": tuple(_outside(source)),
+        "reads": tuple(_taken(source)),
+    }
+
+
+def _taken(source: bytes) -> Iterator[str]:
+    """The literal paths whose contents the source takes, without what it writes itself."""
+    for base, path in dict.fromkeys(_TAKES.findall(source)):
+        name = path.rpartition(b"/")[2]
+        if not re.search(rb"(?:output_path|filename)\s*=[^\n]*" + re.escape(name), source):
+            yield f"{'module' if base == b'module' else 'root'}:{path.decode(errors='replace')}"
+
+
+def _outside(source: bytes) -> Iterator[str]:
+    """Each `data "http"` and `data "external"` with its address or program as written."""
+    for kind, name, body in _OUTSIDE.findall(source) if b"external" in source or b"http" in source else ():
+        argument = _ARGUMENT.search(body)
+        written = b" ".join(argument[1].split()) if argument else b""
+        yield f"data.{kind.decode()}.{name.decode()} {written.decode(errors='replace')}"
+
+
+def _asked(parsed: dict[str, Any]) -> tuple[str, ...]:
+    """The same of a file in JSON syntax."""
+    return tuple(
+        f"data.{kind}.{name} {msgspec.json.encode(body.get('url', body.get('program', ''))).decode()}"
+        for block in _blocks(parsed.get("data"))
+        for kind in ("external", "http")
+        for named in _blocks(block.get(kind))
+        for name, bodies in named.items()
+        for body in _blocks(bodies)
     )
 
 
@@ -193,15 +246,8 @@ def _guess(source: bytes, line: int | None) -> SourceFacts:
         f"{where} {failed}; every `source` and every local path that stands in it counts as a dependency, "
         "and any change of it as a reason to initialise again."
     )
-    paths, root_paths = _mentioned(source)
-    return SourceFacts(
-        modules=modules,
-        init_facts=text,
-        paths=paths,
-        root_paths=root_paths,
-        problem=problem,
-        computed=_READS.search(source) is not None,
-    )
+    found = _text_facts(source) | {"computed": _READS.search(source) is not None}
+    return SourceFacts(modules=modules, init_facts=text, problem=problem, **found)
 
 
 def _blocks(value: Any) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from driftguard.adapters.terraform.commandline import APPLYING, READING, Command
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.terraform.events import collect_drift, outcomes_in
 from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
+from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
 from driftguard.ports import (
@@ -42,6 +43,8 @@ _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
 # From where on an apply of a plan file takes variables, and wants the ephemeral ones again.
 _EPHEMERAL_SINCE = {"terraform": (1, 10), "tofu": (1, 11)}
+# From where on `init` takes variables, which may stand in sources of modules and (OpenTofu) in the backend.
+_VARIABLE_SOURCES_SINCE = {"terraform": (1, 15), "tofu": (1, 8)}
 _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
 # An interrupted plan writes the state, and creates an empty one where there is none; without the lock it must not.
@@ -60,6 +63,7 @@ class TerraformPlanner(PlanEngine):
         """`plugin_cache` is the folder of provider packages that all environments share."""
         self._tool, self._stop, self._plugin_cache = tool, stop, plugin_cache
         self._command = CommandLine(tool.path, self.verbs)
+        self._resolutions = OF_THIS_PROCESS
 
     def version(self) -> ToolVersion:
         """The program with its version."""
@@ -70,19 +74,26 @@ class TerraformPlanner(PlanEngine):
         ready_for = work.data_dir / _READY_FOR
         wanted = _init_key(self._tool, closure_key, work)
         lock_file, kept = work.directory / _LOCK_FILE, work.data_dir / _LOCK_FILE
-        if not force and ready_for.exists() and ready_for.read_text() == wanted:
+        moved, upgrade = self._resolutions.modules_moved(work, self._stop), self._resolutions.providers_are_old(work)
+        ready = ready_for.exists() and ready_for.read_text() == wanted
+        if ready and not (force or moved or upgrade):
             if not lock_file.exists() and kept.exists():
                 shutil.copyfile(kept, lock_file)  # not committed, and this is another work tree than the last
             return 0.0
         ready_for.unlink(missing_ok=True)
-        seconds = self._init(work)
+        if moved:
+            self._resolutions.forget(work)
+        seconds = self._init(work, upgrade=upgrade)
+        self._resolutions.initialised(work, self._stop)
         if lock_file.exists():
             shutil.copyfile(lock_file, kept)
         ready_for.write_text(wanted)
         return seconds
 
-    def _init(self, work: WorkingDirectory) -> float:
-        options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged}
+    def _init(self, work: WorkingDirectory, *, upgrade: bool) -> float:
+        options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged, **({"upgrade": IsFlagged} if upgrade else {})}
+        if _numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
+            options["var_file"] = list(work.var_files)  # they may stand in sources of modules and in the backend
         options |= {"backend_config": _backend_files(work)} if work.backend_config else {}
         since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
         diagnostics = Diagnostics()
