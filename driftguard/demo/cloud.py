@@ -52,6 +52,7 @@ class Cloud:
         self.log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoint = ""
+        self._clients: dict[str, Any] = {}
 
     @property
     def endpoint(self) -> str:
@@ -88,10 +89,15 @@ class Cloud:
         self._stop()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this cloud; nothing of the user's own AWS settings is used but a CA bundle.
+        """The boto3 client of a service of this cloud; nothing of the user's own AWS settings is used but a CA bundle.
 
         What its calls raise is in `client_errors`.
         """
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: str) -> Any:
         import boto3
         import botocore.session
         from botocore.config import Config
@@ -145,6 +151,8 @@ class Cloud:
 
     def _stop(self) -> None:
         process, self._process, self._endpoint = self._process, None, ""
+        while self._clients:
+            self._clients.popitem()[1].close()
         if process is None:
             return
         try:

@@ -88,6 +88,7 @@ class SharedLedgerContract(LedgerContract):
         assert again.verify() == ()
         again.close()
 
+    @pytest.mark.crash
     def test_processes_that_create_and_fill_a_ledger_together_lose_nothing(self, url: str) -> None:
         children = [
             subprocess.Popen(

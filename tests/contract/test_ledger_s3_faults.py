@@ -292,6 +292,7 @@ def test_a_job_that_is_killed_in_its_upload_loses_nothing_that_was_recorded(
     assert objects(s3, url) == [""]
 
 
+@pytest.mark.crash
 def test_jobs_that_are_killed_at_any_moment_lose_nothing_they_said_was_recorded(url: str, opening: Opening) -> None:
     said: list[str] = []
     for round_ in range(5):

@@ -93,6 +93,7 @@ def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
     assert processes_of(sandbox) == {}
 
 
+@pytest.mark.crash
 def test_an_agent_that_is_killed_goes_on_where_it_was_and_tells_nothing_twice(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:

@@ -143,6 +143,7 @@ def test_an_agent_that_is_stopped_while_slack_is_away_leaves_the_alert_to_the_ne
     assert len(slack.messages("drift")) == 1
 
 
+@pytest.mark.crash
 def test_an_agent_that_is_stopped_in_the_middle_of_a_message_sends_it_once(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
@@ -215,6 +216,7 @@ def test_an_agent_outlives_an_outage_of_its_ledger_and_nothing_is_lost_or_double
     assert count("run_finished") - len(agent.passes()) in (0, 1)
 
 
+@pytest.mark.crash
 def test_an_agent_that_is_stopped_while_its_ledger_is_away_ends_in_order(
     sandbox: Sandbox, estate_of: EstateOf, server: PostgresServer
 ) -> None:
@@ -258,6 +260,7 @@ def test_an_agent_starts_with_a_wrong_configuration_says_so_and_looks_at_each_ne
         assert agent.wait_for(1) == ("start", "2 environments, 1 in sync, 1 pending")
 
 
+@pytest.mark.crash
 def test_an_agent_that_is_stopped_while_its_configuration_is_wrong_ends_in_order(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
@@ -268,6 +271,7 @@ def test_an_agent_that_is_stopped_while_its_configuration_is_wrong_ends_in_order
 
 
 @pytest.mark.provider_process
+@pytest.mark.crash
 def test_a_route_that_a_commit_changes_is_used_by_the_next_pass_and_a_stop_in_that_pass_loses_nothing(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:

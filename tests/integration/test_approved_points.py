@@ -98,22 +98,9 @@ def test_a_commit_to_the_configuration_alone_is_a_change_that_needs_its_approval
     assert (dev["approved"]["commit"], estate.toy.thing("a")["value"]) == (first, "1")
 
 
-@pytest.mark.parametrize("loosened", ["require", "limits", "suspended", "protect", "policy"])
-def test_a_loosened_policy_counts_for_later_ranges_once_it_is_approved(
-    estate: Estate, tmp_path: Path, loosened: str
-) -> None:
-    strict = {
-        "limits": "pending: apply, drift: revert, limits: {changes: 0}",
-        "suspended": "pending: apply, drift: revert, suspended: {reason: migration}",
-        "protect": "pending: apply, drift: revert, protect: ['toy_thing.*']",
-        "policy": "pending: alert, drift: revert",
-    }.get(loosened, "pending: apply, drift: revert")
-    signed = SignedEstate(estate, tmp_path)
-    if loosened != "require":
-        signed.write_policy(strict)
-        signed.signed("Strict")
-        assert estate.reconcile().code == 0
-    signed.write_policy("pending: apply, drift: revert", "merged" if loosened == "require" else "signed")
+def test_an_approval_that_was_loosened_counts_once_it_is_approved(signed: SignedEstate) -> None:
+    estate = signed.estate
+    signed.write_policy("pending: apply, drift: revert", "merged")
     estate.write(thing("a", value="2", tags={"x": "y"}))
     signed.unsigned("Loosen, and use it at once")
     ran = estate.reconcile()
@@ -123,9 +110,5 @@ def test_a_loosened_policy_counts_for_later_ranges_once_it_is_approved(
     estate.sandbox.git("reset", "--quiet", "--soft", "HEAD~1")
     signed.signed("Loosen, signed, and use it at once")
     ran = estate.reconcile()
-    if loosened in ("limits", "suspended", "policy"):
-        assert decision(ran)[0] in ("hold", "alert"), reasons(ran)  # the stricter of both holds for this range
-        assert estate.toy.thing("a")["value"] == "1"
-        ran = estate.reconcile()
     assert decision(ran)[0] == "apply", (reasons(ran), ran.environment("dev")["error"])
     assert estate.toy.thing("a")["value"] == "2"

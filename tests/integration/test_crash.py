@@ -21,6 +21,7 @@ from driftguard.model import Attempt, AttemptState
 from tests.contract.postgres_server import postgres_server, server_programs
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
+from tests.support.seeds import one_quick
 
 pytestmark = pytest.mark.terraform
 
@@ -153,7 +154,7 @@ def crash(estate: Estate, seed: int) -> None:
 
 
 @pytest.mark.provider_process
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.crash) for seed in (1, 2))])
+@pytest.mark.parametrize("seed", one_quick(range(3)))
 def test_an_apply_that_is_killed_is_finished_by_later_passes(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import uuid
 
+import pytest
+
 from driftguard.demo.cloud import STATE_BUCKET, Cloud, make_state_bucket
 from tests.support.harness import Sandbox
 from tests.support.toy_estate import EstateOf
 
 
+@pytest.mark.crash
 def test_two_jobs_at_once_on_runners_without_a_disk_tell_once_and_lose_nothing(
     sandbox: Sandbox, estate_of: EstateOf, cloud: Cloud
 ) -> None:

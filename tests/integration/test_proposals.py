@@ -360,6 +360,7 @@ def test_a_run_that_is_killed_while_it_proposes_leaves_one_proposal(
     assert team.origin.branches() == {}
 
 
+@pytest.mark.crash
 @MOMENTS
 def test_a_run_that_is_killed_while_it_closes_is_not_taken_for_a_person(
     estate: Estate, tmp_path: Path, number: int, when: str

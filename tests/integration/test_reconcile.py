@@ -159,11 +159,10 @@ def test_limits_protection_suspension_and_windows_hold_and_say_so(estate: Estate
     estate.merge("Add things", body)
     assert estate.reconcile().code == 0
     estate.merge("Take two out", "".join(thing(name) for name in "abcd"))
+    # Each alone, and in every combination: the tests of `decide`.
+    all_at_once = "protect: ['toy_thing.e'], suspended: {reason: migration}, windows: [{deny: '* * * * *', for: 1h}]"
     cases = {
-        "policy: {pending: apply}\n": ["limit_destroys"],
-        "policy: {pending: apply, limits: {destroys: 2}, protect: ['toy_thing.e']}\n": ["protected"],
-        "policy: {pending: apply, limits: {destroys: 2}, suspended: {reason: migration}}\n": ["suspended"],
-        "policy: {pending: apply, limits: {destroys: 2}, windows: [{deny: '* * * * *', for: 1h}]}\n": ["window_closed"],
+        f"policy: {{pending: apply, {all_at_once}}}\n": ["protected", "limit_destroys", "suspended", "window_closed"],
         "policy: {pending: propose}\n": ["proposals_not_available"],
     }
     for text, reasons in cases.items():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.harness import Sandbox
+from tests.support.seeds import one_quick
 from tests.support.toy_estate import (
     EstateOf,
     Wrapped,
@@ -176,7 +177,7 @@ def test_a_local_state_is_read_where_it_lies_and_every_file_of_the_user_stays_as
 
 
 @pytest.mark.provider_process
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", one_quick([signal.SIGTERM, signal.SIGINT]))
 def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
+from tests.support.seeds import one_quick
 from tests.support.toy_estate import end_all, processes_of, until
 
 pytestmark = pytest.mark.terraform
@@ -66,7 +67,7 @@ def test_a_state_that_was_emptied_is_held_and_an_empty_one_before_the_first_appl
 
 
 @pytest.mark.provider_process
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", one_quick([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]))
 def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: Estate, number: signal.Signals) -> None:
     estate.configure(ACTING)
     estate.merge("Add a", thing("a"))

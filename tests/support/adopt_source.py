@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from posixpath import dirname
 
 from driftguard.adapters.hcl.parser import SourceParser
@@ -19,6 +20,16 @@ PARSER = SourceParser()
 def terraform_formatted(text: bytes) -> bytes:
     """What `terraform fmt` makes of a text."""
     return subprocess.run(["terraform", "fmt", "-"], input=text, capture_output=True, check=True, timeout=60).stdout
+
+
+def all_formatted(texts: Iterable[bytes], folder: Path) -> dict[bytes, bytes]:
+    """What one `terraform fmt` makes of each text, which are written into a new folder for that."""
+    folder.mkdir()
+    files = {text: folder / f"{number}.tf" for number, text in enumerate(set(texts))}
+    for text, file in files.items():
+        file.write_bytes(text)
+    subprocess.run(["terraform", "fmt", "-list=false", str(folder)], capture_output=True, check=True, timeout=60)
+    return {text: file.read_bytes() for text, file in files.items()}
 
 
 @dataclass(frozen=True)

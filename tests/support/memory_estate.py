@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.config import EnvironmentSettings
-from driftguard.model import EntryKind, EnvironmentResult, RunResult
+from driftguard.model import EntryKind, EnvironmentResult, RunResult, Signature, SignedBy
 from driftguard.pipeline import directories
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
@@ -146,6 +146,16 @@ class MemoryEstate:
             key=self.ledger.key(),
             head=repository,
         )
+
+
+class SignedCommits:
+    """Knows which commits of an estate are signed: its first one, and those in `good`."""
+
+    def __init__(self, estate: MemoryEstate) -> None:
+        self.good = {estate.sandbox.git("rev-parse", "HEAD")}
+
+    def verify(self, commits: Sequence[str], signers: Path) -> Mapping[str, SignedBy]:
+        return {sha: SignedBy(Signature.GOOD if sha in self.good else Signature.UNSIGNED) for sha in commits}
 
 
 def found(result: RunResult, name: str) -> EnvironmentResult:

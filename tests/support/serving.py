@@ -94,6 +94,8 @@ def attached_terraform(folder: Path, reattach: str) -> Path:
     folder.mkdir()
     program = folder / "terraform"
     attach = f"TF_REATTACH_PROVIDERS={shlex.quote(reattach)}\n  export TF_REATTACH_PROVIDERS"
-    program.write_text(f'#!/bin/sh\nif [ "$1" != init ]; then\n  {attach}\nfi\nexec {shlex.quote(real)} "$@"\n')
+    # Terraform ends before its memory is worth collecting: a quarter of its CPU.
+    start = f'export GOGC=off\nexec {shlex.quote(real)} "$@"'
+    program.write_text(f'#!/bin/sh\nif [ "$1" != init ]; then\n  {attach}\nfi\n{start}\n')
     program.chmod(0o755)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from driftguard.hcledit.adopting import adopt
 from driftguard.model import Adoption, Departure
 from tests.support.adopt_shapes import SHAPES, Shape
-from tests.support.adopt_source import source_of, terraform_formatted
+from tests.support.adopt_source import all_formatted, source_of
 
 PATH = "env/main.tf"
 BEHIND = '\n# n = 30\nresource "aws_x" "other" {\n  n = 30\n  s = "old"\n}\n'
@@ -58,16 +59,19 @@ def test_there_are_at_least_sixty_shapes() -> None:
 
 @pytest.mark.terraform
 def test_what_the_formatter_had_nothing_to_say_about_stays_so(tmp_path: Path) -> None:
-    unclean = []
-    checked = 0
-    for shape in TOLD:
-        before = text_of(shape, shape.before)
-        if terraform_formatted(before) != before:
-            continue
-        adoption = adopt([departure_of(shape)], source_of({PATH: before}, formatted=terraform_formatted))
-        after = adoption.files.get(PATH, before)
-        checked += 1
-        if terraform_formatted(after) != after or after.split() != text_of(shape, shape.after).split():
-            unclean.append(shape.name)
-    assert not unclean
-    assert checked > 50
+    befores = [text_of(shape, shape.before) for shape in TOLD]
+    tidy = all_formatted(befores, tmp_path / "before")
+    clean = [(shape, before) for shape, before in zip(TOLD, befores, strict=True) if tidy[before] == before]
+    # One `terraform fmt` for all texts that adopting will ask about, then one for all of its results.
+    tidy |= all_formatted([adopted(shape, before, bytes) for shape, before in clean], tmp_path / "asked")
+    afters = [adopted(shape, before, lambda text: tidy[text]) for shape, before in clean]
+    tidy |= all_formatted(afters, tmp_path / "after")
+    wanted = [text_of(shape, shape.after).split() for shape, _ in clean]
+    assert [after.split() for after in afters] == wanted
+    assert [after for after in afters if tidy[after] != after] == []
+    assert len(clean) > 50
+
+
+def adopted(shape: Shape, before: bytes, formatted: Callable[[bytes], bytes]) -> bytes:
+    adoption = adopt([departure_of(shape)], source_of({PATH: before}, formatted=formatted))
+    return adoption.files.get(PATH, before)

@@ -261,10 +261,19 @@ def accepted(message: Message) -> Content:
     return message_content({"channel": "C1", "text": text, "blocks": json.loads(json.dumps(blocks))})
 
 
+# Drawing and rendering a message costs more than any look at it, so one draw serves three properties.
 @ANY_MESSAGE
 @given(shown())
-def test_slack_takes_any_message_and_nothing_from_outside_becomes_markup(told: tuple[list[Alert], Message]) -> None:
-    _, message = told
+def test_any_message_is_accepted_inert_complete_and_free_of_secrets(
+    drawn: tuple[list[Alert], Message],
+) -> None:
+    alerts, message = drawn
+    slack_accepts_it_and_nothing_from_outside_is_markup(message)
+    nothing_sensitive_is_in_it(alerts, message)
+    its_first_line_names_the_event_and_its_last_the_time(message)
+
+
+def slack_accepts_it_and_nothing_from_outside_is_markup(message: Message) -> None:
     content = accepted(message)
     assert content.unescaped == []
     assert [found for found in content.markup if not OWN_MARKUP.fullmatch(found)] == []
@@ -272,25 +281,20 @@ def test_slack_takes_any_message_and_nothing_from_outside_becomes_markup(told: t
     assert len(mentions) <= 2 * bool(message.mention and not message.resolution)
 
 
-@ANY_MESSAGE
-@given(shown())
-def test_no_message_holds_what_terraform_marks_as_sensitive(told: tuple[list[Alert], Message]) -> None:
-    alerts, message = told
+def nothing_sensitive_is_in_it(alerts: list[Alert], message: Message) -> None:
     events = [event_json(alert, AlertEvent.OPENED, "", NOON) for alert in alerts[:3]]
     everything = [*render(message), as_text(message), message.details, events]
     assert SECRET not in json.dumps(everything, ensure_ascii=False, default=str)
 
 
-@ANY_MESSAGE
-@given(shown())
-def test_a_message_says_in_its_first_line_what_happened_and_ends_with_when(told: tuple[list[Alert], Message]) -> None:
-    text, blocks = render(told[1])
+def its_first_line_names_the_event_and_its_last_the_time(message: Message) -> None:
+    text, blocks = render(message)
     assert blocks[0]["type"] == "header"
     assert text[0] == blocks[0]["text"]["text"][0]
     assert text[0] in "🔵🟠🔴✅"
     assert blocks[-1]["type"] == "context"
     assert all("\n" not in line for line in (text, blocks[0]["text"]["text"]))
-    if told[1].decision:
+    if message.decision:
         assert any("*What happens next" in str(block) for block in blocks)
 
 

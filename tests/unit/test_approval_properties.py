@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from driftguard.model import RunResult, Signature, SignedBy
-from tests.support.memory_estate import MemoryEstate, found
+from driftguard.model import RunResult
+from tests.support.memory_estate import MemoryEstate, SignedCommits, found
+from tests.support.seeds import one_quick
 
 NAME = "blue"
 NOTHING, PLENTY = 0, 50
-
-
-class SignedCommits:
-    """Knows which commits are signed."""
-
-    def __init__(self) -> None:
-        self.good: set[str] = set()
-
-    def verify(self, commits: Sequence[str], signers: Path) -> Mapping[str, SignedBy]:
-        return {sha: SignedBy(Signature.GOOD if sha in self.good else Signature.UNSIGNED) for sha in commits}
 
 
 class History:
@@ -31,8 +22,7 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.estate = MemoryEstate(folder, (NAME,))
-        self.estate.signatures = self.signatures = SignedCommits()
-        self.signatures.good.add(self.estate.sandbox.git("rev-parse", "HEAD"))
+        self.estate.signatures = self.signatures = SignedCommits(self.estate)
         self.value, self.limit = "one", PLENTY
         self.commit(signed=True)
         self.run()
@@ -66,9 +56,13 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("examples", one_quick((5, 40)))
+def test_what_is_applied_lies_in_an_approved_range_and_no_range_deadlocks(examples: int) -> None:
+    settings(max_examples=examples, suppress_health_check=list(HealthCheck))(applied_ranges_are_approved)()
+
+
 @given(st.lists(steps, min_size=1, max_size=5))
-def test_what_is_applied_lies_in_an_approved_range_and_no_range_deadlocks(drawn: list[tuple[str, bool]]) -> None:
+def applied_ranges_are_approved(drawn: list[tuple[str, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder))
         applied = history.cloud()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,20 @@ LIBRARIES = {
 }
 
 
-def imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text())):
+@cache
+def parsed() -> dict[str, ast.Module]:
+    """Each file of the package, by its path there."""
+    return {file.relative_to(PACKAGE).as_posix(): ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """The top-level packages that each file imports anywhere."""
+    return {path: set(imported(tree)) for path, tree in parsed().items()}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -47,16 +60,16 @@ def imports(file: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_for_an_outside_thing_is_known_where_it_belongs(library: str) -> None:
-    users = {file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py") if library in imports(file)}
+    users = {path for path, libraries in imports().items() if library in libraries}
     assert users
     assert not [user for user in users if not user.startswith(tuple(LIBRARIES[library]))]
 
 
 def test_only_the_configuration_reads_the_processs_environment() -> None:
     readers = {
-        file.relative_to(PACKAGE).as_posix()
-        for file in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        path
+        for path, tree in parsed().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
         if isinstance(node.value, ast.Name) and node.value.id == "os"
     }
@@ -67,12 +80,13 @@ def test_only_the_configuration_reads_the_processs_environment() -> None:
 def test_a_pure_stage_reads_no_clock() -> None:
     contracts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [stages] = [contract["source_modules"] for contract in contracts if "no clock" in contract["name"]]
-    paths = [PACKAGE.parent / stage.replace(".", "/") for stage in stages]
-    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])]
+    places = [stage.removeprefix("driftguard.").replace(".", "/") for stage in stages]
+    beginnings = tuple(f"{place}{end}" for place in places for end in (".py", "/"))
+    files = [path for path in parsed() if path.startswith(beginnings)]
     readings = [
-        f"{file.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
-        for file in files
-        for node in ast.walk(ast.parse(file.read_text()))
+        f"{path}:{node.lineno}: {ast.unparse(node)}"
+        for path in files
+        for node in ast.walk(parsed()[path])
         if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today")
         if ast.unparse(node.value).split(".")[-1] in ("datetime", "date")
     ]

@@ -54,18 +54,19 @@ def test_the_text_says_what_each_choice_does() -> None:
     assert "[Revert reality to the configuration]" in adopt
 
 
-@pytest.mark.parametrize("count", [1, 40, 5000])
+@pytest.mark.parametrize("count", [1, 40, 1000])
 @pytest.mark.parametrize("longest", GITHUB[1:])
 def test_however_much_changed_the_text_stays_within_the_limit_and_counts_the_rest(count: int, longest: int) -> None:
     address = "module.network.aws_security_group_rule.allow" + "x" * 200
     many = [resource(f'{address}["{n}"]', outside("value", "a" * 500, "b" * 500)) for n in range(count)]
     refused = [f"{'y' * 900} {n}" for n in range(count)]
-    text = body(content(*many, refused=refused), proposal("revert"), longest)
+    about = content(*many, refused=refused)
+    text = body(about, proposal("revert"), longest)
     assert len(text) <= longest
     assert f"plan `{'p' * 64}`" in text
     assert text.count("<details>") == text.count("</details>") == 1
     assert count == 1 or "more" in text
-    assert len(title(content(*many), proposal("revert"), 256)) <= 256
+    assert len(title(about, proposal("revert"), 256)) <= 256
 
 
 HOSTILE = st.text(st.sampled_from("ab`*_[](){}<>#|~!@\\\n\r\t -&;/:."), max_size=60)
