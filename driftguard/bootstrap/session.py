@@ -28,6 +28,7 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
+from driftguard.adapters.terraform.unwritten import FolderStates
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
@@ -331,6 +332,7 @@ class Session:
             clock=self._clock,
             key=self.ledger.key(),
             head=self.repository,
+            states=FolderStates(self._directories.state / "states"),
         )
 
     def _approval_sources(self, forge: ForgeAccess | None) -> ApprovalSources:

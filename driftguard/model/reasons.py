@@ -72,6 +72,17 @@ class ReasonName(StrEnum):
         "time. Restore the state. If the new state is intended, apply once manually: the next scan that finds "
         "everything in sync sets the baseline.",
     )
+    STATE_NOT_WRITTEN = (
+        "state_not_written",
+        "An apply changed objects and could not store the state, so the next apply could create them a second time. "
+        "Push the state that was kept; `driftguard retry ENV` goes on without it.",
+    )
+    CREATION_UNKNOWN = (
+        "creation_unknown",
+        "An apply was cut off while it created this, so it may exist unknown to the state, and the next apply could "
+        "create it a second time. Import it (`terraform import`) or delete it if it exists, then run "
+        "`driftguard retry ENV`.",
+    )
     STATE_SHARED = (
         "state_shared",
         "Another environment uses the same state, so each would undo the other's changes. Give one of them a backend "

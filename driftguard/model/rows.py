@@ -62,6 +62,33 @@ class AttemptDetails(Struct, frozen=True):
     error: Any = None
 
 
+class UnwrittenStateRow(Struct, frozen=True):
+    """A state that an apply could not store: the file that it is kept in, its machine, and its identity."""
+
+    file: str = ""
+    host: str = ""
+    lineage: str | None = None
+    serial: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Where it is, and how it is stored."""
+        return f"it is kept on {self.host}: `terraform state push {self.file}`"
+
+
+class UnsettledRow(Struct, frozen=True):
+    """What an attempt that did not end well leaves open.
+
+    Attributes:
+        planned: actions by address.
+        resources: outcomes by address.
+    """
+
+    planned: dict[str, tuple[str, ...]] = {}
+    resources: dict[str, str] = {}
+    state_not_written: UnwrittenStateRow | None = None
+
+
 class AttemptRow(Struct, frozen=True):
     """One step of an apply."""
 

@@ -19,6 +19,7 @@ from driftguard.ports import (
     ConfigurationReader,
     Folders,
     PlanEngine,
+    Purpose,
     Repository,
     SchemaCache,
     TerraformVariables,
@@ -75,14 +76,21 @@ class EnvironmentRun:
 
 
 def checked_out(
-    context: ScanContext, run: EnvironmentRun, stack: ExitStack, *, commit: str | None = None, role: str = "head"
+    context: ScanContext,
+    run: EnvironmentRun,
+    stack: ExitStack,
+    *,
+    commit: str | None = None,
+    role: str = "head",
+    purpose: Purpose = "plan",
 ) -> WorkingDirectory:
-    """The working directory of one environment at a commit, with the credentials for a plan.
+    """The working directory of one environment at a commit, clean of whatever was left in it.
 
     Args:
         stack: holds the work tree for as long as the caller needs the directory.
         commit: the head of the tracked branch by default.
-        role: keeps several uses of an environment in one run apart.
+        role: keeps several uses of an environment in one run apart; each has a path of its own.
+        purpose: what the credentials are for.
 
     Raises:
         EnvironmentFault: the environment's directory, or contents that it needs, are not part of the commit; or there
@@ -92,10 +100,10 @@ def checked_out(
     if missing:
         more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
         raise EnvironmentFault(ErrorKind.CONFIG, f"{missing[0]}{more}")
-    tree = stack.enter_context(context.repository.worktree(commit or context.head))
+    tree = stack.enter_context(context.repository.worktree(commit or context.head, f"{run.settings.name} {role}"))
     settings, private = run.settings, run.folders.private / role
     private.mkdir(parents=True, exist_ok=True, mode=0o700)
-    environment = context.variables.variables(settings, "plan")
+    environment = context.variables.variables(settings, purpose)
     directory = tree / settings.path
     if not directory.is_dir():
         raise EnvironmentFault(

@@ -25,9 +25,9 @@ from driftguard.model import (
 )
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.apply.apply import ApplyContext, DecidedPlan, Outcome, apply
-from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_dead
+from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_ended
 from driftguard.pipeline.approve.plans import PlanApproval
-from driftguard.pipeline.checkout import EnvironmentRun
+from driftguard.pipeline.checkout import EnvironmentRun, checked_out
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.history import MEMORY, next_retry
 from driftguard.pipeline.decide.inputs import decision_inputs
@@ -74,7 +74,8 @@ class _Stages:
         """The stages in order."""
         context, applier = self._context.apply, self._task.applier
         if context is not None and applier is not None:
-            self._notes = close_dead_attempts(context, self._context.scan, self._run, applier, self._task.stop)
+            ledger, scan_context = self._context.ledger, self._context.scan
+            self._notes = close_dead_attempts(context, ledger, scan_context, self._run, applier, self._task.stop)
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
@@ -91,6 +92,7 @@ class _Stages:
                     if sharing:
                         held = Decision(Action.HOLD, (Reason(ReasonName.STATE_SHARED, ", ".join(sharing)),))
                         return self._result(findings, baseline, held)
+                    stack.close()  # the apply takes the work tree anew, and clean
                     outcome, applied = self._apply(context, applier, findings, judged)
                     baseline = applied or baseline
                 case _:
@@ -108,6 +110,7 @@ class _Stages:
         for _ in range(_MAX_SCANS):
             before = self._standing()
             compared = given or before[0]
+            stack.close()
             findings = scan(self._context.scan, self._run, self._keeper.reference(compared), stack)
             now = self._standing()
             if self._context.apply is not None and any(state is AttemptState.APPLYING for _, state in now[1]):
@@ -130,7 +133,7 @@ class _Stages:
         self, context: ApplyContext, applier: ApplyEngine, findings: Findings, judged: Judgement
     ) -> tuple[Outcome | None, Baseline | None]:
         """Make the attempt, and move the baseline to what was applied; no outcome while another one holds it."""
-        with context.leased(self._task.settings, self._task.stop) as lease:
+        with context.leased(self._task.settings, self._task.stop) as lease, ExitStack() as stack:
             if lease is None or context.attempts.unfinished(self._name):
                 return None, None
             now, classification = context.clock.now(), findings.classification
@@ -154,12 +157,13 @@ class _Stages:
             decided = DecidedPlan(
                 settings=self._task.settings,
                 engine=applier,
-                plan=findings.plan,
+                work=checked_out(self._context.scan, self._run, stack, purpose="apply"),
                 closure_key=self._task.closure.init_key,
                 attempt=attempt,
                 labelled=classification.resources,
             )
-            outcome = apply(context, decided, lease, lock_ids_of_dead(attempts))
+            stack.callback(applier.forget_secrets, decided.work)
+            outcome = apply(context, decided, lease, lock_ids_of_ended(attempts))
             return outcome, self._keeper.applied(findings) if outcome.reason is ReasonName.APPLIED else None
 
     def _after(
@@ -170,7 +174,7 @@ class _Stages:
         match outcome.reason:
             case ReasonName.APPLIED:
                 decision = Decision(Action.APPLY, (*judged.decision.reasons, reason))
-            case ReasonName.APPLY_FAILED:
+            case ReasonName.APPLY_FAILED | ReasonName.STATE_NOT_WRITTEN:
                 decision = Decision(Action.HOLD, (reason,))
             case _:
                 return self._result(findings, baseline, Decision(Action.HOLD, (reason,)))

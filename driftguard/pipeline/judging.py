@@ -23,7 +23,7 @@ from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.decision import decide_by_all
 from driftguard.pipeline.decide.facts import Facts
-from driftguard.pipeline.decide.history import MEMORY, nothing_exists, past, state_replaced
+from driftguard.pipeline.decide.history import MEMORY, nothing_exists, past, state_replaced, unsettled
 from driftguard.pipeline.record import approved_entry
 from driftguard.pipeline.scan import Findings
 from driftguard.pipeline.states import KnownState, state_address
@@ -89,6 +89,7 @@ class Judge:
             policy=settings.policy,
             now=now,
         )
+        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings.state)
         standards = self._standards(findings, baseline)
         known = self._known_state(findings)
         facts = Facts(
@@ -101,6 +102,8 @@ class Judge:
             nothing_exists=nothing_exists(findings, baseline),
             first_apply_unfinished=baseline is None and any(a.data.get("first_apply") for a in attempts),
             state_replaced=state_replaced(findings, baseline),
+            state_not_written=left.state_not_written,
+            creations_unknown=left.creations,
             state_shared=context.states.found(self._name, known),
             local_state=findings.plan.work.state_file is not None,
             failures=history.failures,

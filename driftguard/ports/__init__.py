@@ -6,6 +6,7 @@ from driftguard.ports.alerts import Alerts, BlockAuthors, Outbox, Sink, Sinks, T
 from driftguard.ports.approvals import Signatures
 from driftguard.ports.defects import DefectLog
 from driftguard.ports.engine import (
+    ERRORED_STATE,
     ApplyEngine,
     ApplyProgress,
     ApplyRun,
@@ -17,6 +18,8 @@ from driftguard.ports.engine import (
     StateLock,
     StateLocks,
     StreamDrift,
+    UnwrittenState,
+    UnwrittenStates,
     WorkingDirectory,
 )
 from driftguard.ports.forge import (
@@ -53,6 +56,7 @@ from driftguard.ports.source import (
 )
 
 __all__ = [
+    "ERRORED_STATE",
     "Alerts",
     "ApplyEngine",
     "ApplyProgress",
@@ -103,5 +107,7 @@ __all__ = [
     "TerraformVariables",
     "TrackedHead",
     "Trail",
+    "UnwrittenState",
+    "UnwrittenStates",
     "WorkingDirectory",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from driftguard.model import Fault, ToolVersion
 
@@ -53,6 +53,29 @@ class StateIdentity:
     empty: bool = field(default=False, compare=False)
 
 
+ERRORED_STATE: Final = "errored.tfstate"
+"""What Terraform writes into a root module's directory when it cannot store the state of an apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenState:
+    """A state that an apply could not store: the file that it is kept in, and its identity."""
+
+    file: Path
+    identity: StateIdentity
+
+
+class UnwrittenStates(Protocol):
+    """Keeps the states that applies could not store, whatever happens to their work trees."""
+
+    def keep(self, attempt: str, directory: Path) -> UnwrittenState | None:
+        """Take the state that an attempt left in a directory; the same again where that was done already.
+
+        None where it left none. Raises `OperatorError` if it cannot be kept; it is left where it is then.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """Where an initialised directory keeps its state: the backend's type and its plain settings."""
@@ -85,7 +108,7 @@ class ApplyRun:
     """How an apply ended.
 
     Attributes:
-        outcomes: each resource's last word: `started` (and never heard of again), `done` or `failed`.
+        outcomes: each resource's last word: `started` (its end is not known), `done` or `failed`.
         fault: why it did not end well; None when it did.
     """
 

@@ -122,6 +122,10 @@ class AttemptHistory(Protocol):
         """Attempts opened at or after `since`, oldest first."""
         ...
 
+    def unsettled(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts after the last one that succeeded, of any age, oldest first."""
+        ...
+
 
 class Attempts(AttemptHistory, Protocol):
     """Applies, recorded before their effect."""

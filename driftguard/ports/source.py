@@ -37,8 +37,11 @@ class Repository(Protocol):
         """Those of some blobs that are a Git LFS pointer, not content."""
         ...
 
-    def worktree(self, commit: str) -> AbstractContextManager[Path]:
-        """A clean detached work tree at a commit, kept from pruning while the context is open."""
+    def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
+        """The work tree of a name, clean at a commit and nobody else's while the context is open.
+
+        Its path follows from the name, and stays the same from run to run.
+        """
         ...
 
     def commits(self, base: str | None, head: str, paths: Sequence[str]) -> tuple[Commit, ...]:

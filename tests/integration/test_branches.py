@@ -158,7 +158,7 @@ def test_a_message_is_any_text_and_ends_with_a_line_end(place: Place) -> None:
 
 
 def test_a_commit_of_ours_can_be_planned(place: Place) -> None:
-    with place.repository.worktree(place.commit()) as folder:
+    with place.repository.worktree(place.commit(), "dev") as folder:
         assert (folder / "a.tf").read_bytes() == b"a"
 
 

@@ -19,6 +19,7 @@ from driftguard.adapters.machine import ThisMachine
 from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
 from driftguard.adapters.sql.opening import open_ledger
+from driftguard.adapters.terraform.unwritten import FolderStates
 from driftguard.config import EnvironmentSettings
 from driftguard.model import EntryKind, EnvironmentResult, RunResult, Signature, SignedBy
 from driftguard.pipeline import directories
@@ -145,6 +146,7 @@ class MemoryEstate:
             clock=context.clock,
             key=self.ledger.key(),
             head=repository,
+            states=FolderStates(self.folder / "states"),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.errors import OperatorError, UsageError
 from tests.support.harness import Sandbox
@@ -78,7 +80,7 @@ def test_the_users_repository_stays_byte_identical(user: Sandbox, cache: Path) -
     user.write("untracked.txt", "x")
     before = fingerprint(user.repository)
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree:
+    with opened.worktree(opened.head, "dev") as tree:
         assert (tree / "environments/dev/main.tf").read_text() == "2"
     opened.commits(None, opened.head, ["a.tf"])
     assert fingerprint(user.repository) == before
@@ -90,7 +92,7 @@ def test_variables_of_a_surrounding_git_do_not_lead_elsewhere(
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree:
+    with opened.worktree(opened.head, "dev") as tree:
         assert (tree / "a.tf").read_text() == "1"
     assert not (tmp_path / "elsewhere").exists()
 
@@ -219,7 +221,7 @@ def test_a_machine_that_trusts_no_bare_repository_found_by_chance_is_no_obstacle
     user.git("config", "--global", "safe.bareRepository", "explicit")
     monkeypatch.setenv("HOME", str(user.home))
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree:
+    with opened.worktree(opened.head, "dev") as tree:
         assert (tree / "a.tf").read_text() == next(iter(opened.read([opened.tree(opened.head)["a.tf"].object_id])))[
             1
         ].decode()
@@ -245,7 +247,7 @@ def test_no_hook_of_the_users_is_run(
     user.git("config", "--global", "core.hooksPath", str(hooks))
     monkeypatch.setenv("HOME", str(user.home))
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head):
+    with opened.worktree(opened.head, "dev"):
         pass
     assert not list(tmp_path.glob("ran-*"))
 
@@ -298,36 +300,44 @@ def test_an_unreachable_remote_is_one_sentence(cache: Path) -> None:
         open_repository("https://127.0.0.1:9/acme/infra.git", cache)
 
 
-def test_a_work_tree_is_shared_and_made_again_when_half_made(user: Sandbox, cache: Path) -> None:
+def whole(tree: Path) -> Path:
+    """The mark of a work tree that was made to its end."""
+    return tree.with_name(f"{tree.name}.whole")
+
+
+def test_a_work_tree_keeps_its_path_and_is_made_again_when_half_made(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree, opened.worktree(opened.head) as same:
-        assert tree == same
-        mark = tree.with_suffix(".whole")
-        assert mark.exists()
-    mark.unlink()  # as a run leaves it that was killed while the files were written
+    with opened.worktree(opened.head, "dev") as tree, opened.worktree(opened.head, "prod") as other:
+        assert tree != other
+        assert whole(tree).exists()
+    whole(tree).unlink()  # as a run leaves it that was killed while the files were written
     (opened.mirror / "worktrees" / tree.name / "locked").write_text("initializing")
     (tree / "a.tf").unlink()
-    with opened.worktree(opened.head) as tree:
-        assert (tree / "a.tf").read_text() == "1"
+    user.commit("second", {"a.tf": "2"})
+    later = open_repository(str(user.repository), cache)
+    with later.worktree(opened.head, "dev") as again:
+        assert (again, (again / "a.tf").read_text()) == (tree, "1")
+    with later.worktree(later.head, "dev") as again:
+        assert (again, (again / "a.tf").read_text()) == (tree, "2")
 
 
 def test_a_run_that_is_killed_while_a_work_tree_is_made_leaves_nothing_in_the_way(user: Sandbox, cache: Path) -> None:
     user.commit("many", {f"f/{number}": "x" * 1000 for number in range(3000)})
     opened = open_repository(str(user.repository), cache)
     process = start(user, cache)
-    path = cache / "repos" / opened.mirror.parent.name / "trees" / opened.head
+    path = cache / "repos" / opened.mirror.parent.name / "trees" / folder_name("dev")
     while not (path / "f").is_dir() and process.poll() is None:
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     again = open_repository(str(user.repository), cache)
-    with again.worktree(again.head) as tree:
+    with again.worktree(again.head, "dev") as tree:
         assert len(list((tree / "f").iterdir())) == 3000
 
 
 def test_locks_that_a_killed_run_left_are_no_obstacle(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree:
+    with opened.worktree(opened.head, "dev") as tree:
         pass
     (ref,) = (opened.mirror / "refs" / "driftguard").iterdir()
     for lock in ("config.lock", "packed-refs.lock", "HEAD.lock", f"refs/driftguard/{ref.name}.lock"):
@@ -336,42 +346,52 @@ def test_locks_that_a_killed_run_left_are_no_obstacle(user: Sandbox, cache: Path
     head = user.commit("second", {"a.tf": "2"})
     again = open_repository(str(user.repository), cache)
     assert again.head == head
-    with again.worktree(opened.head) as tree:
+    with again.worktree(opened.head, "dev") as tree:
         assert (tree / "a.tf").read_text() == "1"
 
 
-def test_a_work_tree_is_clean_for_its_first_user_and_left_alone_while_it_is_used(user: Sandbox, cache: Path) -> None:
+@pytest.mark.parametrize("damage", ["none", "no mark", "no record"])
+def test_a_work_tree_is_clean_for_each_user_but_a_state_that_was_not_stored_stays(
+    user: Sandbox, cache: Path, damage: str
+) -> None:
     opened = open_repository(str(user.repository), cache)
-    with opened.worktree(opened.head) as tree:
+    with opened.worktree(opened.head, "dev") as tree:
         (tree / "a.tf").write_text("dirty")
+        user.write(".gitignore", "*.zip\n")
+        (tree / "environments/dev/left.zip").write_text("left by an apply")
         (tree / "environments/dev/.terraform.lock.hcl").write_text("written by terraform")
-        with opened.worktree(opened.head):
-            assert (tree / "a.tf").read_text() == "dirty"
-    with opened.worktree(opened.head):
+        (tree / "environments/dev/errored.tfstate").write_text("the only copy")
+    if damage == "no mark":
+        whole(tree).unlink()
+    if damage == "no record":
+        shutil.rmtree(opened.mirror / "worktrees")
+    head = user.commit("ignore archives, and remove the environment", {"environments/dev/main.tf": "3"})
+    with open_repository(str(user.repository), cache).worktree(head, "dev"):
         assert (tree / "a.tf").read_text() == "1"
-        assert (tree / "environments/dev/.terraform.lock.hcl").exists()
+        assert not (tree / "environments/dev/left.zip").exists()
+        assert (tree / "environments/dev/errored.tfstate").read_text() == "the only copy"
+        assert (tree / "environments/dev/.terraform.lock.hcl").exists() is (damage == "none")
 
 
-def test_old_work_trees_are_pruned_and_those_in_use_stay(user: Sandbox, cache: Path) -> None:
+def test_unused_work_trees_are_pruned_but_not_in_use_and_not_with_a_state(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
-    first = opened.head
-    with opened.worktree(first) as kept:
-        for number in range(6):
-            user.commit(f"c{number}", {"a.tf": f"v{number}"})
-            opened = open_repository(str(user.repository), cache)
-            with opened.worktree(opened.head):
+    trees = {}
+    with opened.worktree(opened.head, "used") as kept:
+        for name in ("old", "state", "new"):
+            with opened.worktree(opened.head, name) as trees[name]:
                 pass
-        assert kept.is_dir()
+        (trees["state"] / "errored.tfstate").write_text("the only copy")
+        for tree in (kept, trees["old"], trees["state"]):
+            os.utime(whole(tree), (0, 0))
         open_repository(str(user.repository), cache)
-        trees = [path for path in kept.parent.iterdir() if path.is_dir()]
-        assert len(trees) <= 5
-        assert (kept / "a.tf").exists()
+        found = {path for path in kept.parent.iterdir() if path.is_dir()}
+        assert found == {kept, trees["state"], trees["new"]}
 
 
 PROGRAM = (
     "import sys; from pathlib import Path; from driftguard.adapters.git.repository import open_repository\n"
     "r = open_repository(sys.argv[1], Path(sys.argv[2]))\n"
-    "with r.worktree(r.head) as t: print((t / 'a.tf').read_text())"
+    "with r.worktree(r.head, 'dev') as t: print((t / 'a.tf').read_text())"
 )
 
 
@@ -393,11 +413,11 @@ def test_runs_at_the_same_time_do_not_disturb_one_another(user: Sandbox, cache: 
         assert stdout.strip() == "1", stderr
 
 
-def test_threads_share_a_work_tree_and_a_reader(user: Sandbox, cache: Path) -> None:
+def test_threads_take_turns_in_a_work_tree_and_share_a_reader(user: Sandbox, cache: Path) -> None:
     opened = open_repository(str(user.repository), cache)
 
     def work(number: int) -> tuple[str, bytes | None]:
-        with opened.worktree(opened.head) as tree:
+        with opened.worktree(opened.head, "dev") as tree:
             return (tree / "a.tf").read_text(), opened.file(opened.head, "a.tf")
 
     with ThreadPoolExecutor(8) as pool:
@@ -508,7 +528,7 @@ def test_a_token_in_the_url_is_used_and_kept_nowhere(
         assert opened.head == user.git("rev-parse", "HEAD")
         assert opened.display == f"http://{host}/infra/.git"
         assert opened.local_root is None
-        with opened.worktree(opened.head):
+        with opened.worktree(opened.head, "dev"):
             pass
     assert seen
     assert_token_nowhere(cache, *seen, caplog.text.encode(), repr(vars(opened)).encode())

@@ -181,13 +181,12 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         """First-parent commits after `base` (all without one) with the paths each touched, newest first."""
         return self._span(f"{base}..{head}" if base else head, "--first-parent")
 
-    def worktree(self, commit: str) -> AbstractContextManager[Path]:
-        """A detached work tree at a commit, kept from pruning while the context is open.
+    def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
+        """A detached work tree at a commit, clean and nobody else's while the context is open.
 
-        Its tracked files are clean for the process that takes it first; files of others, such as lock
-        files that Terraform wrote, may be there.
+        Its path follows from the name. Lock files that Terraform wrote, and a state that it could not store, stay.
         """
-        return self._worktrees.use(commit)
+        return self._worktrees.use(commit, name)
 
     def _span(self, span: str, *options: str) -> tuple[Touching, ...]:
         key = (span, *options)

@@ -1,28 +1,33 @@
-"""Detached work trees of the mirror, one per commit, shared by environments, threads and runs."""
+"""Detached work trees of the mirror, one for each name, at a path that stays the same from run to run.
+
+Values that hold the checkout's path stay the same with it, and what the apply of one environment leaves behind is never
+part of another one's plan.
+"""
 
 from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from driftguard.adapters.filelock import if_free, locked
+from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.commands import run
 from driftguard.adapters.git.submodules import plain
 from driftguard.errors import OperatorError
+from driftguard.ports import ERRORED_STATE
 
-_KEPT = 4
-ERRORED_STATE = "errored.tfstate"
-"""What Terraform writes into a root module's directory when it cannot store the state of an apply."""
+_KEPT_SECONDS: Final = 14 * 86_400.0
 
 
 class WorkTrees:
     """The work trees below a folder.
 
-    Locks are always taken in one order: the folder's, then a work tree's. The user of a work tree holds its lock
-    shared; who holds the folder's lock and finds a work tree's free may change or delete it.
+    Locks are always taken in one order: a work tree's, then the folder's, which guards git's records of work trees.
 
     Args:
         mirror: the bare repository.
@@ -36,43 +41,43 @@ class WorkTrees:
         self._guard = threading.Lock()
 
     @contextmanager
-    def use(self, commit: str) -> Iterator[Path]:
-        """A clean work tree at a commit, kept from pruning while the context is open."""
-        path, lock = self._folder / commit, self._folder / f"{commit}.lock"
-        with ExitStack() as stack:
-            with self._guard, locked(self._lock):
-                with if_free(lock) as first:
-                    if first:
-                        self._make_clean(path, commit)
-                stack.enter_context(locked(lock, shared=True))
+    def use(self, commit: str, name: str) -> Iterator[Path]:
+        """The work tree of a name, clean at a commit, and nobody else's while the context is open."""
+        path = self._folder / folder_name(name)
+        with locked(_beside(path, "lock")):
+            self._make_clean(path, commit)
             yield path
 
     def prune(self) -> None:
-        """Delete all but the newest, and what killed runs left half-made; those in use by any run stay."""
+        """Delete what was not used for two weeks; a work tree in use, or with a state that was not stored, stays."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._guard, locked(self._lock):
-            marks = sorted(self._folder.glob("*.whole"), key=lambda mark: mark.stat().st_mtime, reverse=True)
-            kept = {mark.stem for mark in marks[:_KEPT]}
-            old = {path.stem for path in self._folder.iterdir() if path != self._lock} - kept
-            for commit in old:
-                with if_free(self._folder / f"{commit}.lock") as free:
-                    if free and next((self._folder / commit).rglob(ERRORED_STATE), None) is None:
-                        self._delete(commit)
-            if old:
+        old = time.time() - _KEPT_SECONDS
+        unused = [path for path in self._folder.iterdir() if path.is_dir() and _last_use(path) < old]
+        for path in unused:
+            with if_free(_beside(path, "lock")) as free:
+                if free and next(path.rglob(ERRORED_STATE), None) is None:
+                    self._delete(path)
+        if unused:
+            with self._guard, locked(self._lock):
                 self._forget_deleted()
 
     def _make_clean(self, path: Path, commit: str) -> None:
-        """Make the work tree unless it is whole; the mark is written last, so a half-made one is made again."""
-        mark = path.with_suffix(".whole")
+        """Make the work tree, or clean it; the mark is written last, so a half-made one is made again."""
+        mark, states = _beside(path, "whole"), _beside(path, "states")
         if not (mark.exists() and self._reset(path, commit)):
-            self._delete(commit)
-            self._forget_deleted()
-            run(self._mirror, "worktree", "add", "--detach", "--force", str(path), commit)
+            with self._guard, locked(self._lock):
+                _move_states(path, states)
+                self._delete(path)
+                self._forget_deleted()
+                run(self._mirror, "worktree", "add", "--detach", "--force", str(path), commit)
+        if (path / ".gitmodules").exists():  # the folders of submodules are made anew
+            _move_states(path, states)
         self._lay_out(commit, path)
+        _move_states(states, path)
         mark.touch()
 
     def _reset(self, path: Path, commit: str) -> bool:
-        """Make the files those of the commit again; False for a work tree that is not whole any more.
+        """Make the files those of the commit; False for a work tree that is not whole any more.
 
         What an apply left behind would be part of the next plan. Lock files stay: Terraform made them for us.
         """
@@ -84,13 +89,32 @@ class WorkTrees:
             return False
         return True
 
-    def _delete(self, commit: str) -> None:
-        self._folder.joinpath(f"{commit}.whole").unlink(missing_ok=True)
-        shutil.rmtree(self._folder / commit, ignore_errors=True)
-        self._folder.joinpath(f"{commit}.lock").unlink(missing_ok=True)
+    def _delete(self, path: Path) -> None:
+        _beside(path, "whole").unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
 
     def _forget_deleted(self) -> None:
         """Clear git's records of deleted work trees; a `git worktree add` that was killed leaves its record locked."""
         for left in self._records.glob("*/locked"):
             left.unlink(missing_ok=True)
         run(self._mirror, "worktree", "prune", "--expire", "now")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}.{suffix}")
+
+
+def _last_use(path: Path) -> float:
+    """When a work tree was last taken, as seconds since 1970; 0 for one that was never whole."""
+    try:
+        return _beside(path, "whole").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _move_states(source: Path, target: Path) -> None:
+    """Move the states that were not stored from one folder to the same places below another."""
+    for file in list(source.rglob(ERRORED_STATE)):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.replace(place)

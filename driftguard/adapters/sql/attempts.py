@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
@@ -41,6 +41,16 @@ class SqlAttemptHistory(AttemptHistory):
     def recent(self, environment: str, since: datetime) -> tuple[Attempt, ...]:
         """Attempts opened at or after `since`, oldest first (in the order they were recorded)."""
         return self._select(ATTEMPTS.c.environment == environment, ATTEMPTS.c.opened_at >= stamp(since))
+
+    def unsettled(self, environment: str) -> tuple[Attempt, ...]:
+        """Attempts after the last one that succeeded, of any age, oldest first."""
+        earlier = ATTEMPTS.alias()
+        settled = select(func.max(earlier.c.sequence)).where(
+            earlier.c.environment == environment, earlier.c.state == AttemptState.SUCCEEDED.value
+        )
+        return self._select(
+            ATTEMPTS.c.environment == environment, ATTEMPTS.c.sequence > func.coalesce(settled.scalar_subquery(), 0)
+        )
 
     def _select(self, *conditions: ColumnElement[bool]) -> tuple[Attempt, ...]:
         query = select(ATTEMPTS).where(*conditions).order_by(ATTEMPTS.c.sequence)

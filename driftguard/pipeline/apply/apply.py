@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, ResourceChange
+from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, ResourceChange, rows
 from driftguard.model.reasons import ReasonName
 from driftguard.pipeline.apply.lease import HeldLease, hold
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.ports import (
+    ERRORED_STATE,
     ApplyEngine,
     ApplyRun,
     Attempts,
@@ -31,6 +34,7 @@ from driftguard.ports import (
     StopSignal,
     TerraformVariables,
     TrackedHead,
+    UnwrittenStates,
     WorkingDirectory,
 )
 from driftguard.sealed import mask
@@ -45,6 +49,7 @@ class ApplyContext:
         variables: give Terraform the credentials for an apply.
         key: the secret for keyed digests.
         head: asked once more before an attempt is opened.
+        states: keeps the states that could not be stored.
     """
 
     run_id: str
@@ -57,6 +62,7 @@ class ApplyContext:
     clock: Clock
     key: bytes
     head: TrackedHead
+    states: UnwrittenStates
 
     def moved(self, commit: str) -> Fault | None:
         """Why nothing is begun at a commit any more: the tracked branch moved on, or cannot be asked; else None."""
@@ -84,7 +90,7 @@ class DecidedPlan:
     """One environment's plan that is to be applied.
 
     Attributes:
-        plan: the plan that was decided on; its working directory is used again, with the apply's credentials.
+        work: a clean working directory at the path that the plan was made in, with the apply's credentials.
         closure_key: the closure's `init_key`.
         labelled: the resources of the plan that was decided on.
         attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
@@ -92,7 +98,7 @@ class DecidedPlan:
 
     settings: EnvironmentSettings
     engine: ApplyEngine
-    plan: Plan
+    work: WorkingDirectory
     closure_key: str
     attempt: Attempt
     labelled: Sequence[ResourceChange] = ()
@@ -103,7 +109,7 @@ class Outcome:
     """What became of an attempt.
 
     Attributes:
-        reason: `APPLIED`, `APPLY_FAILED`, or why nothing was applied.
+        reason: `APPLIED`, `APPLY_FAILED`, `STATE_NOT_WRITTEN`, or why nothing was applied.
         fault: why an apply did not end well.
     """
 
@@ -112,53 +118,60 @@ class Outcome:
     fault: Fault | None = None
 
 
-def apply(context: ApplyContext, decided: DecidedPlan, lease: HeldLease, dead_lock_ids: frozenset[str]) -> Outcome:
+def apply(context: ApplyContext, decided: DecidedPlan, lease: HeldLease, ended_lock_ids: frozenset[str]) -> Outcome:
     """Apply what was decided, if the plan is still that one.
 
     Args:
         lease: the environment's.
-        dead_lock_ids: ids of the state locks of attempts that died; see `_release_late_lock`.
+        ended_lock_ids: ids of the state locks of attempts that ended; see `_release_late_lock`.
     """
-    variables = context.variables.variables(decided.settings, "apply")
-    work = replace(decided.plan.work, environment=variables)
+    work = decided.work
+    left = work.directory / ERRORED_STATE
+    if left.exists():  # by an attempt that another machine closed, because this one did not come back
+        found = f"an earlier apply left it: `terraform state push {left}`, then delete that file"
+        return Outcome(decided.attempt, ReasonName.STATE_NOT_WRITTEN, Fault(ErrorKind.CONFIG, found))
+    decided.engine.prepare(work, decided.closure_key)
     lock = context.locks.of(decided.engine.backend(work), work.workspace, work.environment)
-    _release_late_lock(lock, dead_lock_ids, decided.engine, work)
-    return _Attempting(context, decided, work, lock, lease).outcome()
+    _release_late_lock(lock, ended_lock_ids, decided.engine, work)
+    return _Attempting(context, decided, lock, lease).outcome()
 
 
 def _release_late_lock(
-    lock: StateLock | None, dead_lock_ids: frozenset[str], engine: ApplyEngine, work: WorkingDirectory
+    lock: StateLock | None, ended_lock_ids: frozenset[str], engine: ApplyEngine, work: WorkingDirectory
 ) -> None:
-    """Release a lock whose request outlived the attempt that sent it: it appeared after that attempt was ended as dead.
+    """Release a lock that outlived its attempt: it appeared after that was ended as dead, or could not be released.
 
     Call it only while holding the environment's lease.
     """
-    if lock is None or not dead_lock_ids:
+    if lock is None or not ended_lock_ids:
         return
     with suppress(EnvironmentFault):  # what keeps the lock from being seen or released keeps it from being taken, too
         holder = lock.holder()
-        if holder is not None and holder.id in dead_lock_ids:
+        if holder is not None and holder.id in ended_lock_ids:
             engine.force_unlock(work, holder.id)
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How an attempt ended, before that is recorded."""
+
+    state: AttemptState
+    reason: ReasonName
+    data: Mapping[str, Any]
+    fault: Fault | None = None
+
+
 class _Attempting:
-    """One attempt: lock, plan again, compare, apply.
+    """One attempt: lock, plan again, compare, apply, unlock, record.
 
     Args:
         lock: the state lock, if it is one that can be taken under an id of ours; else Terraform takes its own.
     """
 
-    def __init__(
-        self,
-        context: ApplyContext,
-        decided: DecidedPlan,
-        work: WorkingDirectory,
-        lock: StateLock | None,
-        lease: HeldLease,
-    ) -> None:
+    def __init__(self, context: ApplyContext, decided: DecidedPlan, lock: StateLock | None, lease: HeldLease) -> None:
         self._context = context
         self._attempts, self._clock, self._key = context.attempts, context.clock, context.key
-        self._decided, self._work, self._lock, self._lease = decided, work, lock, lease
+        self._decided, self._work, self._lock, self._lease = decided, decided.work, lock, lease
         self._lock_seconds = decided.settings.policy.lock_timeout.total_seconds()
         # How long Terraform waits for a lock of its own; None where the lock is ours.
         self._terraform_lock_seconds = None if lock is not None else self._lock_seconds
@@ -172,20 +185,33 @@ class _Attempting:
             return Outcome(attempt, ReasonName.ALREADY_ATTEMPTED)
         lock_id = str(attempt.data["lock_id"])
         try:
+            end = self._ended(lock_id)
+        finally:
+            self._unlock(lock_id)
+        # Recorded once it is unlocked: an attempt that dies before is found unfinished, and its lock is released.
+        recorded = self._attempts.advance(attempt, end.state, self._clock.now(), end.data)
+        return Outcome(recorded, end.reason, end.fault)
+
+    def _ended(self, lock_id: str) -> _End:
+        try:
             if self._lock is not None:
                 self._lock.take(lock_id, self._lock_seconds)
             plan = self._planned_again()
-            if self._fingerprint(plan) != attempt.plan_fingerprint:
-                return self._void(ReasonName.PLAN_CHANGED, None)
+            if self._fingerprint(plan) != self._decided.attempt.plan_fingerprint:
+                return _void(ReasonName.PLAN_CHANGED, None)
             if not self._lease.still_held():
-                return self._void(ReasonName.LEASE_LOST, None)
-            return self._apply(plan)
+                return _void(ReasonName.LEASE_LOST, None)
+            return self._applied(plan)
         except EnvironmentFault as fault:
             reason = ReasonName.LOCKED if fault.kind is ErrorKind.LOCKED else ReasonName.NOT_PLANNED
-            return self._void(reason, Fault(fault.kind, fault.message))
-        finally:
-            if self._lock is not None:
-                self._lock.release(lock_id)
+            return _void(reason, Fault(fault.kind, fault.message))
+
+    def _unlock(self, lock_id: str) -> None:
+        if self._lock is None:
+            return
+        # What was done here is recorded in any case; a lock that stays is released before the next attempt.
+        with suppress(EnvironmentFault):
+            self._lock.release(lock_id)
 
     def _planned_again(self) -> Plan:
         return make_plan(
@@ -201,13 +227,7 @@ class _Attempting:
         labelled = self._decided.labelled
         return plan_fingerprint(plan.document, self._key, labelled) if plan.document else None
 
-    def _void(self, reason: ReasonName, fault: Fault | None) -> Outcome:
-        """Nothing was changed; the next run decides anew."""
-        data = {"reason": reason.value, "error": fault.message if fault else None}
-        attempt = self._attempts.advance(self._decided.attempt, AttemptState.VOID, self._clock.now(), data)
-        return Outcome(attempt, reason, fault)
-
-    def _apply(self, plan: Plan) -> Outcome:
+    def _applied(self, plan: Plan) -> _End:
         applying = self._attempts.advance(self._decided.attempt, AttemptState.APPLYING, self._clock.now(), {})
         try:
             run = self._decided.engine.apply(
@@ -218,14 +238,42 @@ class _Attempting:
             )
         except EnvironmentFault as fault:
             run = ApplyRun({}, Fault(fault.kind, fault.message), 0.0)
-        state = AttemptState.FAILED if run.fault else AttemptState.SUCCEEDED
         data: dict[str, Any] = {
             "resources": dict(run.outcomes),
             "seconds": round(run.seconds, 3),
             "error": {"kind": run.fault.kind.value, "message": run.fault.message} if run.fault else None,
         }
-        ended = self._attempts.advance(applying, state, self._clock.now(), data)
-        return Outcome(ended, ReasonName.APPLY_FAILED if run.fault else ReasonName.APPLIED, run.fault)
+        kept = unwritten_state(self._context, applying.id, plan.work)
+        if kept is not None:
+            message = f"{kept.text}; {run.fault.message}" if run.fault else kept.text
+            why = Fault(run.fault.kind if run.fault else ErrorKind.PLAN, message)
+            return _End(AttemptState.FAILED, ReasonName.STATE_NOT_WRITTEN, {**data, **not_written(kept)}, why)
+        if run.fault is not None:
+            return _End(AttemptState.FAILED, ReasonName.APPLY_FAILED, data, run.fault)
+        return _End(AttemptState.SUCCEEDED, ReasonName.APPLIED, data)
+
+
+def _void(reason: ReasonName, fault: Fault | None) -> _End:
+    """Nothing was changed; the next run decides anew."""
+    return _End(AttemptState.VOID, reason, {"reason": reason.value, "error": fault.message if fault else None}, fault)
+
+
+def unwritten_state(context: ApplyContext, attempt: str, work: WorkingDirectory) -> rows.UnwrittenStateRow | None:
+    """The state that an attempt could not store, and where it is kept now; None where it stored it.
+
+    Raises:
+        OperatorError: it cannot be kept; the attempt stays open, so that nothing is applied until it can be.
+    """
+    kept = context.states.keep(attempt, work.directory)
+    if kept is None:
+        return None
+    host = context.machine.identity().get("host", "")
+    return rows.UnwrittenStateRow(str(kept.file), host, kept.identity.lineage, kept.identity.serial)
+
+
+def not_written(kept: rows.UnwrittenStateRow) -> Mapping[str, Any]:
+    """What an attempt records of a state that it could not store."""
+    return {"reason": ReasonName.STATE_NOT_WRITTEN.value, "state_not_written": msgspec.to_builtins(kept)}
 
 
 class _AttemptProgress:

@@ -6,16 +6,19 @@ Takes an `ApplyContext` and one environment; gives a sentence for each attempt t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from driftguard.errors import EnvironmentFault, TransientFault
-from driftguard.model import Attempt, AttemptState, ErrorKind
-from driftguard.pipeline.apply.apply import ApplyContext
+from driftguard.model import Attempt, AttemptState, EntryKind, ErrorKind, rows
+from driftguard.pipeline.apply.apply import ApplyContext, not_written, unwritten_state
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
-from driftguard.ports import ApplyEngine, Attempts, StateLock, StopSignal, WorkingDirectory
+from driftguard.ports import ApplyEngine, Attempts, JournalReader, StateLock, StopSignal, WorkingDirectory
 
 APPLYING_ELSEWHERE: Final = "Another reconciler is applying here right now; the next run looks again."
 # An attempt on another machine that lost its lease interrupts its own apply, and kills it after 120 seconds.
@@ -23,11 +26,17 @@ _FENCED_AFTER: Final = timedelta(seconds=180)
 
 
 def close_dead_attempts(
-    context: ApplyContext, scan: ScanContext, run: EnvironmentRun, engine: ApplyEngine, stop: StopSignal
+    context: ApplyContext,
+    journal: JournalReader,
+    scan: ScanContext,
+    run: EnvironmentRun,
+    engine: ApplyEngine,
+    stop: StopSignal,
 ) -> tuple[str, ...]:
     """End what earlier reconcilers left unfinished; a sentence for each attempt.
 
     Args:
+        journal: holds how far each of them got.
         stop: ends what runs for this environment.
 
     Raises:
@@ -39,24 +48,41 @@ def close_dead_attempts(
     with context.leased(run.settings, stop) as lease, ExitStack() as stack:
         if lease is None:
             raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
-        work = checked_out(scan, run, stack)
+        work = checked_out(scan, run, stack, purpose="apply")
+        stack.callback(engine.forget_secrets, work)
         engine.prepare(work, run.closure.init_key)
-        work = replace(work, environment=context.variables.variables(run.settings, "apply"))
         lock = context.locks.of(engine.backend(work), work.workspace, work.environment)
-        return tuple(_close(context, attempt, engine, work, lock) for attempt in context.attempts.unfinished(name))
+        return tuple(
+            _close(context, attempt, _outcomes(journal, attempt), engine, work, lock)
+            for attempt in context.attempts.unfinished(name)
+        )
 
 
-def lock_ids_of_dead(attempts: tuple[Attempt, ...]) -> frozenset[str]:
-    """The ids of the state locks of attempts that died."""
-    return frozenset(str(a.data.get("lock_id")) for a in attempts if a.data.get("reason") == "died")
+def lock_ids_of_ended(attempts: tuple[Attempt, ...]) -> frozenset[str]:
+    """The ids of the state locks of attempts that ended; none of them is in use any more."""
+    return frozenset(str(a.data.get("lock_id")) for a in attempts if a.finished_at is not None)
+
+
+def _outcomes(journal: JournalReader, attempt: Attempt) -> dict[str, Any]:
+    """How far an attempt got, by address, as far as its process could record it."""
+    steps = journal.entries(environment=attempt.environment, kinds=[EntryKind.ATTEMPT_PROGRESS])
+    noted = [step.data for step in steps if step.data.get("attempt") == attempt.id]
+    found = [msgspec.convert(data, rows.AttemptRow).data.resource or {} for data in noted]
+    return {address: word for resource in found for address, word in resource.items()}
 
 
 def _close(
-    context: ApplyContext, unfinished: Attempt, engine: ApplyEngine, work: WorkingDirectory, lock: StateLock | None
+    context: ApplyContext,
+    unfinished: Attempt,
+    outcomes: Mapping[str, Any],
+    engine: ApplyEngine,
+    work: WorkingDirectory,
+    lock: StateLock | None,
 ) -> str:
     """End an attempt whose process died, and release its own state lock. Call it only while holding the lease.
 
     Args:
+        outcomes: how far it got, by address.
         lock: whether the state is locked under the very id that the attempt recorded before it locked.
     """
     attempt, now = replace(unfinished, run_id=context.run_id), context.clock.now()
@@ -75,7 +101,10 @@ def _close(
     if released:
         engine.force_unlock(work, str(lock_id))
     state = AttemptState.VOID if attempt.state is AttemptState.OPEN else AttemptState.FAILED
-    data = {"reason": "died", "lock_released": released, "closed_by": context.run_id}
+    data: dict[str, Any] = {"reason": "died", "lock_released": released, "closed_by": context.run_id}
+    if state is AttemptState.FAILED:
+        kept = unwritten_state(context, attempt.id, work)
+        data |= {"resources": dict(outcomes), **(not_written(kept) if kept else {})}
     context.attempts.advance(attempt, state, now, data)
     what = "before it changed anything" if state is AttemptState.VOID else "while it was applying"
     return (

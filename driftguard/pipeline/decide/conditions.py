@@ -193,16 +193,30 @@ def _state_replaced(facts: Facts, classification: Classification) -> Iterator[Re
         yield Reason(ReasonName.STATE_REPLACED, facts.state_replaced)
 
 
+def _state_not_written(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    if facts.state_not_written:
+        yield Reason(ReasonName.STATE_NOT_WRITTEN, facts.state_not_written)
+
+
+def _creation_unknown(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    created = {r.address for r in classification.resources if "create" in r.actions}
+    unknown = sorted(created & facts.creations_unknown)
+    if unknown:
+        yield Reason(ReasonName.CREATION_UNKNOWN, _listed(unknown))
+
+
 def _local_state(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.local_state:
         yield Reason(ReasonName.LOCAL_STATE, "the state is a local file")
 
 
 _Condition = Callable[[Facts, Classification], Iterator[Reason]]
-_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_replaced)
+_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_not_written, _state_replaced)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _state_shared,
+    _state_not_written,
     _state_replaced,
+    _creation_unknown,
     _uncertain,
     _would_revert_ignored,
     _not_approved,
@@ -221,7 +235,9 @@ _LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _due_aga
 # Holds the plan also after it was approved, so that proposing it would be in vain.
 _EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
     _state_shared,
+    _state_not_written,
     _state_replaced,
+    _creation_unknown,
     _would_revert_ignored,
     _not_approved,
     _protected,

@@ -31,6 +31,8 @@ class Facts:
         nothing_exists: the state is empty and nothing real is known, so that everything is created.
         first_apply_unfinished: there is no baseline because our own first apply, to an empty state, did not end well.
         state_replaced: how the state is not the one of the baseline any more: lost, replaced, rolled back; else empty.
+        state_not_written: where the state of the last apply is kept, which could not be stored; else empty.
+        creations_unknown: addresses that an apply was cut off at while it created them.
         state_shared: other environments at head whose state this is as well.
         local_state: the state is a file of a user's work tree, which is never applied to.
         failures: failed attempts at this commit since the last `driftguard retry`.
@@ -50,6 +52,8 @@ class Facts:
     nothing_exists: bool = False
     first_apply_unfinished: bool = False
     state_replaced: str = ""
+    state_not_written: str = ""
+    creations_unknown: frozenset[str] = frozenset()
     state_shared: tuple[str, ...] = ()
     local_state: bool = False
     failures: int = 0

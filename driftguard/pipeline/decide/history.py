@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from driftguard.config import Policy
-from driftguard.model import Attempt, AttemptState, Baseline
+from driftguard.model import Attempt, AttemptState, Baseline, rows
 from driftguard.pipeline.scan import Findings
+from driftguard.ports import StateIdentity
 
 # Attempts older than this have no influence on a decision.
 MEMORY = timedelta(days=30)
@@ -66,6 +69,43 @@ def _failures(attempts: Sequence[Attempt], commit: str) -> tuple[int, datetime |
         elif attempt.state is AttemptState.FAILED and attempt.commit == commit and attempt.data.get("reason") != "died":
             failures, last = failures + 1, attempt.finished_at or attempt.opened_at
     return failures, last
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What applies that did not end well leave open, until the state says otherwise or an operator asks for a retry.
+
+    Attributes:
+        state_not_written: where the state that could not be stored is kept, and the command; empty without one.
+        creations: addresses whose creation has no known end.
+    """
+
+    state_not_written: str = ""
+    creations: frozenset[str] = frozenset()
+
+
+def unsettled(attempts: Sequence[Attempt], retried: int | None, state: StateIdentity) -> Unsettled:
+    """Read the attempts after the last one that succeeded, oldest first.
+
+    Args:
+        retried: the journal's sequence number of the last `driftguard retry`; attempts before it do not count.
+        state: as it is stored now; one that could not be stored is settled once it, or a later one, is there.
+    """
+    not_written, creations = "", set[str]()
+    for attempt in attempts:
+        if retried is not None and (attempt.sequence or 0) <= retried:
+            continue
+        record = msgspec.convert(attempt.data, rows.UnsettledRow, strict=False)
+        kept, planned = record.state_not_written, record.planned
+        if kept is not None:
+            pushed = state.lineage == kept.lineage and (state.serial or 0) >= (kept.serial or 0)
+            not_written = "" if pushed else kept.text
+        for address, word in record.resources.items():
+            if word == "started" and "create" in planned.get(address, ()):
+                creations.add(address)
+            else:
+                creations.discard(address)
+    return Unsettled(not_written, frozenset(creations))
 
 
 def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) -> int:

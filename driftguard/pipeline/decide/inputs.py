@@ -30,6 +30,8 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
         "nothing_exists": facts.nothing_exists,
         "first_apply_unfinished": facts.first_apply_unfinished,
         "state_replaced": facts.state_replaced,
+        "state_not_written": facts.state_not_written,
+        "creations_unknown": sorted(facts.creations_unknown),
         "baseline_given": facts.baseline_given,
         "state_shared": list(facts.state_shared),
         "local_state": facts.local_state,
