@@ -82,10 +82,12 @@ class UnsettledRow(Struct, frozen=True):
     Attributes:
         planned: actions by address.
         resources: outcomes by address.
+        cut_off: it was killed, so that the state may lack what is `done`.
     """
 
     planned: dict[str, tuple[str, ...]] = {}
     resources: dict[str, str] = {}
+    cut_off: bool = False
     state_not_written: UnwrittenStateRow | None = None
 
 

@@ -110,11 +110,13 @@ class ApplyRun:
     Attributes:
         outcomes: each resource's last word: `started` (its end is not known), `done` or `failed`.
         fault: why it did not end well; None when it did.
+        cut_off: the program was killed, so that the state may lack what is `done`.
     """
 
     outcomes: Mapping[str, str]
     fault: Fault | None
     seconds: float
+    cut_off: bool = False
 
 
 class ApplyProgress(Protocol):

@@ -32,6 +32,8 @@ _NEEDS_INIT = re.compile(
     r"|Module source has changed|Module version requirements have changed|Module manifest|Could not load plugin"
     r"|Provider requirements cannot be satisfied|Failed to read module manifest|HCP Terraform initialization required"
 )
+# Of Terraform itself, where the connection to a provider ends.
+_LOST_PROVIDER = re.compile(r"Plugin did not respond|Request cancelled|plugin\.\(\*GRPCProvider\)")
 
 
 class Diagnostics:
@@ -52,6 +54,11 @@ class Diagnostics:
         diagnostic = message.get("diagnostic") if isinstance(message, dict) else None
         if isinstance(diagnostic, dict) and diagnostic.get("severity") == "error" and len(self.errors) < _MAX_KEPT:
             self.errors.append(_sentence(diagnostic))
+
+    @property
+    def lost_a_provider(self) -> bool:
+        """Whether a provider ended in the middle of a call, so that what the call did is not known."""
+        return any(_LOST_PROVIDER.search(error) for error in self.errors)
 
     @property
     def asks_for_init(self) -> bool:

@@ -330,7 +330,9 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
         if done.code != 0:
             failed = self._failed(ErrorKind.PLAN, "apply", done, diagnostics, work, plan_file)
             fault = Fault(failed.kind, failed.message)
-        return ApplyRun(outcomes, fault, done.seconds)
+        if diagnostics.lost_a_provider:
+            outcomes = {address: "started" if word == "failed" else word for address, word in outcomes.items()}
+        return ApplyRun(outcomes, fault, done.seconds, cut_off=done.code not in (0, 1))
 
     def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:
         """Release a state lock by its id."""

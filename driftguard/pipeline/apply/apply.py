@@ -240,6 +240,7 @@ class _Attempting:
             run = ApplyRun({}, Fault(fault.kind, fault.message), 0.0)
         data: dict[str, Any] = {
             "resources": dict(run.outcomes),
+            "cut_off": run.cut_off,
             "seconds": round(run.seconds, 3),
             "error": {"kind": run.fault.kind.value, "message": run.fault.message} if run.fault else None,
         }

@@ -104,7 +104,7 @@ def _close(
     data: dict[str, Any] = {"reason": "died", "lock_released": released, "closed_by": context.run_id}
     if state is AttemptState.FAILED:
         kept = unwritten_state(context, attempt.id, work)
-        data |= {"resources": dict(outcomes), **(not_written(kept) if kept else {})}
+        data |= {"resources": dict(outcomes), "cut_off": True, **(not_written(kept) if kept else {})}
     context.attempts.advance(attempt, state, now, data)
     what = "before it changed anything" if state is AttemptState.VOID else "while it was applying"
     return (

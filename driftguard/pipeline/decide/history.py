@@ -101,7 +101,8 @@ def unsettled(attempts: Sequence[Attempt], retried: int | None, state: StateIden
             pushed = state.lineage == kept.lineage and (state.serial or 0) >= (kept.serial or 0)
             not_written = "" if pushed else kept.text
         for address, word in record.resources.items():
-            if word == "started" and "create" in planned.get(address, ()):
+            unknown = word == "started" or (word == "done" and record.cut_off)
+            if unknown and "create" in planned.get(address, ()):
                 creations.add(address)
             else:
                 creations.discard(address)
