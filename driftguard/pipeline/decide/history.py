@@ -11,7 +11,6 @@ import msgspec
 from driftguard.config import Policy
 from driftguard.model import Attempt, AttemptState, Baseline, rows
 from driftguard.pipeline.scan import Findings
-from driftguard.ports import StateIdentity
 
 # Attempts older than this have no influence on a decision.
 MEMORY = timedelta(days=30)
@@ -84,13 +83,14 @@ class Unsettled:
     creations: frozenset[str] = frozenset()
 
 
-def unsettled(attempts: Sequence[Attempt], retried: int | None, state: StateIdentity) -> Unsettled:
+def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findings) -> Unsettled:
     """Read the attempts after the last one that succeeded, oldest first.
 
     Args:
         retried: the journal's sequence number of the last `driftguard retry`; attempts before it do not count.
-        state: as it is stored now; one that could not be stored is settled once it, or a later one, is there.
+        findings: name the state as it is now; one that could not be stored is settled once it, or a later one, is there.
     """
+    state = findings.state
     not_written, creations = "", set[str]()
     for attempt in attempts:
         if retried is not None and (attempt.sequence or 0) <= retried:
