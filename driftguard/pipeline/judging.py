@@ -89,7 +89,7 @@ class Judge:
             policy=settings.policy,
             now=now,
         )
-        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings.state)
+        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings)
         standards = self._standards(findings, baseline)
         known = self._known_state(findings)
         facts = Facts(

@@ -88,7 +88,7 @@ def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findin
 
     Args:
         retried: the journal's sequence number of the last `driftguard retry`; attempts before it do not count.
-        findings: name the state as it is now; one that could not be stored is settled once it, or a later one, is there.
+        findings: name the state; one that could not be stored is settled once it, or a later one, is there.
     """
     state = findings.state
     not_written, creations = "", set[str]()
