@@ -38,7 +38,7 @@ class Repository(Protocol):
         ...
 
     def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
-        """The work tree of a name, clean at a commit and nobody else's while the context is open.
+        """The work tree of a name, clean at a commit and held exclusively while the context is open.
 
         Its path follows from the name, and stays the same from run to run.
         """

@@ -182,7 +182,7 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         return self._span(f"{base}..{head}" if base else head, "--first-parent")
 
     def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
-        """A detached work tree at a commit, clean and nobody else's while the context is open.
+        """A detached work tree at a commit, clean and held exclusively while the context is open.
 
         Its path follows from the name. Lock files that Terraform wrote, and a state that it could not store, stay.
         """

@@ -42,7 +42,7 @@ class WorkTrees:
 
     @contextmanager
     def use(self, commit: str, name: str) -> Iterator[Path]:
-        """The work tree of a name, clean at a commit, and nobody else's while the context is open."""
+        """The work tree of a name, clean at a commit, and held exclusively while the context is open."""
         path = self._folder / folder_name(name)
         with locked(_beside(path, "lock")):
             self._make_clean(path, commit)

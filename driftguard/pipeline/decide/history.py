@@ -72,7 +72,7 @@ def _failures(attempts: Sequence[Attempt], commit: str) -> tuple[int, datetime |
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """What applies that did not end well leave open, until the state says otherwise or an operator asks for a retry.
+    """What applies that did not end well leave open, until the state settles it or an operator asks for a retry.
 
     Attributes:
         state_not_written: where the state that could not be stored is kept, and the command; empty without one.
