@@ -104,11 +104,7 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if same(r, d):
         return (("adopted" if commit else "noise"), commit is not None) if moved else None
     if moved:
-        if same(d, s) or commit is False:
-            return "drift", True
-        if commit is None and _is_empty(s) and _is_empty(d):
-            return "drift", False
-        return "conflict", commit is not None
+        return _moved(five, commit)
     if commit is None:
         return "pending", False
     if then is NOT_KNOWN:
@@ -116,6 +112,18 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if commit:
         return ("pending" if same(r, then) or same(d, then) else "conflict"), True
     return ("input" if same(r, then) else "absorbed"), True
+
+
+def _moved(five: Five, commit: bool | None) -> tuple[str, bool]:
+    """The label where S≠R and D≠R."""
+    s, d = five.state, five.desired
+    if same(d, s) or commit is False:
+        return "drift", True
+    if commit is None and _is_empty(s) and _is_empty(d):
+        return "drift", False
+    if commit and same(five.reality, five.wanted):
+        return "pending", True
+    return "conflict", commit is not None
 
 
 def _is_empty(value: Any) -> bool:
