@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from driftguard import config
-from driftguard.adapters.machine import default_parallelism
+from driftguard.adapters.machine import SystemClock, default_parallelism
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.credentials import Credentials
-from driftguard.bootstrap.session import Session, SystemClock
+from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
 from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings

@@ -6,10 +6,11 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from driftguard.adapters.process import group_alive
-from driftguard.ports import Machine
+from driftguard.ports import Clock, Machine
 
 # An AWS provider takes 0.2 to 0.7 GiB while it plans.
 _BYTES_FOR_ONE = 700 * 2**20
@@ -18,6 +19,14 @@ _BYTES_FOR_ONE = 700 * 2**20
 def default_parallelism() -> int:
     """As many as there are processors for, and memory, whichever is less; at least one."""
     return max(1, min(_processors(), _free_memory_bytes() // _BYTES_FOR_ONE))
+
+
+class SystemClock(Clock):
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return datetime.now(UTC)
 
 
 class ThisMachine(Machine):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC
 
 from driftguard.errors import DeliveryFault
-from driftguard.model import Delivery, Message
+from driftguard.model import ChangeText, Delivery, Message
 from driftguard.ports import Sink
 from driftguard.printable import printable
 
@@ -27,19 +27,34 @@ def _lines(message: Message) -> Iterator[str]:
         yield f"  Delayed: meant for {message.meant_for.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     if message.resolution:
         yield f"  {message.resolution}"
+    yield from _first_screen(message)
     for environment in message.environments[:1]:
         if len(message.environments) > 1 or environment.headline not in (message.resolution, ""):
-            yield f"  {environment.name}: {environment.headline}"
+            yield f"  {environment.name}: {environment.headline}".removesuffix(": ")
         for change in environment.changes:
-            yield f"    {change.address} ({change.label})"
+            yield f"    {change.address} ({change.label}{_alike(change)})"
+            if change.consequence:
+                yield f"      an apply {change.consequence}"
             yield from (f"      {line}" for line in (*change.lines, *change.by))
         if environment.omitted:
             yield f"    and {environment.omitted} more resources"
     for headline, names in message.others:
         yield f"  {headline[:1].upper()}{headline[1:].removesuffix('.')} ({len(names)}): {', '.join(names)}"
     yield from (f"  commit {commit.sha[:10]} {commit.author}: {commit.subject}" for commit in message.commits)
-    yield from (f"  {line}" for line in (*message.decision, *message.advice))
+    yield from (f"  {line}" for line in message.decision)
     yield from (f"  {text}: {url}" for text, url in message.links)
+
+
+def _first_screen(message: Message) -> Iterator[str]:
+    """The worst changes, who did it, and what the reader can do."""
+    yield from (f"  {address}: {text}" if address else f"  {text}" for address, text in message.worst)
+    if message.who:
+        yield f"  {message.who}"
+    yield from (f"  {step.text}: {step.command or step.url}" for step in message.steps)
+
+
+def _alike(change: ChangeText) -> str:
+    return f"; {len(change.alike)} more alike" if change.alike else ""
 
 
 class TextSink(Sink):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 
@@ -20,7 +20,7 @@ from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.sources import HclConfigurationReader
-from driftguard.adapters.machine import ThisMachine, default_parallelism
+from driftguard.adapters.machine import SystemClock, ThisMachine, default_parallelism
 from driftguard.adapters.process import Stop
 from driftguard.adapters.schemas import FolderSchemas
 from driftguard.adapters.signatures import GitSignatures
@@ -41,6 +41,7 @@ from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, To
 from driftguard.model.report import EnvironmentListing, RunReport
 from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline import history
+from driftguard.pipeline.alert.guides import guidance_of
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
@@ -59,14 +60,6 @@ from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
 from driftguard.report import run_report
 from driftguard.sealed import mask
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """The present moment, in UTC."""
-        return datetime.now(UTC)
 
 
 class Session:
@@ -267,8 +260,9 @@ class Session:
             trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
         )
         sinks = ConfiguredSinks(routing, self.environ, clock, write)
+        guidance = guidance_of(self.environments, self._tools, self.repository.ref, rules.runbook)
         return Notifier(
-            AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing),
+            AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing, guidance),
             NotifyingPorts(alerts, alerts, self.ledger.leases, clock, self._stop, self._defects, sinks),
             tracing,
             renamed=history.renamed(self.ledger, self.environments),

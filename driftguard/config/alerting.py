@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from driftguard.config import values as v
 from driftguard.config.base import Model
+
+
+def _runbook(value: Any) -> str:
+    words = "a URL that begins with https://, with {environment}, {kind}, {type} or {address} where they vary"
+    if not isinstance(value, str) or not re.fullmatch(r"https://[!-~]+", value) or set(value) & set("<>|"):
+        v.expected(words)
+    if not set(re.findall(r"\{(.*?)\}", value)) <= {"environment", "kind", "type", "address"}:
+        v.expected(words)
+    return value
+
+
+_RunbookUrl = Annotated[
+    str, BeforeValidator(_runbook), WithJsonSchema({"type": "string", "pattern": "^https://", "title": "URL"})
+]
 
 
 class Reminder(Model):
@@ -44,6 +59,11 @@ class AlertSettings(Model):
     reminders: tuple[Reminder, ...] = Field(default=(), description="Reminders of open alerts, by age.")
     trail: bool = Field(default=True, description="Ask CloudTrail who changed a drifted AWS resource.")
     webhook: Webhook | None = Field(default=None, description="A JSON webhook that receives every alert.")
+    runbook: _RunbookUrl | None = Field(
+        default=None,
+        description="URL of runbooks, linked in each alert; `{environment}`, `{kind}`, `{type}` and `{address}` are "
+        "filled in.",
+    )
 
     @field_validator("reminders")
     @classmethod

@@ -26,7 +26,7 @@ from driftguard.model.findings import (
     Seconds,
 )
 from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, EntryKind, Lease
-from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message
+from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message, StepText
 from driftguard.model.proposals import (
     Adoption,
     Departure,
@@ -112,6 +112,7 @@ __all__ = [
     "Signature",
     "SignedBy",
     "SourceFacts",
+    "StepText",
     "ToolVersion",
     "Trace",
     "TraceFindings",

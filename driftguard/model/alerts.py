@@ -60,6 +60,7 @@ class Alert:
         report: an excerpt of the environment's report as last seen; redacted like every report.
         traces: by resource address, who changed it and who wrote its block.
         resolution: how it was resolved, in one sentence; None before.
+        failure: the error of an apply that failed and that no later one has made good; None without one.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Alert:
     reminders: int = 0
     traces: Mapping[str, ObjectTrace] = field(default_factory=dict)
     resolution: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,19 @@ class ChangeText:
     Attributes:
         label: the cause in plain words.
         lines: what changed, one line for each attribute.
-        by: who changed it and when; who wrote its block.
+        by: who changed it and when, with the evidence; who wrote its block.
+        consequence: what an apply destroys or makes anew, after "an apply"; empty where it keeps the object.
+        who: who probably changed it, in a few words; empty where no author is known.
+        alike: addresses of further resources with the very same change.
     """
 
     address: str
     label: str
     lines: tuple[str, ...]
     by: tuple[str, ...] = ()
+    consequence: str = ""
+    who: str = ""
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +51,27 @@ class CommitText:
 
 
 @dataclass(frozen=True, slots=True)
+class StepText:
+    """One thing that the reader can do: a whole command, or a page to open."""
+
+    text: str
+    command: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One alert, or several with one cause, in words. Plain text: a sink escapes it.
 
+    A phone's first screen holds `title`, `worst`, `who` and the first of `steps`; everything else comes below.
+
     Attributes:
         title: the whole alert in one line, for a phone's lock screen.
+        worst: the worst changes, each an address (empty for none) and a few words.
+        who: who probably did it, in a few words; empty where that is not known.
+        steps: what the reader can do: at most three commands and links.
         resolution: how it was resolved; None while it is open.
         decision: what DriftGuard does about it, and why.
-        advice: what the reader can do.
         meant_for: when it was meant to be sent, where that is long ago; None otherwise.
         seen_at: when this was last true.
         links: text and URL.
@@ -64,10 +83,12 @@ class Message:
     severity: Severity
     environments: tuple[EnvironmentText, ...]
     decision: tuple[str, ...]
-    advice: tuple[str, ...]
     commits: tuple[CommitText, ...]
     since: datetime
     seen_at: datetime
+    worst: tuple[tuple[str, str], ...] = ()
+    who: str = ""
+    steps: tuple[StepText, ...] = ()
     resolution: str | None = None
     meant_for: datetime | None = None
     links: tuple[tuple[str, str], ...] = ()

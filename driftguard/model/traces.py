@@ -106,6 +106,11 @@ class DriftedObject:
     absent: bool
 
     @property
+    def arn(self) -> str | None:
+        """Its ARN; None where it has none."""
+        return next((name for name in self.names if name.startswith("arn:")), None)
+
+    @property
     def service(self) -> str:
         """The service whose events concern this type, as in `service.amazonaws.com`."""
         words = self.type.removeprefix("aws_").split("_")
@@ -194,12 +199,14 @@ class ObjectTrace(msgspec.Struct, frozen=True, omit_defaults=True):
         changed_paths: the changed attributes that `changed_by` was found for.
         note: why `changed_by` is not known, in one sentence.
         written_by: the newest change of its block in git.
+        arn: of the object, where the cloud gives it one.
     """
 
     changed_by: Trace | None = None
     changed_paths: tuple[str, ...] = ()
     note: str | None = None
     written_by: Written | None = None
+    arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import msgspec
 
 from driftguard.model import ChangeText, ObjectTrace, Trace
 from driftguard.model.report import ABSENT_VALUE, AttributeReport, InvocationReport, ResourceReport
-from driftguard.model.words import OF_THE_OBJECT, OUTSIDE, Label, plain_words, plural
+from driftguard.model.words import OF_THE_OBJECT, OUTSIDE, SETTLED, Label, plain_words, plural
+from driftguard.pipeline.consequences import consequence
 from driftguard.sealed import REDACTED
 
 # What is read first.
@@ -42,8 +43,8 @@ _MAX_ITEMS: Final = 20
 _MAX_DEPTH: Final = 4
 _MAX_MIRRORS: Final = 3
 _NOT_SHOWN: Final = {
-    Label.CONFLICT.value: "changed outside Terraform and by a commit",
-    Label.PENDING.value: "another value is configured, not applied",
+    Label.CONFLICT.value: "was changed outside Terraform and by a commit",
+    Label.ADOPTED.value: "was changed outside Terraform, as configured",
 }
 _VIA: Final = {
     "console": "in the console",
@@ -54,11 +55,10 @@ _VIA: Final = {
     "api": "through the API",
 }
 _CONSTANTS: Final = {None: "null", True: "true", False: "false"}
-# How certain it is, and what of the event fits.
-_CONFIDENCE: Final = {
-    "resource and changed field": ("", "resource and field match"),
-    "resource": ("probably ", "the resource matches"),
-    "time": ("perhaps ", "only the time matches"),
+# What of the event fits: the evidence for a name.
+_EVIDENCE: Final = {
+    "resource and changed field": "the event names the resource and the field",
+    "resource": "the event names the resource",
 }
 
 
@@ -76,7 +76,8 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
     if resource.attributes_omitted:
         lines.append(f"and {plural(resource.attributes_omitted, 'more attribute')}")
     done = "deleted" if resource.deleted_outside else "changed"
-    return ChangeText(resource.address, label, tuple(lines), tuple(_by(trace or ObjectTrace(), done)))
+    by = tuple(_by(trace or ObjectTrace(), done))
+    return ChangeText(resource.address, label, tuple(lines), by, consequence=consequence(resource), who=who(trace))
 
 
 def invocation_text(invocation: InvocationReport) -> ChangeText:
@@ -94,8 +95,28 @@ class AttributeLine:
 
 
 def attribute_lines(attributes: Iterable[AttributeReport]) -> list[AttributeLine]:
-    """One line for each attribute; those that only mirror another one share its line."""
-    return [AttributeLine(a.label, _attribute(a, mirrors)) for a, mirrors in folded(attributes)]
+    """One line for each attribute; those that only mirror another one share its line, as do equal ones of a list."""
+    lines = [(a, AttributeLine(a.label, _attribute(a, mirrors))) for a, mirrors in folded(attributes)]
+    groups: dict[tuple[str, str, str], list[AttributeReport]] = {}
+    for attribute, line in lines:
+        groups.setdefault(_place_in_list(attribute, line), []).append(attribute)
+    found, done = [], set()
+    for attribute, line in lines:
+        key = _place_in_list(attribute, line)
+        if key in done:
+            continue
+        done.add(key)
+        alike = groups[key]
+        text = line.text
+        if len(alike) > 1:
+            text = f"{key[0]}{text.removeprefix(attribute.path)} ({len(alike)} times)"
+        found.append(AttributeLine(line.label, text))
+    return found
+
+
+def _place_in_list(attribute: AttributeReport, line: AttributeLine) -> tuple[str, str, str]:
+    """What is equal for the elements of a list that were changed alike: the path without indices, and the rest."""
+    return re.sub(r"\[\d*\]", "[*]", attribute.path), line.label, line.text.removeprefix(attribute.path)
 
 
 def folded(attributes: Iterable[AttributeReport]) -> list[tuple[AttributeReport, tuple[str, ...]]]:
@@ -157,27 +178,25 @@ def _existence(resource: ResourceReport) -> str:
         if resource.deleted_outside:
             return f"deleted outside Terraform{sure}"
         if attribute.desired == ABSENT_VALUE:
-            return f"{plain_words(attribute.label)}: to be destroyed{sure}"
+            return f"{plain_words(attribute.label)}{sure}"
         if attribute.reality == ABSENT_VALUE:
-            return f"{plain_words(attribute.label)}: to be created{sure}"
+            return f"{plain_words(attribute.label)}: created on apply{sure}"
     return ""
 
 
 def _attribute(attribute: AttributeReport, mirrors: Sequence[str] = ()) -> str:
-    """One attribute: from what to what, and the configured value where that is another one."""
+    """One attribute: what it is and was, as the past; what an apply makes of it, as the future."""
     if attribute.label in OF_THE_OBJECT:
         return attribute.rule
-    return f"{attribute.path or 'object'}: {_values(attribute)}{''.join(_notes(attribute, mirrors))}"
+    return f"{attribute.path or 'object'} {_values(attribute)}{''.join(_notes(attribute, mirrors))}"
 
 
 def _values(attribute: AttributeReport) -> str:
+    outside = attribute.label in OUTSIDE or attribute.state != attribute.reality
     if _is_secret(attribute):
-        outside = attribute.label in OUTSIDE or attribute.state != attribute.reality
-        changed = "changed" if outside else "an apply would change it"
+        changed = "was changed" if outside else "changes on apply"
         return f"{_NOT_SHOWN.get(attribute.label, changed)} (values are not shown)"
-    if attribute.label == Label.ABSORBED:
-        return _step(attribute.desired, attribute.reality)
-    return _planned(attribute) if attribute.state == attribute.reality else _moved(attribute)
+    return _past(attribute) if outside else _planned(attribute)
 
 
 def _is_secret(attribute: AttributeReport) -> bool:
@@ -185,30 +204,63 @@ def _is_secret(attribute: AttributeReport) -> bool:
     return attribute.sensitive or any(isinstance(value, str) and value == REDACTED for value in values)
 
 
-def _moved(attribute: AttributeReport) -> str:
-    """What reality changed from and to, with the configured value where that is a third one."""
-    step = _step(attribute.state, attribute.reality)
+def _past(attribute: AttributeReport) -> str:
+    """What was changed outside Terraform: its value now, the former one where that is a third, the configured one."""
+    state, reality, desired = attribute.state, attribute.reality, attribute.desired
+    absorbed = state == reality
+    former = desired if absorbed else state
+    was, now = _pair(former, reality)
+    if reality == ABSENT_VALUE:
+        text = "was removed"
+    elif former == ABSENT_VALUE:
+        text = f"was added: {value_text(reality)}"
+    else:
+        text = f"is {now}"
+    if attribute.label == Label.ADOPTED:
+        return f"{text}, as configured"
     if attribute.unknown:
-        return f"{step} (configured: known after apply)"
-    return step if attribute.desired == attribute.state else f"{step} (configured: {value_text(attribute.desired)})"
+        third = "" if former == ABSENT_VALUE else f", was {was}"
+        return f"{text}{third}, configured: known after apply"
+    if desired == former:
+        return f"{text}, not configured" if desired == ABSENT_VALUE else f"{text}, configured {was}"
+    third = "" if former == ABSENT_VALUE else f", was {was}"
+    if desired == reality:
+        return f"{text}{third}"
+    return f"{text}{third}, {'not configured' if desired == ABSENT_VALUE else f'configured {value_text(desired)}'}"
 
 
 def _planned(attribute: AttributeReport) -> str:
-    """What an apply would change."""
+    """What an apply makes of an attribute's present value."""
+    before, after = attribute.reality, attribute.desired
     if attribute.unknown:
-        planned = f"{value_text(attribute.reality)} → (known after apply)"
-    else:
-        planned = _step(attribute.reality, attribute.desired)
-    if attribute.label == Label.PENDING:
-        return f"{planned} (configured, not applied)"
-    return planned if attribute.label in OUTSIDE or attribute.unknown else f"{planned} (planned)"
+        return "known after apply" if before == ABSENT_VALUE else f"{value_text(before)} → (known after apply)"
+    if before == ABSENT_VALUE:
+        return f"set to {value_text(after)} on apply"
+    if after == ABSENT_VALUE:
+        return f"removed on apply (now {value_text(before)})"
+    return f"{' → '.join(_pair(before, after))} on apply"
+
+
+def effects(attributes: Iterable[AttributeReport]) -> list[tuple[str, str, str]]:
+    """What an apply does to attributes: for each a verb, its path, and its values, such as `sets`, `size`, `1 → 2`."""
+    found = []
+    for attribute, _ in folded(a for a in attributes if a.path and a.label not in (*SETTLED, Label.DERIVED)):
+        if _is_secret(attribute):
+            found.append(("sets", attribute.path, "values are not shown"))
+        elif attribute.reality == ABSENT_VALUE:
+            found.append(("adds", attribute.path, value_text(attribute.desired)))
+        elif attribute.desired == ABSENT_VALUE:
+            found.append(("removes", attribute.path, value_text(attribute.reality)))
+        else:
+            found.append(("sets", attribute.path, _planned(attribute).removesuffix(" on apply")))
+    return found
 
 
 def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
     if not attribute.certain:
         yield " (not certain)"
     if attribute.forces_replacement:
-        yield " (forces replacement)"
+        yield " (a revert forces replacement)" if attribute.label in OUTSIDE else " (forces replacement)"
     if mirrors:
         more = f" and {len(mirrors) - _MAX_MIRRORS} more" if len(mirrors) > _MAX_MIRRORS else ""
         yield f" (also in {', '.join(mirrors[:_MAX_MIRRORS])}{more})"
@@ -218,18 +270,14 @@ def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
         yield f" because of {', '.join(attribute.causes)}"
 
 
-def _step(before: Any, after: Any) -> str:
-    """From one value to another, cut so that the difference is visible."""
-    if before == ABSENT_VALUE:
-        return f"added {value_text(after)}"
-    if after == ABSENT_VALUE:
-        return f"removed (was {value_text(before)})"
+def _pair(before: Any, after: Any) -> tuple[str, str]:
+    """Two values, cut so that the difference is visible."""
     old, new = _flat(before), _flat(after)
     if old == new:
         old, new = (msgspec.json.encode(value).decode() for value in (before, after))
     start = max(0, _alike(old, new) - 20)
     fits = len(old) <= _MAX_VALUE and len(new) <= _MAX_VALUE
-    return f"{_cut(old, 0 if fits else start)} → {_cut(new, 0 if fits else start)}"
+    return _cut(old, 0 if fits else start), _cut(new, 0 if fits else start)
 
 
 def _alike(one: str, other: str) -> int:
@@ -259,13 +307,21 @@ def _flat(value: Any, depth: int = 0) -> str:
 
 
 def _is_filled(value: Any) -> bool:
-    """Whether a member of a mapping is shown: zero is, what is false or empty is not."""
-    return bool(value) or (value == 0 and value is not False)
+    """Whether a member of a mapping is shown: `false` and zero are values, what is null or empty is not."""
+    return bool(value) or isinstance(value, bool | int | float)
 
 
 def _items(shown: Sequence[str], everything: Sequence[Any]) -> str:
     more = len(everything) - len(shown)
     return ", ".join([*shown, f"{more} more"] if more else shown)
+
+
+def who(trace: ObjectTrace | None) -> str:
+    """Who probably changed it, in a few words with the evidence; empty where no author is known."""
+    changed = trace.changed_by if trace is not None else None
+    if changed is None or changed.confidence not in _EVIDENCE:
+        return ""
+    return f"Probably {changed.principal}, {_time(changed)}: {changed.event}"
 
 
 def _by(trace: ObjectTrace, done: str) -> Iterator[str]:
@@ -282,9 +338,13 @@ def _by(trace: ObjectTrace, done: str) -> Iterator[str]:
 
 
 def _changed_by(changed: Trace, done: str) -> str:
-    sure, because = _CONFIDENCE.get(changed.confidence, ("perhaps ", str(changed.confidence)))
-    opening = f"{sure}{done} by".capitalize()
+    evidence = _EVIDENCE.get(changed.confidence)
+    if evidence is None:
+        return f"Author unknown. At about that time: {changed.event}, {_time(changed)}."
     via = _VIA.get(changed.via, changed.via)
     source = f" from {changed.source_ip}" if changed.source_ip else ""
-    day = f"{changed.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"{opening} {changed.principal} {via}{source}, {day}: {changed.event} ({because})"
+    return f"Probably {done} by {changed.principal} {via}{source}, {_time(changed)}: {changed.event} ({evidence})"
+
+
+def _time(changed: Trace) -> str:
+    return f"{changed.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -165,6 +165,7 @@ FULL_ALERT = alert(
         )
     },
     resolution=HARD_TEXT,
+    failure=HARD_TEXT,
 )
 FULL_DELIVERY = delivery(
     alerts=tuple(f"a{number}" for number in range(500)),

@@ -58,7 +58,7 @@ def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_t
     assert "Slack could not be reached" in ran.report["warnings"][0]
     assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
     text = slack.plain("drift")
-    assert "one → outside-4" in text
+    assert "value is outside-4, configured one" in text
     assert "Delayed: meant for" in text
     assert runs.lines() == []
     assert len(slack.calls_of("chat.postMessage")) == 1
@@ -76,7 +76,7 @@ def test_an_alert_that_opened_and_ended_while_slack_was_away_is_sent_once_as_res
         assert runs.reconcile().code == 0
     let_pass(sandbox, timedelta(hours=2))
     assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
-    assert "Reverted manually" in slack.plain("drift")
+    assert "the configuration again" in slack.plain("drift")
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
     let_pass(sandbox, timedelta(hours=2))
     assert runs.reconcile().report["alerts"]["waiting"] == 0
     text = slack.plain("drift")
-    assert text.count("one → outside") == 1, text
+    assert text.count("value is outside, configured one") == 1, text
     # Two hours ago, unless the killed run still sent it in time.
-    line = r"New: toy_thing\.web value\.( \(This was at 20\d\d-\d\d-\d\d \d\d:\d\d UTC\.\))?"
+    line = r"blue: new: toy_thing\.web value\.( \(This was at 20\d\d-\d\d-\d\d \d\d:\d\d UTC\.\))?"
     assert [bool(re.fullmatch(line, said)) for said in runs.lines()] == ([True] if method == "chat.update" else [])
 
     cloud.change("web", value="one", tags={"team": "core"})
     assert runs.reconcile().code == 0
-    assert "Reverted manually" in slack.plain("drift")
+    assert "the configuration again" in slack.plain("drift")
     assert len([m for m in slack.messages("drift") if not m.thread_ts]) == 1
 
 

@@ -54,7 +54,7 @@ def test_a_missing_verdict_is_alerted_after_two_runs_and_resolved_when_the_plan_
     assert runs.lines() == []
     cloud.faults()
     assert runs.reconcile().code == 0
-    assert runs.lines() == [f"The plan works again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
+    assert runs.lines() == [f"blue: The plan works again: in sync at {sandbox.git('rev-parse', 'HEAD')[:10]}."]
 
 
 def test_pending_commits_on_hold_alert_their_authors_at_once_and_others_when_they_are_old(
@@ -81,7 +81,7 @@ def test_pending_commits_on_hold_alert_their_authors_at_once_and_others_when_the
         estate.rewrite(name, '"two"', '"one"', f"{name}: back")
     assert runs.reconcile().code == 0
     for message in slack.messages("leads"):
-        assert "a commit up to" in slack.replies("leads", message.ts)[-1].text
+        assert "reverted by a commit" in slack.replies("leads", message.ts)[-1].text
 
 
 def test_reminders_come_once_each_and_escalate_to_another_channel(
@@ -96,7 +96,7 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
     for _ in range(2):
         assert runs.reconcile().code == 2
     (line,) = runs.lines("prod-drift")  # both were due at once, and each is sent to its own channel
-    assert line.startswith("Still there after")
+    assert line.startswith("prod-eu: still drifted after")
     assert len(slack.messages("leads")) == 1
     assert "<!here>" in slack.messages("leads")[0].text
     cloud.change("web", value="one")
@@ -168,7 +168,7 @@ def test_an_incoming_webhook_gets_messages_and_standard_output_stays_for_program
     assert "[warning] Drift in blue" in ran.stderr
     cloud.change("web", value="one")
     ran = sandbox.run("reconcile")
-    assert "[resolved] blue: Reverted manually" in ran.stdout
+    assert "[resolved] blue: The value equals the configuration again" in ran.stdout
 
     sandbox.commit("a webhook", {"driftguard.yaml": "slack: {webhook_env: HOOK}\n"})
     cloud.change("web", value="outside again")

@@ -61,7 +61,7 @@ def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: Sla
     assert (ran.code, ran.report["alerts"]) == (2, {"sent": {"message": 1}, "waiting": 0})
     text = slack.plain("drift")
     assert "Drift in blue: toy_thing.web was changed outside Terraform" in text
-    assert "value: one → outside" in text
+    assert "value is outside, configured one" in text
     assert slack.messages("prod-drift") == []
 
     assert runs.reconcile().code == 2
@@ -70,21 +70,21 @@ def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: Sla
 
     cloud.change("web", tags={"team": "eve"})
     assert runs.reconcile().code == 2
-    assert runs.lines() == ["New: toy_thing.web tags.team."]
-    assert "tags.team: core → eve" in slack.plain("drift")
+    assert runs.lines() == ["blue: new: toy_thing.web tags.team."]
+    assert "tags.team is eve, configured core" in slack.plain("drift")
 
     cloud.change("web", value="one")
     assert runs.reconcile().code == 2
-    assert runs.lines()[1:] == ["Gone: toy_thing.web value."]
+    assert runs.lines()[1:] == ["blue: gone: toy_thing.web value."]
     assert "value: one" not in slack.plain("drift")
 
     cloud.change("web", tags={"team": "core"})
     assert runs.reconcile().code == 0
-    assert runs.lines()[2:] == ["Reverted manually: reality matches the configuration again."]
+    assert runs.lines()[2:] == ["blue: The values equal the configuration again."]
     assert "Drift in blue is resolved" in slack.plain("drift")
 
     cloud.change("web", tags={"team": "eve"})
     assert runs.reconcile().code == 2
-    assert runs.lines()[3:] == ["It is back."]
+    assert runs.lines()[3:] == ["blue: the same drift is back."]
     assert "Drift in blue" in slack.plain("drift")
     assert len(slack.calls_of("chat.postMessage")) == 5  # one message, four lines in its thread

@@ -57,7 +57,7 @@ def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
     assert runs.reconcile().report["alerts"] == {"sent": {}, "waiting": 0}
     cloud.change("web", value="one")
     assert runs.reconcile().code == 0
-    assert "Reverted manually" in slack.plain("drift")
+    assert "the configuration again" in slack.plain("drift")
     sandbox.commit("no Slack", {"driftguard.yaml": "version: 1\n"})
     ran = sandbox.run("reconcile")
     assert (ran.code, "Drift in blue" in ran.stdout) == (0, False)  # it is over

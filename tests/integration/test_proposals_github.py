@@ -97,7 +97,7 @@ def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, h
     pull = team.pull()
     assert f"{team.github.web}/acme/infra/pull/{pull.number}" in reasons(ran)[1]
     assert pull.title == "dev: revert changes outside Terraform (toy_thing.a)"
-    assert "`value: git → outside`" in pull.body
+    assert "`value is outside, configured git`" in pull.body
     assert f"compare/main...{pull.head}-adopt?expand=1" in pull.body
     assert pull.labels == ["driftguard"]
     requests = len(team.github.requests)

@@ -15,7 +15,7 @@ from driftguard.adapters.slack.client import SlackSink
 from driftguard.adapters.slack.webhook import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink, check_url, signature
 from driftguard.errors import OperatorError
-from driftguard.model import ChangeText, CommitText, EnvironmentText, Message
+from driftguard.model import ChangeText, CommitText, EnvironmentText, Message, StepText
 from driftguard.ports import Sink
 from tests.support.sinks import NOON, delivery, fault_of, message, reply_to, service, slack_sink
 from tests.support.slack_double import SlackDouble
@@ -160,7 +160,9 @@ def odd_message() -> Message:
             EnvironmentText(f"green {HALF}", ODD),
         ),
         decision=(ODD,),
-        advice=(ODD, ODD),
+        worst=((ODD, ODD), ("", ODD)),
+        who=ODD,
+        steps=(StepText(ODD, ODD), StepText(ODD, url=f"https://example.com/{HALF}")),
         commits=(CommitText("0" * 40, ODD, f"subject {ODD}", None),),
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from driftguard.config import AlertSettings
 from driftguard.model import (
     Action,
@@ -30,11 +32,12 @@ from driftguard.model import (
     Written,
 )
 from driftguard.model.reasons import Reason
-from driftguard.model.report import EnvironmentReport
+from driftguard.model.report import ABSENT_VALUE, DecisionReport, EnvironmentReport
+from driftguard.pipeline.alert.guides import Guidance, Guide
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.text import message_of
 from driftguard.report import environment_report
-from driftguard.sealed import ABSENT, PRESENT, Sealed
+from driftguard.sealed import ABSENT, PRESENT, Sealed, reveal
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 REPOSITORY = "git@github.com:acme/infra.git"
@@ -53,6 +56,7 @@ def change(
     secret: bool = False,
     forces_replacement: bool = False,
     certain: bool = True,
+    unknown: bool = False,
 ) -> AttributeChange:
     """One changed attribute."""
     return AttributeChange(
@@ -65,6 +69,7 @@ def change(
         rule=_RULES.get(label, ""),
         certain=certain,
         forces_replacement=forces_replacement,
+        unknown=unknown,
     )
 
 
@@ -80,7 +85,21 @@ def resource(address: str, *attributes: AttributeChange) -> ResourceChange:
     """One changed resource."""
     labels = frozenset(attribute.label for attribute in attributes)
     kind = address.split("[")[0].split(".")[-2]
-    return ResourceChange(address, kind, "registry.terraform.io/hashicorp/aws", ("update",), labels, True, attributes)
+    return ResourceChange(
+        address, kind, "registry.terraform.io/hashicorp/aws", _planned(attributes), labels, True, attributes
+    )
+
+
+def _planned(attributes: Sequence[AttributeChange]) -> tuple[str, ...]:
+    """Terraform's words for what a plan does to a resource."""
+    if any(attribute.label is Label.RESIDUE for attribute in attributes):
+        return ("delete", "create")
+    for attribute in (a for a in attributes if not a.path):
+        if reveal(attribute.desired, "") == ABSENT_VALUE:
+            return ("delete",)
+        if reveal(attribute.reality, "") == ABSENT_VALUE:
+            return ("create",)
+    return ("delete", "create") if any(a.forces_replacement for a in attributes) else ("update",)
 
 
 def report(
@@ -197,6 +216,14 @@ RUN = "https://ci.example.org/acme/infra/runs/4711"
 _HELD = "limit_destroys: 2 of at most 0"
 
 
+_APPLY = "git switch main && git pull && cd environments/{} && terraform init && terraform apply"
+GUIDANCE = Guidance(
+    "main",
+    {name: Guide(apply=_APPLY.format(name)) for name in ("prod-eu", "staging")},
+    "https://wiki.example.org/runbooks/{type}",
+)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Alerts that one message shows, with what else it is made of."""
@@ -208,7 +235,7 @@ class Sample:
 
     def message(self) -> Message:
         """It in words."""
-        return message_of(self.alerts, now=self.now, repository=REPOSITORY, **self.more)
+        return message_of(self.alerts, now=self.now, repository=REPOSITORY, guidance=GUIDANCE, **self.more)
 
 
 def drift_of_one_attribute() -> Sample:
@@ -333,6 +360,139 @@ def long_drift() -> Sample:
     return Sample(over_time.standing(), over_time.notices, NOON)
 
 
+def data_deleted_outside() -> Sample:
+    over_time = Passes()
+    tags = resource("aws_s3_bucket.logs", outside("tags.owner", "core", "eve"))
+    over_time.look(drifted("prod-eu", resource("aws_db_instance.orders", DELETED), tags))
+    (alert,) = over_time.standing()
+    who = changed_by("aws_db_instance.orders", "eve (SSO AdministratorAccess)", "DeleteDBInstance")
+    arn = "arn:aws:rds:eu-west-1:123456789012:db:orders"
+    trace = ObjectTrace(changed_by=who, arn=arn)
+    return Sample([replace(alert, traces={"aws_db_instance.orders": trace})], over_time.notices, NOON)
+
+
+def replaced_by_a_revert() -> Sample:
+    zone = change("availability_zone", Label.DRIFT, "eu-west-1a", "eu-west-1b", "eu-west-1a", forces_replacement=True)
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource("aws_db_instance.orders", zone)))
+    (alert,) = over_time.standing()
+    arn = "arn:aws:rds:eu-west-1:123456789012:db:orders"
+    return Sample([replace(alert, traces={"aws_db_instance.orders": ObjectTrace(arn=arn)})], over_time.notices, NOON)
+
+
+_REFUSED = "Error: creating EC2 instance: InsufficientInstanceCapacity\n\n  with aws_instance.web, on web.tf line 3"
+
+
+def _larger(*reasons: str) -> EnvironmentReport:
+    web = resource("aws_instance.web", change("instance_type", Label.PENDING, "m5.large", "m5.large", "m5.xlarge"))
+    return report("prod-eu", Verdict.PENDING, web, action=Action.HOLD, reasons=reasons, commits=[RESIZE])
+
+
+def failed_apply() -> Sample:
+    over_time = Passes()
+    over_time.look(_larger(f"apply_failed: {_REFUSED}"))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def failed_apply_in_the_next_run() -> Sample:
+    over_time = Passes()
+    over_time.look(_larger(f"apply_failed: {_REFUSED}"))
+    over_time.look(_larger("backoff: until 2026-11-23 18:00 UTC"), after=timedelta(hours=3))
+    return Sample(over_time.standing(), over_time.notices, over_time.now)
+
+
+def environment_removed() -> Sample:
+    over_time = Passes()
+    gone = Fault(ErrorKind.CONFIG, "Its directory was removed from git.")
+    over_time.look(report("old-eu", Verdict.UNKNOWN, reasons=["environment_removed"], fault=gone))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def proposed_pull_request() -> Sample:
+    over_time = Passes()
+    over_time.look(
+        report(
+            "prod-eu",
+            Verdict.DRIFTED,
+            resource(ASSETS, outside("versioning[0].enabled", True, False)),
+            action=Action.PROPOSE,
+            reasons=["policy_propose", "proposed: https://github.com/acme/infra/pull/12"],
+        )
+    )
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def proposed_branch() -> Sample:
+    over_time = Passes()
+    over_time.look(
+        report(
+            "prod-eu",
+            Verdict.DRIFTED,
+            resource(ASSETS, outside("versioning[0].enabled", True, False)),
+            action=Action.PROPOSE,
+            reasons=["policy_propose", "proposed: driftguard/prod-eu/0123abcd-revert"],
+        )
+    )
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def not_applied_for_days() -> Sample:
+    over_time = Passes()
+    pending = structs.replace(_larger("policy_alert: pending"), decision=_ALERT_ONLY)
+    for _ in range(3):
+        over_time.look(pending, after=timedelta(days=1))
+    return Sample(over_time.standing(), over_time.notices, over_time.now)
+
+
+_ALERT_ONLY = DecisionReport("alert", ("policy_alert: pending",))
+
+
+def drift_open_for_days() -> Sample:
+    before = drift_of_one_attribute()
+    over_time = Passes(alerts={alert.id: alert for alert in before.alerts}, passes=1)
+    assets = resource(ASSETS, outside("versioning[0].enabled", True, False))
+    over_time.look(drifted("prod-eu", assets), after=timedelta(days=3))
+    return Sample(over_time.standing(), over_time.notices, over_time.now, before.more)
+
+
+def equal_rules_of_a_group() -> Sample:
+    rules = [outside(f"ingress[{n}].description", "office", "") for n in range(20)]
+    more = [outside("tags.cost", 0, "absent"), outside("revoke_rules_on_delete", False, True)]
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource("aws_security_group.web", *rules, *more)))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def left_behind_by_a_failed_apply() -> Sample:
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource("aws_instance.web", change("", Label.RESIDUE, "a", "a", "a"))))
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
+def state_is_locked() -> Sample:
+    over_time = Passes()
+    locked = "Error acquiring the state lock: held by ci@runner-7 since 2026-11-23 11:58 UTC (OperationTypeApply)"
+    for _ in range(2):
+        over_time.look(unknown("prod-eu", ErrorKind.LOCKED, locked))
+    return Sample(over_time.standing(), over_time.notices, over_time.now)
+
+
+def certificate_is_due() -> Sample:
+    over_time = Passes()
+    due = change(
+        "validity_end_time", Label.INPUT, "2026-11-01", "2026-11-01", None, forces_replacement=True, unknown=True
+    )
+    renewed = report(
+        "prod-eu",
+        Verdict.PENDING,
+        resource("tls_self_signed_cert.web", due),
+        action=Action.HOLD,
+        reasons=["limit_replaces: 1 of at most 0"],
+    )
+    over_time.look(renewed)
+    return Sample(over_time.standing(), over_time.notices, NOON)
+
+
 SAMPLES = (
     drift_of_one_attribute,
     deleted_outside,
@@ -343,4 +503,17 @@ SAMPLES = (
     cannot_be_judged,
     held_for_a_person,
     long_drift,
+    data_deleted_outside,
+    replaced_by_a_revert,
+    failed_apply,
+    failed_apply_in_the_next_run,
+    environment_removed,
+    proposed_pull_request,
+    proposed_branch,
+    not_applied_for_days,
+    drift_open_for_days,
+    equal_rules_of_a_group,
+    left_behind_by_a_failed_apply,
+    state_is_locked,
+    certificate_is_due,
 )

@@ -14,7 +14,7 @@ import pytest
 
 from driftguard.adapters.slack.client import SlackSink
 from driftguard.errors import DeliveryFault
-from driftguard.model import ChangeText, Delivery, DeliveryKind, EnvironmentText, Message, Severity
+from driftguard.model import ChangeText, Delivery, DeliveryKind, EnvironmentText, Message, Severity, StepText
 from tests.support.slack_double import SlackDouble
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -27,7 +27,7 @@ def message(title: str = "blue has drifted", **more: Any) -> Message:
         severity=Severity.WARNING,
         environments=(EnvironmentText("blue", "drifted", (ChangeText("toy.web", "drift", ("value: a → b",), ()),), 0),),
         decision=("It waits.",),
-        advice=("Put it back.",),
+        steps=(StepText("Put it back", "terraform apply"), StepText("Page", url="https://example.org/x")),
         commits=(),
         since=NOON,
         seen_at=NOON,

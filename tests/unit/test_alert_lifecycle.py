@@ -347,7 +347,7 @@ def test_a_commit_that_waits_beside_open_drift_is_sent_in_its_thread_once() -> N
     for _ in range(2):
         over_time.look(both("blue", "x"))
     assert sent_lines(over_time)[1:] == [
-        (AlertEvent.CHANGED, f"Also pending: {RESIZE.sha[:10]} {RESIZE.subject}."),
+        (AlertEvent.CHANGED, f"also pending: {RESIZE.sha[:10]} {RESIZE.subject}."),
     ]
 
 
@@ -357,7 +357,10 @@ def test_a_webhook_of_slack_mentions_whom_a_reminder_names() -> None:
     over_time = Passes(rules)
     over_time.look(changed("blue"))
     (sent,) = plan(over_time.look(changed("blue"), after=timedelta(hours=1, minutes=30)), [], Routing(rules, hook))
-    assert (sent.body["line"], sent.body["mention"]) == ("blue: Still there after 90 minutes.", "<!here>")
+    assert (sent.body["line"], sent.body["mention"]) == (
+        "blue: still drifted after 90 minutes: toy_thing.web was changed outside Terraform.",
+        "<!here>",
+    )
     over_time.look(in_sync("blue"))
     (back,) = plan(over_time.look(changed("blue")), [], Routing(rules, hook))
     assert (back.body["event"], back.body["mention"]) == ("reopened", "<@U1>")
@@ -423,8 +426,8 @@ def test_a_changed_set_of_drifts_is_sent_in_one_line() -> None:
     over_time.look(drifted("blue", two, fingerprint="two"))
     over_time.look(drifted("blue", resource("toy_thing.web", outside("tags.team", "core", "bob")), fingerprint="three"))
     assert sent_lines(over_time)[1:] == [
-        (AlertEvent.CHANGED, "New: toy_thing.web tags.team."),
-        (AlertEvent.CHANGED, "Gone: toy_thing.web value; Changed again: toy_thing.web tags.team."),
+        (AlertEvent.CHANGED, "new: toy_thing.web tags.team."),
+        (AlertEvent.CHANGED, "gone: toy_thing.web value; changed again: toy_thing.web tags.team."),
     ]
 
 
@@ -442,7 +445,7 @@ def test_commits_that_are_applied_elsewhere_hand_no_age_on() -> None:
         assert over_time.look(waiting("blue", subject, held=False), after=timedelta(hours=6)) == []
     assert over_time.look(waiting("blue", "e", "f", held=False), after=timedelta(hours=25)) != []
     (notice,) = over_time.look(waiting("blue", "g", held=False))
-    assert notice.line == "Other commits are pending now: 0000000000 g."
+    assert notice.line == "other commits are pending now: 0000000000 g."
 
 
 def test_what_returns_after_it_was_resolved_is_alerted_again_after_the_usual_delay() -> None:
@@ -472,18 +475,18 @@ def test_an_end_says_what_ended_it() -> None:
     ruled = replace(change("value", Label.NOISE, "one", "outside", "one"), ignored_by="toy_thing.*: value")
     other_rule = replace(change("size", Label.NOISE, 1, 2, 1), ignored_by="toy_thing.*: size")
     commit = HEAD[:10]
-    assert resolution(in_sync("blue")) == "Reverted manually: reality matches the configuration again."
+    assert resolution(in_sync("blue")) == "The value equals the configuration again."
     assert resolution(report("blue", Verdict.IN_SYNC, adopted, action=Action.NONE, closure_hash="c2")) == (
         f"Adopted: the configuration at {commit} matches reality."
     )
     assert resolution(in_sync("blue", closure_hash="c2")) == (
-        f"Reality matches the configuration at {commit} again: it was adopted, or reverted beside a commit."
+        f"Reality equals the configuration at {commit} again: probably adopted, or reverted beside a commit."
     )
     assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", ruled), action=Action.NONE)) == (
         "Covered by an ignore rule: toy_thing.*: value."
     )
     assert resolution(report("blue", Verdict.IN_SYNC, resource("toy_thing.web", other_rule), action=Action.NONE)) == (
-        "Reverted manually: reality matches the configuration again."
+        "The value equals the configuration again."
     )
     taken_over = resource("toy_thing.web", change("value", Label.PENDING, "outside", "outside", "one", certain=False))
     assert resolution(report("blue", Verdict.PENDING, taken_over, reasons=["policy_alert: pending"])) == (
@@ -539,4 +542,4 @@ def test_another_object_is_news_in_an_alert_of_an_earlier_version_too() -> None:
     over_time.look(drifted("blue", web, fingerprint="d" * 64))
     other = resource("toy_thing.other", outside("value", "one", "two"))
     (notice,) = over_time.look(drifted("blue", web, other, fingerprint="2-" + "e" * 64))
-    assert (notice.event, notice.line) == (AlertEvent.CHANGED, "New: toy_thing.other.")
+    assert (notice.event, notice.line) == (AlertEvent.CHANGED, "new: toy_thing.other.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from driftguard.model import ChangeText, CommitText, Message, Severity
+from driftguard.model import ChangeText, CommitText, Message, Severity, StepText
 from driftguard.printable import printable
 
 Block = dict[str, Any]
@@ -75,11 +75,12 @@ def render(message: Message) -> tuple[str, list[Block]]:
     page = _Page(foot=_written(foot) + 1)
     title = f"{look} {_cut(printable(message.title), _HEADER - _length(look) - 1)}"
     page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
+    page.section(_first_screen(message))
+    page.section(_steps(message.steps))
     page.section(_opening(message))
     _changes(page, message)
     page.section(_commits(message.commits))
     page.section(_titled("What happens next", message.decision))
-    page.section(_titled("What you can do", message.advice))
     page.add(foot)
     mention = "" if message.resolution else mention_of(message.mention)
     return f"{look} {escape(message.title, _FALLBACK)} {mention}".strip(), page.blocks
@@ -98,12 +99,29 @@ def mention_of(text: str | None) -> str:
     return " ".join(_MENTION.findall(text or ""))
 
 
+def _first_screen(message: Message) -> Iterator[str]:
+    """The worst changes and who did it, as short as the title has left room on a phone's first screen."""
+    if message.resolution:
+        yield f"*{escape(message.resolution)}*"
+    for address, text in message.worst:
+        yield f"{_code(address)} {escape(text)}" if address else escape(text)
+    if message.who:
+        yield f"_{escape(message.who.replace('_', ' '))}_"
+
+
+def _steps(steps: Sequence[StepText]) -> Iterator[str]:
+    """What the reader can do: commands to copy, pages to tap."""
+    for step in steps:
+        if step.url and _url(step.url):
+            yield f"• <{_url(step.url)}|{escape(step.text, 80)}>"
+        elif step.command:
+            yield f"• {escape(step.text, 80)}: `{escape(step.command.replace('`', chr(39)), 900)}`"
+
+
 def _opening(message: Message) -> Iterator[str]:
     yield mention_of(message.mention) if not message.resolution else ""
     if message.meant_for is not None:
         yield f"_Delayed: meant for {_moment(message.meant_for)}._"
-    if message.resolution:
-        yield f"*{escape(message.resolution)}*"
 
 
 def _changes(page: _Page, message: Message) -> None:
@@ -134,7 +152,10 @@ def _others(page: _Page, message: Message) -> None:
 
 
 def _change(change: ChangeText) -> Iterator[str]:
-    yield f"{_code(change.address)}  {escape(change.label, 200)}"
+    alike = f"; {len(change.alike)} more alike" if change.alike else ""
+    yield f"{_code(change.address)}  {escape(change.label, 200)}{alike}"
+    if change.consequence:
+        yield f"*An apply {escape(change.consequence)}.*"
     more = len(change.lines) - _MAX_LINES
     yield _block([*change.lines[:_MAX_LINES], *([f"and {more} more"] if more > 0 else [])])
     yield from (escape(line) for line in change.by)

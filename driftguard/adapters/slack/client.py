@@ -47,6 +47,7 @@ class SlackSink(Sink):
             "text": text,
             "metadata": _metadata(delivery),
             "unfurl_links": False,
+            "unfurl_media": False,
         }
         try:
             answer = self._api.call(f"post to {channel}", self._client.chat_postMessage, blocks=blocks, **about)
@@ -94,6 +95,7 @@ class SlackSink(Sink):
                 reply_broadcast=bool(delivery.body.get("broadcast")),
                 metadata=_metadata(delivery),
                 unfurl_links=False,
+                unfurl_media=False,
             )
         except Refused as refused:
             if refused.word not in _NO_THREAD:

@@ -32,7 +32,7 @@ def difference(before: Alert, now: Alert) -> str:
         more = new_commits(before, now)
         if not more:
             return ""
-        return f"Other commits are pending now: {more}." if all_new(before, now) else f"More is pending now: {more}."
+        return f"other commits are pending now: {more}." if all_new(before, now) else f"more is pending now: {more}."
     if now.kind is AlertKind.DRIFT and not comparable(before.fingerprint, now.fingerprint):
         return _new_addresses(before, now)
     old, new = drifted_places(before.report), drifted_places(now.report)
@@ -40,13 +40,13 @@ def difference(before: Alert, now: Alert) -> str:
     parts = [
         f"{word}: {_listed(sorted(_name(*place) for place in places))}"
         for word, places in (
-            ("New", new_places - old_places),
-            ("Gone", old_places - new_places),
-            ("Changed again", {place[:2] for place in new - old} & old_places),
+            ("new", new_places - old_places),
+            ("gone", old_places - new_places),
+            ("changed again", {place[:2] for place in new - old} & old_places),
         )
         if places
     ]
-    return "; ".join(parts or ["Changed again, in values that are not shown"]) + "."
+    return "; ".join(parts or ["changed again, in values that are not shown"]) + "."
 
 
 def _new_addresses(before: Alert, now: Alert) -> str:
@@ -56,7 +56,7 @@ def _new_addresses(before: Alert, now: Alert) -> str:
     """
     known = {place[0] for place in drifted_places(before.report)}
     more = sorted({place[0] for place in drifted_places(now.report)} - known)
-    return f"New: {_listed(more)}." if more else ""
+    return f"new: {_listed(more)}." if more else ""
 
 
 def new_commits(before: Alert, now: Alert) -> str:

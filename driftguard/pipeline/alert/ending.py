@@ -1,4 +1,4 @@
-"""How an alert was resolved: reverted manually, applied, adopted, or covered by a rule."""
+"""How an alert was resolved, as far as that is known: applied, adopted, covered by a rule; else what is equal now."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _pending_resolved(alert: Alert, environment: EnvironmentReport, commit: str)
     if _applied(environment):
         return f"Applied by DriftGuard at {commit}."
     if environment.closure_hash != alert.report.closure_hash:
-        return f"Nothing is pending any more: reverted by a commit up to {commit}, or applied elsewhere."
+        return f"Nothing is pending at {commit}: probably reverted by a commit, or applied elsewhere."
     if not alert.report.commits:
-        return "Its source, such as a data source, has its former value again, or it was applied elsewhere."
-    return f"Applied elsewhere: reality matches the configuration at {commit}."
+        return "Nothing is pending: its source probably has its former value again, or it was applied elsewhere."
+    return f"Reality equals the configuration at {commit}: probably applied elsewhere."
 
 
 def _drift_resolved(
@@ -69,5 +69,7 @@ def _drift_resolved(
     if Label.NOISE in labels:
         return f"Ignored by the configuration at {commit} (`ignore_changes`)."
     if environment.closure_hash != alert.report.closure_hash:
-        return f"Reality matches the configuration at {commit} again: it was adopted, or reverted beside a commit."
-    return "Reverted manually: reality matches the configuration again."
+        return f"Reality equals the configuration at {commit} again: probably adopted, or reverted beside a commit."
+    return (
+        "The value equals the configuration again." if len(places) == 1 else "The values equal the configuration again."
+    )

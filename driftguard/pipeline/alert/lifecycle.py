@@ -31,9 +31,11 @@ from driftguard.model import (
 )
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ErrorReport, ResourceReport
-from driftguard.model.words import OUTSIDE, SETTLED, Label, plural
+from driftguard.model.words import OUTSIDE, SETTLED, Label
 from driftguard.pipeline.alert.differences import all_new, difference, drifted_places, new_commits
 from driftguard.pipeline.alert.ending import resolution_of
+from driftguard.pipeline.alert.titles import age, happened
+from driftguard.pipeline.consequences import destructive, rank
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
 _MAX_RESOURCES: Final = 200
@@ -58,6 +60,7 @@ class _Look:
     run_id: str
     now: datetime
     rules: AlertSettings
+    failure: str | None
 
 
 def follow(
@@ -77,7 +80,8 @@ def follow(
     """
     if environment.error_kind == ErrorKind.INTERRUPTED:
         return Followed()  # nothing was seen
-    look = _Look(excerpt(environment, commit), environment, commit, run_id, now, rules)
+    failure = _failure(environment, alerts)
+    look = _Look(excerpt(environment, commit), environment, commit, run_id, now, rules, failure)
     kept: dict[str, Alert] = {}
     notices: list[Notice] = []
     for kind in AlertKind:
@@ -86,6 +90,17 @@ def follow(
             if event is not None:
                 notices.append(_notice(after, event, line, look))
     return Followed(tuple(kept.values()), tuple(notices))
+
+
+def _failure(environment: EnvironmentReport, alerts: Sequence[Alert]) -> str | None:
+    """The error of the environment's failed apply: of this run, or of an earlier one that nothing has made good."""
+    for reason in environment.decision.reasons:
+        if reason.name == ReasonName.APPLY_FAILED:
+            return reason.detail or "the apply did not finish"
+        if reason.name == ReasonName.APPLIED:
+            return None
+    standing = (alert for alert in alerts if alert.state is not AlertState.RESOLVED and alert.failure is not None)
+    return next((alert.failure for alert in standing), None)
 
 
 def _steps(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]:
@@ -118,6 +133,17 @@ _KINDS: Final[Mapping[str, tuple[AlertKind | None, frozenset[AlertKind]]]] = {
     Verdict.UNKNOWN: (AlertKind.UNKNOWN, frozenset()),
 }
 _Step = tuple[Alert, AlertEvent | None, str]
+# Each line of a channel begins with the environment's name, which a route adds.
+_BACK: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DRIFT: "the same drift is back.",
+    AlertKind.PENDING: "the same change is pending again.",
+    AlertKind.UNKNOWN: "the verdict is unknown again, for the same reason.",
+}
+_OPEN: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DRIFT: "still drifted",
+    AlertKind.PENDING: "still not applied",
+    AlertKind.UNKNOWN: "still unknown",
+}
 
 
 def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]:
@@ -127,11 +153,12 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
         return
     now = replace(
         before,
-        severity=_severity(kind, look.excerpt),
+        severity=_severity(kind, look),
         fingerprint=_fingerprint(kind, look.excerpt),
         cause=_cause(kind, look.excerpt),
         report=look.excerpt,
         passes=before.passes + 1,
+        failure=None if kind is AlertKind.UNKNOWN else look.failure,
     )
     if before.state is AlertState.OPEN:
         yield from _open_goes_on(before, now, look)
@@ -150,7 +177,7 @@ def _begins(ended: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step
         # Under an id of its own: a message about the one that ended goes on showing that.
         yield _first(None, kind, fingerprint, look), None, ""
     elif returned:
-        yield _opened(fresh, look), AlertEvent.REOPENED, "It is back."
+        yield _opened(fresh, look), AlertEvent.REOPENED, _BACK[kind]
     else:
         yield _opened(fresh, look), AlertEvent.OPENED, ""
 
@@ -167,18 +194,27 @@ def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
     due = [r for r in look.rules.reminders if before.opened_at and look.now - before.opened_at >= r.after]
     for reached in range(before.reminders + 1, len(due) + 1):  # several after a while without runs
         reminded = replace(now, reminders=reached)
-        yield reminded, AlertEvent.REMINDED, f"Still there after {_age(before.opened_at, look.now)}."
+        yield reminded, AlertEvent.REMINDED, _still(reminded, look)
+
+
+def _still(alert: Alert, look: _Look) -> str:
+    """The line of a reminder: what still stands, for how long, and the worst of it."""
+    state = "the failed apply is not resolved" if alert.failure is not None else _OPEN[alert.kind]
+    since = age(look.now - (alert.opened_at or look.now))
+    return f"{state} after {since}: {happened(alert)}."
 
 
 def _news(before: Alert, now: Alert) -> str:
     """What is new in an open alert, in sentences; empty without news."""
     line = difference(before, now) if before.fingerprint != now.fingerprint else ""
+    if now.failure is not None and before.failure is None:
+        line = f"an apply failed: {now.failure.strip().partition(chr(10))[0].rstrip('.')}. {line}".strip()
     more = new_commits(before, now)
     if now.kind is AlertKind.DRIFT and more:
-        line = f"{line} Also pending: {more}.".strip()
+        line = f"{line} Also pending: {more}." if line else f"also pending: {more}."
     order = list(Severity)
     if not line and order.index(now.severity) > order.index(before.severity):
-        line = f"Severity is now {now.severity}: {', '.join(sorted(_reasons(now.report))) or now.kind}."
+        line = f"now {now.severity}: {', '.join(sorted(_reasons(now.report))) or now.kind}."
     return line
 
 
@@ -190,12 +226,13 @@ def _first(again: Alert | None, kind: AlertKind, fingerprint: str, look: _Look) 
         environment=name,
         kind=kind,
         state=AlertState.WATCHED,
-        severity=_severity(kind, look.excerpt),
+        severity=_severity(kind, look),
         fingerprint=fingerprint,
         cause=_cause(kind, look.excerpt),
         first_seen_at=look.now,
         changed_at=look.now,
         report=look.excerpt,
+        failure=None if kind is AlertKind.UNKNOWN else look.failure,
     )
 
 
@@ -228,7 +265,10 @@ def _due(alert: Alert, look: _Look) -> bool:
             removed = ReasonName.ENVIRONMENT_REMOVED in _reasons(look.excerpt)
             return removed or alert.passes >= look.rules.unknown_after
         case AlertKind.PENDING:
-            return _asks_for_action(look.excerpt) or look.now - alert.first_seen_at >= look.rules.pending_after
+            failed = alert.failure is not None
+            return (
+                failed or _asks_for_action(look.excerpt) or look.now - alert.first_seen_at >= look.rules.pending_after
+            )
 
 
 def _asks_for_action(environment: EnvironmentReport) -> bool:
@@ -248,13 +288,13 @@ def _fingerprint(kind: AlertKind, environment: EnvironmentReport) -> str:
             return environment.error_kind
 
 
-def _severity(kind: AlertKind, environment: EnvironmentReport) -> Severity:
-    reasons = _reasons(environment)
+def _severity(kind: AlertKind, look: _Look) -> Severity:
+    environment, reasons = look.excerpt, _reasons(look.excerpt)
     if kind is AlertKind.DRIFT:
         conflict = any(Label.CONFLICT in resource.labels for resource in environment.resources)
         deleted = any(resource.deleted_outside for resource in environment.resources)
         return Severity.CRITICAL if conflict or deleted or ReasonName.FLAPPING in reasons else Severity.WARNING
-    if kind is AlertKind.PENDING and ReasonName.APPLY_FAILED not in reasons:
+    if kind is AlertKind.PENDING and look.failure is None and not destructive(environment.resources):
         return Severity.INFO
     return Severity.WARNING
 
@@ -289,13 +329,14 @@ def _visible(report: EnvironmentReport) -> tuple[object, ...]:
 
 
 def excerpt(environment: EnvironmentReport, commit: str) -> EnvironmentReport:
-    """A report without settled changes, cut to what an alert can show: first what was changed outside Terraform.
+    """A report without settled changes, cut to what an alert can show: first what an apply destroys, then what
+    was changed outside Terraform.
 
     Args:
         commit: the commit that was planned.
     """
     unsettled = [resource for resource in environment.resources if not SETTLED.issuperset(resource.labels)]
-    unsettled.sort(key=lambda resource: not resource.changed_outside)
+    unsettled.sort(key=lambda resource: (rank(resource), not resource.changed_outside))
     return msgspec.structs.replace(
         environment,
         resources=tuple(map(_resource_excerpt, unsettled[:_MAX_RESOURCES])),
@@ -332,11 +373,3 @@ def _id(*parts: str) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _age(since: datetime | None, now: datetime) -> str:
-    minutes = int((now - (since or now)).total_seconds() // 60)
-    for unit, size in (("day", 1440), ("hour", 60)):
-        if minutes >= 2 * size:
-            return plural(minutes // size, unit)
-    return plural(minutes, "minute")

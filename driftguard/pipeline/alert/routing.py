@@ -250,7 +250,7 @@ def _replies(
         message = parents[parent]
         loud = event in (AlertEvent.REOPENED, AlertEvent.REMINDED)
         mention = _mention(alike[-1].alert, event, message, routing)
-        names = _names([notice.alert.environment for notice in alike]) if len(message.alerts) > 1 else ""
+        names = _names([notice.alert.environment for notice in alike])
         yield Delivery(
             id=_id(parent, *(notice.id for notice in alike)),
             kind=DeliveryKind.REPLY,
@@ -259,7 +259,7 @@ def _replies(
             alerts=message.alerts,
             meant_for=alike[0].at,
             parent=parent,
-            body={"line": f"{names}: {line}" if names else line, "broadcast": loud, "mention": mention},
+            body={"line": f"{names}: {line}", "broadcast": loud, "mention": mention},
         )
         if event is AlertEvent.CHANGED and needs_file(alike[-1].alert.report):
             yield replace(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
+from driftguard.pipeline.alert.guides import Guidance
 from driftguard.pipeline.alert.routing import Routing, rerouted
 from driftguard.pipeline.alert.text import LATE, message_of
 from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
@@ -29,12 +30,14 @@ class AlertContext:
     Attributes:
         repository: its location, for links.
         run_url: the page of the CI job; None elsewhere.
+        guidance: what the configuration knows for readers.
     """
 
     run_id: str
     repository: str
     run_url: str | None
     routing: Routing
+    guidance: Guidance = field(default_factory=Guidance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,7 @@ class _Attempt:
             repository=context.repository,
             run_url=context.run_url,
             mention=str(delivery.body.get("mention") or "") or None,
+            guidance=context.guidance,
         )
 
     def _save(self, delivery: Delivery, *, arrived: bool = False) -> None:

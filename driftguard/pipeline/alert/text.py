@@ -5,8 +5,10 @@ Takes alerts as the ledger keeps them, which are redacted; gives a `Message` or 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -14,42 +16,39 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from driftguard.model import (
-    Action,
     Alert,
     AlertKind,
     AlertState,
+    ChangeText,
     CommitText,
     EnvironmentText,
-    ErrorKind,
     Message,
     Severity,
-    Verdict,
 )
-from driftguard.model.reasons import Reason, ReasonName
-from driftguard.model.report import CommitReport, EnvironmentReport, ResourceReport
-from driftguard.model.words import OUTSIDE, Label, plural, verdict_text
+from driftguard.model.report import EnvironmentReport, ResourceReport
+from driftguard.model.words import Label, plural, verdict_text
+from driftguard.pipeline.alert import advice
+from driftguard.pipeline.alert.guides import Guidance, place_of
+from driftguard.pipeline.alert.titles import happened, title
 from driftguard.pipeline.changes import change_text, invocation_text
-from driftguard.report import shorten
+from driftguard.pipeline.consequences import rank
 
 # A delivery that is later than this names its original time.
 LATE: Final = timedelta(minutes=10)
-# Resources that a message lists; more are counted, and listed in a file in the thread.
-MAX_RESOURCES: Final = 8
+# Changes that a message lists; more are counted, and listed in a file in the thread.
+MAX_CHANGES: Final = 8
 _MAX_COMMITS: Final = 10
-# The longest address in a title, whose end counts.
-_MAX_TITLE_ADDRESS: Final = 64
-_ERRORS: Final[Mapping[str, str]] = {
-    ErrorKind.INIT: "terraform init failed",
-    ErrorKind.PLAN: "the plan failed",
-    ErrorKind.TIMEOUT: "the plan timed out",
-    ErrorKind.LOCKED: "the state is locked",
-    ErrorKind.DENIED: "permission denied",
-    ErrorKind.THROTTLED: "API rate limit exceeded",
-    ErrorKind.PARTIAL: "the plan is incomplete",
-    ErrorKind.STATE_MOVED: "the state changed during planning",
-    ErrorKind.CONFIG: "invalid configuration",
-    ErrorKind.INTERNAL: "internal error of DriftGuard",
-}
+# The first screen of a phone: eight lines of 45 characters, of which the last begins what to do.
+_LINE: Final = 45
+_SCREEN: Final = 7
+_MAX_WORST: Final = 3
+_MAX_WHO: Final = 2 * _LINE - 2
+# Characters of a change's address and words on the first screen; the rest stands below.
+_MAX_BRIEF: Final = 3 * _LINE - 3
+# What a line about an attribute adds that the first screen leaves to the list below.
+_NOTES: Final = re.compile(r" \((?:(?:a revert )?forces replacement|not certain|also in [^)]*|ignored by [^)]*)\)")
+# The mark of a message's severity, and a blank.
+_MARK: Final = 3
 
 
 def message_of(
@@ -60,6 +59,7 @@ def message_of(
     repository: str = "",
     run_url: str | None = None,
     mention: str | None = None,
+    guidance: Guidance | None = None,
 ) -> Message:
     """One message about alerts of one kind and cause.
 
@@ -67,24 +67,51 @@ def message_of(
         meant_for: when it was meant to be sent; shown where that is long ago.
         repository: the repository's location, for links.
         run_url: the page of the job that found it.
+        guidance: what the configuration knows for readers.
     """
     standing = [alert for alert in alerts if alert.state is AlertState.OPEN]
     first = (standing or list(alerts))[0]
-    links = [("This run", run_url)] if run_url else []
-    return Message(
-        title=_title(alerts, standing),
+    guidance = guidance or Guidance()
+    arns = [trace.arn for trace in first.traces.values() if trace.arn]
+    message = Message(
+        title=title(alerts, standing, now, place_of(guidance.guides.get(first.environment), arns)),
         severity=max((a.severity for a in standing or alerts), key=list(Severity).index),
-        environments=tuple(_environments(alerts, first)),
-        decision=tuple(_decision(first)) if standing else (),
-        advice=tuple(_advice(first, len(alerts))) if standing else (),
-        commits=tuple(_commits(first, repository)) if standing else (),
+        environments=(),
+        decision=(),
+        commits=(),
         since=min(alert.first_seen_at for alert in alerts),
         seen_at=now,
-        resolution=None if standing else _resolution(alerts),
         meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
-        links=tuple(links),
+        links=(("This run", run_url),) if run_url else (),
         mention=mention,
         details=_details(standing) if needs_file(first.report) else None,
+    )
+    changes = _changes_of(first)
+    if standing:
+        return _still_open(message, alerts, first, changes, repository, guidance)
+    environments = tuple(_environments(alerts, first, changes, {}))
+    return replace(message, environments=environments, resolution=_resolution(alerts))
+
+
+def _still_open(
+    message: Message,
+    alerts: Sequence[Alert],
+    first: Alert,
+    changes: Sequence[ChangeText],
+    repository: str,
+    guidance: Guidance,
+) -> Message:
+    """A message about an alert that is open: with who did it, and what to do."""
+    who = _who(first, changes)
+    worst = _worst(first, changes, _SCREEN - _lines(f"{message.title}{' ' * _MARK}") - _lines(who))
+    return replace(
+        message,
+        environments=tuple(_environments(alerts, first, changes, dict(worst))),
+        worst=worst,
+        who=who,
+        steps=advice.steps(first, len(alerts), guidance),
+        decision=tuple(advice.decision(first)),
+        commits=tuple(_commits(first, repository)),
     )
 
 
@@ -103,6 +130,7 @@ def event_json(alert: Alert, event: str, line: str, at: datetime) -> dict[str, A
             "fingerprint": alert.fingerprint,
             "since": rfc3339(alert.first_seen_at),
             "resolution": alert.resolution,
+            "failure": alert.failure,
             "traces": msgspec.to_builtins(dict(alert.traces)),
         },
         "environment": msgspec.to_builtins(alert.report),
@@ -114,120 +142,83 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# --- the title -----------------------------------------------------------------------------------
-
-
-def _title(alerts: Sequence[Alert], standing: Sequence[Alert]) -> str:
-    first = (standing or alerts)[0]
-    where = first.environment
-    if len(alerts) > 1:
-        where = f"{len(alerts)} environments"
-        if 0 < len(standing) < len(alerts):
-            where = f"{len(standing)} of {where}"
-    if not standing:
-        return _TITLE_RESOLVED[first.kind].format(where=where)
-    if len({alert.cause for alert in standing}) > 1:
-        return f"{_TITLE_KIND[first.kind]} in {where}, no longer of one cause"
-    if _removed(first.report):
-        return f"{where} {'was' if len(alerts) == 1 else 'were'} {_REMOVED}"
-    return f"{_about(first)} in {where}: {_what(first)}"
-
-
-_TITLE_KIND: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DRIFT: "Drift",
-    AlertKind.PENDING: "Pending",
-    AlertKind.UNKNOWN: "Unknown verdict",
-}
-_TITLE_RESOLVED: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DRIFT: "Drift in {where} is resolved",
-    AlertKind.PENDING: "Nothing is pending in {where} any more",
-    AlertKind.UNKNOWN: "The verdict of {where} is known again",
-}
-_REMOVED: Final = "removed from git; the resources remain"
-
-
-def _about(alert: Alert) -> str:
-    """What an open alert is about, in one or two words."""
-    report = alert.report
-    if alert.kind is AlertKind.PENDING and report.decision.action == Action.HOLD and not _passes(report):
-        return "On hold"
-    if alert.kind is AlertKind.DRIFT and any(Label.CONFLICT in resource.labels for resource in report.resources):
-        return "Conflict"
-    return _TITLE_KIND[alert.kind]
-
-
-def _what(alert: Alert) -> str:
-    """What happened in the environment of an open alert, in one sentence that does not name it."""
-    report = alert.report
-    match alert.kind:
-        case AlertKind.DRIFT:
-            return _drift(report)
-        case AlertKind.PENDING:
-            return f"{_pending(report.commits)} {'is' if len(report.commits) == 1 else 'are'} not applied"
-        case AlertKind.UNKNOWN:
-            return _REMOVED if _removed(report) else _ERRORS.get(report.error_kind, "the plan failed")
-
-
-def _drift(report: EnvironmentReport) -> str:
-    conflicts = [resource for resource in report.resources if Label.CONFLICT in resource.labels]
-    if conflicts:
-        return f"{_named(conflicts)} changed outside Terraform and by a commit"
-    changed = [resource for resource in report.resources if resource.changed_outside]
-    omitted = report.resources_omitted or 0
-    also = ""
-    if report.verdict == Verdict.DIVERGED and report.commits:
-        count = len(report.commits)
-        also = f"; {plural(count, 'commit')} {'is' if count == 1 else 'are'} not applied"
-    return f"{_named(changed, omitted)} {_how_drifted(changed, omitted)}{also}"
-
-
-def _how_drifted(changed: Sequence[ResourceReport], omitted: int) -> str:
-    left = all(OUTSIDE & set(resource.labels) == {Label.RESIDUE} for resource in changed)
-    deleted = sum(resource.deleted_outside for resource in changed)
-    if changed and left and not omitted:
-        return "left behind by a failed apply"
-    if deleted and deleted == len(changed) + omitted:
-        return "deleted outside Terraform"
-    return "changed outside Terraform" + (f", {deleted} of them deleted" if deleted else "")
-
-
-def _passes(report: EnvironmentReport) -> bool:
-    """Whether everything that holds an environment's plan ends by itself."""
-    return all(reason.passes for reason in report.decision.reasons)
-
-
-def _removed(report: EnvironmentReport) -> bool:
-    """Whether the environment's directory was removed from git."""
-    return any(reason.name == ReasonName.ENVIRONMENT_REMOVED for reason in report.decision.reasons)
-
-
-def _named(resources: Sequence[ResourceReport], omitted: int = 0) -> str:
-    """A resource by its address, or how many there are, with its verb."""
-    if len(resources) != 1 or omitted:
-        return f"{plural(len(resources) + omitted, 'resource')} were"
-    address = resources[0].address
-    short = address if len(address) <= _MAX_TITLE_ADDRESS else f"…{address[1 - _MAX_TITLE_ADDRESS :]}"
-    return f"{short} was"
-
-
-def _pending(commits: Sequence[CommitReport]) -> str:
-    """What is pending: the only commit by its subject, or how many there are."""
-    if len(commits) == 1:
-        return f"“{shorten(commits[0].subject) or commits[0].sha[:10]}”"
-    return plural(len(commits), "commit") if commits else "changes"
-
-
 def _resolution(alerts: Sequence[Alert]) -> str:
     resolutions = list(dict.fromkeys(alert.resolution or "" for alert in alerts))
     return resolutions[0] if len(resolutions) == 1 else "Resolved in different ways; see the list."
 
 
+# --- the first screen ------------------------------------------------------------------------------
+
+
+def _worst(alert: Alert, changes: Sequence[ChangeText], room: int) -> tuple[tuple[str, str], ...]:
+    """The worst changes as address and a few words, as many of three as a phone's first screen has room for.
+
+    Args:
+        room: lines of a phone.
+    """
+    report = alert.report
+    if alert.kind is AlertKind.UNKNOWN:
+        error = report.error.message if report.error else ""
+        return (("", _fitting(" ".join(error.split()), room * _LINE - 2)),) if error else ()
+    found: list[tuple[str, str]] = []
+    for change in changes[:_MAX_WORST]:
+        most = min((room if not found else 2) * _LINE, _MAX_BRIEF) - len(change.address) - 2
+        text = next((form for form in _briefs(change) if len(form) <= most), _fitting(_brief(change), most))
+        room -= _lines(f"{change.address} {text}")
+        if room < 0 and found:
+            break
+        found.append((change.address, text))
+    return tuple(found)
+
+
+def _brief(change: ChangeText) -> str:
+    return _briefs(change)[0]
+
+
+def _briefs(change: ChangeText) -> tuple[str, ...]:
+    """One change in a few words, what an apply destroys first; from the longest form to the shortest."""
+    more = f"; {len(change.alike)} more alike" if change.alike else ""
+    first = change.lines[0] if change.lines else change.label
+    if change.consequence:
+        consequence = f"an apply {change.consequence.partition('; ')[0]}{more}"
+        if change.label.startswith("deleted"):
+            return (f"deleted outside Terraform; {consequence}", consequence)
+        because = f" ({_NOTES.sub('', first)})" if change.lines else ""
+        return (f"{consequence}{because}", consequence)
+    count = len(change.lines) - 1
+    return (f"{first}{f'; {count} more' if count > 0 else ''}{more}",)
+
+
+def _who(alert: Alert, changes: Sequence[ChangeText]) -> str:
+    """Who probably did it, on two lines of a phone at most."""
+    if alert.kind is AlertKind.PENDING:
+        authors = list(dict.fromkeys(commit.author for commit in alert.report.commits if commit.author))
+        more = f" and {len(authors) - 2} more" if len(authors) > 2 else ""
+        return _fitting(f"Merged, not applied: commits of {', '.join(authors[:2])}{more}", _MAX_WHO) if authors else ""
+    known = list(dict.fromkeys(change.who for change in changes if change.who))
+    return _fitting(known[0], _MAX_WHO) if known else ""
+
+
+def _lines(text: str) -> int:
+    """How many lines of a phone a text takes."""
+    return math.ceil(len(text) / _LINE)
+
+
+def _fitting(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: max(0, room - 1)]}…"
+
+
 # --- environments and their changes ----------------------------------------------------------------
 
 
-def _environments(alerts: Sequence[Alert], first: Alert) -> Iterator[EnvironmentText]:
+def _environments(
+    alerts: Sequence[Alert], first: Alert, changes: Sequence[ChangeText], worst: dict[str, str]
+) -> Iterator[EnvironmentText]:
     for alert in sorted(alerts, key=lambda a: (a is not first, a.environment)):
-        yield _first_environment(alert, alone=len(alerts) == 1) if alert is first else _other_environment(alert, first)
+        if alert is first:
+            yield _first_environment(alert, changes, worst, alone=len(alerts) == 1)
+        else:
+            yield _other_environment(alert, first)
 
 
 def _other_environment(alert: Alert, first: Alert) -> EnvironmentText:
@@ -236,37 +227,59 @@ def _other_environment(alert: Alert, first: Alert) -> EnvironmentText:
         return EnvironmentText(alert.environment, alert.resolution or "")
     if alert.cause == first.cause:
         return EnvironmentText(alert.environment, "the same")
-    return EnvironmentText(alert.environment, _what(alert))
+    return EnvironmentText(alert.environment, happened(alert))
 
 
-def _first_environment(alert: Alert, *, alone: bool) -> EnvironmentText:
-    """The environment whose changes a message lists."""
+def _first_environment(
+    alert: Alert, changes: Sequence[ChangeText], worst: dict[str, str], *, alone: bool
+) -> EnvironmentText:
+    """The environment whose changes a message lists: what its first screen does not hold."""
     report, resolved = alert.report, alert.state is AlertState.RESOLVED
-    headline = ""
-    if not alone:
-        headline = (alert.resolution or "") if resolved else verdict_text(report.verdict)
+    headline = "" if alone or not resolved else (alert.resolution or "")
     if alert.kind is AlertKind.UNKNOWN and report.error and not resolved:
-        headline = report.error.message
-    resources = _sorted(alert)
-    changes = tuple(change_text(r, alert.traces.get(r.address)) for r in resources[:MAX_RESOURCES])
-    omitted = len(resources) - len(changes) + (report.resources_omitted or 0)
-    actions = tuple(map(invocation_text, report.invocations[:MAX_RESOURCES]))
-    return EnvironmentText(alert.environment, headline, (*changes, *actions), omitted)
+        headline = report.error.message if worst.get("") != " ".join(report.error.message.split()) else ""
+    listed = [_rest(change, worst) for change in changes[:MAX_CHANGES]]
+    more = sum(1 + len(change.alike) for change in changes[MAX_CHANGES:])
+    actions = tuple(map(invocation_text, report.invocations[:MAX_CHANGES]))
+    shown = (*(change for change in listed if change is not None), *actions)
+    return EnvironmentText(alert.environment, headline, shown, more + (report.resources_omitted or 0))
+
+
+def _rest(change: ChangeText, worst: dict[str, str]) -> ChangeText | None:
+    """What the first screen does not hold of a change; None for nothing."""
+    brief = worst.get(change.address)
+    whole = brief is not None and not change.consequence and brief.startswith(_brief(change))
+    if whole and len(change.lines) <= 1 and not change.alike:
+        return replace(change, lines=()) if change.by else None
+    return change
 
 
 def needs_file(report: EnvironmentReport) -> bool:
     """Whether a message cannot list all that changed in an environment, so that a file does."""
-    return len(report.resources) > MAX_RESOURCES
+    return len(report.resources) > MAX_CHANGES
+
+
+def _changes_of(alert: Alert) -> list[ChangeText]:
+    """The alert's changes, the worst first; equal ones of one type as one."""
+    found: dict[tuple[object, ...], ChangeText] = {}
+    for resource in _sorted(alert):
+        change = change_text(resource, alert.traces.get(resource.address))
+        key = (resource.type, change.label, change.consequence, change.lines, change.by)
+        if key in found and (change.lines or change.consequence):
+            found[key] = replace(found[key], alike=(*found[key].alike, change.address))
+        else:
+            found.setdefault(key if change.lines or change.consequence else (change.address,), change)
+    return list(found.values())
 
 
 def _sorted(alert: Alert) -> list[ResourceReport]:
-    """The alert's resources, those changed outside Terraform first."""
+    """The alert's resources: those that an apply destroys, then those changed outside Terraform."""
     weight = {Label.CONFLICT.value: 0, Label.DRIFT.value: 1, Label.ABSORBED.value: 1, Label.RESIDUE.value: 2}
 
-    def order(resource: ResourceReport) -> tuple[int, list[tuple[str, int]]]:
+    def order(resource: ResourceReport) -> tuple[object, ...]:
         # `web[2]` before `web[10]`.
         parts = [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d{0,9})", resource.address)]
-        return min((weight.get(label, 9) for label in resource.labels), default=9), parts
+        return rank(resource), min((weight.get(label, 9) for label in resource.labels), default=9), parts
 
     return sorted(alert.report.resources, key=order)
 
@@ -277,93 +290,19 @@ def _details(standing: Sequence[Alert]) -> str | None:
     for alert in standing:
         lines.append(f"{alert.environment}: {verdict_text(alert.report.verdict)}")
         for resource in _sorted(alert):
-            change = change_text(resource, alert.traces.get(resource.address))
-            lines.append(f"  {change.address} ({change.label})")
-            lines += [f"    {line}" for line in (*change.lines, *change.by)]
+            lines += _detailed(change_text(resource, alert.traces.get(resource.address)))
         for change in map(invocation_text, alert.report.invocations):
-            lines += [f"  {change.address} ({change.label})", *(f"    {line}" for line in change.lines)]
+            lines += _detailed(change)
         if alert.report.resources_omitted:
             lines.append(f"  and {plural(alert.report.resources_omitted, 'more resource')}: driftguard explain")
     return "\n".join(lines) + "\n" if lines else None
 
 
-# --- what happens next ---------------------------------------------------------------------------
-
-
-def _decision(alert: Alert) -> Iterator[str]:
-    report, reasons = alert.report, alert.report.decision.reasons
-    if alert.kind is AlertKind.UNKNOWN and (_removed(report) or report.error):
-        yield "DriftGuard destroys nothing." if _removed(report) else "Nothing is changed until the plan works again."
-        return
-    alert_only = [reason.detail for reason in reasons if reason.name == ReasonName.POLICY_ALERT]
-    rest = [reason for reason in reasons if reason.name != ReasonName.POLICY_ALERT and not reason.silent]
-    yield _action(report, alert_only, rest)
-    yield from (reason.text for reason in rest)
-
-
-def _action(report: EnvironmentReport, alert_only: Sequence[str], rest: Sequence[Reason]) -> str:
-    """What DriftGuard does, in one sentence."""
-    action = report.decision.action
-    if action == Action.APPLY and any(reason.name == ReasonName.APPLY_FAILED for reason in rest):
-        return "DriftGuard tried to apply it."
-    if alert_only and not rest:
-        policies = " and ".join(f"`policy.{group}: alert`" for group in alert_only)
-        return f"DriftGuard changes nothing, because of {policies}."
-    if action == Action.HOLD and _passes(report):
-        return "On hold until that ends."
-    return _ACTIONS.get(action, f"DriftGuard's decision: {action}.")
-
-
-_ACTIONS: Final[Mapping[str, str]] = {
-    Action.NONE: "DriftGuard does nothing.",
-    Action.ALERT: "DriftGuard changes nothing.",
-    Action.PROPOSE: "DriftGuard proposes a pull request.",
-    Action.APPLY: "DriftGuard applied it.",
-    Action.HOLD: "On hold: manual action required.",
-}
-
-
-def _advice(alert: Alert, count: int) -> Iterator[str]:
-    branch = _pushed_branch(alert)
-    if branch is not None:
-        yield f"To approve, on the tracked branch: `git fetch origin {branch} && git merge FETCH_HEAD && git push`"
-        yield f"To decline: `git push origin --delete {branch}`"
-    path = alert.report.path if count == 1 else "each environment"
-    name = "ENV" if count > 1 else alert.environment
-    match alert.kind:
-        case AlertKind.DRIFT:
-            yield from _drift_advice(alert.report, path)
-        case AlertKind.PENDING:
-            resolve = "" if _passes(alert.report) else "resolve the reasons above, or "
-            yield f"To proceed: {resolve}run `terraform apply` in {path}."
-            yield "To roll back: `git revert` the commits."
-        case AlertKind.UNKNOWN if _removed(alert.report):
-            yield "Destroy what remains manually from an older commit, or restore the directory."
-            yield f"Then: `driftguard forget {name}`"
-            return
-        case AlertKind.UNKNOWN if alert.report.error:
-            yield "Fix the error above; the next run retries."
-    yield f"Details: `driftguard explain {name}`"
-
-
-def _drift_advice(report: EnvironmentReport, path: str) -> Iterator[str]:
-    drifted = [resource for resource in report.resources if resource.changed_outside]
-    if drifted and all(resource.deleted_outside for resource in drifted):
-        yield f"To recreate: run `terraform apply` in {path}."
-        yield f"To accept the deletion: remove it from {path} and merge that."
-        return
-    # An apply does what commits want, too.
-    apply = f", or run `terraform apply` in {path}" if report.verdict == Verdict.DRIFTED else ""
-    yield f"To revert: undo the change where it was made{apply}."
-    yield f"To adopt: write the current values into {path} and merge that."
-
-
-def _pushed_branch(alert: Alert) -> str | None:
-    """The branch that is proposed to be merged, where there is no page of a pull request for it."""
-    for reason in alert.report.decision.reasons:
-        if reason.name == ReasonName.PROPOSED and not reason.detail.startswith(("http://", "https://")):
-            return reason.detail
-    return None
+def _detailed(change: ChangeText) -> Iterator[str]:
+    yield f"  {change.address} ({change.label})"
+    if change.consequence:
+        yield f"    an apply {change.consequence}"
+    yield from (f"    {line}" for line in (*change.lines, *change.by))
 
 
 def _commits(alert: Alert, repository: str) -> Iterator[CommitText]:

@@ -83,7 +83,8 @@ class Tracing:
         for resource in alert.report.resources:
             if resource.address not in known:
                 written = self._authors.written_by(alert.environment, resource.address)
-                known[resource.address] = ObjectTrace(written_by=written)
+                arn = next((item.arn for item in result.drifted if item.address == resource.address), None)
+                known[resource.address] = ObjectTrace(written_by=written, arn=arn)
         note = None
         since = self._looked_before(alert)
         objects = [item for item in result.drifted if not _is_traced(known.get(item.address), item, since)]
