@@ -113,7 +113,7 @@ def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: Esta
     assert runs.reconcile().code == 2
     head = estate.rewrite("blue", '"one"', '"outside"', "write it down")
     assert runs.reconcile().code == 0
-    assert runs.lines()[-1].startswith(f"Reality matches the configuration at {head[:10]} again")
+    assert runs.lines()[-1].startswith(f"blue: Reality equals the configuration at {head[:10]} again")
 
 
 @contextmanager

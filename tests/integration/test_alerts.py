@@ -80,7 +80,7 @@ def test_the_life_of_one_alert(sandbox: Sandbox, estate_of: EstateOf, slack: Sla
 
     cloud.change("web", tags={"team": "core"})
     assert runs.reconcile().code == 0
-    assert runs.lines()[2:] == ["blue: The values equal the configuration again."]
+    assert runs.lines()[2:] == ["blue: The value equals the configuration again."]
     assert "Drift in blue is resolved" in slack.plain("drift")
 
     cloud.change("web", tags={"team": "eve"})
