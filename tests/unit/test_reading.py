@@ -17,7 +17,7 @@ from msgspec import structs
 from driftguard.adapters.plain import as_text
 from driftguard.adapters.slack.blocks import render
 from driftguard.config import AlertSettings, Slack
-from driftguard.model import Action, Alert, AlertEvent, Commit, DeliveryKind, Label, Message, ObjectTrace, Verdict
+from driftguard.model import Action, Alert, AlertEvent, Commit, Delivery, DeliveryKind, Label, Message, ObjectTrace, Verdict
 from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.routing import Routing, plan
 from driftguard.pipeline.alert.text import message_of
@@ -161,7 +161,8 @@ def test_each_kind_of_message_is_read_on_a_phones_first_screen(sample: Callable[
 @given(st.lists(reports(), min_size=2, max_size=4), st.booleans())
 def test_every_line_that_a_channel_gets_names_the_environment(found: list[EnvironmentReport], slack: bool) -> None:
     rules = AlertSettings.model_validate({"reminders": [{"after": "1h"}]})
-    over_time, deliveries = Passes(rules=rules), {}
+    over_time = Passes(rules=rules)
+    deliveries: dict[str, Delivery] = {}
     where = {"token_env": "T", "routes": [{"channel": "#drift"}]} if slack else {"webhook_env": "T"}
     routing = Routing(rules, Slack.model_validate(where))
     for number, each in enumerate([*found, in_sync("prod-eu"), found[0]]):
