@@ -17,7 +17,18 @@ from msgspec import structs
 from driftguard.adapters.plain import as_text
 from driftguard.adapters.slack.blocks import render
 from driftguard.config import AlertSettings, Slack
-from driftguard.model import Action, Alert, AlertEvent, Commit, Delivery, DeliveryKind, Label, Message, ObjectTrace, Verdict
+from driftguard.model import (
+    Action,
+    Alert,
+    AlertEvent,
+    Commit,
+    Delivery,
+    DeliveryKind,
+    Label,
+    Message,
+    ObjectTrace,
+    Verdict,
+)
 from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.alert.routing import Routing, plan
 from driftguard.pipeline.alert.text import message_of
