@@ -18,12 +18,12 @@ _MAX_KEPT = 50
 # Matched against a diagnostic's summary and detail: providers put the cloud's error code nowhere else.
 _LOCKED = re.compile(r"acquiring the state lock|state lock|ConditionalCheckFailedException.*lock|already locked", re.I)
 _THROTTLED = re.compile(
-    r"Throttl|RequestLimitExceeded|TooManyRequests|Rate exceeded|SlowDown|RequestThrottled|StatusCode: 429"
+    r"Throttl|RequestLimitExceeded|TooManyRequests|Rate exceeded|SlowDown|RequestThrottled|[Ss]tatus ?[Cc]ode: 429"
 )
 _DENIED = re.compile(
     r"AccessDenied|Access Denied|UnauthorizedOperation|AuthFailure|Unauthorized|Forbidden|not authorized"
     r"|InvalidClientTokenId|ExpiredToken|SignatureDoesNotMatch|UnrecognizedClient|InvalidAccessKeyId"
-    r"|StatusCode: 40[13]|no valid credential|No valid credential|NoCredentialProviders|AuthorizationFailed"
+    r"|[Ss]tatus ?[Cc]ode: 40[13]|no valid credential|No valid credential|NoCredentialProviders|AuthorizationFailed"
     r"|PermissionDenied|AuthorizationError",
 )
 _NEEDS_INIT = re.compile(
