@@ -16,21 +16,27 @@ from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
 from driftguard.bootstrap.target import Target
-from driftguard.config import EnvironmentSettings
-from driftguard.coverage import uncovered_places
-from driftguard.errors import DriftGuardError, EnvironmentFault
+from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
+from driftguard.prediction import access, predicted
 
 _MAX_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: its subject, whether it passed, and the finding or the next step."""
+    """The result of one check: its subject, whether it passed, and the finding or the next step.
+
+    Attributes:
+        remedy: the next step, where it does not stand in `detail`.
+        environments: the names of those that it concerns.
+    """
 
     what: str
     good: bool
     detail: str
+    remedy: str = ""
+    environments: tuple[str, ...] = ()
 
 
 def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bool = False) -> Iterator[Finding]:
@@ -58,10 +64,8 @@ def examine(repo: str, ref: str | None, operator_file: Path | None, *, slack: bo
 
 def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
     with session:
-        yield _check("environments", lambda: ", ".join(e.name for e in session.environments))
-        yield from _versions(session)
-        yield from _uncovered(session)
-        yield _check("closures", lambda: _closures(session))
+        yield _check("environments", lambda: _listed([e.name for e in session.environments]))
+        yield from _predicted(session)
         yield _check("ledger", lambda: _ledger(session))
         for notice in session.notices:
             yield Finding("configuration", notice not in session.settings.refused, notice)
@@ -99,8 +103,7 @@ def _missing_routes(settings: config.Settings, names: Sequence[str]) -> Iterator
     for lacking, lost in without.items():
         if lacking:
             which = f"{lacking[0]} alerts" if len(lacking) == 1 else "alerts"
-            more = f" and {len(lost) - _MAX_NAMES} more" if len(lost) > _MAX_NAMES else ""
-            yield f"{which} of {', '.join(lost[:_MAX_NAMES])}{more} have no route in slack.routes: {consequence}"
+            yield f"{which} of {_listed(lost)} have no route in slack.routes: {consequence}"
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -129,44 +132,23 @@ def _folders() -> str:
     return f"{found.cache} (may be deleted at any time), {found.state} (must not)"
 
 
-def _uncovered(session: Session) -> Iterator[Finding]:
-    """What looks like an environment and no entry covers; that may be intended."""
+def _predicted(session: Session) -> Iterator[Finding]:
+    """What a scan would fail on or could not be certain of, one line for each cause."""
     try:
-        places = uncovered_places(session)
+        total = len(session.environments)
+        found = [*predicted(session), *access(session)]
     except DriftGuardError:  # reported by the check of the environments
         return
-    if places:
-        named = ", ".join(f"{each.path} ({each.workspace})" for each in places[:_MAX_NAMES])
-        more = f" and {len(places) - _MAX_NAMES} more" if len(places) > _MAX_NAMES else ""
-        yield Finding("uncovered", True, f"no entry covers {named}{more}; add them to `environments`")
+    for one in found:
+        yield Finding(one.check, not one.blocks, one.counted(total), one.remedy, one.environments)
+    blocked = {name for one in found if one.blocks for name in one.environments}
+    able = f"{total - len(blocked)} of {total} environments can be planned, as far as that is known"
+    yield Finding("prediction", not blocked, able)
 
 
-def _versions(session: Session) -> Iterator[Finding]:
-    """The Terraform versions that environments need and do not have here, one line for each need."""
-    lacking: dict[str, list[EnvironmentSettings]] = {}
-    try:
-        environments = [each for each in session.environments if each.fault is None]
-    except DriftGuardError:  # reported by the check of the environments
-        return
-    for settings in environments:
-        try:
-            session.tool(settings)
-        except EnvironmentFault:
-            lacking.setdefault(str(session.version_need(settings)), []).append(settings)
-        except DriftGuardError:  # reported by the check of Terraform
-            return
-    for need, found in sorted(lacking.items()):
-        variables = config.terraform_environment(found[0].env, session.environ)
-        here = ", ".join(session.toolbox.everything(found[0].path, variables)) or "none"
-        detail = f"{len(found)} of {len(environments)} environments want {need}; here: {here}. Install one of them."
-        yield Finding("versions", False, detail)
-
-
-def _closures(session: Session) -> str:
-    described = [item for item in session.describe(session.environments) if item.fault is None]
-    warnings = [warning for item in described for warning in item.warnings]
-    files = sum(len(item.files) for item in described)
-    return " ".join([f"{files} files.", *warnings])
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _ledger(session: Session) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from driftguard.model import (
     ResourceChange,
     RunResult,
 )
+from driftguard.model.causes import Faulted, by_cause
 from driftguard.model.report import (
     ApprovedReport,
     AttributeReport,
     BaselineReport,
+    CauseReport,
     CommitReport,
     DecisionReport,
     EnvironmentReport,
@@ -37,6 +40,7 @@ _MAX_VALUE_LENGTH: Final = 60
 
 def run_report(result: RunResult) -> RunReport:
     """A run as the contract's JSON object."""
+    environments = tuple(environment_report(environment) for environment in result.environments)
     return RunReport(
         run=result.run_id,
         repository=result.repository,
@@ -45,10 +49,21 @@ def run_report(result: RunResult) -> RunReport:
         started_at=timestamp(result.started_at),
         finished_at=timestamp(result.finished_at),
         summary={verdict.value: count for verdict, count in result.summary.items()},
-        environments=tuple(environment_report(environment) for environment in result.environments),
+        environments=environments,
         warnings=result.warnings,
         alerts=result.alerts,
+        causes=tuple(causes(environments)),
     )
+
+
+def causes(environments: Iterable[EnvironmentReport]) -> Iterator[CauseReport]:
+    """Why environments have no verdict, those of most environments first."""
+    faulted = (
+        Faulted(each.name, each.path, each.workspace, each.error.kind, each.error.message)
+        for each in environments
+        if each.error is not None
+    )
+    return (CauseReport(c.kind, c.message, c.remedy, c.environments) for c in by_cause(faulted))
 
 
 def environment_report(result: EnvironmentResult) -> EnvironmentReport:

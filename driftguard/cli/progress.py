@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from driftguard.model.words import Verdict
 from driftguard.printable import printable
+
+_MAX_UNKNOWN: Final = 20
 
 
 class Reporter:
@@ -18,7 +22,7 @@ class Reporter:
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
-        self._total = self._done = 0
+        self._total = self._done = self._unknown = 0
 
     def __enter__(self) -> Reporter:
         return self
@@ -29,6 +33,8 @@ class Reporter:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if self._unknown > _MAX_UNKNOWN:
+            self.line(f"... and {self._unknown - _MAX_UNKNOWN} more: unknown")
 
     def line(self, text: str) -> None:
         """Print one line of progress."""
@@ -55,6 +61,9 @@ class Reporter:
     def done(self, name: str, verdict: str, seconds: float) -> None:
         """Count one environment as finished, with its verdict and duration in seconds."""
         self._done += 1
+        self._unknown += verdict == Verdict.UNKNOWN
+        if self._progress is None and verdict == Verdict.UNKNOWN and self._unknown > _MAX_UNKNOWN:
+            return  # the result lists their causes
         line = f"[{self._done}/{self._total}] {printable(name)}: {verdict.replace('_', ' ')} ({seconds:.1f} s)"
         if self._progress is not None:
             self._progress.console.print(line, markup=False)

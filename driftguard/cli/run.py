@@ -146,6 +146,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
     from driftguard.cli.progress import Reporter
     from driftguard.cli.text import counted
     from driftguard.coverage import with_uncovered
+    from driftguard.prediction import with_causes
 
     stop = Stop()
     _stop_on_signals(stop)
@@ -167,7 +168,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
             )
             for warning in report.warnings[len(session.notices) :]:
                 progress.line(f"note: {warning}")
-            report = with_uncovered(session, report)
+            report = with_causes(session, with_uncovered(session, report))
             if report.uncovered:
                 named = ", ".join(f"{place.path} ({place.workspace})" for place in report.uncovered[:_MAX_PLACES])
                 progress.line(f"note: no entry of `environments` covers {len(report.uncovered)}: {named}")

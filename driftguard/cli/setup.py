@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import emit_rows
 from driftguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from driftguard.doctor import Finding
 
 
 def init(
@@ -88,12 +91,19 @@ def doctor(
     from driftguard.doctor import examine
 
     findings = list(examine(repo, ref, config, slack=slack))
-    rows = [("ok" if finding.good else "FAIL", finding.what, finding.detail) for finding in findings]
-    checks = [{"check": f.what, "good": f.good, "detail": f.detail} for f in findings]
+    rows = [(_mark(f), f.what, f"{f.detail}. {f.remedy}" if f.remedy else f.detail) for f in findings]
+    checks = [
+        {"check": f.what, "good": f.good, "detail": f.detail, "remedy": f.remedy, "environments": f.environments}
+        for f in findings
+    ]
     if not quiet or format is not Format.TABLE:
         emit_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
     if not all(finding.good for finding in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _mark(finding: Finding) -> str:
+    return "FAIL" if not finding.good else "note" if finding.remedy else "ok"
 
 
 def _trust(

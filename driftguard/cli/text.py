@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
+from driftguard.model.report import CauseReport, EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Verdict, plain_words, plural, verdict_text
 from driftguard.pipeline.changes import attribute_lines, invocation_text
 from driftguard.printable import cell, code, html, printable
@@ -23,6 +23,8 @@ _STYLES: Final = {
 }
 _MAX_ATTRIBUTES: Final = 12
 _MAX_COMMITS: Final = 5
+_MAX_ALIKE: Final = 3
+_MAX_NAMES: Final = 8
 
 
 def print_run(console: Console, report: RunReport, *, noise: bool) -> None:
@@ -31,18 +33,50 @@ def print_run(console: Console, report: RunReport, *, noise: bool) -> None:
     Args:
         noise: also list what nothing is to be done about.
     """
-    console.print(_summary(report))
-    for environment in report.environments:
+    shared = shared_causes(report)
+    console.print(_summary(report, shared))
+    for environment in _apart(report, shared):
         for part in environment_details(environment, noise=noise):
             console.print(part)
+    for cause in shared:
+        console.print(_cause_lines(cause))
     console.print(_last_line(report))
 
 
-def _summary(report: RunReport) -> Table:
+def shared_causes(report: RunReport) -> tuple[CauseReport, ...]:
+    """The causes that so many environments share that they are listed once, not for each of them."""
+    return tuple(cause for cause in report.causes if len(cause.environments) > _MAX_ALIKE)
+
+
+def _apart(report: RunReport, shared: Sequence[CauseReport]) -> list[EnvironmentReport]:
+    """The environments that are listed one by one."""
+    together = {name for cause in shared for name in cause.environments}
+    return [environment for environment in report.environments if environment.name not in together]
+
+
+def _cause_lines(cause: CauseReport) -> RenderableType:
+    head = Text("\n").append(counted(len(cause.environments)), style="bold")
+    head.append("  unknown", style=_STYLES[Verdict.UNKNOWN.value])
+    lines: list[RenderableType] = [head, _shown(f"  {cause.kind}: {cause.message}")]
+    lines += [_shown(f"  {cause.remedy}")] if cause.remedy else []
+    lines.append(_shown(f"  {listed(cause.environments)}", "dim"))
+    return Group(*lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a line, not more than a few of them."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _summary(report: RunReport, shared: Sequence[CauseReport]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("ENVIRONMENT", "VERDICT", "CHANGES", "DECISION", "BASELINE"):
         table.add_column(heading, overflow="fold")
-    for environment in report.environments:
+    for cause in shared:
+        unknown = Text(Verdict.UNKNOWN.value, style=_STYLES[Verdict.UNKNOWN.value])
+        table.add_row(counted(len(cause.environments)), unknown, _shown(cause.kind), "alert", "")
+    for environment in _apart(report, shared):
         table.add_row(
             _shown(environment.name),
             Text(verdict_text(environment.verdict), style=_STYLES.get(environment.verdict, "")),
@@ -136,17 +170,21 @@ def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> st
 
 def markdown(report: RunReport) -> str:
     """A run as GitHub-flavoured Markdown."""
+    shared = shared_causes(report)
+    apart = _apart(report, shared)
+    rows = [(counted(len(c.environments)), Verdict.UNKNOWN.value, c.kind, "alert") for c in shared]
+    rows += [(e.name, e.verdict, _counts(e), e.decision.action) for e in apart]
     lines = [
         f"### DriftGuard: {_headline(report)}",
         "",
         f"{code(report.repository)} at {code(report.commit[:10])} ({cell(report.ref)})",
         "",
-        markdown_table(
-            ("environment", "verdict", "changes", "decision"),
-            ((e.name, e.verdict, _counts(e), e.decision.action) for e in report.environments),
-        ),
+        markdown_table(("environment", "verdict", "changes", "decision"), rows),
     ]
-    for environment in report.environments:
+    for cause in shared:
+        what = f"{cell(cause.message)} {cell(cause.remedy)}".rstrip()
+        lines.append(f"\n**{counted(len(cause.environments))}** ({cell(listed(cause.environments))}): {what}")
+    for environment in apart:
         lines.extend(_markdown_details(environment))
     return "\n".join(lines) + "\n"
 

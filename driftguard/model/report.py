@@ -214,6 +214,15 @@ class UncoveredPlace(Struct, frozen=True):
     workspace: str
 
 
+class CauseReport(Struct, frozen=True):
+    """Why several environments are `unknown`: the message of the first of them, the next step, their names."""
+
+    kind: str
+    message: str
+    remedy: str = ""
+    environments: tuple[str, ...] = ()
+
+
 class AlertCounts(Struct, frozen=True):
     """What a run delivered: how many messages, replies and events were sent, and how many are not delivered yet."""
 
@@ -236,6 +245,7 @@ class RunReport(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     alerts: AlertCounts | None = None
     uncovered: tuple[UncoveredPlace, ...] = ()
+    causes: tuple[CauseReport, ...] = ()
 
 
 def read_environment(data: Mapping[str, Any]) -> EnvironmentReport:

@@ -7,7 +7,7 @@ Modules (wherever they lie), examples, tests and fixtures are none.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, join, normpath
 from typing import Final
@@ -68,6 +68,21 @@ class Layout:
     foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+def backend_block(files: Iterable[Outline]) -> Outline | None:
+    """The `backend` or `cloud` block of a directory's files; None without one."""
+    blocks = (block for file in files for settings in file.of("terraform") for block in settings.blocks)
+    return next((block for block in blocks if block.kind in ("backend", "cloud")), None)
+
+
+def backend_kind(block: Outline | None) -> tuple[str, bool]:
+    """The type of a backend (`cloud`, empty without one), and whether its block does not name where the state lies."""
+    if block is None or block.kind == "cloud":
+        return ("" if block is None else "cloud"), False
+    kind = "".join(block.labels[:1])
+    named = kind == "local" or block.blocks or any(key in block.attributes for key in _BACKEND_KEYS)
+    return kind, not named
+
+
 def is_terraform(path: str) -> bool:
     """Whether a file is read by Terraform or OpenTofu as configuration."""
     return path.endswith(TERRAFORM) and not basename(path).startswith(".")
@@ -94,11 +109,16 @@ def read_layout(paths: Collection[str], outlines: Mapping[str, Outline]) -> Layo
 def var_files_by_directory(paths: Collection[str], directories: Collection[str]) -> Mapping[str, tuple[str, ...]]:
     """The var files of directories that would make environments, relative to the directory."""
     survey = _Survey(paths, {})
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for directory in directories:
         if directory in survey.directories:
             found[directory] = survey.single_var_files(directory)
     return found
+
+
+def foreign_units(paths: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """What DriftGuard does not run itself, as far as paths show it, by the tool that does."""
+    return dict(_Survey(paths, {}).foreign())
 
 
 class _Survey:
@@ -165,8 +185,7 @@ class _Survey:
         return (block for file in self.directories[directory] for block in file.of(kind))
 
     def _backend(self, directory: str) -> Outline | None:
-        blocks = (b for t in self._blocks(directory, "terraform") for b in t.blocks) if self._has(directory) else ()
-        return next((block for block in blocks if block.kind in ("backend", "cloud")), None)
+        return backend_block(self.directories[directory]) if self._has(directory) else None
 
     def _has(self, directory: str) -> bool:
         return directory in self.directories
@@ -176,8 +195,7 @@ class _Survey:
     def root(self, directory: str) -> RootModule:
         """How an environment's directory is run."""
         backend = self._backend(directory)
-        kind = "" if backend is None else "cloud" if backend.kind == "cloud" else "".join(backend.labels[:1])
-        partial = bool(backend and backend.kind == "backend" and not self._places_state(backend, kind))
+        kind, partial = backend_kind(backend)
         each, shared = self._var_files(directory)
         return RootModule(
             path=directory,
@@ -188,10 +206,6 @@ class _Survey:
             backend=kind,
             partial=partial,
         )
-
-    @staticmethod
-    def _places_state(backend: Outline, kind: str) -> bool:
-        return kind == "local" or bool(backend.blocks) or any(key in backend.attributes for key in _BACKEND_KEYS)
 
     def _var_files(self, directory: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The var files that make environments, and those that all of them share."""

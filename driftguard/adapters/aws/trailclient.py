@@ -1,4 +1,4 @@
-"""Makes CloudTrail clients with an environment's own credentials, and finds the account of those."""
+"""AWS sessions and CloudTrail clients with an environment's own credentials, and the account of those."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ def account_of(access_key_id: str) -> str:
     return f"account {(number & 0x7FFF_FFFF_FF80) >> 7:012}"
 
 
-def client_of(variables: Mapping[str, str], region: str) -> Any:
-    """A CloudTrail client with the credentials that Terraform finds with these variables, and with no others."""
+def session_of(variables: Mapping[str, str]) -> Any:
+    """A boto3 session with the credentials that Terraform finds with these variables, and with no others."""
     import boto3
     import botocore.session
-    from botocore.config import Config
 
     session = botocore.session.Session()
     session.set_config_variable("profile", variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE"))
@@ -52,7 +51,14 @@ def client_of(variables: Mapping[str, str], region: str) -> Any:
                 chain.remove(way)
         if variables.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
             chain.remove("iam-role")
-    return boto3.session.Session(botocore_session=session).client(
+    return boto3.session.Session(botocore_session=session)
+
+
+def client_of(variables: Mapping[str, str], region: str) -> Any:
+    """A CloudTrail client with the credentials that Terraform finds with these variables, and with no others."""
+    from botocore.config import Config
+
+    return session_of(variables).client(
         "cloudtrail",
         region_name=region,
         endpoint_url=endpoint_of(variables),

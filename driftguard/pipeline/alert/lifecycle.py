@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from driftguard.model import (
     Severity,
     Verdict,
 )
+from driftguard.model.causes import Faulted
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ErrorReport, ResourceReport
 from driftguard.model.words import OUTSIDE, SETTLED, Label
@@ -299,13 +299,6 @@ def _severity(kind: AlertKind, look: _Look) -> Severity:
     return Severity.WARNING
 
 
-# Where in a configuration something happened: a path (no address of a registry), a file's name, a line.
-_PLACE: Final = (
-    r"(?<![\w/.:-])\.{0,2}/?(?:[\w@+-]+/)+[\w.@+-]*"
-    r"|[\w.@+-]+\.(?:tf|tofu|tfvars|hcl|yaml|yml)(?:\.json)?\b(?::\d+)?"
-)
-
-
 def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
     """A digest that environments share when the same thing happened to them."""
     match kind:
@@ -315,8 +308,8 @@ def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
             return _digest([[commit.sha for commit in environment.commits], sorted(_reasons(environment))])
         case AlertKind.UNKNOWN:
             error = environment.error or ErrorReport()
-            own = "|".join(map(re.escape, (environment.path, environment.name, environment.workspace)))
-            return _digest([error.kind, re.sub(rf"{own}|{_PLACE}|\d+", "*", error.message)])
+            place = (environment.name, environment.path, environment.workspace)
+            return _digest(Faulted(*place, error.kind, error.message).gist)
 
 
 def _reasons(environment: EnvironmentReport) -> set[str]:
