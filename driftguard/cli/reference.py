@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from textwrap import fill
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
@@ -12,6 +12,7 @@ import typer
 from typer.models import OptionInfo
 
 from driftguard.cli.application import app
+from driftguard.model import ErrorKind
 from driftguard.model.reasons import ReasonName
 
 _PROSE_WIDTH: Final = 100
@@ -28,10 +29,35 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-def reasons() -> str:
-    """Every reason that a decision can have, and what would have to change."""
-    lines = ["# Reasons of decisions", "", _GENERATED, "", "| reason | meaning |"]
-    return "\n".join([*lines, "| --- | --- |", *(f"| `{name}` | {name.text} |" for name in ReasonName), ""])
+def error_kinds() -> str:
+    """A table of every error kind of the verdict `unknown`: its meaning and the next step."""
+    return _table("error", [(kind.value, kind.text) for kind in ErrorKind])
+
+
+def reasons(*, silent: bool, passes: bool) -> str:
+    """A table of the reasons of decisions of one sort: their meaning and the next step.
+
+    Args:
+        silent: those that only name the permission of an action.
+        passes: those that end by themselves soon.
+    """
+    chosen = [name for name in ReasonName if (name.silent, name.passes) == (silent, passes)]
+    return _table("reason", [(name.value, name.text) for name in chosen])
+
+
+def _table(heading: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Names with the first sentence of their text and with the rest of it, which is the next step."""
+    lines = [f"| {heading} | meaning | next step |", "| --- | --- | --- |"]
+    for name, text in rows:
+        meaning, step = next_step(text)
+        lines.append(f"| `{name}` | {meaning} | {step or '-'} |")
+    return "\n".join([*lines, ""])
+
+
+def next_step(text: str) -> tuple[str, str]:
+    """The first sentence of a text, and the rest of it: the next step, which may be empty."""
+    first, dot, rest = text.partition(". ")
+    return first + dot.rstrip(), rest
 
 
 def _wrapped(docstring: str) -> str:

@@ -248,7 +248,7 @@ class ReasonName(StrEnum):
     )
     LOCKED = "locked", "The state lock is held, so nothing was applied. The next run retries.", True
     NOT_PLANNED = "not_planned", "The plan before the apply failed, so nothing was applied. The error has the reason."
-    LEASE_LOST = "lease_lost", "Another reconciler took over, so nothing was applied.", True
+    LEASE_LOST = "lease_lost", "Another reconciler took over, so nothing was applied. The next run checks again.", True
     ALREADY_ATTEMPTED = (
         "already_attempted",
         "Exactly this plan was attempted at this commit before. A new commit or `driftguard retry ENV` allows another "

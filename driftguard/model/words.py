@@ -44,19 +44,89 @@ class Action(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """The reason for the verdict `unknown` (`error.kind`)."""
+    """The reason for the verdict `unknown` (`error.kind`).
 
-    INIT = "init"
-    PLAN = "plan"
-    TIMEOUT = "timeout"
-    LOCKED = "locked"
-    DENIED = "denied"
-    THROTTLED = "throttled"
-    PARTIAL = "partial"
-    STATE_MOVED = "state_moved"
-    CONFIG = "config"
-    INTERRUPTED = "interrupted"
-    INTERNAL = "internal"
+    Attributes:
+        brief: what happened, for a line of an alert.
+        text: what it means and what to do about it, in whole sentences.
+    """
+
+    brief: str
+    text: str
+
+    def __new__(cls, name: str, brief: str, text: str) -> ErrorKind:
+        """Each member is its name, which is a string; the rest are its attributes."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.brief, member.text = brief, text
+        return member
+
+    INIT = (
+        "init",
+        "terraform init failed",
+        "`terraform init` failed: a backend, a provider or a module could not be loaded. Run it in the environment's "
+        "directory with the same variables and credentials. The registries and module sources have to be reachable "
+        "from here, and the lock file has to cover this platform (`terraform providers lock`).",
+    )
+    PLAN = (
+        "plan",
+        "the plan failed",
+        "Terraform could not plan; the message is Terraform's own. Run `terraform plan` in the environment's directory "
+        "at the same commit, and fix what it names in the configuration or its variables.",
+    )
+    TIMEOUT = (
+        "timeout",
+        "the plan timed out",
+        "Terraform did not end within `timeout` and was stopped. If it needs longer, raise `timeout` for the "
+        "environment; otherwise look for a provider that hangs with `driftguard scan ENV -v`.",
+    )
+    LOCKED = (
+        "locked",
+        "the state is locked",
+        "Another process holds the state lock. The next run retries. If no apply is running any more, release the lock "
+        "with `terraform force-unlock ID`; the message has the id.",
+    )
+    DENIED = (
+        "denied",
+        "permission denied",
+        "The cloud, the backend or a registry refused the credentials. The message names the call. Give the plan role "
+        "that permission, or correct the role, the profile or the variables in `env`.",
+    )
+    THROTTLED = (
+        "throttled",
+        "API rate limit exceeded",
+        "The cloud's API rate limit was exceeded. The next run retries. If it happens in every run, lower "
+        "`concurrency` or lengthen the interval between runs.",
+    )
+    PARTIAL = (
+        "partial",
+        "the plan is incomplete",
+        "The plan ended early or deferred changes, so no label would be certain. Run `terraform plan` in the "
+        "environment's directory to see what is missing, often an apply that has to come first.",
+    )
+    STATE_MOVED = (
+        "state_moved",
+        "the state changed during planning",
+        "The state changed during planning, twice in a row: another process is applying. The next run retries.",
+    )
+    CONFIG = (
+        "config",
+        "invalid configuration",
+        "Something that the plan needs is missing or contradicts itself: a Terraform version, a var file, a variable, "
+        "a directory, a state that is no part of git. The message names it. Correct `driftguard.yaml` or the machine; "
+        "`driftguard doctor` checks both.",
+    )
+    INTERRUPTED = (
+        "interrupted",
+        "the run was interrupted",
+        "The run was stopped by a signal before it had planned the environment. The next run plans it.",
+    )
+    INTERNAL = (
+        "internal",
+        "internal error of DriftGuard",
+        "DriftGuard, or a program that it needs, failed for this environment alone. Fix what the message names. For a "
+        "defect it names a log in `defects/` of the state folder: report the defect with it.",
+    )
 
 
 #: Changed outside Terraform, by a call that a trail may know.
@@ -96,6 +166,9 @@ PLAIN_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+_BRIEF: Final[Mapping[str, str]] = {kind.value: kind.brief for kind in ErrorKind}
+
+
 def plain_words(label: str) -> str:
     """A label in plain words; one of a newer DriftGuard as it is."""
     return PLAIN_WORDS.get(label, label)
@@ -104,6 +177,11 @@ def plain_words(label: str) -> str:
 def verdict_text(verdict: str) -> str:
     """A verdict as a reader sees it, such as `in sync`."""
     return verdict.replace("_", " ")
+
+
+def error_text(kind: str) -> str:
+    """What happened, by an error's kind, for a line of an alert; one of a newer DriftGuard is a failed plan."""
+    return _BRIEF.get(kind, ErrorKind.PLAN.brief)
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:

@@ -5,22 +5,59 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from driftguard.cli.reference import commands, reasons
-from driftguard.model import Label, Verdict
+from driftguard.cli.reference import commands, error_kinds, next_step, reasons
+from driftguard.model import ErrorKind, Label, Verdict
+from driftguard.model.reasons import ReasonName
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("path", "generate"), [("commands.md", commands), ("reasons.md", reasons)])
-def test_the_committed_reference_is_what_the_code_says(path: str, generate: Callable[[], str]) -> None:
-    file = ROOT / "docs" / "reference" / path
+# Parts of hand-written pages that are generated, by page and name.
+GENERATED: dict[tuple[str, str], Callable[[], str]] = {
+    ("how-to/troubleshooting.md", "error kinds"): error_kinds,
+    ("how-to/troubleshooting.md", "reasons that hold or inform"): partial(reasons, silent=False, passes=False),
+    ("how-to/troubleshooting.md", "reasons that end by themselves"): partial(reasons, silent=False, passes=True),
+    ("how-to/troubleshooting.md", "permissions"): partial(reasons, silent=True, passes=False),
+}
+
+
+def test_the_committed_command_reference_is_what_the_code_says() -> None:
+    file = ROOT / "docs" / "reference" / "commands.md"
     if os.environ.get("DRIFTGUARD_WRITE_DOCS"):
-        file.write_text(generate())
-    assert file.read_text() == generate()
+        file.write_text(commands())
+    assert file.read_text() == commands()
+
+
+@pytest.mark.parametrize(("page", "name"), GENERATED)
+def test_the_committed_parts_of_pages_are_what_the_code_says(page: str, name: str) -> None:
+    file, text = ROOT / "docs" / page, GENERATED[page, name]()
+    begin, end = f"<!-- generated: {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = file.read_text().partition(begin)
+    part, found, after = rest.partition(end)
+    assert found, f"{page} has no part {name}"
+    if os.environ.get("DRIFTGUARD_WRITE_DOCS"):
+        file.write_text(f"{before}{begin}{text}{end}{after}")
+        return
+    assert part == text
+
+
+def test_troubleshooting_has_every_reason_and_error_kind_once() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text()
+    for names in (ErrorKind, ReasonName):
+        for name in names:
+            # `locked` is both an error kind and a reason.
+            assert page.count(f"\n| `{name}` |") == (name in {*ErrorKind}) + (name in {*ReasonName}), name
+
+
+def test_every_error_and_every_reason_that_holds_names_the_next_step() -> None:
+    informs = {"in_sync", "policy_apply", "policy_revert", "adopt_refused", "applied", "interrupted_attempt"}
+    without = {name for name in (*ErrorKind, *ReasonName) if not next_step(name.text)[1]}
+    assert without - informs == {name for name in ReasonName if name.silent}
 
 
 def test_every_command_of_the_readme_exists() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from driftguard.model import Action, Alert, AlertKind, ErrorKind, Verdict
+from driftguard.model import Action, Alert, AlertKind, Verdict
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import CommitReport, EnvironmentReport, ResourceReport
-from driftguard.model.words import OUTSIDE, Label, plural
+from driftguard.model.words import OUTSIDE, Label, error_text, plural
 from driftguard.pipeline.consequences import consequence_title, destructive, short_address
 from driftguard.report import shorten
 
@@ -19,18 +19,6 @@ MAX_TITLE: Final = 130
 # The longest address in a title, whose end counts.
 _ADDRESSES: Final = (64, 40, 24)
 _OLD: Final = timedelta(hours=2)
-_ERRORS: Final[Mapping[str, str]] = {
-    ErrorKind.INIT: "terraform init failed",
-    ErrorKind.PLAN: "the plan failed",
-    ErrorKind.TIMEOUT: "the plan timed out",
-    ErrorKind.LOCKED: "the state is locked",
-    ErrorKind.DENIED: "permission denied",
-    ErrorKind.THROTTLED: "API rate limit exceeded",
-    ErrorKind.PARTIAL: "the plan is incomplete",
-    ErrorKind.STATE_MOVED: "the state changed during planning",
-    ErrorKind.CONFIG: "invalid configuration",
-    ErrorKind.INTERNAL: "internal error of DriftGuard",
-}
 _KINDS: Final[Mapping[AlertKind, str]] = {
     AlertKind.DRIFT: "Drift",
     AlertKind.PENDING: "Pending",
@@ -115,7 +103,7 @@ def happened(alert: Alert, longest: int = _ADDRESSES[0]) -> str:
         case AlertKind.PENDING:
             return _pending(report, longest)
         case AlertKind.UNKNOWN:
-            return _REMOVED if removed(report) else _ERRORS.get(report.error_kind, "the plan failed")
+            return _REMOVED if removed(report) else error_text(report.error_kind)
 
 
 def passes(report: EnvironmentReport) -> bool:
