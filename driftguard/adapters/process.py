@@ -41,6 +41,7 @@ class Completed:
         interrupted: it was ended because a stop was asked for.
         killed: it did not end by itself in its grace period and was killed.
         seconds: wall time.
+        cpu_seconds: of the program and all that it waited for; 0.0 where that was not measured.
     """
 
     code: int
@@ -49,6 +50,7 @@ class Completed:
     interrupted: bool
     killed: bool
     seconds: float
+    cpu_seconds: float = 0.0
 
 
 class Stop(StopSignal):
@@ -105,29 +107,53 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
     """
     log.debug("run: %s", mask(shlex.join(arguments)))
     started = time.monotonic()
-    supervisor = [sys.executable, "-I", "-S", _SUPERVISOR, "kill" if kill else "interrupt"] if die_with_us else []
-    process = subprocess.Popen(
-        [*supervisor, *arguments],
-        cwd=directory,
-        env=dict(environment),
-        stdin=subprocess.PIPE if die_with_us else subprocess.DEVNULL,
-        stdout=stdout_file or subprocess.PIPE,
-        stderr=stderr_file or subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        if on_start is not None:
-            on_start(process.pid)
-        ending = _Ending(process, started + timeout_seconds, None if kill else grace_seconds, stop)
-        stderr = _pump(process, ending, on_line)
-        code = _wait(process, ending)
-    finally:
-        _kill_group(process)
-        if process.stdin is not None:
-            process.stdin.close()
+    with _Meter() as meter:
+        how = "kill" if kill else "interrupt"
+        supervisor = [sys.executable, "-I", "-S", _SUPERVISOR, how, str(meter.writing)] if die_with_us else []
+        process = subprocess.Popen(
+            [*supervisor, *arguments],
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.PIPE if die_with_us else subprocess.DEVNULL,
+            stdout=stdout_file or subprocess.PIPE,
+            stderr=stderr_file or subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(meter.writing,) if die_with_us else (),
+        )
+        try:
+            if on_start is not None:
+                on_start(process.pid)
+            ending = _Ending(process, started + timeout_seconds, None if kill else grace_seconds, stop)
+            stderr = _pump(process, ending, on_line)
+            code = _wait(process, ending)
+        finally:
+            _kill_group(process)
+            if process.stdin is not None:
+                process.stdin.close()
+        cpu_seconds = meter.read()
     seconds = time.monotonic() - started
     log.debug("exit %s after %.2f s: %s", code, seconds, os.path.basename(arguments[0]))
-    return Completed(code, mask(stderr), ending.timed_out, ending.interrupted, ending.killed, seconds)
+    return Completed(code, mask(stderr), ending.timed_out, ending.interrupted, ending.killed, seconds, cpu_seconds)
+
+
+class _Meter:
+    """A pipe on which the supervisor says what a program cost."""
+
+    def __enter__(self) -> _Meter:
+        self._reading, self.writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._reading)
+        os.close(self.writing)
+
+    def read(self) -> float:
+        """CPU seconds; 0.0 where the supervisor was killed before it could say."""
+        try:
+            return float(os.read(self._reading, 64) or 0)
+        except (BlockingIOError, ValueError):
+            return 0.0
 
 
 class _Ending:

@@ -13,6 +13,7 @@ from functools import cached_property
 from types import TracebackType
 
 from driftguard import config
+from driftguard.adapters.aws.stamps import BackendStamps
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
@@ -52,12 +53,13 @@ from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, closure_hash, described, not_described
 from driftguard.pipeline.commitfiles import resolved
-from driftguard.pipeline.context import EnvironmentTask, RunContext
+from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, selected
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
+from driftguard.probe.opening import OpenedProbe, open_probe
 from driftguard.report import run_report
 from driftguard.sealed import mask
 
@@ -167,6 +169,19 @@ class Session:
         """What operators ask for."""
         return OperatorRequests(self.ledger, self._clock, self.environ.get("USER", ""))
 
+    @cached_property
+    def probe(self) -> OpenedProbe | None:
+        """What looks at environments without plans; None where it is switched off or not installed."""
+        return open_probe(
+            self.settings.probe,
+            self._directories.cache / "probe" / folder_name(self.repository.display),
+            self.ledger.key(),
+            stamps=BackendStamps(),
+            repository=self.repository,
+            clock=self._clock,
+            processes=self.settings.concurrency or default_parallelism(),
+        )
+
     # --- a run ----------------------------------------------------------------------------------
 
     def run(
@@ -176,6 +191,7 @@ class Session:
         acts: bool,
         baseline: str | None = None,
         noise: bool = False,
+        probe: bool = False,
         on_done: Callable[[EnvironmentResult], None],
         write: Callable[[str], None] = print,
     ) -> RunReport:
@@ -183,6 +199,7 @@ class Session:
 
         Args:
             acts: apply what is approved, propose and alert; False changes nothing in the cloud or in git.
+            probe: plan only what a probe finds changed, where the settings allow it.
             baseline: a commit to take as the last known-good one of all of them, instead of the ledger's.
             write: prints alerts where no other recipient is configured.
         """
@@ -212,6 +229,8 @@ class Session:
             given_baselines=self.given_baselines(environments, baseline) if baseline else {},
             states=known_states(self.ledger, [settings.name for settings in self.environments]),
             can_propose=forge is not None,
+            records=self.probe.probe if self.probe else None,
+            probing=Probing(self.probe.probe, self.settings.probe.audit) if probe and self.probe else None,
         )
         if acts:
             proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
@@ -292,10 +311,11 @@ class Session:
         """One environment; a scan gets no program that could apply."""
         stop, tool, plugins = Stop(self._stop), self.tool(settings), self._directories.cache / "plugins"
         closure = self._closure_at_head(settings)
+        listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:
-            return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop)
+            return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop, listening)
         applier = TerraformApplier(tool, plugins, stop)
-        return EnvironmentTask(settings, closure, applier, applier, stop)
+        return EnvironmentTask(settings, closure, applier, applier, stop, listening)
 
     def _scan_context(self, credentials: Credentials, now: datetime, noise: bool) -> ScanContext:
         return ScanContext(

@@ -41,6 +41,9 @@ VerboseOption = Annotated[
     int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log each step to standard error.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+ProbeOption = Annotated[
+    bool | None, typer.Option("--probe/--no-probe", help="Plan only what a probe finds changed.", show_default=False)
+]
 NoiseOption = Annotated[bool, typer.Option("--noise", help="Include differences labelled `noise`.")]
 
 

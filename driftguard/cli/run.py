@@ -20,6 +20,7 @@ from driftguard.cli.options import (
     Names,
     NoiseOption,
     OutputOption,
+    ProbeOption,
     QuietOption,
     RefOption,
     RepoOption,
@@ -50,6 +51,7 @@ def scan(
     ref: RefOption = None,
     config: ConfigOption = None,
     baseline: BaselineOption = None,
+    probe: ProbeOption = None,
     noise: NoiseOption = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
@@ -64,7 +66,7 @@ def scan(
     64 wrong usage or configuration.
     """
     set_verbosity(verbose)
-    request = _Request(env or [], repo, ref, config, baseline=baseline, noise=noise, quiet=quiet)
+    request = _Request(env or [], repo, ref, config, baseline=baseline, noise=noise, probe=probe is True, quiet=quiet)
     report = _run(request, acts=False, print_alert=_printer(aside=True))
     _print(report, format, output, noise)
     raise typer.Exit(exit_code(report))
@@ -75,6 +77,7 @@ def reconcile(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
+    probe: ProbeOption = None,
     noise: NoiseOption = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
@@ -90,7 +93,7 @@ def reconcile(
     """
     set_verbosity(verbose)
     aside = format is not Format.TABLE and output is None  # a machine-readable result stays free of alerts
-    request = _Request(env or [], repo, ref, config, baseline=None, noise=noise, quiet=quiet)
+    request = _Request(env or [], repo, ref, config, baseline=None, noise=noise, probe=probe is not False, quiet=quiet)
     report = _run(request, acts=True, print_alert=_printer(aside=aside))
     _print(report, format, output, noise)
     raise typer.Exit(exit_code(report))
@@ -135,6 +138,7 @@ class _Request:
     config: Path | None
     baseline: str | None
     noise: bool
+    probe: bool
     quiet: bool
 
 
@@ -163,6 +167,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
                 acts=acts,
                 baseline=request.baseline,
                 noise=request.noise,
+                probe=request.probe,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
                 write=print_alert,
             )

@@ -19,6 +19,7 @@ from driftguard.config.models import (
     Terraform,
     Window,
 )
+from driftguard.config.probe import ProbeSettings
 from driftguard.config.schema import json_schema, reference
 from driftguard.config.settings import CONFIG_FILE, Find, Settings, load
 from driftguard.config.surroundings import (
@@ -53,6 +54,7 @@ __all__ = [
     "Limits",
     "NoFiles",
     "Policy",
+    "ProbeSettings",
     "Reminder",
     "Route",
     "Settings",

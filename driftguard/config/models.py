@@ -14,6 +14,7 @@ from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.base import Model
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
+from driftguard.config.probe import ProbeSettings
 from driftguard.errors import UsageError
 from driftguard.model.ledger import MAX_LEASE
 
@@ -344,6 +345,10 @@ class Document(Model):
         default=AlertSettings(), description="When alerts are sent, and how they are grouped."
     )
     slack: Slack | None = Field(default=None, description="Alerts in Slack. Default: standard output.")
+    probe: ProbeSettings = Field(
+        default=ProbeSettings(),
+        description="Looking at environments without plans; `off` plans each one.",
+    )
     agent: AgentSettings = Field(default=AgentSettings(), description="The schedule of `driftguard agent`.")
     forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")
     allow_env: tuple[v.Text, ...] = Field(

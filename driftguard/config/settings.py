@@ -40,6 +40,7 @@ from driftguard.config.models import (
     Terraform,
     overlay,
 )
+from driftguard.config.probe import ProbeSettings
 from driftguard.config.values import is_glob
 from driftguard.errors import UsageError
 
@@ -96,6 +97,7 @@ class Settings:
     ledger: LedgerSettings
     alerts: AlertSettings
     slack: Slack | None
+    probe: ProbeSettings
     agent: AgentSettings
     forge: Forge | None
     allow_hosts: tuple[str, ...]
@@ -285,6 +287,7 @@ def load(
         ledger=top.ledger,
         alerts=top.alerts,
         slack=top.slack,
+        probe=top.probe,
         agent=top.agent,
         forge=top.forge,
         allow_hosts=operator.allow_hosts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from driftguard.model.reasons import Reason
 from driftguard.model.report import AlertCounts
@@ -134,6 +134,10 @@ class Fault:
     message: str
 
 
+PLAN: Final = "plan"
+PROBE: Final = "probe"
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentResult:
     """The result of one environment in one run.
@@ -143,6 +147,9 @@ class EnvironmentResult:
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
         inputs: the facts behind the decision as JSON, for the journal; None where none was made.
+        checked_by: `plan` or `probe`.
+        planned_at: when the plan was made that the result rests on; None without one.
+        cpu_seconds: of all programs that were run for it.
     """
 
     name: str
@@ -161,6 +168,9 @@ class EnvironmentResult:
     inputs: Mapping[str, Any] | None = None
     approved: str | None = None
     closure_open: tuple[str, ...] = ()
+    checked_by: str = PLAN
+    planned_at: datetime | None = None
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

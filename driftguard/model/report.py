@@ -156,6 +156,9 @@ class EnvironmentReport(Struct, frozen=True):
     """One environment of a run.
 
     Attributes:
+        checked_by: `plan`, or `probe` where the last plan was found to stand still.
+        planned_at: when that plan was made; None without one.
+        cpu_seconds: of all programs that were run for it.
         warnings: sentences about what could not be read exactly.
         resources_omitted: how many resources an alert's excerpt leaves out.
         commit: the commit that was planned; part of a ledger row and of an alert's excerpt.
@@ -169,6 +172,9 @@ class EnvironmentReport(Struct, frozen=True):
     closure_open: tuple[str, ...] = ()
     baseline: BaselineReport = BaselineReport()
     approved: ApprovedReport = ApprovedReport()
+    checked_by: str = "plan"
+    planned_at: str | None = None
+    cpu_seconds: float = 0.0
     drift_fingerprint: str | None = None
     plan_fingerprint: str | None = None
     invocations: tuple[InvocationReport, ...] = ()

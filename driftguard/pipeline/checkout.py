@@ -67,12 +67,14 @@ class EnvironmentRun:
     Attributes:
         closure: at the head of the tracked branch.
         engine: plans and reads; it cannot change anything.
+        repeats: gives a recorded plan in the place of a new one, so that no work tree is needed.
     """
 
     settings: EnvironmentSettings
     closure: Closure
     engine: PlanEngine
     folders: Folders
+    repeats: PlanEngine | None = None
 
 
 def checked_out(
@@ -100,15 +102,28 @@ def checked_out(
     if missing:
         more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
         raise EnvironmentFault(ErrorKind.CONFIG, f"{missing[0]}{more}")
+    if run.repeats is not None:
+        return working_directory(context, run, run.folders.data / role, role, purpose)
     tree = stack.enter_context(context.repository.worktree(commit or context.head, f"{run.settings.name} {role}"))
+    directory = tree / run.settings.path
+    if not directory.is_dir():
+        raise EnvironmentFault(
+            ErrorKind.CONFIG, f"{run.settings.path} does not exist at this commit, so there is nothing to plan."
+        )
+    return working_directory(context, run, directory, role, purpose)
+
+
+def working_directory(
+    context: ScanContext, run: EnvironmentRun, directory: Path, role: str, purpose: Purpose = "plan"
+) -> WorkingDirectory:
+    """How Terraform runs for an environment in a directory, with the credentials for a purpose.
+
+    Raises:
+        EnvironmentFault: there are no credentials.
+    """
     settings, private = run.settings, run.folders.private / role
     private.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = context.variables.variables(settings, purpose)
-    directory = tree / settings.path
-    if not directory.is_dir():
-        raise EnvironmentFault(
-            ErrorKind.CONFIG, f"{settings.path} does not exist at this commit, so there is nothing to plan."
-        )
     lock_file = LOCK_FILE if settings.path == "." else f"{settings.path}/{LOCK_FILE}"
     return WorkingDirectory(
         directory=directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from driftguard.config import AlertSettings, EnvironmentSettings
 from driftguard.model import Baseline, Closure
@@ -12,6 +13,7 @@ from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
+from driftguard.pipeline.recorded import RecordedPlan
 from driftguard.pipeline.states import KnownStates
 from driftguard.ports import (
     Alerts,
@@ -21,9 +23,23 @@ from driftguard.ports import (
     DefectLog,
     EnvironmentFolders,
     PlanEngine,
+    PlanRecords,
+    Probe,
     RunLedger,
     StopSignal,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How a run looks at environments without plans.
+
+    Attributes:
+        audit: the share of environments found the same that are planned all the same, 0 to 1.
+    """
+
+    probe: Probe
+    audit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class RunContext:
         can_propose: whether a forge is configured and answers.
         proposing: what pull requests are opened with; None for a scan, and where there is no forge.
         apply: what applies are made with; None for a scan.
+        probing: None where every environment is planned.
+        records: where plans are recorded for later probes; None for nowhere.
     """
 
     run_id: str
@@ -60,6 +78,8 @@ class RunContext:
     alerts: Alerts | None = None
     proposing: ProposalContext | None = None
     apply: ApplyContext | None = None
+    probing: Probing | None = None
+    records: PlanRecords | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,10 @@ class EnvironmentTask:
         closure: at the head of the tracked branch.
         applier: None for a scan.
         stop: ends what runs for this environment.
+        listening: the engine whose plans are recorded; None where they are not.
+        recorded: the plan that a probe found to stand still, so that none is made.
+        planned_at: when that plan was made.
+        audited: the plan that a probe found to stand still, but which is made again to prove it.
     """
 
     settings: EnvironmentSettings
@@ -77,3 +101,7 @@ class EnvironmentTask:
     engine: PlanEngine
     applier: ApplyEngine | None
     stop: StopSignal
+    listening: PlanEngine | None = None
+    recorded: RecordedPlan | None = None
+    planned_at: datetime | None = None
+    audited: RecordedPlan | None = None

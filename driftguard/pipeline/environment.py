@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, assert_never
 
 from driftguard.errors import EnvironmentFault, TransientFault
@@ -23,18 +23,22 @@ from driftguard.model import (
     ErrorKind,
     Seconds,
 )
+from driftguard.model.findings import PROBE
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.apply.apply import ApplyContext, DecidedPlan, Outcome, apply
 from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_ended
 from driftguard.pipeline.approve.plans import PlanApproval
+from driftguard.pipeline.baseline import Reference
 from driftguard.pipeline.checkout import EnvironmentRun, checked_out
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.history import MEMORY, next_retry
 from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.judging import Judge, Judgement
 from driftguard.pipeline.keeping import BaselineKeeper
+from driftguard.pipeline.probing import Recording, audited
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
 from driftguard.pipeline.record import AttemptBasis, new_attempt
+from driftguard.pipeline.recorded import RecordedEngine
 from driftguard.pipeline.scan import Findings, scan
 from driftguard.ports import (
     ApplyEngine,
@@ -52,6 +56,11 @@ def run_environment(context: RunContext, task: EnvironmentTask) -> EnvironmentRe
     started = time.monotonic()
     with context.folders.occupy(task.settings.name) as folders:
         run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
+        if task.recorded is not None:
+            repeats = RecordedEngine(task.engine.version(), task.recorded)
+            result = _Stages(context, task, replace(run, repeats=repeats), started).repeated()
+            if result is not None:
+                return replace(result, checked_by=PROBE, planned_at=task.planned_at)
         return _Stages(context, task, run, started).result()
 
 
@@ -101,6 +110,20 @@ class _Stages:
             return self._result(findings, baseline, Decision(Action.HOLD, (Reason(ReasonName.ACTING_ELSEWHERE),)))
         return self._after(outcome, findings, baseline, judged)
 
+    def repeated(self) -> EnvironmentResult | None:
+        """The result of a plan that still stands; None where something follows from it that needs a plan made now."""
+        with ExitStack() as stack:
+            findings, baseline = self._scanned(stack)
+            judged = self._judge.judge(findings, baseline)
+            self._inputs = {**decision_inputs(judged.facts, judged.policies), "state": asdict(judged.state)}
+            proposing, decision = self._context.proposing, judged.decision
+            if decision.action not in (Action.NONE, Action.ALERT):
+                return None
+            if proposing is not None and concerned(proposing, self._name, decision):
+                return None
+            baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
+            return self._result(findings, baseline, decision)
+
     def _scanned(self, stack: ExitStack) -> tuple[Findings, Baseline | None]:
         """A scan during which no other reconciler applied or moved the baseline, and the baseline that it rests on.
 
@@ -111,7 +134,7 @@ class _Stages:
             before = self._standing()
             compared = given or before[0]
             stack.close()
-            findings = scan(self._context.scan, self._run, self._keeper.reference(compared), stack)
+            findings = self._recorded_scan(self._keeper.reference(compared), stack)
             now = self._standing()
             if self._context.apply is not None and any(state is AttemptState.APPLYING for _, state in now[1]):
                 raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
@@ -120,6 +143,22 @@ class _Stages:
         raise TransientFault(
             ErrorKind.STATE_MOVED, "Other reconcilers applied here during each scan. The next run looks again."
         )
+
+    def _recorded_scan(self, reference: Reference, stack: ExitStack) -> Findings:
+        """A scan whose plan is recorded for the next probe, and held against the probe where this one audits it."""
+        context, listening = self._context.scan, self._task.listening
+        records = self._context.records
+        if records is None or self._run.repeats is not None:
+            return scan(context, self._run, reference, stack)
+        if listening is None:
+            findings = scan(context, self._run, reference, stack)
+            self._notes += audited(records, self._task, findings.plan)
+            return findings
+        run = replace(self._run, engine=listening)
+        recording = Recording.begin(records, context, run)
+        findings = scan(context, run, reference, stack)
+        recording.keep(context, run, findings.plan)
+        return findings
 
     def _standing(self) -> tuple[Baseline | None, frozenset[tuple[str, AttemptState]]]:
         """The baseline in force, and the attempts that changed something or may be about to."""
@@ -214,6 +253,7 @@ class _Stages:
 
     def _result(self, findings: Findings, baseline: Baseline | None, decision: Decision) -> EnvironmentResult:
         settings, seconds = self._task.settings, findings.seconds
+        engines = (self._task.engine, self._task.listening)
         return EnvironmentResult(
             name=settings.name,
             path=settings.path,
@@ -230,4 +270,6 @@ class _Stages:
             closure_open=self._task.closure.open,
             drifted=findings.drifted,
             inputs=self._inputs,
+            planned_at=self._context.clock.now(),
+            cpu_seconds=sum(engine.cpu_seconds() for engine in engines if engine is not None),
         )

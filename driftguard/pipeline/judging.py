@@ -120,8 +120,7 @@ class Judge:
     def _known_state(self, findings: Findings) -> KnownState:
         """Which state it is and where it lies."""
         settings = self._task.settings
-        backend = self._task.engine.backend(findings.plan.work)
-        address = state_address(backend, settings.path, settings.workspace, self._context.scan.key)
+        address = state_address(findings.backend, settings.path, settings.workspace, self._context.scan.key)
         return KnownState(findings.state.lineage, address)
 
     def _standards(self, findings: Findings, baseline: Baseline | None) -> _Standards:

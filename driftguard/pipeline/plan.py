@@ -7,7 +7,7 @@ Raises `EnvironmentFault` with the contract's error kind; never gives a partial 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
@@ -22,6 +22,7 @@ class Plan:
 
     Attributes:
         document: the plan's contents; None if nothing is planned and the values are not needed.
+        text: the contents as JSON text, where there is a document.
         file: the saved plan, in the private folder.
         work: the working directory as it was used, with its local state if it has one.
     """
@@ -31,6 +32,7 @@ class Plan:
     file: Path
     work: WorkingDirectory
     seconds: Seconds
+    text: bytes | None = field(default=None, repr=False)
 
 
 def make_plan(
@@ -54,7 +56,7 @@ def make_plan(
     init_seconds = engine.prepare(work, closure_key)
     planned = None
     for last_try in (False, True):
-        original = _local_state(engine.backend(work), work, user_directory)
+        original = local_state(engine.backend(work), work, user_directory)
         used = _with_copied_state(work, original)
         plan_file = work.private / "plan"
         try:
@@ -73,15 +75,15 @@ def make_plan(
                 "The state changed during planning, twice in a row: another process is applying. "
                 "The next run looks again.",
             )
-    document, show_seconds = None, 0.0
+    document, text, show_seconds = None, None, 0.0
     if run.changes or always_show:
-        document, show_seconds = _document(engine, used, plan_file)
+        text, show_seconds = engine.show(used, plan_file)
+        document = _document(text)
     seconds = Seconds(init=init_seconds, plan=planned or 0.0, show=show_seconds)
-    return Plan(run, document, plan_file, used, seconds)
+    return Plan(run, document, plan_file, used, seconds, text)
 
 
-def _document(engine: PlanEngine, work: WorkingDirectory, plan_file: Path) -> tuple[PlanDocument, float]:
-    text, seconds = engine.show(work, plan_file)
+def _document(text: bytes) -> PlanDocument:
     try:
         document = read_document(text)
     except UnreadablePlan as error:
@@ -92,10 +94,10 @@ def _document(engine: PlanEngine, work: WorkingDirectory, plan_file: Path) -> tu
             "The plan does not cover the whole environment (it ended early, or changes were deferred), "
             "so no label would be certain. Run `terraform plan` there to see what is missing.",
         )
-    return document, seconds
+    return document
 
 
-def _local_state(backend: Backend | None, work: WorkingDirectory, user_directory: Path | None) -> Path | None:
+def local_state(backend: Backend | None, work: WorkingDirectory, user_directory: Path | None) -> Path | None:
     """The file a local state lies in; None for a remote backend."""
     if backend is not None and backend.type != "local":
         return None

@@ -36,6 +36,7 @@ from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.environment import run_environment
+from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import run_finished_entry, run_started_entry, scan_entry
 from driftguard.report import environment_report
@@ -103,7 +104,7 @@ def run_environments(
             environments=scope.names,
         )
     )
-    results = _run_all(context, scope.tasks, parallelism, on_done)
+    results = _run_all(context, probed(context, scope.tasks), parallelism, on_done)
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])

@@ -35,7 +35,7 @@ from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.pipeline.provider_schemas import schemas_of
 from driftguard.pipeline.trace import objects_of
-from driftguard.ports import PlanEngine, Repository, StateIdentity
+from driftguard.ports import Backend, PlanEngine, Repository, StateIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Findings:
 
     Attributes:
         digests: of the state that an apply wrote, for the scan that verifies it.
+        backend: where the state lies; None for a local state without one.
     """
 
     classification: Classification
@@ -56,6 +57,7 @@ class Findings:
     warnings: tuple[str, ...] = ()
     drifted: tuple[DriftedObject, ...] = ()
     digests: Digests | None = None
+    backend: Backend | None = None
 
 
 def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack: ExitStack) -> Findings:
@@ -66,7 +68,7 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
         stack: holds the work tree for as long as the caller needs the plan.
     """
     baseline = reference.baseline
-    settings, closure, engine = run.settings, run.closure, run.engine
+    settings, closure, engine = run.settings, run.closure, run.repeats or run.engine
     missing = missing_variables(settings.env, context.environ)
     if missing:
         raise EnvironmentFault(
@@ -108,6 +110,7 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
         warnings=warnings,
         drifted=objects_of(plan.document, classification) if plan.document is not None else (),
         digests=kept,
+        backend=engine.backend(work),
     )
 
 
@@ -136,7 +139,7 @@ def _classified(
         sources=_sources(context, run, baseline if evidence.closure_changed else None),
     )
     if reference.just_applied:
-        return verified(labelling, evidence, run.engine, plan, context.key)
+        return verified(labelling, evidence, run.repeats or run.engine, plan, context.key)
     return labelling(evidence), None
 
 
@@ -198,7 +201,7 @@ def _baseline_document(
             # Against the state of today: only what the configuration of then set for variables is taken from it.
             then = context.closures.settings.at(settings, baseline.commit) or settings
             then = replace(then, backend_config=settings.backend_config, workspace=settings.workspace)
-            earlier = replace(run, settings=then, closure=closure)
+            earlier = replace(run, settings=then, closure=closure, repeats=None)
             work = checked_out(context, earlier, stack, commit=baseline.commit, role="baseline")
             stack.callback(engine.forget_secrets, work)
             user_directory = context.user_directory(settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from driftguard.model import Fault, ToolVersion
+from driftguard.model.talks import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,17 @@ class StreamDrift:
 
 @dataclass(frozen=True, slots=True)
 class PlanRun:
-    """What one `terraform plan` gave: whether it would change anything, and the state it started from."""
+    """What one `terraform plan` gave: whether it would change anything, and the state it started from.
+
+    Attributes:
+        talk: what was said to providers; None where nobody listened.
+    """
 
     changes: bool
     drifted: tuple[StreamDrift, ...]
     state: StateIdentity
     seconds: float
+    talk: Talk | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,14 @@ class Tool(Protocol):
         """The program's name and version; asked once."""
         ...
 
+    def cpu_seconds(self) -> float:
+        """The CPU seconds of all that was run so far."""
+        ...
+
+    def process_environment(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """The whole environment of the program's processes, and so of its providers."""
+        ...
+
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
         """A Terraform file's text as the tool's own formatter would have it; as it is where it cannot be formatted."""
         ...
@@ -153,6 +167,10 @@ class Initialiser(Protocol):
             closure_key: the closure's `init_key`.
             force: run it in any case.
         """
+        ...
+
+    def initialised(self, work: WorkingDirectory) -> bool:
+        """Whether the data directory is as an earlier `init` left it."""
         ...
 
     def forget_secrets(self, work: WorkingDirectory) -> None:

@@ -84,6 +84,15 @@ class MemoryEngine(ApplyEngine):
     def version(self) -> ToolVersion:
         return ToolVersion("terraform", "1.11.4", "memory")
 
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def process_environment(self, work: WorkingDirectory) -> Mapping[str, str]:
+        return work.environment
+
+    def initialised(self, work: WorkingDirectory) -> bool:
+        return any(data == work.data_dir for data, _ in self._ready)
+
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
         return text
 

@@ -23,6 +23,7 @@ import base64
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from tf.schema import Attribute, Schema
 from tf.types import Unknown
 
 ADDRESS = "registry.terraform.io/driftguard/toy"
+_PLAIN_CALLS = 10
 _ATTACHED_CALLS = 64  # at the same time, over all tests of a session that run
 FIELDS = ("name", "value", "tags", "rules", "secret", "db_password")
 
@@ -238,10 +240,26 @@ def serve_attached() -> None:
     server.wait_for_termination()
 
 
+def serve_plainly() -> None:
+    """Serve as providers in Go do when they are asked without a certificate: plain gRPC on a Unix socket."""
+    from tf.gen import tfplugin_pb2_grpc as rpc
+    from tf.provider import ProviderServicer
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=_PLAIN_CALLS))
+    rpc.add_ProviderServicer_to_server(ProviderServicer(ToyProvider()), server)
+    with tempfile.TemporaryDirectory() as folder:
+        server.add_insecure_port(f"unix://{folder}/s")
+        server.start()
+        print(f"1|6|unix|{folder}/s|grpc|", flush=True)
+        server.wait_for_termination()
+
+
 def main() -> None:
     """Serve Terraform until it says that it is done."""
     if sys.argv[1:] == ["--attached"]:
         serve_attached()
+    if "PLUGIN_CLIENT_CERT" not in os.environ:
+        serve_plainly()
     runner._ShutdownInterceptor = Patient
     runner.run_provider(ToyProvider(), sys.argv)
 

@@ -127,18 +127,22 @@ class S3StateLocks(StateLocks):
         settings = backend.settings
         if any(settings.get(name) for name in _NOT_REBUILT):
             return None
-        key = str(settings["key"])
-        if workspace != "default":
-            key = f"{settings.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+        key = state_key(settings, workspace)
         options: dict[str, str] = {}
         if settings.get("kms_key_id"):
             options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(settings["kms_key_id"])}
         elif settings.get("encrypt"):
             options = {"ServerSideEncryption": "AES256"}
-        return S3StateLock(_client(settings, environment), str(settings["bucket"]), key, options)
+        return S3StateLock(state_client(settings, environment), str(settings["bucket"]), key, options)
 
 
-def _client(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+def state_key(settings: Mapping[str, Any], workspace: str) -> str:
+    """The key of a workspace's state in its bucket."""
+    key = str(settings["key"])
+    return key if workspace == "default" else f"{settings.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+
+
+def state_client(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     """An S3 client that reaches the bucket as the backend does, with the Terraform process's credentials."""
     import boto3
     from botocore.config import Config

@@ -31,10 +31,14 @@ class CommandLine:
     Args:
         path: the program.
         verbs: the commands that may be run; SafetyRefusal for any other.
+
+    Attributes:
+        cpu_seconds: of all commands so far.
     """
 
     def __init__(self, path: str, verbs: Set[str]) -> None:
         self._path, self._verbs = path, frozenset(verbs)
+        self.cpu_seconds = 0.0
 
     def cmd(
         self, cmd: str, *args: str, work: WorkingDirectory, stop: Stop, extra: Mapping[str, str], **options: Any
@@ -51,7 +55,7 @@ class CommandLine:
         builder = _Arguments(terraform_bin_path=self._path, is_env_vars_included=False)
         arguments = builder.generate_cmd_string(cmd, *args, **options)
         try:
-            return run(
+            done = run(
                 arguments,
                 directory=work.directory,
                 environment={**work.environment, **extra},
@@ -64,3 +68,5 @@ class CommandLine:
             raise EnvironmentFault(
                 ErrorKind.INTERNAL, f"{arguments[0]} could not be started: {error.strerror}"
             ) from None
+        self.cpu_seconds += done.cpu_seconds
+        return done

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from driftguard.ports import (
     Backend,
     PlanEngine,
     PlanRun,
+    ProviderTap,
     StateIdentity,
     StreamDrift,
     WorkingDirectory,
@@ -59,15 +61,20 @@ class TerraformPlanner(PlanEngine):
 
     verbs = READING
 
-    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> None:
-        """`plugin_cache` is the folder of provider packages that all environments share."""
-        self._tool, self._stop, self._plugin_cache = tool, stop, plugin_cache
+    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, tap: ProviderTap | None = None) -> None:
+        """`plugin_cache` is the folder of provider packages that all environments share; `tap` listens to plans."""
+        self._tool, self._stop, self._plugin_cache, self._tap = tool, stop, plugin_cache, tap
         self._command = CommandLine(tool.path, self.verbs)
         self._resolutions = OF_THIS_PROCESS
+        self._attached_seconds = 0.0
 
     def version(self) -> ToolVersion:
         """The program with its version."""
         return self._tool
+
+    def cpu_seconds(self) -> float:
+        """Of all that was run so far, attached providers with it."""
+        return self._command.cpu_seconds + self._attached_seconds
 
     def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
         """Initialise the working directory, unless it is ready for these files; the seconds that it took."""
@@ -89,6 +96,10 @@ class TerraformPlanner(PlanEngine):
             shutil.copyfile(lock_file, kept)
         ready_for.write_text(wanted)
         return seconds
+
+    def initialised(self, work: WorkingDirectory) -> bool:
+        """Whether `init` was run for something, and nothing of its record was deleted."""
+        return (work.data_dir / _READY_FOR).exists()
 
     def _init(self, work: WorkingDirectory, *, upgrade: bool) -> float:
         options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged, **({"upgrade": IsFlagged} if upgrade else {})}
@@ -133,7 +144,29 @@ class TerraformPlanner(PlanEngine):
             (work.data_dir / "terraform.tfstate").unlink(missing_ok=True)
 
     def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
-        """Plan into a file, with the state's lock if a time to wait for it is given."""
+        """Plan into a file, with the state's lock if a time to wait for it is given; such a plan is never tapped."""
+        bare = partial(self._planned, work, plan_file, lock_timeout_seconds)
+        if self._tap is None or lock_timeout_seconds is not None:
+            return bare({})
+        with self._tap.listen(work, self.process_environment(work)) as listening:
+            if listening is None:
+                return bare({})
+            try:
+                planned, talk = bare(listening.variables), listening.talk()
+                self._attached_seconds += talk.cpu_seconds
+                return replace(planned, talk=talk)
+            except EnvironmentFault as fault:
+                if fault.kind is not ErrorKind.PLAN:
+                    raise
+        return bare({})  # a tap never decides that a plan fails
+
+    def _planned(
+        self,
+        work: WorkingDirectory,
+        plan_file: Path,
+        lock_timeout_seconds: float | None,
+        attached: Mapping[str, str],
+    ) -> PlanRun:
         options: dict[str, Any] = {
             **_QUIET,
             "json": IsFlagged,
@@ -159,7 +192,7 @@ class TerraformPlanner(PlanEngine):
             "plan",
             work=work,
             stop=self._stop,
-            extra=self._variables(work),
+            extra={**self._variables(work), **attached},
             on_line=read,
             **(_CANNOT_WRITE if lock_timeout_seconds is None else {"grace_seconds": _LOCKED_GRACE_SECONDS}),
             **options,
@@ -271,6 +304,10 @@ class TerraformPlanner(PlanEngine):
         with suppress(EnvironmentFault, OSError):
             found |= hiding.sensitive_values(self._stored_state(work))
         return found
+
+    def process_environment(self, work: WorkingDirectory) -> Mapping[str, str]:
+        """The whole environment of the program's processes, and so of its providers."""
+        return {**work.environment, **self._variables(work)}
 
     def _variables(self, work: WorkingDirectory) -> dict[str, str]:
         variables = {

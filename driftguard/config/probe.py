@@ -1,0 +1,26 @@
+"""The keys of `probe`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from driftguard.config import values as v
+from driftguard.config.base import Model
+
+
+class ProbeSettings(Model):
+    """Looking at environments without plans. `probe: off` is short for `enabled: false`: each run plans each one."""
+
+    enabled: bool = Field(default=True, description="Whether `reconcile` and `agent` probe before they plan.")
+    max_age: v.Duration = Field(default=timedelta(hours=24), description="The age from which a plan is made anew.")
+    audit: v.Share = Field(
+        default=0.05, description="The share of environments found unchanged that are planned all the same, as proof."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, written: Any) -> Any:
+        return {"enabled": False} if written is False or written == "off" else written

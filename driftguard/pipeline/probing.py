@@ -1,0 +1,152 @@
+"""Looks at the environments of a run without plans, and keeps the records that the next look needs.
+
+Takes a `RunContext` and its tasks; gives the tasks with the recorded plans that still stand. Nothing here is ever a
+reason to call an environment in sync: a recorded plan is judged as any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from driftguard.errors import EnvironmentFault
+from driftguard.model import ErrorKind
+from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out, working_directory
+from driftguard.pipeline.closures import closure_hash
+from driftguard.pipeline.context import EnvironmentTask, RunContext
+from driftguard.pipeline.plan import Plan, local_state
+from driftguard.pipeline.recorded import agrees, read_recorded, recorded
+from driftguard.ports import EnvironmentFolders, Looked, PlanRecords, Started, Subject, Subjects, WorkingDirectory
+
+log = logging.getLogger(__name__)
+
+_HEAD: Final = "head"
+
+
+def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> tuple[EnvironmentTask, ...]:
+    """The tasks, each with the recorded plan that a probe found to stand still; most then need no plan."""
+    if context.probing is None:
+        return tuple(tasks)
+    asked = [task for task in tasks if task.listening is not None and _may_be_probed(context, task.settings.name)]
+    subjects = _TaskSubjects(context.scan, context.folders, {task.settings.name: task for task in asked})
+    looks = context.probing.probe.look(subjects, [task.settings.name for task in asked])
+    for name, look in looks.items():
+        log.debug("%s: %s", name, look.reason or "a plan would say what the last one said")
+    drawn = {name for name, look in looks.items() if look.plan and random.random() < context.probing.audit}
+    return tuple(_with_look(task, looks.get(task.settings.name), task.settings.name in drawn) for task in tasks)
+
+
+def _may_be_probed(context: RunContext, name: str) -> bool:
+    """Whether nothing asks for a plan: no unfinished attempt, no baseline from the command line, no wish for noise."""
+    unfinished = context.apply is not None and bool(context.apply.attempts.unfinished(name))
+    return not unfinished and name not in context.given_baselines and not context.scan.noise
+
+
+def _with_look(task: EnvironmentTask, look: Looked | None, drawn: bool) -> EnvironmentTask:
+    if look is None or look.plan is None:
+        return task
+    plan = read_recorded(look.plan)
+    if drawn:
+        return replace(task, audited=plan, listening=None)
+    return replace(task, recorded=plan, planned_at=look.planned_at)
+
+
+class _TaskSubjects(Subjects):
+    """The environments of a run as a probe sees them."""
+
+    def __init__(self, scan: ScanContext, folders: EnvironmentFolders, tasks: Mapping[str, EnvironmentTask]) -> None:
+        self._scan, self._folders, self._tasks = scan, folders, tasks
+        self._runs: dict[str, EnvironmentRun] = {}
+
+    @contextmanager
+    def occupied(self, name: str) -> Iterator[Subject]:
+        """An environment with its folders, held against other runs."""
+        task = self._tasks[name]
+        with self._folders.occupy(name) as folders:
+            run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
+            self._runs[name] = run
+            work = working_directory(self._scan, run, folders.data / _HEAD, _HEAD)
+            subject = subject_of(self._scan, run, work)
+            if subject is None:
+                raise EnvironmentFault(ErrorKind.INIT, "the environment is not initialised")
+            yield subject
+
+    @contextmanager
+    def checked_out(self, subject: Subject) -> Iterator[Path]:
+        """The root module's directory in a clean work tree."""
+        with ExitStack() as stack:
+            yield checked_out(self._scan, self._runs[subject.name], stack).directory
+
+
+def subject_of(scan: ScanContext, run: EnvironmentRun, work: WorkingDirectory) -> Subject | None:
+    """An environment as a probe looks at it; None before it is initialised.
+
+    Raises:
+        EnvironmentFault: its local state is out of reach.
+    """
+    settings, engine = run.settings, run.engine
+    if not engine.initialised(work):
+        return None
+    backend = engine.backend(work)
+    return Subject(
+        name=settings.name,
+        closure_hash=closure_hash(run.closure, settings, engine.version()),
+        open=run.closure.open,
+        files=run.closure.files,
+        tool=engine.version(),
+        role=settings.aws.plan_role_arn,
+        work=work,
+        variables=engine.process_environment(work),
+        backend=backend,
+        state_file=local_state(backend, work, scan.user_directory(settings)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The record of one plan in the making.
+
+    Attributes:
+        started: None for a plan that will not be kept.
+    """
+
+    records: PlanRecords
+    name: str
+    started: Started | None
+
+    @classmethod
+    def begin(cls, records: PlanRecords, scan: ScanContext, run: EnvironmentRun) -> Recording:
+        """To be called right before a plan."""
+        try:
+            work = working_directory(scan, run, run.folders.data / _HEAD, _HEAD)
+            subject = subject_of(scan, run, work)
+            return cls(records, run.settings.name, records.begin(subject) if subject else None)
+        except EnvironmentFault:
+            return cls(records, run.settings.name, None)
+
+    def keep(self, scan: ScanContext, run: EnvironmentRun, plan: Plan) -> None:
+        """Keep the plan that was made, if nothing moved meanwhile; forget the record before it otherwise."""
+        talk = plan.run.talk
+        content = recorded(run.engine, plan) if self.started is not None and talk is not None else None
+        subject = subject_of(scan, run, plan.work)
+        if self.started is None or talk is None or content is None or subject is None:
+            self.records.drop(self.name)
+        else:
+            self.records.keep(subject, self.started, talk, content)
+
+
+def audited(records: PlanRecords, task: EnvironmentTask, plan: Plan) -> tuple[str, ...]:
+    """Hold a plan against what the probe said before it; a sentence where the probe was wrong."""
+    if task.audited is None or agrees(task.audited, plan):
+        return ()
+    providers = sorted(task.audited.providers)
+    records.distrust(providers)
+    return (
+        f"A probe found {task.settings.name} as its last plan did, and a plan now differs: {', '.join(providers)} "
+        "cannot be probed. Every environment that uses one is planned from now on; please report this.",
+    )

@@ -1,0 +1,1 @@
+"""Tells whether an environment is still as its last plan found it, without a plan."""

@@ -1,0 +1,238 @@
+"""Is it still as the last plan found it? Records of plans are kept here, and their questions asked again.
+
+Only if everything that a plan follows from is the same, the stored state is the same before and after, and each
+provider gives each recorded answer again, the recorded plan counts as made now. Every doubt ends in a plan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from driftguard.errors import DriftGuardError
+from driftguard.model.talks import Session, Talk
+from driftguard.ports import Clock, Looked, Probe, Repository, Started, StateStamps, Subject, Subjects
+from driftguard.probe.keys import fetched_modules, lock_text, plan_key, provider_variables
+from driftguard.probe.packages import NotVerified, Package, Packages
+from driftguard.probe.processes import NotPlain, ProviderProcesses
+from driftguard.probe.purity import impure
+from driftguard.probe.replay import Differs, Replayer, Untrusted
+from driftguard.probe.store import PlanRecord, RecordStore, derived_key
+
+#: Providers that were tried with several configurations in one process, one after another. Any other gets a process
+#: for each environment, in its directory.
+SHARED_PROVIDERS: Final = frozenset({"registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws"})
+_TERRAFORM_FILES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
+# The provider's garbage collector may use memory to save time: a probe is short.
+_COLLECTOR: Final = {"GOGC": "400"}
+
+Groups = Mapping[tuple[str, ...], list[str]]
+
+
+class RecordingProbe(Probe):
+    """The probe of one repository during one run.
+
+    Attributes:
+        secret: the key of the answers' digests.
+        packages: verifies the providers.
+
+    Args:
+        ledger_key: the ledger's secret.
+        max_age: how old the last plan may be.
+        processes: how many providers run side by side.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger_key: bytes,
+        store: RecordStore,
+        packages: Packages,
+        stamps: StateStamps,
+        repository: Repository,
+        clock: Clock,
+        max_age: timedelta,
+        processes: int,
+    ) -> None:
+        self.secret = derived_key(ledger_key, b"driftguard probe answers 1")
+        self._store, self.packages, self._stamps = store, packages, stamps
+        self._repository, self._clock, self._max_age, self._processes = repository, clock, max_age, processes
+        self._impure: dict[str, tuple[tuple[int, str], ...]] = {}
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def begin(self, subject: Subject) -> Started | None:
+        """What the plan that is about to be made follows from; None where it is not recorded."""
+        try:
+            if self.hindrances(subject):
+                return None
+            state = self._stamps.of(subject)
+            return None if state is None else Started(plan_key(subject, self.packages, self.secret), state)
+        except (NotVerified, OSError, DriftGuardError):
+            return None
+
+    def keep(self, subject: Subject, started: Started, talk: Talk, plan: bytes) -> str:
+        """Keep a plan's record, unless something moved while it was made; why it was not kept."""
+        after = self.begin(subject)
+        reason = talk.broken or ("" if after == started else "something changed while it was planned")
+        if reason:
+            self._store.drop(subject.name)
+            return reason
+        record = PlanRecord(started.key, started.state, self._clock.now(), talk.sessions, msgspec.Raw(plan))
+        self._store.keep(subject.name, record)
+        return ""
+
+    def drop(self, environment: str) -> None:
+        """Forget an environment's record."""
+        self._store.drop(environment)
+
+    def distrust(self, providers: Sequence[str]) -> None:
+        """Probe no environment again that uses one of these."""
+        self._store.distrust(providers)
+
+    def hindrances(self, subject: Subject) -> Sequence[str]:
+        """What keeps an environment from being probed, with file and line."""
+        found = [f"the closure is open: {reason}" for reason in subject.open]
+        texts = {path: id_ for path, id_ in subject.files.items() if path.endswith(_TERRAFORM_FILES)}
+        self._read(texts)
+        found += [f"{path}:{line}: {what}" for path, id_ in texts.items() for line, what in self._impure[id_]]
+        data = subject.work.data_dir
+        for path in fetched_modules(data):
+            if path.name.endswith(_TERRAFORM_FILES):
+                lines = impure(path.read_text(errors="replace"))
+                found += [f"{path.relative_to(data)}:{line}: {what}" for line, what in lines]
+        return found
+
+    def _read(self, texts: Mapping[str, str]) -> None:
+        wanted = sorted(set(texts.values()) - self._impure.keys())
+        for id_, content in self._repository.read(wanted) if wanted else ():
+            self._impure[id_] = tuple(impure(content.decode(errors="replace")))
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def look(self, subjects: Subjects, names: Sequence[str]) -> Mapping[str, Looked]:
+        """Ask again what the last plans of these environments asked."""
+        records = {name: self._store.read(name) for name in names}
+        found = {name: Looked(None, reason="no plan is recorded") for name, record in records.items() if not record}
+        groups = self._groups({name: record for name, record in records.items() if record})
+        with ProviderProcesses() as processes, ThreadPoolExecutor(max(1, self._processes)) as executor:
+            looks = [
+                executor.submit(_Look(self, subjects, processes, records).all_of, members)
+                for members in groups.values()
+            ]
+            for look in looks:
+                found |= look.result()
+        return found
+
+    @staticmethod
+    def _groups(records: Mapping[str, PlanRecord]) -> Groups:
+        """Environments that may share provider processes, those of one configuration beside each other."""
+        groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for name, record in records.items():
+            providers = {session.provider for session in record.sessions}
+            own = () if providers <= SHARED_PROVIDERS else (name,)
+            groups[(record.key.get("providers", ""), record.key.get("provider's variables", ""), *own)].append(name)
+        for members in groups.values():
+            members.sort(key=lambda name: [_configuration(session) for session in records[name].sessions])
+        return groups
+
+    def compare(self, subject: Subject, record: PlanRecord) -> str:
+        """Why the record says nothing of today; empty if only the providers' answers are left to ask for."""
+        wrong = sorted({session.provider for session in record.sessions} & self._store.distrusted())
+        if wrong:
+            return f"an audit found a probe of {wrong[0]} wrong"
+        if self._clock.now() - record.at > self._max_age:
+            return "the last plan is too old"
+        try:
+            key = plan_key(subject, self.packages, self.secret)
+            changed = sorted(name for name in key.keys() | record.key.keys() if key.get(name) != record.key.get(name))
+            if changed:
+                return f"changed: {', '.join(changed)}"
+            return self.state_moved(subject, record)
+        except (NotVerified, OSError) as error:
+            return str(error)
+
+    def state_moved(self, subject: Subject, record: PlanRecord) -> str:
+        """Why the stored state is not the one that was planned from; empty if it is."""
+        return "" if self._stamps.of(subject) == record.state else "the state was written"
+
+    def packages_of(self, subject: Subject) -> Mapping[str, Package]:
+        """The verified providers of an environment, by address."""
+        verified = self.packages.verified(subject.work.data_dir, lock_text(subject))
+        return {package.address: package for package in verified}
+
+
+class _Look:
+    """One look at a group of environments that share provider processes."""
+
+    def __init__(
+        self,
+        probe: RecordingProbe,
+        subjects: Subjects,
+        processes: ProviderProcesses,
+        records: Mapping[str, PlanRecord | None],
+    ) -> None:
+        self._probe, self._subjects, self._processes, self._records = probe, subjects, processes, records
+        self._replayers: dict[str, Replayer] = {}
+        self._throttled = False
+
+    def all_of(self, names: Sequence[str]) -> Mapping[str, Looked]:
+        """One environment after another; a fault ends the processes, and the next environment gets new ones."""
+        try:
+            return {name: self._one(name) for name in names}
+        finally:
+            self._end()
+
+    def _one(self, name: str) -> Looked:
+        record = self._records[name]
+        assert record is not None
+        if self._throttled:
+            return Looked(None, reason="the cloud is slow to answer", throttled=True)
+        try:
+            with self._subjects.occupied(name) as subject, ExitStack() as stack:
+                reason = self._probe.compare(subject, record) or self._repeated(subject, record, stack)
+                reason = reason or self._probe.state_moved(subject, record)
+        except (DriftGuardError, NotVerified, NotPlain, OSError) as error:
+            reason = str(error)
+        if reason:
+            return Looked(None, reason=reason, throttled=self._throttled)
+        return Looked(bytes(record.plan), record.at)
+
+    def _repeated(self, subject: Subject, record: PlanRecord, stack: ExitStack) -> str:
+        packages = self._probe.packages_of(subject)
+        try:
+            for session in record.sessions:
+                self._replayer(subject, packages[session.provider], stack).repeat(session)
+        except Differs as difference:
+            return f"another answer: {difference}"
+        except Untrusted as fault:
+            self._throttled = fault.throttled
+            self._end()
+            return f"a provider failed: {fault}"
+        return ""
+
+    def _replayer(self, subject: Subject, package: Package, stack: ExitStack) -> Replayer:
+        if package.binary not in self._replayers:
+            directory, variables = self._processes.folder, subject.variables
+            if package.address in SHARED_PROVIDERS:
+                variables = {**provider_variables(variables), **_COLLECTOR}
+            else:
+                directory = stack.enter_context(self._subjects.checked_out(subject))
+            process = self._processes.start(package.binary, variables, directory)
+            self._replayers[package.binary] = Replayer(process, self._probe.secret)
+        return self._replayers[package.binary]
+
+    def _end(self) -> None:
+        for replayer in self._replayers.values():
+            replayer.end()
+        self._replayers.clear()
+
+
+def _configuration(session: Session) -> bytes:
+    return session.configure.request if session.configure else b""
