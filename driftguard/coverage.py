@@ -1,13 +1,17 @@
-"""What of a repository looks like an environment and is covered by no entry, at the head of the tracked branch."""
+"""What of a repository no entry covers, and what no probe can cover, at the head of the tracked branch."""
 
 from __future__ import annotations
 
 import msgspec
 
+from driftguard import config
+from driftguard.adapters.folders import data_folder
 from driftguard.adapters.hcl.outline import outline
 from driftguard.bootstrap.session import Session
+from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError
 from driftguard.model.report import RunReport, UncoveredPlace
+from driftguard.pipeline.checkout import HEAD
 from driftguard.pipeline.uncovered import uncovered, unread_directories
 
 
@@ -28,3 +32,12 @@ def uncovered_places(session: Session) -> tuple[UncoveredPlace, ...]:
     contents = dict(session.repository.read(list(wanted.values())))
     outlines = {path: outline(path, contents[object_id]) for path, object_id in wanted.items()}
     return uncovered(tree, outlines, session.environments, modules)
+
+
+def not_probed(session: Session, settings: EnvironmentSettings) -> tuple[str, ...]:
+    """What keeps an environment from being probed, with file and line where there is one."""
+    if session.probe is None:
+        return ("the probe is switched off, or not installed",)
+    closure = None if settings.fault else session.closures.at(settings, session.head)
+    data = data_folder(config.directories().cache, session.repository.display, settings.name) / HEAD
+    return () if closure is None else tuple(session.probe.probe.hindrances(closure, data))

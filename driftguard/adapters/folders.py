@@ -28,7 +28,7 @@ class RunFolders(EnvironmentFolders):
 
     def __init__(self, cache: Path, repository: str, run_id: str, stop: StopSignal) -> None:
         self._stop = stop
-        self._data = cache / "data" / folder_name(repository)
+        self._cache, self._repository = cache, repository
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         runs = cache / "private"
         runs.mkdir(exist_ok=True, mode=0o700)
@@ -48,16 +48,20 @@ class RunFolders(EnvironmentFolders):
     @contextmanager
     def occupy(self, environment: str) -> Iterator[Folders]:
         """An environment's data folder, held against other runs, and a private folder for the time of the context."""
-        slug = folder_name(environment)
-        data = self._data / slug
+        data = data_folder(self._cache, self._repository, environment)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private = self._private / slug
+        private = self._private / data.name
         with locked(data / "lock", stop=self._stop):
             private.mkdir(mode=0o700)
             try:
                 yield Folders(data, private)
             finally:
                 shutil.rmtree(private, ignore_errors=True)
+
+
+def data_folder(cache: Path, repository: str, environment: str) -> Path:
+    """Where an environment's data is kept between runs."""
+    return cache / "data" / folder_name(repository) / folder_name(environment)
 
 
 def folder_name(text: str) -> str:

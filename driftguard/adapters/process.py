@@ -137,7 +137,7 @@ def run(  # noqa: PLR0913 - keyword-only, as those of subprocess.Popen
 
 
 class _Meter:
-    """A pipe on which the supervisor says what a program cost."""
+    """A pipe for the supervisor's measure of what a program cost."""
 
     def __enter__(self) -> _Meter:
         self._reading, self.writing = os.pipe()
@@ -149,7 +149,7 @@ class _Meter:
         os.close(self.writing)
 
     def read(self) -> float:
-        """CPU seconds; 0.0 where the supervisor was killed before it could say."""
+        """CPU seconds; 0.0 where the supervisor was killed before it measured."""
         try:
             return float(os.read(self._reading, 64) or 0)
         except (BlockingIOError, ValueError):

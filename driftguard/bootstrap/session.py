@@ -51,11 +51,11 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
-from driftguard.pipeline.closures import ClosureIndex, closure_hash, described, not_described
+from driftguard.pipeline.closures import ClosureIndex, described, not_described
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.requests import OperatorRequests, selected
+from driftguard.pipeline.requests import OperatorRequests, given_baseline, selected
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
@@ -86,6 +86,7 @@ class Session:
         )
         self.repository.submodules.allow_hosts = self.settings.allow_hosts
         self.notices = self.settings.notices
+        self._parallelism = self.settings.concurrency or default_parallelism()
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)
         self._reader = CachingReader(
@@ -179,7 +180,8 @@ class Session:
             stamps=BackendStamps(),
             repository=self.repository,
             clock=self._clock,
-            processes=self.settings.concurrency or default_parallelism(),
+            processes=self._parallelism,
+            closing=self._closing,
         )
 
     # --- a run ----------------------------------------------------------------------------------
@@ -207,7 +209,6 @@ class Session:
         run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folders = RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)
         self._closing.enter_context(closing(folders))
-        scope = self._scope(environments, acts)
         record = self.ledger if acts else self.ledger.record
         journal = ProposalJournal(record, self._clock, run_id)
         forge, lacking = self.forge(journal, write)
@@ -229,8 +230,7 @@ class Session:
             given_baselines=self.given_baselines(environments, baseline) if baseline else {},
             states=known_states(self.ledger, [settings.name for settings in self.environments]),
             can_propose=forge is not None,
-            records=self.probe.probe if self.probe else None,
-            probing=Probing(self.probe.probe, self.settings.probe.audit) if probe and self.probe else None,
+            probing=Probing(self.probe.probe, self.settings.probe.audit, looks=probe) if self.probe else None,
         )
         if acts:
             proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
@@ -238,9 +238,9 @@ class Session:
             context = replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
         result = run_environments(
             context,
-            scope,
+            self._scope(environments, acts),
             started=started,
-            parallelism=self.settings.concurrency or default_parallelism(),
+            parallelism=self._parallelism,
             on_done=on_done,
             notifier=self._notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
@@ -363,11 +363,9 @@ class Session:
         given = {}
         for settings in (each for each in environments if each.fault is None):
             with suppress(EnvironmentFault):
-                tool, closure = self.tool(settings), self.closures.at(settings, sha)
-                if closure is not None:
-                    then = self.closures.settings.at(settings, sha) or settings
-                    found = closure_hash(closure, then, tool)
-                    given[settings.name] = Baseline(sha, "given", found, None, None, str(tool), {}, now)
+                tool = self.tool(settings)
+                if found := given_baseline(self.closures, settings, sha, tool, now):
+                    given[settings.name] = found
         return given
 
     def changed_since(self, settings: EnvironmentSettings, commit: str) -> int:

@@ -27,7 +27,7 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
-from driftguard.model.report import AttributeReport, EnvironmentReport
+from driftguard.model.report import AttributeReport, EnvironmentListing, EnvironmentReport
 from driftguard.model.words import PLAIN_WORDS, verdict_text
 from driftguard.printable import printable
 from driftguard.report import shorten
@@ -48,6 +48,9 @@ def environments(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
+    why_not_probed: Annotated[
+        bool, typer.Option("--why-not-probed", help="List what keeps each from being probed.")
+    ] = False,
     format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
@@ -63,10 +66,26 @@ def environments(
 
     set_verbosity(verbose)
     with Session(Target(repo, ref, config)) as session:
-        listed = session.describe(session.select(env or []))
+        chosen = session.select(env or [])
+        listed = session.describe(chosen)
+        if why_not_probed:
+            from driftguard.coverage import not_probed
+
+            pairs = zip(listed, chosen, strict=True)
+            listed = [
+                msgspec.structs.replace(item, not_probed=not_probed(session, settings)) for item, settings in pairs
+            ]
         with Reporter(quiet=quiet) as progress:
             for text in (*session.notices, *(w for item in listed for w in item.warnings)):
                 progress.line(f"note: {text}")
+    headings, rows = _hindrances(listed) if why_not_probed else _closures(listed)
+    emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, format, output)
+
+
+_Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
+def _closures(listed: Sequence[EnvironmentListing]) -> _Table:
     rows = [
         (
             item.name,
@@ -78,8 +97,12 @@ def environments(
         )
         for item in listed
     ]
-    headings = ("environment", "path", "workspace", "files", "modules", "closure")
-    emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, format, output)
+    return ("environment", "path", "workspace", "files", "modules", "closure"), rows
+
+
+def _hindrances(listed: Sequence[EnvironmentListing]) -> _Table:
+    rows = [(item.name, reason) for item in listed for reason in item.not_probed or ("nothing",)]
+    return ("environment", "what keeps it from being probed"), rows
 
 
 def status(

@@ -259,15 +259,7 @@ def load(
     operator, operator_file = reading.read(operator_text or b"", operator_name, reading.folder_of(operator_name))
     allowed = Allowed(operator.allow_env, operator.allow_hosts) if operator_text is not None else None
     repository, refused = permitted(repository, operator, source, allowed)
-    entries = []
-    for number, entry in enumerate(repository.environments):
-        line = repository_file.line(("environments", number))
-        implied = "environments" not in repository.model_fields_set
-        entries.append(_Entry(entry, f"{source}:{line}", implied=implied))
-    if "environments" in operator.model_fields_set:
-        for number, entry in enumerate(operator.environments):
-            line = operator_file.line(("environments", number))
-            entries.append(_Entry(entry, f"{operator_name}:{line}", by_operator=True))
+    by_operator = _written(operator, operator_file, operator_name, by_operator=True)
     top = overlay(repository, operator, leave=frozenset({"environments"}))
     notices = [*refused, *_partly_protected(repository, operator, source)]
     if {"allow_env", "allow_hosts"} & repository.model_fields_set:
@@ -295,7 +287,21 @@ def load(
         refused=refused,
         _repository=repository,
         _operator=operator,
-        _entries=tuple(entries),
+        _entries=(*_written(repository, repository_file, source), *by_operator),
+    )
+
+
+def _written(
+    document: Document, file: reading.ConfigurationText, name: str, *, by_operator: bool = False
+) -> tuple[_Entry, ...]:
+    """The entries of a file, or the repository's own default, each with where it stands."""
+    given = "environments" in document.model_fields_set
+    if by_operator and not given:
+        return ()
+    lines = [file.line(("environments", number)) for number in range(len(document.environments))]
+    return tuple(
+        _Entry(entry, f"{name}:{line}", by_operator=by_operator, implied=not given)
+        for entry, line in zip(document.environments, lines, strict=True)
     )
 
 

@@ -197,7 +197,8 @@ class EnvironmentReport(Struct, frozen=True):
 class EnvironmentListing(Struct, frozen=True):
     """One environment of `driftguard environments`: its closure, by git object ids, and the tool that would plan it.
 
-    `fault` is why it cannot be planned; nothing of its closure is known then.
+    `fault` is why it cannot be planned; nothing of its closure is known then. `not_probed` is what keeps it from being
+    probed, where that was asked for.
     """
 
     name: str
@@ -211,6 +212,7 @@ class EnvironmentListing(Struct, frozen=True):
     closure_open: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fault: str | None = None
+    not_probed: tuple[str, ...] | UnsetType = UNSET
 
 
 class UncoveredPlace(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a plan and its providers said to each other: the questions as they were sent, the answers as keyed digests."""
+"""The talk of a plan with its providers: the questions as they were sent, the answers as keyed digests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ProviderSession:
     """One connection of Terraform to one provider, and so one provider configuration (alias) at most.
 
     Attributes:
@@ -101,7 +101,7 @@ class Talk:
         cpu_seconds: of the provider processes.
     """
 
-    sessions: tuple[Session, ...]
+    sessions: tuple[ProviderSession, ...]
     broken: str = ""
     cpu_seconds: float = 0.0
 

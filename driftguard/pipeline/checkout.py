@@ -27,6 +27,8 @@ from driftguard.ports import (
 )
 
 LOCK_FILE = ".terraform.lock.hcl"
+HEAD = "head"
+"""The name of the data folder of an environment at head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def checked_out(
     stack: ExitStack,
     *,
     commit: str | None = None,
-    role: str = "head",
+    role: str = HEAD,
     purpose: Purpose = "plan",
 ) -> WorkingDirectory:
     """The working directory of one environment at a commit, clean of whatever was left in it.

@@ -23,7 +23,6 @@ from driftguard.ports import (
     DefectLog,
     EnvironmentFolders,
     PlanEngine,
-    PlanRecords,
     Probe,
     RunLedger,
     StopSignal,
@@ -36,10 +35,12 @@ class Probing:
 
     Attributes:
         audit: the share of environments found the same that are planned all the same, 0 to 1.
+        looks: whether this run probes; if not, its plans are recorded for the next one.
     """
 
     probe: Probe
     audit: float
+    looks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,7 @@ class RunContext:
         can_propose: whether a forge is configured and answers.
         proposing: what pull requests are opened with; None for a scan, and where there is no forge.
         apply: what applies are made with; None for a scan.
-        probing: None where every environment is planned.
-        records: where plans are recorded for later probes; None for nowhere.
+        probing: None where no plan is recorded.
     """
 
     run_id: str
@@ -79,7 +79,6 @@ class RunContext:
     proposing: ProposalContext | None = None
     apply: ApplyContext | None = None
     probing: Probing | None = None
-    records: PlanRecords | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,7 @@ class EnvironmentTask:
         listening: the engine whose plans are recorded; None where they are not.
         recorded: the plan that a probe found to stand still, so that none is made.
         planned_at: when that plan was made.
+        throttled: a rate limit keeps it from being looked at now.
         audited: the plan that a probe found to stand still, but which is made again to prove it.
     """
 
@@ -104,4 +104,5 @@ class EnvironmentTask:
     listening: PlanEngine | None = None
     recorded: RecordedPlan | None = None
     planned_at: datetime | None = None
+    throttled: bool = False
     audited: RecordedPlan | None = None

@@ -53,6 +53,12 @@ def run_environment(context: RunContext, task: EnvironmentTask) -> EnvironmentRe
     """
     if context.stop.requested:
         raise EnvironmentFault(ErrorKind.INTERRUPTED, "The run was stopped before this environment's turn.")
+    if task.throttled:
+        raise TransientFault(
+            ErrorKind.THROTTLED,
+            "A rate limit was exceeded while environments with the same credentials were probed, so this one was not "
+            "looked at. The next run looks again.",
+        )
     started = time.monotonic()
     with context.folders.occupy(task.settings.name) as folders:
         run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
@@ -147,7 +153,7 @@ class _Stages:
     def _recorded_scan(self, reference: Reference, stack: ExitStack) -> Findings:
         """A scan whose plan is recorded for the next probe, and held against the probe where this one audits it."""
         context, listening = self._context.scan, self._task.listening
-        records = self._context.records
+        records = self._context.probing.probe if self._context.probing else None
         if records is None or self._run.repeats is not None:
             return scan(context, self._run, reference, stack)
         if listening is None:

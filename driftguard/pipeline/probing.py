@@ -12,31 +12,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
-from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out, working_directory
+from driftguard.pipeline.checkout import HEAD, EnvironmentRun, ScanContext, checked_out, working_directory
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.plan import Plan, local_state
 from driftguard.pipeline.recorded import agrees, read_recorded, recorded
-from driftguard.ports import EnvironmentFolders, Looked, PlanRecords, Started, Subject, Subjects, WorkingDirectory
+from driftguard.ports import EnvironmentFolders, Looked, PlanRecords, ProbeSubject, Started, Subjects, WorkingDirectory
 
 log = logging.getLogger(__name__)
-
-_HEAD: Final = "head"
 
 
 def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> tuple[EnvironmentTask, ...]:
     """The tasks, each with the recorded plan that a probe found to stand still; most then need no plan."""
-    if context.probing is None:
+    if context.probing is None or not context.probing.looks:
         return tuple(tasks)
     asked = [task for task in tasks if task.listening is not None and _may_be_probed(context, task.settings.name)]
     subjects = _TaskSubjects(context.scan, context.folders, {task.settings.name: task for task in asked})
     looks = context.probing.probe.look(subjects, [task.settings.name for task in asked])
     for name, look in looks.items():
-        log.debug("%s: %s", name, look.reason or "a plan would say what the last one said")
+        log.debug("%s: %s", name, look.reason or "unchanged since its plan")
     drawn = {name for name, look in looks.items() if look.plan and random.random() < context.probing.audit}
     return tuple(_with_look(task, looks.get(task.settings.name), task.settings.name in drawn) for task in tasks)
 
@@ -49,7 +46,7 @@ def _may_be_probed(context: RunContext, name: str) -> bool:
 
 def _with_look(task: EnvironmentTask, look: Looked | None, drawn: bool) -> EnvironmentTask:
     if look is None or look.plan is None:
-        return task
+        return task if look is None or not look.throttled else replace(task, throttled=True)
     plan = read_recorded(look.plan)
     if drawn:
         return replace(task, audited=plan, listening=None)
@@ -64,26 +61,26 @@ class _TaskSubjects(Subjects):
         self._runs: dict[str, EnvironmentRun] = {}
 
     @contextmanager
-    def occupied(self, name: str) -> Iterator[Subject]:
+    def occupied(self, name: str) -> Iterator[ProbeSubject]:
         """An environment with its folders, held against other runs."""
         task = self._tasks[name]
         with self._folders.occupy(name) as folders:
             run = EnvironmentRun(task.settings, task.closure, task.engine, folders)
             self._runs[name] = run
-            work = working_directory(self._scan, run, folders.data / _HEAD, _HEAD)
+            work = working_directory(self._scan, run, folders.data / HEAD, HEAD)
             subject = subject_of(self._scan, run, work)
             if subject is None:
                 raise EnvironmentFault(ErrorKind.INIT, "the environment is not initialised")
             yield subject
 
     @contextmanager
-    def checked_out(self, subject: Subject) -> Iterator[Path]:
+    def checked_out(self, subject: ProbeSubject) -> Iterator[Path]:
         """The root module's directory in a clean work tree."""
         with ExitStack() as stack:
             yield checked_out(self._scan, self._runs[subject.name], stack).directory
 
 
-def subject_of(scan: ScanContext, run: EnvironmentRun, work: WorkingDirectory) -> Subject | None:
+def subject_of(scan: ScanContext, run: EnvironmentRun, work: WorkingDirectory) -> ProbeSubject | None:
     """An environment as a probe looks at it; None before it is initialised.
 
     Raises:
@@ -93,11 +90,10 @@ def subject_of(scan: ScanContext, run: EnvironmentRun, work: WorkingDirectory) -
     if not engine.initialised(work):
         return None
     backend = engine.backend(work)
-    return Subject(
+    return ProbeSubject(
         name=settings.name,
         closure_hash=closure_hash(run.closure, settings, engine.version()),
-        open=run.closure.open,
-        files=run.closure.files,
+        closure=run.closure,
         tool=engine.version(),
         role=settings.aws.plan_role_arn,
         work=work,
@@ -123,7 +119,7 @@ class Recording:
     def begin(cls, records: PlanRecords, scan: ScanContext, run: EnvironmentRun) -> Recording:
         """To be called right before a plan."""
         try:
-            work = working_directory(scan, run, run.folders.data / _HEAD, _HEAD)
+            work = working_directory(scan, run, run.folders.data / HEAD, HEAD)
             subject = subject_of(scan, run, work)
             return cls(records, run.settings.name, records.begin(subject) if subject else None)
         except EnvironmentFault:
@@ -141,7 +137,7 @@ class Recording:
 
 
 def audited(records: PlanRecords, task: EnvironmentTask, plan: Plan) -> tuple[str, ...]:
-    """Hold a plan against what the probe said before it; a sentence where the probe was wrong."""
+    """Hold a plan against what the probe found before it; a sentence where the probe was wrong."""
     if task.audited is None or agrees(task.audited, plan):
         return ()
     providers = sorted(task.audited.providers)

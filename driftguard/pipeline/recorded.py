@@ -1,6 +1,6 @@
 """A plan as it is kept for a probe, and the engine that gives it again.
 
-A probe that finds nothing changed says that a plan now would be this one, so every later stage gets it as if it had
+Where a probe finds nothing changed, a plan now would be this one, so every later stage gets it as if it had
 been made now: labels, ignore rules, policies and windows are judged anew.
 """
 
@@ -143,7 +143,7 @@ class RecordedEngine(PlanEngine):
 
 
 def agrees(recorded: RecordedPlan, plan: Plan) -> bool:
-    """Whether a plan says what the recorded one said; its time aside."""
+    """Whether a plan has the contents of the recorded one; its time aside."""
     if recorded.changes != plan.run.changes:
         return False
     return not recorded.changes or _timeless(recorded.document) == _timeless(plan.text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Protocol
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import UsageError
-from driftguard.model import Baseline, EntryKind
+from driftguard.model import Baseline, EntryKind, ToolVersion
 from driftguard.pipeline import history
+from driftguard.pipeline.closures import ClosureIndex, closure_hash
 from driftguard.pipeline.record import baseline_given_entry, request_entry
 from driftguard.ports import Baselines, Clock, Journal, JournalReader
 
@@ -37,6 +39,21 @@ def selected(
 def _unmatched(names: Iterable[str], patterns: Sequence[str]) -> str:
     known = list(names)
     return ", ".join(p for p in patterns if not any(fnmatchcase(name, p) for name in known))
+
+
+def given_baseline(
+    closures: ClosureIndex, settings: EnvironmentSettings, commit: str, tool: ToolVersion, now: datetime
+) -> Baseline | None:
+    """The baseline that a commit would be for an environment; None where its directory did not exist then.
+
+    Raises:
+        EnvironmentFault: the commit does not have it whole.
+    """
+    closure = closures.at(settings, commit)
+    if closure is None:
+        return None
+    found = closure_hash(closure, closures.settings.at(settings, commit) or settings, tool)
+    return Baseline(commit, "given", found, None, None, str(tool), {}, now)
 
 
 class OperatorRequests:

@@ -36,10 +36,10 @@ from driftguard.ports.probe import (
     Looked,
     PlanRecords,
     Probe,
+    ProbeSubject,
     ProviderTap,
     Started,
     StateStamps,
-    Subject,
     Subjects,
 )
 from driftguard.ports.record import (
@@ -101,6 +101,7 @@ __all__ = [
     "PlanRecords",
     "PlanRun",
     "Probe",
+    "ProbeSubject",
     "ProtectionReader",
     "ProviderTap",
     "Purpose",
@@ -122,7 +123,6 @@ __all__ = [
     "StateStamps",
     "StopSignal",
     "StreamDrift",
-    "Subject",
     "Subjects",
     "TerraformVariables",
     "TrackedHead",

@@ -99,7 +99,7 @@ class PlanRun:
     """What one `terraform plan` gave: whether it would change anything, and the state it started from.
 
     Attributes:
-        talk: what was said to providers; None where nobody listened.
+        talk: the talk with providers; None where none was recorded.
     """
 
     changes: bool

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from driftguard.model import ToolVersion
+from driftguard.model import Closure, ToolVersion
 from driftguard.model.talks import Talk
 from driftguard.ports.engine import Backend, WorkingDirectory
 
@@ -23,12 +23,12 @@ class Listening(Protocol):
         ...
 
     def talk(self) -> Talk:
-        """What was said, once Terraform has ended."""
+        """The talk, once Terraform has ended."""
         ...
 
 
 class ProviderTap(Protocol):
-    """Listens in on what Terraform and its providers say to each other."""
+    """Listens in on the talk of Terraform with its providers."""
 
     def listen(self, work: WorkingDirectory, variables: Mapping[str, str]) -> AbstractContextManager[Listening | None]:
         """Listen while the block lasts; None where the plan has to run without a tap.
@@ -40,13 +40,11 @@ class ProviderTap(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ProbeSubject:
     """One environment as a probe looks at it.
 
     Attributes:
         closure_hash: at the head of the tracked branch, with the tool.
-        open: why the closure cannot be known completely; none where it can.
-        files: the closure's Terraform files, path to git object id.
         role: the role whose credentials are among the variables; None for credentials that are not ours.
         variables: the whole environment of the tool, and so of its providers.
         backend: where the state lies; None for a local state.
@@ -55,8 +53,7 @@ class Subject:
 
     name: str
     closure_hash: str
-    open: tuple[str, ...]
-    files: Mapping[str, str]
+    closure: Closure
     tool: ToolVersion
     role: str | None
     work: WorkingDirectory
@@ -68,7 +65,7 @@ class Subject:
 class Subjects(Protocol):
     """The environments of a run, one at a time."""
 
-    def occupied(self, name: str) -> AbstractContextManager[Subject]:
+    def occupied(self, name: str) -> AbstractContextManager[ProbeSubject]:
         """An environment, held against other runs while the block lasts; its directory may not be there yet.
 
         Raises:
@@ -76,7 +73,7 @@ class Subjects(Protocol):
         """
         ...
 
-    def checked_out(self, subject: Subject) -> AbstractContextManager[Path]:
+    def checked_out(self, subject: ProbeSubject) -> AbstractContextManager[Path]:
         """Its root module's directory at head, while the block lasts."""
         ...
 
@@ -86,10 +83,10 @@ class Looked:
     """What a probe found out about one environment.
 
     Attributes:
-        plan: the recorded plan, which a plan now would repeat; None where only a plan can tell.
+        plan: the recorded plan, which a plan now would repeat; None where a plan is needed.
         planned_at: when that plan was made.
         reason: why a plan is needed; empty where none is.
-        throttled: the cloud answers too slowly; more plans would make it worse.
+        throttled: the cloud limits its rate; more plans would make it worse.
         cpu_seconds: of the provider, this environment's share.
     """
 
@@ -111,11 +108,11 @@ class Started:
 class PlanRecords(Protocol):
     """Keeps what plans asked."""
 
-    def begin(self, subject: Subject) -> Started | None:
+    def begin(self, subject: ProbeSubject) -> Started | None:
         """To be called right before a plan; None for an environment that is not recorded."""
         ...
 
-    def keep(self, subject: Subject, started: Started, talk: Talk, plan: bytes) -> str:
+    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes) -> str:
         """Keep a plan's record; why it was not kept, empty if it was.
 
         Args:
@@ -131,8 +128,12 @@ class PlanRecords(Protocol):
         """Probe no environment again that uses one of these: an audit found a probe wrong."""
         ...
 
-    def hindrances(self, subject: Subject) -> Sequence[str]:
-        """What keeps an environment from being probed, with file and line where there is one."""
+    def hindrances(self, closure: Closure, data_dir: Path) -> Sequence[str]:
+        """What keeps an environment from being probed, with file and line where there is one.
+
+        Args:
+            data_dir: where `init` put the modules that it fetched.
+        """
         ...
 
 
@@ -147,7 +148,7 @@ class Probe(PlanRecords, Protocol):
 class StateStamps(Protocol):
     """What changes whenever a state is written."""
 
-    def of(self, subject: Subject) -> str | None:
+    def of(self, subject: ProbeSubject) -> str | None:
         """A state's stamp now; None where its backend has none that is cheaper than reading it.
 
         Raises:

@@ -1,1 +1,1 @@
-"""Tells whether an environment is still as its last plan found it, without a plan."""
+"""Is an environment still as its last plan found it? Answered without a plan."""

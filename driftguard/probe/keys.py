@@ -10,21 +10,21 @@ from typing import Final
 
 import msgspec
 
-from driftguard.ports import Subject
+from driftguard.ports import ProbeSubject
 from driftguard.probe.packages import LOCK_FILE, Packages
 
 #: What an assumed role's session is; the role's ARN stands in the key in its place.
 SESSION_VARIABLES: Final = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
-def plan_key(subject: Subject, packages: Packages, secret: bytes) -> Mapping[str, str]:
+def plan_key(subject: ProbeSubject, packages: Packages, secret: bytes) -> Mapping[str, str]:
     """The key of an environment's plan.
 
     Args:
         secret: the digests of variables, which may be secrets, are keyed with it.
 
     Raises:
-        NotVerified: a provider is not what the lock file says.
+        NotVerified: a provider is not the one of the lock file.
         OSError: the environment is not initialised.
     """
     lock = lock_text(subject)
@@ -48,7 +48,7 @@ def provider_variables(variables: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith("TF_")}
 
 
-def lock_text(subject: Subject) -> str:
+def lock_text(subject: ProbeSubject) -> str:
     """The lock file as `init` left it. OSError where the environment is not initialised."""
     return (subject.work.data_dir / LOCK_FILE).read_text()
 

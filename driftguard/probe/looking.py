@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from driftguard.errors import DriftGuardError
-from driftguard.model.talks import Session, Talk
-from driftguard.ports import Clock, Looked, Probe, Repository, Started, StateStamps, Subject, Subjects
+from driftguard.model import Closure
+from driftguard.model.talks import ProviderSession, Talk
+from driftguard.ports import Clock, Looked, Probe, ProbeSubject, Repository, Started, StateStamps, Subjects
 from driftguard.probe.keys import fetched_modules, lock_text, plan_key, provider_variables
-from driftguard.probe.packages import NotVerified, Package, Packages
+from driftguard.probe.packages import NotVerified, Package, Packages, locked_providers
 from driftguard.probe.processes import NotPlain, ProviderProcesses
 from driftguard.probe.purity import impure
 from driftguard.probe.replay import Differs, Replayer, Untrusted
@@ -67,17 +69,17 @@ class RecordingProbe(Probe):
 
     # --- records ---------------------------------------------------------------------------------
 
-    def begin(self, subject: Subject) -> Started | None:
+    def begin(self, subject: ProbeSubject) -> Started | None:
         """What the plan that is about to be made follows from; None where it is not recorded."""
         try:
-            if self.hindrances(subject):
+            if self.hindrances(subject.closure, subject.work.data_dir) or self._distrusted(subject):
                 return None
             state = self._stamps.of(subject)
             return None if state is None else Started(plan_key(subject, self.packages, self.secret), state)
         except (NotVerified, OSError, DriftGuardError):
             return None
 
-    def keep(self, subject: Subject, started: Started, talk: Talk, plan: bytes) -> str:
+    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes) -> str:
         """Keep a plan's record, unless something moved while it was made; why it was not kept."""
         after = self.begin(subject)
         reason = talk.broken or ("" if after == started else "something changed while it was planned")
@@ -96,17 +98,16 @@ class RecordingProbe(Probe):
         """Probe no environment again that uses one of these."""
         self._store.distrust(providers)
 
-    def hindrances(self, subject: Subject) -> Sequence[str]:
+    def hindrances(self, closure: Closure, data_dir: Path) -> Sequence[str]:
         """What keeps an environment from being probed, with file and line."""
-        found = [f"the closure is open: {reason}" for reason in subject.open]
-        texts = {path: id_ for path, id_ in subject.files.items() if path.endswith(_TERRAFORM_FILES)}
+        found = [f"its closure is open: {reason}" for reason in closure.open]
+        texts = {path: id_ for path, id_ in closure.files.items() if path.endswith(_TERRAFORM_FILES)}
         self._read(texts)
-        found += [f"{path}:{line}: {what}" for path, id_ in texts.items() for line, what in self._impure[id_]]
-        data = subject.work.data_dir
-        for path in fetched_modules(data):
+        found += [f"{path}:{line}: {what}" for path, id_ in sorted(texts.items()) for line, what in self._impure[id_]]
+        for path in fetched_modules(data_dir):
             if path.name.endswith(_TERRAFORM_FILES):
                 lines = impure(path.read_text(errors="replace"))
-                found += [f"{path.relative_to(data)}:{line}: {what}" for line, what in lines]
+                found += [f"{path.relative_to(data_dir)}:{line}: {what}" for line, what in lines]
         return found
 
     def _read(self, texts: Mapping[str, str]) -> None:
@@ -123,7 +124,7 @@ class RecordingProbe(Probe):
         groups = self._groups({name: record for name, record in records.items() if record})
         with ProviderProcesses() as processes, ThreadPoolExecutor(max(1, self._processes)) as executor:
             looks = [
-                executor.submit(_Look(self, subjects, processes, records).all_of, members)
+                executor.submit(_GroupLook(self, subjects, processes, records).all_of, members)
                 for members in groups.values()
             ]
             for look in looks:
@@ -142,11 +143,11 @@ class RecordingProbe(Probe):
             members.sort(key=lambda name: [_configuration(session) for session in records[name].sessions])
         return groups
 
-    def compare(self, subject: Subject, record: PlanRecord) -> str:
-        """Why the record says nothing of today; empty if only the providers' answers are left to ask for."""
-        wrong = sorted({session.provider for session in record.sessions} & self._store.distrusted())
+    def compare(self, subject: ProbeSubject, record: PlanRecord) -> str:
+        """Why the record does not count today; empty if only the providers' answers are left to ask for."""
+        wrong = self._distrusted(subject)
         if wrong:
-            return f"an audit found a probe of {wrong[0]} wrong"
+            return f"an audit found a probe of {wrong} wrong"
         if self._clock.now() - record.at > self._max_age:
             return "the last plan is too old"
         try:
@@ -158,17 +159,21 @@ class RecordingProbe(Probe):
         except (NotVerified, OSError) as error:
             return str(error)
 
-    def state_moved(self, subject: Subject, record: PlanRecord) -> str:
+    def _distrusted(self, subject: ProbeSubject) -> str:
+        wrong = self._store.distrusted() & locked_providers(lock_text(subject)).keys()
+        return next(iter(sorted(wrong)), "")
+
+    def state_moved(self, subject: ProbeSubject, record: PlanRecord) -> str:
         """Why the stored state is not the one that was planned from; empty if it is."""
         return "" if self._stamps.of(subject) == record.state else "the state was written"
 
-    def packages_of(self, subject: Subject) -> Mapping[str, Package]:
+    def packages_of(self, subject: ProbeSubject) -> Mapping[str, Package]:
         """The verified providers of an environment, by address."""
         verified = self.packages.verified(subject.work.data_dir, lock_text(subject))
         return {package.address: package for package in verified}
 
 
-class _Look:
+class _GroupLook:
     """One look at a group of environments that share provider processes."""
 
     def __init__(
@@ -193,7 +198,7 @@ class _Look:
         record = self._records[name]
         assert record is not None
         if self._throttled:
-            return Looked(None, reason="the cloud is slow to answer", throttled=True)
+            return Looked(None, reason="the cloud limits its rate", throttled=True)
         try:
             with self._subjects.occupied(name) as subject, ExitStack() as stack:
                 reason = self._probe.compare(subject, record) or self._repeated(subject, record, stack)
@@ -201,10 +206,10 @@ class _Look:
         except (DriftGuardError, NotVerified, NotPlain, OSError) as error:
             reason = str(error)
         if reason:
-            return Looked(None, reason=reason, throttled=self._throttled)
+            return Looked(None, reason=reason)
         return Looked(bytes(record.plan), record.at)
 
-    def _repeated(self, subject: Subject, record: PlanRecord, stack: ExitStack) -> str:
+    def _repeated(self, subject: ProbeSubject, record: PlanRecord, stack: ExitStack) -> str:
         packages = self._probe.packages_of(subject)
         try:
             for session in record.sessions:
@@ -212,12 +217,12 @@ class _Look:
         except Differs as difference:
             return f"another answer: {difference}"
         except Untrusted as fault:
-            self._throttled = fault.throttled
+            self._throttled = fault.throttled  # this one is planned; the others of its group are not
             self._end()
             return f"a provider failed: {fault}"
         return ""
 
-    def _replayer(self, subject: Subject, package: Package, stack: ExitStack) -> Replayer:
+    def _replayer(self, subject: ProbeSubject, package: Package, stack: ExitStack) -> Replayer:
         if package.binary not in self._replayers:
             directory, variables = self._processes.folder, subject.variables
             if package.address in SHARED_PROVIDERS:
@@ -234,5 +239,5 @@ class _Look:
         self._replayers.clear()
 
 
-def _configuration(session: Session) -> bytes:
+def _configuration(session: ProviderSession) -> bytes:
     return session.configure.request if session.configure else b""

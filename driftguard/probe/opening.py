@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,7 @@ def open_probe(
     repository: Repository,
     clock: Clock,
     processes: int,
+    closing: ExitStack,
 ) -> OpenedProbe | None:
     """The probe of a repository; None where it is switched off, or not installed.
 
@@ -42,6 +44,7 @@ def open_probe(
         folder: for its records.
         ledger_key: the ledger's secret, from which its keys are derived.
         processes: how many providers run side by side.
+        closing: ends what was started for plans.
     """
     if not settings.enabled or missing():
         return None
@@ -50,9 +53,10 @@ def open_probe(
     from driftguard.probe.store import RecordStore
     from driftguard.probe.tap import Tap
 
+    store = RecordStore(folder, ledger_key)
     probe = RecordingProbe(
         ledger_key=ledger_key,
-        store=RecordStore(folder, ledger_key),
+        store=store,
         packages=Packages(folder.parent / "checksums", ledger_key),
         stamps=stamps,
         repository=repository,
@@ -60,4 +64,6 @@ def open_probe(
         max_age=settings.max_age,
         processes=processes,
     )
-    return OpenedProbe(Tap(probe.secret, probe.packages), probe)
+    tap = Tap(probe.secret, probe.packages, store)
+    closing.callback(tap.close)
+    return OpenedProbe(tap, probe)

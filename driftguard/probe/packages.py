@@ -1,6 +1,6 @@
 """The provider programs that `init` selected, each held against the lock file's checksum.
 
-Terraform checks no provider that it is attached to, so whoever attaches one has to.
+Terraform checks no provider that it is attached to, so the tap does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HASH: Final = re.compile(r'"(h1:[^"]+)"')
 
 
 class NotVerified(Exception):
-    """A provider package that is not there, or not what the lock file says; the message names it."""
+    """A provider package that is not there, or not the one of the lock file; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Packages:
     """Finds and verifies provider programs; each state of their files is read once, and remembered on disk.
 
     Args:
-        memory: the file of remembered checksums, sealed with the key so that nobody else's are believed.
+        memory: the file of remembered checksums, sealed with the key, so that no others are believed.
     """
 
     def __init__(self, memory: Path, key: bytes) -> None:
@@ -78,7 +78,7 @@ class Packages:
             raise NotVerified(f"{address} {locked.version} is not installed")
         checksum = self._checksum(folder)
         if checksum not in locked.hashes:
-            raise NotVerified(f"{address} {locked.version} is not what the lock file says")
+            raise NotVerified(f"{address} {locked.version} is not the one of the lock file")
         return Package(address, str(programs[0]), checksum)
 
     def _checksum(self, folder: Path) -> str:

@@ -118,14 +118,14 @@ class ProviderProcesses:
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> str:
-    """What the provider says of itself: `1|5|unix|/tmp/plugin123|grpc|`. The rest of its output is never written."""
+    """The provider's own address: `1|5|unix|/tmp/plugin123|grpc|`. The rest of its output is never written."""
     assert process.stdout is not None
     descriptor, line, deadline = process.stdout.fileno(), b"", time.monotonic() + _START_SECONDS
     while not line.endswith(b"\n") and len(line) < _MAX_LINE_BYTES:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         piece = os.read(descriptor, 1) if ready else b""
         if not piece:
-            raise NotPlain("the provider did not say where it listens")
+            raise NotPlain("the provider did not print its address")
         line += piece
     return line.decode("ascii", "replace").strip()
 

@@ -11,7 +11,7 @@ from driftguard.model.talks import (
     SCHEMA_CALLS,
     STATIC_CALLS,
     Exchange,
-    Session,
+    ProviderSession,
     answer_digest,
 )
 from driftguard.probe.frames import Data, FrameReader, Headers, Reset, TableSize
@@ -24,7 +24,7 @@ _SERVICE: Final = "/tfplugin"
 class _Call:
     method: str
     asked: bytearray = field(default_factory=bytearray)
-    said: bytearray = field(default_factory=bytearray)
+    answered: bytearray = field(default_factory=bytearray)
 
     @property
     def is_a_providers(self) -> bool:
@@ -48,9 +48,9 @@ class Recorder:
         self.configured = False
 
     @property
-    def session(self) -> Session:
-        """What was said so far."""
-        return Session(self._provider, tuple(self._exchanges))
+    def session(self) -> ProviderSession:
+        """The calls so far."""
+        return ProviderSession(self._provider, tuple(self._exchanges))
 
     def upward(self, chunk: bytes) -> None:
         """Bytes from Terraform to the provider."""
@@ -73,7 +73,7 @@ class Recorder:
                 case Headers(stream, fields) if b"grpc-status" in fields and stream in self._calls:
                     self._ended(self._calls.pop(stream), fields[b"grpc-status"])
                 case Data(stream, body) if stream in self._calls:
-                    self._calls[stream].said += body
+                    self._calls[stream].answered += body
                 case Reset(stream):
                     self._cut(stream)
                 case TableSize(size):
@@ -113,11 +113,11 @@ class Recorder:
         if name not in _KNOWN:
             self._break(f"{name} cannot be repeated")
             return
-        asked, said = messages(call.asked), messages(call.said)
-        if len(asked) != 1 or len(said) > 1:
+        asked, answers = messages(call.asked), messages(call.answered)
+        if len(asked) != 1 or len(answers) > 1:
             self._break(f"{name} is a stream")
         elif name not in STATIC_CALLS:
-            digest = answer_digest(self._key, status, said[0] if said else b"")
+            digest = answer_digest(self._key, status, answers[0] if answers else b"")
             self._exchanges.append(Exchange(call.method, asked[0], digest))
 
 

@@ -1,4 +1,4 @@
-"""Asks the questions of a recorded talk again, and says whether every answer is the same.
+"""Asks the questions of a recorded talk again, and compares every answer.
 
 One provider process serves one group of environments in one look, and is never kept for the next: a provider with a
 cache of its own would repeat itself. After any fault it is ended: a Configure that failed leaves the old client in
@@ -13,23 +13,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import Any, Final
 
-from driftguard.model.talks import CONFIGURE_CALLS, Exchange, Session, answer_digest
+from driftguard.model.talks import CONFIGURE_CALLS, Exchange, ProviderSession, answer_digest
 from driftguard.probe.processes import ProviderProcess
 
 _ANSWER_SECONDS: Final = 120.0
 _AT_ONCE: Final = 10  # as many as Terraform asks by itself, so that an API's limits are hit no harder than by a plan
-_THROTTLED: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+_LIMITED: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+# Words of an error inside an answer.
+_LIMITED_WORDS: Final = (b"Throttl", b"Rate exceeded", b"RequestLimitExceeded", b"TooManyRequests", b"SlowDown")
 
 
 class Differs(Exception):
-    """An answer is another one than the plan's: only a plan can tell what it means."""
+    """An answer is another one than the plan's: a plan is needed."""
 
 
 class Untrusted(Exception):
     """The process can be trusted no longer.
 
     Attributes:
-        throttled: the answer did not come in time, so that more plans would make it worse.
+        throttled: a rate limit was exceeded, or the answer did not come in time: more plans would make it worse.
     """
 
     def __init__(self, message: str, *, throttled: bool = False) -> None:
@@ -61,7 +63,7 @@ class Replayer:
         )
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe")
 
-    def repeat(self, session: Session) -> None:
+    def repeat(self, session: ProviderSession) -> None:
         """Ask everything of one session again; ends at the first difference, with nothing left under way.
 
         Raises:
@@ -93,10 +95,12 @@ class Replayer:
             answer = call(exchange.request, timeout=self._seconds)
         except self._grpc.RpcError as error:
             name = error.code().name
-            raise Untrusted(f"{exchange.call}: {name}", throttled=name in _THROTTLED) from None
+            raise Untrusted(f"{exchange.call}: {name}", throttled=name in _LIMITED) from None
         if not hmac.compare_digest(answer_digest(self._key, b"0", answer), exchange.digest):
             if exchange.call in CONFIGURE_CALLS:
                 raise Untrusted(f"{exchange.call}: another answer")
+            if any(word in answer for word in _LIMITED_WORDS):
+                raise Untrusted(f"{exchange.call}: rate limit exceeded", throttled=True)
             raise Differs(f"{exchange.call} {exchange.type_name}".strip())
 
     @staticmethod
@@ -106,7 +110,7 @@ class Replayer:
         wait_for(futures)
 
 
-def ordered(session: Session, changed: Mapping[str, int]) -> Session:
+def ordered(session: ProviderSession, changed: Mapping[str, int]) -> ProviderSession:
     """The session with the questions first whose type has changed most often; the order changes no answer."""
     exchanges = sorted(session.exchanges, key=lambda exchange: -changed.get(exchange.type_name, 0))
-    return Session(session.provider, tuple(exchanges))
+    return ProviderSession(session.provider, tuple(exchanges))

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.model.talks import Session
+from driftguard.model.talks import ProviderSession
 
 _PURPOSE: Final = b"driftguard probe records 1"
 _NONCE_BYTES: Final = 12
@@ -39,7 +39,7 @@ class PlanRecord(msgspec.Struct, frozen=True):
     key: Mapping[str, str]
     state: str
     at: datetime
-    sessions: tuple[Session, ...]
+    sessions: tuple[ProviderSession, ...]
     plan: msgspec.Raw
 
 

@@ -1,4 +1,4 @@
-"""Listens in on what Terraform and its providers say to each other during one plan.
+"""Listens in on the talk of Terraform with its providers during one plan.
 
 Terraform is attached to sockets of ours (`TF_REATTACH_PROVIDERS`, with `Test`, so that it leaves the process alone);
 bytes pass through unchanged. Each connection gets a provider process to itself, as without a tap: in one process for
@@ -8,6 +8,7 @@ all, the Configure of one alias would overwrite the other's, and Terraform would
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -17,13 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from driftguard.model.talks import Session, Talk
+from driftguard.model.talks import ProviderSession, Talk
 from driftguard.ports import Listening, ProviderTap, WorkingDirectory
-from driftguard.probe.packages import LOCK_FILE, NotVerified, Package, Packages
+from driftguard.probe.packages import LOCK_FILE, NotVerified, Package, Packages, locked_providers
 from driftguard.probe.processes import NotPlain, ProviderProcess, ProviderProcesses
 from driftguard.probe.recorder import Recorder
+from driftguard.probe.store import RecordStore
 
 _CHUNK_BYTES: Final = 1 << 18
+_NUMBERS: Final = itertools.count()
 _SETTLE_SECONDS: Final = 10.0
 REATTACH: Final = "TF_REATTACH_PROVIDERS"
 _CONFIGURATION: Final = "TF_CLI_CONFIG_FILE"
@@ -35,10 +38,25 @@ class Tap(ProviderTap):
     Args:
         key: for the digests of answers.
         packages: verifies the providers, which Terraform does not do for attached ones.
+        store: knows the providers that an audit found wrong; plans with them are not tapped.
     """
 
-    def __init__(self, key: bytes, packages: Packages) -> None:
-        self._key, self._packages = key, packages
+    def __init__(self, key: bytes, packages: Packages, store: RecordStore) -> None:
+        self._key, self._packages, self._store = key, packages, store
+        self._processes: ProviderProcesses | None = None
+        self._guard = threading.Lock()
+
+    def close(self) -> None:
+        """End every provider that still runs."""
+        with self._guard:
+            if self._processes is not None:
+                self._processes.close()
+            self._processes = None
+
+    def _started(self) -> ProviderProcesses:
+        with self._guard:
+            self._processes = self._processes or ProviderProcesses()
+            return self._processes
 
     @contextmanager
     def listen(self, work: WorkingDirectory, variables: Mapping[str, str]) -> Iterator[Listening | None]:
@@ -54,9 +72,10 @@ class Tap(ProviderTap):
             return None  # these providers are not those of the lock file
         try:
             text = (work.directory / LOCK_FILE).read_text()
+            if self._store.distrusted() & locked_providers(text).keys():
+                return None
             packages = self._packages.verified(work.data_dir, text)
-            processes = stack.enter_context(ProviderProcesses())
-            room = _Room(processes, variables, work.directory, self._key)
+            room = _Room(self._started(), variables, work.directory, self._key)
             stack.callback(room.close)
             for package in packages:
                 room.serve(package)
@@ -78,7 +97,7 @@ class _Room(Listening):
         def start() -> ProviderProcess:
             return self._processes.start(package.binary, self._environment, self._directory)
 
-        path = str(self._processes.folder / f"t{len(self._outlets)}")
+        path = str(self._processes.folder / f"t{next(_NUMBERS)}")
         self._outlets.append(_Outlet(package.address, path, start, self._key))
 
     @property
@@ -87,11 +106,13 @@ class _Room(Listening):
         return {REATTACH: json.dumps({outlet.provider: outlet.attachment() for outlet in self._outlets})}
 
     def talk(self) -> Talk:
-        """What was said, once Terraform has ended."""
+        """The talk, once Terraform has ended."""
         for outlet in self._outlets:
             outlet.close()
         sessions = [session for outlet in self._outlets for session in outlet.sessions if session.exchanges]
         broken = next((outlet.broken for outlet in self._outlets if outlet.broken), "")
+        # Terraform asks every provider for its schema. One that was not asked was reached in another way.
+        broken = broken or next((f"{outlet.provider} was not used" for outlet in self._outlets if not outlet.used), "")
         return Talk(tuple(sessions), broken, sum(outlet.cpu_seconds for outlet in self._outlets))
 
     def close(self) -> None:
@@ -105,8 +126,8 @@ class _Outlet:
 
     def __init__(self, provider: str, path: str, start: Callable[[], ProviderProcess], key: bytes) -> None:
         self.provider, self._path, self._start, self._key = provider, path, start, key
-        self.sessions: list[Session] = []
-        self.broken, self.cpu_seconds = "", 0.0
+        self.sessions: list[ProviderSession] = []
+        self.broken, self.cpu_seconds, self.used = "", 0.0, False
         first = start()
         self._protocol = first.protocol
         self._idle = [first]
@@ -141,6 +162,8 @@ class _Outlet:
         self._accepting.join(_SETTLE_SECONDS)
         for thread in list(self._threads):
             thread.join(0.2)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
         with self._guard:
             left = list(self._open)
         for each in left:
@@ -172,7 +195,7 @@ class _Outlet:
             except OSError:
                 return
             if not first:
-                return  # go-plugin looks whether somebody listens
+                return  # go-plugin looks whether the socket is there
             try:
                 process = self._provider()
             except NotPlain as error:
@@ -208,6 +231,7 @@ class _Outlet:
         recorder.closed()
         with self._guard:
             self.sessions.append(recorder.session)
+            self.used = True
         if recorder.broken:
             self._break(recorder.broken)
         if recorder.broken or recorder.configured or not process.running:
@@ -250,7 +274,7 @@ def _pump(source: socket.socket, sink: socket.socket, seen: Callable[[bytes], No
             if not chunk:
                 break
     except OSError:
-        pass  # Terraform ends without saying goodbye
+        pass  # Terraform ends without closing the connection
     for end in (source, sink):
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -89,7 +89,8 @@ class Sandbox:
         }
         self.git("init", "--quiet", "--initial-branch=main")
         self.operator_file: Path | None = home.with_name(f"{home.name}-operator.yaml")
-        self.operator_file.write_text("allow_env: ['*']\nallow_hosts: [127.0.0.1, localhost]\n")
+        # Attached providers cannot be tapped; the probe's own tests switch it on.
+        self.operator_file.write_text("allow_env: ['*']\nallow_hosts: [127.0.0.1, localhost]\nprobe: off\n")
 
     # --- the repository -------------------------------------------------------------------------
 

@@ -5,6 +5,11 @@ Each `toy_thing` is a JSON file `<name>.json` in the provider's folder. A file `
     {"read_seconds": 1.5, "create_seconds": 2, "hang_on_read": true, "configure_seconds": 4,
      "fail_create": ["name"], "fail_update": ["name"], "fail_read": "message", "echo_secret": true}
 
+    {"renew_after": 1790000000}   planned anew once that moment (POSIX) is past, though nothing changed
+    {"cache": true}               reads each thing once in the life of its process
+    {"stale": {"web": {...}}}     what it reads when it is served plainly, as by a probe, instead of the truth
+    {"fail_configure": "message"}
+
 With `echo_secret`, errors quote the thing's secret: as it is, as JSON, as a part of a URL, and in base64.
 
 Every effect is appended to `effects.log`, one `create|update|delete NAME` a line.
@@ -59,6 +64,8 @@ class ToyProvider(Provider):  # type: ignore[misc]  # the library has no types
 
     def configure_provider(self, diags: Any, config: dict[str, Any]) -> None:
         _CONNECTIONS.configure(Path(config["folder"]))
+        if "fail_configure" in faults():
+            diags.add_error("Not configured", faults()["fail_configure"])
         if "configure_seconds" in faults():
             (cloud() / "configuring").touch()
             _CONNECTIONS.wait(faults()["configure_seconds"])
@@ -97,7 +104,8 @@ class Thing:
         pass
 
     def plan(self, ctx: Any, current: dict[str, Any] | None, planned: dict[str, Any]) -> dict[str, Any]:
-        if current is not None and current.get("value") != planned.get("value"):
+        renewed = time.time() > faults().get("renew_after", float("inf"))
+        if renewed or (current is not None and current.get("value") != planned.get("value")):
             planned["echo"] = Unknown
         return planned
 
@@ -113,10 +121,7 @@ class Thing:
         if "fail_read" in faults():
             ctx.diagnostics.add_error("Read failed", faults()["fail_read"] + echoed(current))
             return None
-        file = cloud() / f"{current['name']}.json"
-        if not file.exists():
-            return None
-        return view(json.loads(file.read_text()))
+        return looked_up(str(current["name"]))
 
     def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any] | None:
         _CONNECTIONS.wait(faults().get("create_seconds", 0))
@@ -176,6 +181,7 @@ class Connections(grpc.ServerInterceptor):  # type: ignore[misc]
 
 
 _CONNECTIONS = Connections()
+_CACHE: dict[str, dict[str, Any] | None] = {}
 
 
 def cloud() -> Path:
@@ -185,6 +191,16 @@ def cloud() -> Path:
 def faults() -> dict[str, Any]:
     file = cloud() / "faults.json"
     return json.loads(file.read_text()) if file.exists() else {}
+
+
+def looked_up(name: str) -> dict[str, Any] | None:
+    """A thing as a read finds it; None where there is none."""
+    wrong, file = faults(), cloud() / f"{name}.json"
+    if "PLUGIN_CLIENT_CERT" not in os.environ and name in wrong.get("stale", {}):
+        return view(wrong["stale"][name])
+    if not wrong.get("cache") or name not in _CACHE:
+        _CACHE[name] = view(json.loads(file.read_text())) if file.exists() else None
+    return _CACHE[name]
 
 
 def echoed(thing: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ LIBRARIES = {
     "platformdirs": ["config/"],
     "typer": ["cli/"],
     "rich": ["cli/"],
-    "subprocess": ["adapters/process.py", "adapters/supervise.py", "demo/cloud.py"],
+    "subprocess": ["adapters/process.py", "adapters/supervise.py", "demo/cloud.py", "probe/processes.py"],
 }
 
 

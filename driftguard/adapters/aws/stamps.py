@@ -11,7 +11,7 @@ from typing import Any, Final
 from driftguard.adapters.aws.statelock import state_client, state_key
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
-from driftguard.ports import StateStamps, Subject
+from driftguard.ports import ProbeSubject, StateStamps
 
 _ABSENT: Final = "absent"
 # Settings under which Terraform reaches the bucket in a way that is not rebuilt here.
@@ -25,7 +25,7 @@ class BackendStamps(StateStamps):
         self._clients: dict[tuple[object, ...], Any] = {}
         self._guard = threading.Lock()
 
-    def of(self, subject: Subject) -> str | None:
+    def of(self, subject: ProbeSubject) -> str | None:
         """The stamp of a local state or of one in S3; None for any other backend.
 
         An ETag or a digest is stricter than lineage and serial: a state edited by hand under its old serial differs.
