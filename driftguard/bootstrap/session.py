@@ -40,7 +40,7 @@ from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
 from driftguard.model.report import EnvironmentListing, RunReport
-from driftguard.model.versions import VersionNeed, need_of
+from driftguard.model.versions import VersionNeed
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.guides import guidance_of
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
@@ -51,7 +51,7 @@ from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
 from driftguard.pipeline.checkout import ScanContext
-from driftguard.pipeline.closures import ClosureIndex, described, not_described
+from driftguard.pipeline.closures import ClosureIndex, described, not_described, version_need
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
 from driftguard.pipeline.propose.journal import ProposalJournal
@@ -86,7 +86,6 @@ class Session:
         )
         self.repository.submodules.allow_hosts = self.settings.allow_hosts
         self.notices = self.settings.notices
-        self._parallelism = self.settings.concurrency or default_parallelism()
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)
         self._reader = CachingReader(
@@ -149,13 +148,7 @@ class Session:
 
     def version_need(self, settings: EnvironmentSettings) -> VersionNeed:
         """The Terraform that an environment needs at head."""
-        closure = self._closure_at_head(settings)
-        found = dict(self.repository.read(list(closure.version_files.values())))
-        files = {path: found[object_id] for path, object_id in closure.version_files.items()}
-        need = need_of(settings.path, closure.requires, files)
-        if settings.terraform.version == "auto":
-            return need
-        return VersionNeed((*need.constraints, settings.terraform.version), files=files)
+        return version_need(self.repository, settings, self._closure_at_head(settings))
 
     # --- the ledger -----------------------------------------------------------------------------
 
@@ -180,7 +173,6 @@ class Session:
             stamps=BackendStamps(),
             repository=self.repository,
             clock=self._clock,
-            processes=self._parallelism,
             closing=self._closing,
         )
 
@@ -240,7 +232,7 @@ class Session:
             context,
             self._scope(environments, acts),
             started=started,
-            parallelism=self._parallelism,
+            parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
             notifier=self._notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),

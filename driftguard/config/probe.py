@@ -19,6 +19,9 @@ class ProbeSettings(Model):
     audit: v.Share = Field(
         default=0.05, description="The share of environments found unchanged that are planned all the same, as proof."
     )
+    processes: v.AtLeastOne = Field(
+        default=2, description="Provider processes side by side; one of AWS 5 takes up to half a gibibyte."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from driftguard.config import EnvironmentSettings, terraform_variables
 from driftguard.model import Closure, ToolVersion
 from driftguard.model.report import EnvironmentListing
+from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
@@ -72,6 +73,16 @@ class ClosureIndex:
 def closure_hash(closure: Closure, settings: EnvironmentSettings, tool: ToolVersion) -> str:
     """The environment's closure hash with this tool."""
     return closure.hash(str(tool), settings.digest())
+
+
+def version_need(repository: Repository, settings: EnvironmentSettings, closure: Closure) -> VersionNeed:
+    """The Terraform that an environment needs, by its settings and by the files of its closure."""
+    found = dict(repository.read(list(closure.version_files.values())))
+    files = {path: found[object_id] for path, object_id in closure.version_files.items()}
+    need = need_of(settings.path, closure.requires, files)
+    if settings.terraform.version == "auto":
+        return need
+    return VersionNeed((*need.constraints, settings.terraform.version), files=files)
 
 
 def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> EnvironmentListing:

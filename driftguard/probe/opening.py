@@ -35,7 +35,6 @@ def open_probe(
     stamps: StateStamps,
     repository: Repository,
     clock: Clock,
-    processes: int,
     closing: ExitStack,
 ) -> OpenedProbe | None:
     """The probe of a repository; None where it is switched off, or not installed.
@@ -43,7 +42,6 @@ def open_probe(
     Args:
         folder: for its records.
         ledger_key: the ledger's secret, from which its keys are derived.
-        processes: how many providers run side by side.
         closing: ends what was started for plans.
     """
     if not settings.enabled or missing():
@@ -62,7 +60,7 @@ def open_probe(
         repository=repository,
         clock=clock,
         max_age=settings.max_age,
-        processes=processes,
+        processes=settings.processes,
     )
     tap = Tap(probe.secret, probe.packages, store)
     closing.callback(tap.close)
