@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -65,9 +66,10 @@ class Sealed:
     def __reduce__(self) -> str:
         raise TypeError("a sealed value cannot be pickled")
 
-    def holds(self, value: Any) -> bool:
-        """Whether this is the value, to the letter of its JSON text."""
-        return not isinstance(value, Marker) and _canonical(self._value) == _canonical(value)
+    def resembles(self, value: Any, shape: Callable[[Any], Any]) -> bool:
+        """Whether this is the value as far as `shape` leaves it, to the letter of its JSON text."""
+        markers = isinstance(value, Marker) or isinstance(self._value, Marker)
+        return not markers and _canonical(shape(self._value)) == _canonical(shape(value))
 
     def digest(self, key: bytes) -> str:
         """Keyed digest (HMAC-SHA-256, hex) of the canonical JSON text; equal values, equal digests."""

@@ -320,7 +320,7 @@ class Session:
             closures=self.closures,
             variables=credentials,
             noise=noise,
-            configurations=HclConfigurationReader(),
+            configurations=HclConfigurationReader(self.settings.checkout_files),
             schemas=FolderSchemas(self._directories.cache / "schemas"),
         )
 

@@ -355,6 +355,11 @@ class Document(Model):
         default=(),
         description="Operator's file only: globs of variables that the repository's file may ask for.",
     )
+    checkout_files: dict[v.Text, v.Text] = Field(
+        default={},
+        description="Operator's file only: further types whose object is a file of the checkout, as `local_file` is, "
+        "with the attribute that holds its name.",
+    )
     allow_hosts: tuple[v.Text, ...] = Field(
         default=(),
         description="Operator's file only: globs of hosts, besides the services' own, that tokens may go to and "

@@ -83,6 +83,7 @@ class Settings:
         concurrency: number of environments planned in parallel; None is `auto`.
         policy, terraform, aws: of an environment that no entry overrides.
         allow_hosts: globs of further hosts that the operator lets tokens go to and submodules come from.
+        checkout_files: further types whose object is a file of the checkout, with the attribute of its name.
         notices: one sentence for each part of the repository's file that does not count.
         refused: those of them that require manual action: keys that the operator does not allow.
     """
@@ -101,6 +102,7 @@ class Settings:
     agent: AgentSettings
     forge: Forge | None
     allow_hosts: tuple[str, ...]
+    checkout_files: Mapping[str, str]
     notices: tuple[str, ...]
     refused: tuple[str, ...]
     _repository: Document = field(repr=False)
@@ -261,9 +263,7 @@ def load(
     repository, refused = permitted(repository, operator, source, allowed)
     by_operator = _written(operator, operator_file, operator_name, by_operator=True)
     top = overlay(repository, operator, leave=frozenset({"environments"}))
-    notices = [*refused, *_partly_protected(repository, operator, source)]
-    if {"allow_env", "allow_hosts"} & repository.model_fields_set:
-        notices.append(f"{source}: `allow_env` and `allow_hosts` count in the operator's file only.")
+    notices = [*refused, *_partly_protected(repository, operator, source), *_without_the_operator(repository, source)]
     if gives_aws(operator):
         top = top.model_copy(update={"aws": operator.aws})
         if gives_aws(repository):
@@ -283,6 +283,7 @@ def load(
         agent=top.agent,
         forge=top.forge,
         allow_hosts=operator.allow_hosts,
+        checkout_files=operator.checkout_files,
         notices=tuple(notices),
         refused=refused,
         _repository=repository,
@@ -303,6 +304,12 @@ def _written(
         _Entry(entry, f"{name}:{line}", by_operator=by_operator, implied=not given)
         for entry, line in zip(document.environments, lines, strict=True)
     )
+
+
+def _without_the_operator(repository: Document, source: str) -> Iterator[str]:
+    """The notices of keys in the repository's file that count in the operator's file only."""
+    for key in sorted({"allow_env", "allow_hosts", "checkout_files"} & repository.model_fields_set):
+        yield f"{source}: `{key}` counts in the operator's file only."
 
 
 def _partly_protected(repository: Document, operator: Document, source: str) -> Iterator[str]:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+from typing import Final, Protocol
+
+# What belongs to the configuration, to git or to Terraform itself: `*.tf*`, `*.tofu*`, `*.tfvars*` and two folders.
+_OF_THE_CONFIGURATION: Final = re.compile(r"(?:^|/)\.(?:git|terraform)[^/]*(?:/|$)|\.(?:tf|tofu)[^/]*$", re.IGNORECASE)
+
+
+def may_be_left_out(path: str) -> bool:
+    """Whether a file at a path could be no part of the configuration; it is judged like any object otherwise."""
+    return _OF_THE_CONFIGURATION.search(path) is None
 
 
 class AttributeSource(Protocol):
@@ -41,5 +50,13 @@ class Sources(Protocol):
         ...
 
     def is_left_out(self, filename: str) -> bool | None:
-        """Whether a file lies in the work tree where another checkout does not have it; None if that is not known."""
+        """Whether a file lies in the work tree where another checkout does not have it; None if that is not known.
+
+        Args:
+            filename: relative to the root module; symbolic links on the way are followed.
+        """
+        ...
+
+    def file_attribute(self, type_: str) -> str | None:
+        """The attribute with the file name, for a type that the operator declared to be a file of the checkout."""
         ...

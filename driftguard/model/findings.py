@@ -26,6 +26,7 @@ class AttributeChange:
         causes: addresses whose change a `derived` value follows from, if the plan names them.
         ignored_by: the ignore rule that made it `noise`, as the user wrote it.
         mirrors: the path of the attribute that this one only repeats, and whose label it has.
+        moves: whether the desired value is another one in each plan or checkout.
     """
 
     path: str
@@ -41,6 +42,7 @@ class AttributeChange:
     causes: tuple[str, ...] = ()
     ignored_by: str | None = None
     mirrors: str | None = None
+    moves: bool = False
 
     @property
     def sensitive(self) -> bool:
@@ -70,13 +72,14 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class OutputChange:
-    """One root output whose value would change."""
+    """One root output whose value would change; `moves` as for an attribute."""
 
     name: str
     label: Label
     sensitive: bool
     certain: bool
     rule: str
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

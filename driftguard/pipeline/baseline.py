@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from driftguard.model import Baseline, Classification
 from driftguard.model.digests import Digests
-from driftguard.pipeline.classify.digests import KeyedDigests, digests_of_state, with_standing, without_restless
+from driftguard.pipeline.classify.digests import (
+    KeyedDigests,
+    digests_of_state,
+    has_restless_object,
+    with_standing,
+    without_restless,
+)
 from driftguard.pipeline.classify.rules import Evidence
 from driftguard.pipeline.plan import Plan
 from driftguard.ports import Baselines, PlanEngine
@@ -61,4 +67,7 @@ def keep_in_sync(
     """Keep the digests of an environment that is in sync: of its state as the refresh found it."""
     found = digests_of_state(engine.state_in_plan(plan.work, plan.file, refreshed=True), key)
     if found is not None:
-        ledger.keep_digests(name, baseline, without_restless(found, before, classification.resources))
+        written = None
+        if has_restless_object(classification):
+            written = digests_of_state(engine.state_in_plan(plan.work, plan.file, refreshed=False), key)
+        ledger.keep_digests(name, baseline, without_restless(found, before, classification, written))

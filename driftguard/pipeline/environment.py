@@ -205,7 +205,7 @@ class _Stages:
                 work=checked_out(self._context.scan, self._run, stack, purpose="apply"),
                 closure_key=self._task.closure.init_key,
                 attempt=attempt,
-                labelled=classification.resources,
+                labelled=(*classification.resources, *classification.outputs),
             )
             stack.callback(applier.forget_secrets, decided.work)
             outcome = apply(context, decided, lease, lock_ids_of_ended(attempts))

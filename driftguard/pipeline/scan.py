@@ -6,10 +6,12 @@ of DriftGuard's own folders. Raises `EnvironmentFault` if no label would be cert
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from driftguard.config import CONFIG_FILE, missing_variables
 from driftguard.errors import EnvironmentFault
@@ -35,7 +37,7 @@ from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.pipeline.provider_schemas import schemas_of
 from driftguard.pipeline.trace import objects_of
-from driftguard.ports import Backend, PlanEngine, Repository, StateIdentity
+from driftguard.ports import Backend, Checkout, PlanEngine, Repository, StateIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _classified(
         baseline_document=wanted,
         ignore=context.ignore,
         schemas=schemas,
-        sources=_sources(context, run, baseline if evidence.closure_changed else None),
+        sources=_sources(context, run, plan, baseline if evidence.closure_changed else None),
     )
     if reference.just_applied:
         return verified(labelling, evidence, run.repeats or run.engine, plan, context.key)
@@ -164,7 +166,7 @@ def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, pl
     )
 
 
-def _sources(context: ScanContext, run: EnvironmentRun, changed_since: Baseline | None) -> Sources | None:
+def _sources(context: ScanContext, run: EnvironmentRun, plan: Plan, changed_since: Baseline | None) -> Sources | None:
     """The source texts of the configuration's attributes, at head and at the baseline that a commit moved away from.
 
     None where a part of it lies outside the repository, so that the text at hand is not all of it.
@@ -174,11 +176,11 @@ def _sources(context: ScanContext, run: EnvironmentRun, changed_since: Baseline 
     before = context.closures.at(run.settings, changed_since.commit) if changed_since is not None else None
     if changed_since is not None and before is None:
         return None
+    tree = Path(os.path.normpath(plan.work.directory / os.path.relpath(".", run.settings.path)))
     return context.configurations.sources(
-        run.settings.path,
+        Checkout(tree, run.settings.path, context.repository.tree(context.head).keys()),
         _terraform_files(context.repository, run.closure),
         None if before is None else _terraform_files(context.repository, before),
-        context.repository.tree(context.head).keys(),
     )
 
 

@@ -58,6 +58,7 @@ from driftguard.ports.schemas import SchemaCache
 from driftguard.ports.source import (
     Blame,
     Branches,
+    Checkout,
     ConfigurationReader,
     History,
     Merges,
@@ -79,6 +80,7 @@ __all__ = [
     "Blame",
     "BlockAuthors",
     "Branches",
+    "Checkout",
     "Clock",
     "ConfigurationReader",
     "DefectLog",

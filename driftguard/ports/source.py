@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -49,19 +50,30 @@ class Repository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A work tree as a plan sees it.
+
+    Attributes:
+        tree: the folder of the work tree.
+        root: the root module's directory, from the repository's root.
+        tracked: every path of the commit's tree.
+    """
+
+    tree: Path
+    root: str
+    tracked: Collection[str]
+
+
 class ConfigurationReader(Protocol):
     """Reads the expressions of a configuration, as far as a plan's own `configuration` does not have them."""
 
-    def sources(
-        self, root: str, head: Mapping[str, bytes], before: Mapping[str, bytes] | None, tracked: Collection[str]
-    ) -> Sources:
+    def sources(self, checkout: Checkout, head: Mapping[str, bytes], before: Mapping[str, bytes] | None) -> Sources:
         """The text of each attribute.
 
         Args:
-            root: the root module's directory.
             head: the closure's Terraform files at head, by their paths from the repository's root.
             before: the same at the baseline; None where no commit changed them.
-            tracked: every path of head's tree.
         """
         ...
 

@@ -129,7 +129,7 @@ def test_the_lists_of_what_is_allowed_count_in_the_operators_file_only() -> None
     assert settings.slack is not None
     assert settings.slack.api_url == OWN
     assert settings.allow_hosts == ()
-    assert [notice for notice in settings.notices if "count in the operator's file only" in notice]
+    assert [notice for notice in settings.notices if "counts in the operator's file only" in notice]
 
 
 def test_the_operators_own_keys_are_not_limited() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from driftguard.adapters.hcl.sources import Configuration, TextSources
 from driftguard.model import Classification, Label, Verdict
 from driftguard.pipeline.classify.labels import Evidence, classify
+from driftguard.ports import Checkout
 from tests.support.plans import KEY, plan, resource
 
 FIRST_SCAN = Evidence(has_baseline=False)
@@ -86,12 +88,37 @@ def test_an_object_that_is_due_by_the_clock_was_not_deleted() -> None:
         ("backend.tf", Label.DRIFT),
         ("x.auto.tfvars", Label.DRIFT),
         (".terraform/x", Label.DRIFT),
+        ("x.tfstate.d/y.tofu.json", Label.DRIFT),
+        (".git/hooks/post-checkout", Label.DRIFT),
+        (".gitattributes", Label.DRIFT),
     ],
 )
 def test_a_file_of_the_checkout_is_restless_and_no_other_file(filename: str, label: Label) -> None:
     values = {"filename": filename, "content": "x"}
     gone = resource("local_file.f", state=values, reality=None, desired=values)
     assert labels(planned(gone)) == {"local_file.f": {label}}
+
+
+def test_links_on_the_way_to_a_file_of_the_checkout_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env/inside").symlink_to("../build")
+    (tmp_path / "env/outside").symlink_to("/etc")
+    (tmp_path / "env/git").symlink_to("../.git")
+    (tmp_path / "env/readme").symlink_to("../README.md")
+    tracked = {"env/inside", "env/outside", "env/git", "env/readme", "README.md", "env/data"}
+    sources = TextSources(Configuration("env", {}), None, Checkout(tmp_path, "env", tracked))
+    assert [name for name in ("inside/x", "x", "new/x") if sources.is_left_out(name)] == ["inside/x", "x", "new/x"]
+    assert not any(sources.is_left_out(name) for name in ("outside/x", "git/x", "readme", "data/x", "../README.md"))
+
+
+def test_only_the_operators_table_makes_further_types_files_of_the_checkout() -> None:
+    gone = resource("acme_file.f", state={"path": "x"}, reality=None, desired={"path": "x"})
+    configuration, checkout = Configuration(".", {}), Checkout(Path("/nowhere"), ".", set())
+    found = {}
+    for table in ({}, {"acme_file": "path"}):
+        sources = TextSources(configuration, None, checkout, table)
+        found[len(table)] = labels(classify(plan(gone), FIRST_SCAN, KEY, sources=sources))
+    assert found == {0: {"acme_file.f": {Label.DRIFT}}, 1: {"acme_file.f": {Label.RESTLESS}}}
 
 
 def test_a_read_for_a_check_block_is_no_change() -> None:
@@ -135,7 +162,7 @@ def test_the_configurations_text_follows_locals_and_modules() -> None:
         ),
         "mod/main.tf": b'variable "t" {}\nresource "toy" "b" {\n  tags = var.t\n}\n',
     }
-    sources = TextSources(Configuration("env", files), None, "env", {"env/main.tf"})
+    sources = TextSources(Configuration("env", files), None, Checkout(Path("/nowhere"), "env", {"env/main.tf"}))
     found = sources.of("module.m.toy.b[0]", "tags")
     assert found is not None
     assert (found.moves, found.place) == (True, "env/main.tf:2")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 from driftguard.adapters.hcl.facts import parsed_source
+from driftguard.model.configuration_sources import may_be_left_out
 from driftguard.model.plan_configuration import module_path, without_keys
-from driftguard.ports import ConfigurationReader
+from driftguard.ports import Checkout, ConfigurationReader
 
 _CALL: Final = re.compile(r"\b(?:timestamp|plantimestamp|uuid|bcrypt|abspath|pathexpand)\s*\(|(?<![\w.])path\.cwd\b")
 _TOKEN: Final = re.compile(_CALL.pattern.encode())
@@ -135,22 +138,33 @@ class Configuration:
 
 
 class HclConfigurationReader(ConfigurationReader):
-    """Reads both notations of Terraform source."""
+    """Reads both notations of Terraform source.
 
-    def sources(
-        self, root: str, head: Mapping[str, bytes], before: Mapping[str, bytes] | None, tracked: Collection[str]
-    ) -> TextSources:
+    Args:
+        files: types whose objects are files, with the attribute that names them, besides the built-in ones.
+    """
+
+    def __init__(self, files: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._types = files
+
+    def sources(self, checkout: Checkout, head: Mapping[str, bytes], before: Mapping[str, bytes] | None) -> TextSources:
         """The source of each attribute; files are parsed when the first attribute is asked for."""
-        earlier = None if before is None else Configuration(root, before)
-        return TextSources(Configuration(root, head), earlier, root, tracked)
+        earlier = None if before is None else Configuration(checkout.root, before)
+        return TextSources(Configuration(checkout.root, head), earlier, checkout, self._types)
 
 
 class TextSources:
     """The sources of an environment at head, compared with those at its baseline."""
 
-    def __init__(self, head: Configuration, before: Configuration | None, root: str, tracked: Collection[str]) -> None:
-        """`before` is None where no commit changed the closure; `tracked` holds every path of head's tree."""
-        self._head, self._before, self._root, self._tracked = head, before, root, tracked
+    def __init__(
+        self,
+        head: Configuration,
+        before: Configuration | None,
+        checkout: Checkout,
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`before` is None where no commit changed the closure; `files` are types with the attribute of the name."""
+        self._head, self._before, self._checkout, self._types = head, before, checkout, files
 
     def of(self, address: str, attribute: str, *, before: str = "") -> TextSource | None:
         """The source of a top-level attribute or root output; None where it is not found."""
@@ -168,12 +182,18 @@ class TextSources:
         )
 
     def is_left_out(self, filename: str) -> bool:
-        """Whether a file name, relative to the root module, lies in the work tree where git tracks nothing."""
-        path = posixpath.normpath(posixpath.join(self._root, filename))
-        if path.startswith(("..", "/")) or path in self._tracked:
+        """Whether a file name leads from the root module to a place in the work tree that git does not track."""
+        checkout = self._checkout
+        top = os.path.realpath(checkout.tree)
+        path = os.path.relpath(os.path.realpath(os.path.join(top, checkout.root, filename)), top)
+        if path.startswith("..") or path == "." or path in checkout.tracked or not may_be_left_out(path):
             return False
         parents = [path[:index] for index, character in enumerate(path) if character == "/"]
-        return not any(parent in self._tracked for parent in parents)  # below a link, or below a file
+        return not any(parent in checkout.tracked for parent in parents)  # below a tracked file
+
+    def file_attribute(self, type_: str) -> str | None:
+        """The attribute with the file name, for a type that the operator declared to be a file of the checkout."""
+        return self._types.get(type_)
 
     def _is_unchanged(self, address: str, attribute: str, texts: tuple[str, ...]) -> bool:
         if self._before is None:

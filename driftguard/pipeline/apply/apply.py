@@ -16,7 +16,7 @@ import msgspec
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, ResourceChange, rows
+from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, OutputChange, ResourceChange, rows
 from driftguard.model.reasons import ReasonName
 from driftguard.pipeline.apply.lease import HeldLease, hold
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
@@ -92,7 +92,7 @@ class DecidedPlan:
     Attributes:
         work: a clean working directory at the path that the plan was made in, with the apply's credentials.
         closure_key: the closure's `init_key`.
-        labelled: the resources of the plan that was decided on.
+        labelled: the resources and outputs of the plan that was decided on.
         attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
     """
 
@@ -101,7 +101,7 @@ class DecidedPlan:
     work: WorkingDirectory
     closure_key: str
     attempt: Attempt
-    labelled: Sequence[ResourceChange] = ()
+    labelled: Sequence[ResourceChange | OutputChange] = ()
 
 
 @dataclass(frozen=True, slots=True)

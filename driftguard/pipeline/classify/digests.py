@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from driftguard.model import Label, ResourceChange
+from driftguard.model import AttributeChange, Classification, Label, ResourceChange
 from driftguard.model.digests import Digests
 from driftguard.model.plan_document import VALUES, PlanDocument, decode
 from driftguard.pipeline.classify.equality import meaning
@@ -56,16 +56,38 @@ def digests_of_plan(document: PlanDocument, key: bytes) -> Digests:
     return Digests(found)
 
 
-def without_restless(new: Digests, old: Digests | None, resources: Iterable[ResourceChange]) -> Digests:
-    """The digests with those of restless attributes as they were before: only an apply renews them."""
+def without_restless(
+    new: Digests, old: Digests | None, found: Classification, written: Digests | None = None
+) -> Digests:
+    """The digests with those of what is restless as they were before: only an apply renews them.
+
+    Args:
+        written: of the state before the refresh, which still holds the objects that are restless as a whole.
+    """
     attributes: _Digested = {address: dict(paths) for address, paths in new.attributes.items()}
     before = old.attributes if old is not None else {}
-    for resource in resources:
-        for attribute in resource.attributes:
-            if attribute.label is Label.RESTLESS and attribute.path and resource.address in attributes:
+    there = {**(written.attributes if written is not None else {}), **before}
+    for resource in found.resources:
+        for attribute in _restless(resource):
+            if not attribute.path:
+                attributes[resource.address] = dict(there.get(resource.address, {}))
+            elif resource.address in attributes:
                 kept = before.get(resource.address, {}).get(attribute.path, b"")
                 attributes[resource.address][attribute.path] = kept
+    for output in found.outputs:
+        if output.label is Label.RESTLESS:
+            address = f"output.{output.name}"
+            attributes[address] = dict(before.get(address) or {"": b""})
     return Digests(attributes, old.stood if old is not None else {})
+
+
+def _restless(resource: ResourceChange) -> Iterator[AttributeChange]:
+    return (attribute for attribute in resource.attributes if attribute.label is Label.RESTLESS)
+
+
+def has_restless_object(found: Classification) -> bool:
+    """Whether an object as a whole is restless, which the refreshed state no longer holds."""
+    return any(not attribute.path for resource in found.resources for attribute in _restless(resource))
 
 
 def with_standing(digests: Digests, resources: Iterable[ResourceChange], key: bytes) -> Digests:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final
 
-from driftguard.model import AttributeChange, Label, ResourceChange
+from driftguard.model import AttributeChange, OutputChange, ResourceChange
 from driftguard.model.fingerprints import versioned
 from driftguard.model.plan_configuration import ConfigurationReferences
 from driftguard.model.plan_document import Change, InvocationItem, PlanDocument, ResourceItem, decode
@@ -14,6 +16,8 @@ from driftguard.pipeline.classify.equality import identical
 from driftguard.sealed import digest
 
 _FOR_A_CHECK = "read_because_check_nested"
+_DIGITS: Final = re.compile("[0-9]")
+_FOLDERS: Final = re.compile(r"/[^\s\"',;]*/")
 
 
 def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | None:
@@ -31,32 +35,35 @@ def drift_fingerprint(resources: Iterable[ResourceChange], key: bytes) -> str | 
     return versioned(digest(key, sorted(facts, key=repr))) if facts else None
 
 
-def plan_fingerprint(document: PlanDocument, key: bytes, resources: Iterable[ResourceChange] = ()) -> str | None:
+def plan_fingerprint(
+    document: PlanDocument, key: bytes, labelled: Iterable[ResourceChange | OutputChange] = ()
+) -> str | None:
     """Identifies exactly what an apply of this plan would do; None where it would do nothing.
 
     Made of each planned action and the values it moves from and to, each action that it would invoke, and everything
     that it deletes. What stays as it is does not enter, and values that are known only after apply enter as unknown.
 
     Args:
-        resources: labelled ones; a restless value among them enters as a mark with its source, not with the value of
-            the moment.
+        labelled: what was labelled, also in an earlier plan; a value that moves by itself enters as a mark with its
+            source, not with the value of the moment.
     """
-    facts = planned_facts(document, resources)
+    facts = planned_facts(document, labelled)
     return versioned(digest(key, facts)) if facts else None
 
 
-def planned_facts(document: PlanDocument, resources: Iterable[ResourceChange] = ()) -> list[list[Any]]:
+def planned_facts(document: PlanDocument, labelled: Iterable[ResourceChange | OutputChange] = ()) -> list[list[Any]]:
     """Each thing that an apply would do, as plain values in a stable order; the first of each is its address or name.
 
     Values in it may be secret: they are to be compared or digested and never shown.
     """
-    restless = _Restless(document, resources)
+    moving = _Moving(document, labelled)
     acting = [item for item in document.resource_changes if would_act(item)] or _reads(document)
-    facts = [_planned(item, restless) for item in acting]
+    facts = [_planned(item, moving) for item in acting]
     outputs = [
-        [f"output {name}", *change.actions, decode(change.before), decode(change.after), decode(change.after_unknown)]
+        [f"output {name}", *change.actions, decode(change.before), after, decode(change.after_unknown)]
         for name, change in document.output_changes.items()
         if change.actions != ("no-op",)
+        for after in [moving.marked_output(name, decode(change.after))]
     ]
     invocations = [_invoked(item) for item in document.action_invocations]
     return sorted(facts, key=repr) + sorted(outputs, key=repr) + sorted(invocations, key=repr)
@@ -77,18 +84,29 @@ def _reads(document: PlanDocument) -> list[ResourceItem]:
     ]
 
 
-class _Restless:
-    """Marks that stand for restless values: what the expression is, and every value that it refers to."""
+class _Moving:
+    """Marks that stand for values that move by themselves: the expression, the variables, and the value's shape."""
 
-    def __init__(self, document: PlanDocument, resources: Iterable[ResourceChange]) -> None:
-        self._document = document
+    def __init__(self, document: PlanDocument, labelled: Iterable[ResourceChange | OutputChange]) -> None:
+        labelled = tuple(labelled)
         self._attributes: Mapping[str, list[AttributeChange]] = {
-            resource.address: restless
-            for resource in resources
-            if (restless := [a for a in resource.attributes if a.label is Label.RESTLESS and a.path and not a.unknown])
+            resource.address: moving
+            for resource in labelled
+            if isinstance(resource, ResourceChange)
+            if (moving := [a for a in resource.attributes if a.moves and a.path and not a.unknown])
         }
-        self._references = ConfigurationReferences(document) if self._attributes else None
-        self._variables = decode(document.variables) if self._attributes else None
+        self._outputs = {output.name for output in labelled if isinstance(output, OutputChange) and output.moves}
+        self._references = ConfigurationReferences(document) if self._attributes or self._outputs else None
+        self._variables = decode(document.variables) if self._references else None
+
+    def marked_output(self, name: str, after: Any) -> Any:
+        """An output's planned value, or the mark in its place."""
+        if name not in self._outputs or self._references is None:
+            return after
+        return self._mark(name, self._references.output_expression(name), after)
+
+    def _mark(self, path: str, expression: Any, value: Any) -> Any:
+        return {"moves": path, "expression": expression, "variables": self._variables, "shape": _shape(value)}
 
     def marked(self, address: str, after: Any) -> Any:
         """The planned values with a mark in place of each restless one."""
@@ -96,15 +114,24 @@ class _Restless:
             top = attribute.path.split(".", 1)[0].split("[", 1)[0]
             assert self._references is not None
             expression = self._references.expression(address, top)
-            mark = {"restless": attribute.path, "expression": expression, "variables": self._variables}
+            mark = partial(self._mark, attribute.path, expression)
             after = {**after, top: _replaced(after.get(top), attribute, top, mark)}
         return after
 
 
-def _replaced(value: Any, attribute: AttributeChange, path: str, mark: Any) -> Any:
-    """A value with the mark at the attribute's path, wherever it holds the restless value."""
+def _shape(value: Any) -> Any:
+    """What stays of a value at another moment and in another checkout: everything but digits and folders."""
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return _FOLDERS.sub("/", _DIGITS.sub("0", value)) if isinstance(value, str) else value
+
+
+def _replaced(value: Any, attribute: AttributeChange, path: str, mark: Callable[[Any], Any]) -> Any:
+    """A value with the mark at the attribute's path; among the elements of a list, at those of its shape."""
     if attribute.path == path:
-        return mark if attribute.desired.holds(value) else value
+        return value if path.endswith("[]") and not attribute.desired.resembles(value, _shape) else mark(value)
     if isinstance(value, dict):
         return {key: _replaced(item, attribute, f"{path}.{key}", mark) for key, item in value.items()}
     if isinstance(value, list):
@@ -113,7 +140,7 @@ def _replaced(value: Any, attribute: AttributeChange, path: str, mark: Any) -> A
     return value
 
 
-def _planned(item: ResourceItem, restless: _Restless) -> list[Any]:
+def _planned(item: ResourceItem, moving: _Moving) -> list[Any]:
     change = item.change
     before, after, unknown = decode(change.before), decode(change.after), decode(change.after_unknown)
     return [
@@ -123,7 +150,7 @@ def _planned(item: ResourceItem, restless: _Restless) -> list[Any]:
         list(change.actions),
         decode(change.replace_paths),
         decode(change.importing),
-        _difference(before, restless.marked(item.address, after) if isinstance(after, dict) else after, change),
+        _difference(before, moving.marked(item.address, after) if isinstance(after, dict) else after, change),
         unknown,
     ]
 

@@ -80,7 +80,7 @@ def classify(
         resources=labelled,
         outputs=outputs,
         drift_fingerprint=drift_fingerprint(labelled, key),
-        plan_fingerprint=plan_fingerprint(document, key, labelled),
+        plan_fingerprint=plan_fingerprint(document, key, (*labelled, *outputs)),
         resource_count=sum(_exists(item) for item in document.resource_changes if item.mode == "managed"),
         invocations=invocations,
     )

@@ -9,7 +9,7 @@ from driftguard.model import Label, OutputChange
 from driftguard.model.plan_document import Change, decode
 from driftguard.pipeline.classify.context import Context, unknown_in
 from driftguard.pipeline.classify.places import any_true
-from driftguard.pipeline.classify.restless import by_expression
+from driftguard.pipeline.classify.restless import by_expression, is_wanted_as_before, moves_by_itself
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling, Subject, rule
 from driftguard.sealed import ABSENT, UNKNOWN
 
@@ -21,7 +21,8 @@ def label_outputs(context: Context) -> Iterator[OutputChange]:
             continue
         ruling = _ruling(context, name, change)
         if ruling is not None:
-            yield OutputChange(name, ruling.label, _is_secret(change), ruling.certain, ruling.rule)
+            moves = ruling.label is Label.RESTLESS or moves_by_itself(context, f"output {name}", "")
+            yield OutputChange(name, ruling.label, _is_secret(change), ruling.certain, ruling.rule, moves)
 
 
 def follows_alone(context: Context, output: OutputChange, alone: frozenset[str]) -> bool:
@@ -41,7 +42,10 @@ def _ruling(context: Context, name: str, change: Change) -> Ruling | None:
         restless = by_expression(context, f"output {name}", "", subject, (before, desired))
         if restless is not None:
             return restless
-    ruling = rule(before, before, desired, _baseline(context, name), context.evidence, subject)
+    baseline = _baseline(context, name)
+    if is_wanted_as_before(context, f"output {name}", "", before=f"output {name}"):
+        baseline = desired
+    ruling = rule(before, before, desired, baseline, context.evidence, subject)
     if ruling is None:
         label = Label.INPUT if context.evidence.same_closure else Label.PENDING
         return Ruling(label, "S=R=D, and the sensitivity changes", context.evidence.has_baseline)

@@ -16,7 +16,12 @@ from driftguard.pipeline.classify.fingerprints import would_act
 from driftguard.pipeline.classify.ignoring import ignored
 from driftguard.pipeline.classify.mirrors import with_mirrors
 from driftguard.pipeline.classify.places import Difference, is_known
-from driftguard.pipeline.classify.restless import by_expression, in_a_replacement
+from driftguard.pipeline.classify.restless import (
+    by_expression,
+    in_a_replacement,
+    is_wanted_as_before,
+    moves_by_itself,
+)
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling, Subject, rule
 from driftguard.pipeline.classify.views import Views, places, sensitivity_places
 from driftguard.sealed import ABSENT, PRESENT, UNKNOWN, Sealed
@@ -125,7 +130,8 @@ class _Attributes:
         if place.desired is UNKNOWN:
             return self._unknown(place, top)
         subject = Subject(self._address_before, place.path, place.copy)
-        ruling = rule(place.state, place.reality, place.desired, place.baseline, self._evidence, subject)
+        wanted = self._wanted_before(place, top)
+        ruling = rule(place.state, place.reality, place.desired, wanted, self._evidence, subject)
         return ruling if ruling is None or place.certain else Ruling(ruling.label, ruling.rule, certain=False)
 
     def _restless(self, place: Difference, top: str) -> Ruling | None:
@@ -136,7 +142,19 @@ class _Attributes:
         subject = Subject(self._address_before, place.path)
         values = (place.reality, place.desired)
         ruling = by_expression(self._context, self._known.address, top, subject, values)
-        return None if ruling is None else in_a_replacement(self._item, ruling)
+        if ruling is None or self._item is None or not self._forces_replacement(place):
+            return ruling
+        return in_a_replacement(self._item, ruling)
+
+    def _forces_replacement(self, place: Difference) -> bool:
+        return any(_is_at_or_below(place.path, path) for path in self._views.replace_paths)
+
+    def _wanted_before(self, place: Difference, top: str) -> Any:
+        """L: what the baseline's configuration wants."""
+        if is_known(place.baseline) and same(place.desired, place.baseline):
+            return place.baseline
+        moved = is_wanted_as_before(self._context, self._known.address, top, before=self._address_before)
+        return place.desired if moved else place.baseline
 
     def _unknown(self, place: Difference, top: str) -> Ruling:
         configured = self._is_configured(top)
@@ -161,9 +179,14 @@ class _Attributes:
             rule=ruling.rule,
             certain=ruling.certain,
             unknown=place.desired is UNKNOWN,
-            forces_replacement=any(_is_at_or_below(place.path, path) for path in self._views.replace_paths),
+            forces_replacement=self._forces_replacement(place),
             causes=self._causes(_top(place.path), ruling),
+            moves=ruling.label is Label.RESTLESS or self._moves(place),
         )
+
+    def _moves(self, place: Difference) -> bool:
+        wanted = is_known(place.desired) and place.desired is not ABSENT
+        return wanted and moves_by_itself(self._context, self._known.address, _top(place.path))
 
     def _baseline(self, place: Difference) -> Sealed | None:
         if self._evidence.same_closure:

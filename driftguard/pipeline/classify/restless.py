@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import Any, Final
 
 from driftguard.model import Label
-from driftguard.model.configuration_sources import AttributeSource
+from driftguard.model.configuration_sources import AttributeSource, may_be_left_out
 from driftguard.model.plan_configuration import Reached
 from driftguard.model.plan_document import ResourceItem
 from driftguard.pipeline.classify.context import Context
@@ -19,8 +18,6 @@ from driftguard.sealed import UNKNOWN
 FILES: Final = {"local_file": "filename", "local_sensitive_file": "filename"}
 # Types that may be replaced without an effect outside of Terraform.
 _HARMLESS: Final = frozenset({"null_resource", "terraform_data"})
-# What belongs to the configuration or to Terraform itself is judged like any object.
-_NOT_LEFT_OUT: Final = re.compile(r"(?:^|/)\.(?:git|terraform)(?:/|$)|\.(?:tf|tofu|tfvars)(?:\.json)?$|\.auto\.tfvars")
 
 
 def by_expression(
@@ -50,10 +47,26 @@ def by_expression(
     return None
 
 
-def in_a_replacement(item: ResourceItem | None, ruling: Ruling) -> Ruling:
-    """The ruling where the resource is replaced: only what has no effect outside of Terraform may be so each time."""
-    replaced = item is not None and len(item.change.actions) > 1
-    if item is None or not replaced or item.type in _HARMLESS:
+def is_wanted_as_before(context: Context, name: str, attribute: str, *, before: str) -> bool:
+    """Whether a value that moves by itself has the source that it had at the baseline, so that no commit changed it.
+
+    Its values at two commits differ all the same: each plan has its own moment, each checkout its own path.
+    """
+    if context.sources is None or not context.evidence.closure_changed:
+        return False
+    source = context.sources.of(name, attribute, before=before)
+    return source is not None and source.moves and source.unchanged
+
+
+def moves_by_itself(context: Context, name: str, attribute: str) -> bool:
+    """Whether the configuration's text calls a function of the clock or of chance, or yields the checkout's path."""
+    source = context.sources.of(name, attribute) if context.sources is not None else None
+    return source is not None and source.moves
+
+
+def in_a_replacement(item: ResourceItem, ruling: Ruling) -> Ruling:
+    """The ruling where it forces a replacement: only what has no effect outside of Terraform may be so each time."""
+    if item.type in _HARMLESS:
         return ruling
     return Ruling(Label.PENDING, f"{ruling.rule}; but it replaces the resource", ruling.certain)
 
@@ -62,26 +75,32 @@ def file_of_the_checkout(
     context: Context, item: ResourceItem | None, state: Any, reality: Any, desired: Any
 ) -> Ruling | None:
     """Whether an object is a file that lies in the work tree of the last apply, and in no other."""
-    if item is None or item.type not in FILES or reality is not None:
+    if item is None or reality is not None:
         return None
-    if not isinstance(state, dict) or not isinstance(desired, dict):
-        return None
-    attribute = FILES[item.type]
-    filename = state.get(attribute)
-    if filename != desired.get(attribute) or not isinstance(filename, str) or not _is_below(filename):
+    filename = _same_filename(context, item.type, state, desired)
+    if filename is None or not _is_below(filename):
         return None
     left_out = context.sources.is_left_out(filename) if context.sources is not None else None
     if left_out is False:
         return None
     rule = "a file of the checkout, which another checkout does not have"
-    return Ruling(Label.RESTLESS, rule, certain=bool(left_out) and context.evidence.same_closure)
+    return Ruling(Label.RESTLESS, rule, certain=bool(left_out) and context.evidence.has_baseline)
+
+
+def _same_filename(context: Context, type_: str, state: Any, desired: Any) -> str | None:
+    """The name of the file that an object of a type is, where S and D agree on it; None for any other object."""
+    attribute = FILES.get(type_) or (context.sources.file_attribute(type_) if context.sources is not None else None)
+    if attribute is None or not isinstance(state, dict) or not isinstance(desired, dict):
+        return None
+    filename = state.get(attribute)
+    return filename if isinstance(filename, str) and filename == desired.get(attribute) else None
 
 
 def _is_below(filename: str) -> bool:
     """Whether a file name is relative, stays in the directory as it reads, and is no file of the configuration."""
     path = posixpath.normpath(filename)
-    outside = path.startswith(("/", "..", "~")) or path == "." or "\\" in path
-    return not outside and _NOT_LEFT_OUT.search(path) is None
+    outside = path.startswith(("/", "..", "~")) or path == "." or "\\" in path or "\x00" in path
+    return not outside and may_be_left_out(path)
 
 
 def _moves_by_its_values(context: Context, name: str, attribute: str, reality: Any, desired: Any) -> bool:
