@@ -16,7 +16,7 @@ help:
 	@echo "make soak    long tests"
 	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
 	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
-	@echo "make lab-aws  AWS types on moto, one after another; writes docs/reference/aws-types.md"
+	@echo "make lab-aws  AWS types on moto; writes docs/reference/aws-types.md; MIRROR=FOLDER takes the provider from there"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
 	@echo "make clean   remove the virtual environment and caches"
@@ -64,7 +64,7 @@ lab: $(VENV)/.dev
 	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED) $(if $(MUTANTS),--mutants)
 
 lab-aws: $(VENV)/.dev
-	@$(BIN)/python -m lab.aws
+	@$(BIN)/python -m lab.aws $(if $(MIRROR),--mirror $(MIRROR))
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench $(BENCH)

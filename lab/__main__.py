@@ -29,24 +29,26 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--shrink", action="store_true", help="make the first wrong history small and end there")
     parser.add_argument("--mutants", action="store_true", help="break the classifier, one way after another")
+    parser.add_argument("--within", type=int, default=_HUNTED, help="with --mutants: in so many histories each")
     parser.add_argument("--only", default="", help="with --mutants: those whose name contains this")
     asked = parser.parse_args()
     if asked.mutants:
-        return _mutants(asked.seed, asked.jobs, [m.name for m in MUTANTS if asked.only in m.name])
+        return _mutants(asked.seed, asked.jobs, asked.within, [m.name for m in MUTANTS if asked.only in m.name])
     return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count")
 
 
-def _mutants(seed: int, jobs: int, names: Sequence[str]) -> int:
+def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
     """Print after how many histories each mutant is found, and whether as many find nothing without one."""
     missed, most = 0, 0
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = [(name, pool.submit(hunt, name, _HUNTED, seed)) for name in names]
+        waiting = [(name, pool.submit(hunt, name, within, seed)) for name in names]
         for name, future in waiting:
             histories, noticed = future.result()
             missed, most = missed + (not noticed), max(most, histories)
-            print(f"{name:40} {f'found after {histories:4}: {noticed}' if noticed else 'NOT FOUND'}", flush=True)
-        _, noticed = pool.submit(hunt, INTACT, most, seed).result()
-    print(f"without a mutant, {most} histories: {noticed or 'nothing found'}")
+            found = f"found after {histories:4}: {noticed}" if noticed else f"NOT FOUND in {histories}"
+            print(f"{name:40} {found}", flush=True)
+        played, noticed = pool.submit(hunt, INTACT, most, seed).result()
+    print(f"without a mutant, {played} histories: {noticed or 'nothing found'}")
     print(f"{len(names)} mutants, {missed} not found")
     return 1 if missed or noticed else 0
 

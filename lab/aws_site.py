@@ -19,9 +19,17 @@ _SERVICES: Final = (
 )
 
 
+# What providers from version 4 on name otherwise, or have besides.
+_PATH_STYLE: Final = {True: "s3_use_path_style", False: "s3_force_path_style"}
+_LATER_SERVICES: Final = ("elbv2",)
+_RENAMED_IN: Final = 4
+
+
 def root(endpoint: str, version: str) -> str:
     """The text that points a root module's AWS provider at a cloud on loopback; the state is a local file."""
-    endpoints = "\n".join(f'    {service} = "{endpoint}"' for service in _SERVICES)
+    later = int(version.split(".")[0]) >= _RENAMED_IN
+    services = (*_SERVICES, *(_LATER_SERVICES if later else ()))
+    endpoints = "\n".join(f'    {service} = "{endpoint}"' for service in services)
     return f"""\
 terraform {{
   required_providers {{
@@ -34,7 +42,7 @@ terraform {{
 
 provider "aws" {{
   region                      = "{REGION}"
-  s3_force_path_style         = true
+  {_PATH_STYLE[later]:27} = true
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true

@@ -106,11 +106,11 @@ TWELVE: Final = (
         '  identifier          = "NAME-db"\n  engine              = "mysql"\n  instance_class      = "db.t3.micro"\n'
         '  allocated_storage   = 10\n  username            = "root"\n  password            = "not-a-secret"\n'
         "  skip_final_snapshot = true",
-        (Call("rds", "delete_db_instance", {"DBInstanceIdentifier": "$id", "SkipFinalSnapshot": True}),),
+        (Call("rds", "delete_db_instance", {"DBInstanceIdentifier": "$identifier", "SkipFinalSnapshot": True}),),
         _tags("rds", "add_tags_to_resource", "ResourceName", "$arn"),
         {
             "allocated_storage": Call(
-                "rds", "modify_db_instance", {"DBInstanceIdentifier": "$id", "AllocatedStorage": 20}
+                "rds", "modify_db_instance", {"DBInstanceIdentifier": "$identifier", "AllocatedStorage": 20}
             )
         },
     ),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Final
 
 from lab.commits import COMMITS, any_resource
 from lab.drawing import DATA
 from lab.history import Change, History
 from lab.outside import OUTSIDE
+from lab.schema import TIMES
 from lab.site import TerraformFailed
+from lab.values import value
 
 
 def refreshed(history: History) -> str:
@@ -72,6 +76,42 @@ def variable_given(history: History) -> str:
     return f"v_given becomes {new!r}"
 
 
+def time_passed(history: History) -> str:
+    """The time of an object comes: as if it had been made so much earlier."""
+    cloud = history.site.cloud
+    waiting = sorted(key for key, kind in cloud.kinds.items() if kind in TIMES and key in cloud.objects)
+    if not waiting:
+        return ""
+    object_id = history.dice.choice(waiting)
+    values, kind = cloud.objects[object_id], cloud.kinds[object_id]
+    past = dict(zip(TIMES[kind], _PAST, strict=True))
+    values.update(past)
+    state = json.loads(history.site.state_text() or "{}")
+    for resource in state.get("resources", ()):
+        for instance in resource["instances"]:
+            if resource["type"] == kind and instance["attributes"]["id"] == object_id:
+                instance["attributes"].update(past)
+    history.site.put_state(json.dumps(state))
+    return f"{values['name']} was due on {_PAST[1]}"
+
+
+def provider_upgraded(history: History) -> str:
+    """Another version of the provider has another default."""
+    site = history.site
+    options = [(kind, a) for kind in site.types.values() for a in kind.own if a.default is not None]
+    if not options:
+        return ""
+    kind, attribute = history.dice.choice(options)
+    new = replace(attribute, default=value(history.dice, attribute))
+    if new == attribute:
+        return ""
+    own = tuple(new if a is attribute else a for a in kind.own)
+    site.types = {**site.types, kind.name: replace(kind, own=own)}
+    site.cloud.types = dict(site.types)
+    return f"{kind.name}.{attribute.name} has the default {new.default!r}"
+
+
+_PAST: Final = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
 CHANGES: Final[dict[str, Change]] = {
     **OUTSIDE,
     **COMMITS,
@@ -82,4 +122,6 @@ CHANGES: Final[dict[str, Change]] = {
     "tainted": tainted,
     "data source changed": data_changed,
     "environment variable changed": variable_given,
+    "time passed": time_passed,
+    "provider upgraded": provider_upgraded,
 }

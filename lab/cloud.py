@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from lab.schema import Attribute, Type, canonical
+from lab.schema import CERTIFICATE, FILE, ROTATING, TIMES, Attribute, Type, canonical
 from lab.wire import UNKNOWN
 
 Values = dict[str, Any]
@@ -24,6 +26,8 @@ _MADE: Mapping[str, Any] = {
     "object": {"p": "made", "q": None},
     "nested": {"p": "made", "q": None},
 }
+_LIFE: Final = timedelta(days=30)
+_READY: Final = "ready_for_renewal"
 
 
 class Refused(Exception):
@@ -36,6 +40,7 @@ class Cloud:
 
     Attributes:
         refuse: names of objects whose changes fail.
+        elsewhere: whether who asks has another checkout than the one that files were written into.
     """
 
     types: dict[str, Type] = field(default_factory=dict)
@@ -45,11 +50,28 @@ class Cloud:
     refuse: set[str] = field(default_factory=set)
     effects: list[tuple[str, str]] = field(default_factory=list)
     made: int = 0
+    elsewhere: bool = False
 
     def read(self, object_id: str) -> Values | None:
         """An object as a refresh sees it."""
         found = self.objects.get(object_id)
-        return copy.deepcopy(found) if found is not None else None
+        if found is None or self._is_out_of_sight(self.kinds[object_id], found):
+            return None
+        return copy.deepcopy(found)
+
+    @contextmanager
+    def from_elsewhere(self) -> Iterator[None]:
+        """While it lasts, files that lie in the checkout of the last apply are not found."""
+        before, self.elsewhere = self.elsewhere, True
+        try:
+            yield
+        finally:
+            self.elsewhere = before
+
+    def _is_out_of_sight(self, kind: str, found: Values) -> bool:
+        if kind == FILE.name:
+            return self.elsewhere and not str(found["filename"]).startswith("/")
+        return kind == ROTATING.name and is_due(kind, found)
 
     def create(self, type_name: str, planned: Values) -> Values:
         """Make an object of what was planned."""
@@ -83,9 +105,22 @@ class Cloud:
         kind = self.types[self.kinds[object_id]]
         filled = {a.name: _filled(a.kind, planned[a.name], f"{a.name}-{self.made}") for a in kind.attributes}
         filled["id"] = object_id
+        if verb == "create" and kind.name in TIMES:
+            now = datetime.now(UTC)
+            filled.update(zip(TIMES[kind.name], (moment(now), moment(now + _LIFE)), strict=True))
         self.objects[object_id] = {a.name: copy.deepcopy(normal(a, filled[a.name])) for a in kind.attributes}
         self.effects.append((verb, str(filled["name"])))
         return filled
+
+
+def moment(at: datetime) -> str:
+    """RFC 3339."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_due(kind: str, values: Values | None) -> bool:
+    """Whether an object's time has come."""
+    return values is not None and kind in TIMES and str(values[TIMES[kind][1]]) < moment(datetime.now(UTC))
 
 
 def plan(kind: Type, prior: Values | None, config: Values) -> tuple[Values, set[str]]:
@@ -98,7 +133,11 @@ def plan(kind: Type, prior: Values | None, config: Values) -> tuple[Values, set[
     changed = {a.name for a in kind.attributes if differs(a, planned[a.name], prior[a.name])}
     if changed:
         planned.update({a.name: UNKNOWN for a in kind.attributes if a.volatile})
-    return planned, {a.name for a in kind.attributes if a.replaces and a.name in changed}
+    replaces = {a.name for a in kind.attributes if a.replaces and a.name in changed}
+    if kind.name == CERTIFICATE.name and is_due(kind.name, prior):
+        planned[_READY] = UNKNOWN
+        replaces.add(_READY)
+    return planned, replaces
 
 
 def differs(attribute: Attribute, left: Any, right: Any) -> bool:

@@ -36,7 +36,7 @@ def value_edited(history: History) -> str:
     if resource is None:
         return ""
     kind = history.site.types[resource.type]
-    attribute = kind.attribute(name) if name else history.dice.choice(kind.own)
+    attribute = kind.attribute(name) if name else history.dice.choice([a for a in kind.own if a.configurable])
     tree = draw_tree(history.dice, attribute, _near(history, resource), history.site.types)
     return _argued(history, resource, {**resource.arguments, attribute.name: tree}, attribute.name)
 
@@ -131,7 +131,8 @@ def ignored(history: History) -> str:
     resource = any_resource(history)
     if resource is None or resource.ignore:
         return ""
-    plain = [a.name for a in history.site.types[resource.type].own if not a.replaces and a.kind not in BLOCKS]
+    own = history.site.types[resource.type].own
+    plain = [a.name for a in own if not a.replaces and a.configurable and a.kind not in BLOCKS]
     plain = [name for name in plain if not history.site.types[resource.type].attribute(name).write_only]
     if not plain:
         return ""

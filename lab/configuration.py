@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from lab.schema import BLOCKS, Type
 from lab.wire import UNKNOWN
@@ -51,6 +51,16 @@ class Impure:
     """A function that gives another value in every plan, or one that depends on the checkout: its HCL."""
 
     hcl: str
+
+
+# What the path of the checkout is part of; each gives the root module's directory.
+OF_THE_CHECKOUT: Final = (Impure("abspath(path.root)"), Impure("path.cwd"))
+
+
+class Moment(str):
+    """The value of `plantimestamp()`: equal to itself and to nothing that was written before."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,11 @@ class Configuration:
     def resource(self, name: str) -> Resource:
         return next(resource for resource in self.resources if resource.name == name)
 
+    def is_secret_output(self, name: str) -> bool:
+        """Whether an output is marked as sensitive: because its value is."""
+        tree = self.outputs.get(name)
+        return any(isinstance(e, Var) and e.name in self.sensitive for e in expressions(tree))
+
     def modules(self) -> set[tuple[str, ...]]:
         """The paths of all modules."""
         return {r.module[:depth] for r in self.resources for depth in range(1, len(r.module) + 1)}
@@ -162,7 +177,7 @@ def evaluate(tree: Any, known: Mapping[Any, Any]) -> Any:
         inner = evaluate(tree.of, known)
         return UNKNOWN if inner is UNKNOWN else f"{tree.prefix}{inner}"
     if isinstance(tree, Impure):
-        return UNKNOWN
+        return known.get(tree, Moment(tree.hcl) if tree.hcl == "plantimestamp()" else UNKNOWN)
     if isinstance(tree, Ref | Var | Data | Each):
         return known[tree]
     return tree
@@ -229,7 +244,8 @@ def _root(config: Configuration, types: Mapping[str, Type]) -> Iterator[str]:
             '    error_message = "broken"\n  }\n}\n'
         )
     for name, tree in config.outputs.items():
-        yield f"output {quoted(name)} {{\n  value = {_resolved(hcl(tree), config, None)}\n}}\n"
+        more = "  sensitive = true\n" if config.is_secret_output(name) else ""
+        yield f"output {quoted(name)} {{\n  value = {_resolved(hcl(tree), config, None)}\n{more}}}\n"
 
 
 def _module(config: Configuration, types: Mapping[str, Type], path: tuple[str, ...]) -> Iterator[str]:
@@ -263,6 +279,8 @@ def _resource(config: Configuration, kind: Type, resource: Resource) -> str:
         lines.append(f"count = {resource.keys}")
     elif resource.keys is not None:
         lines.append(f"for_each = toset({hcl(list(resource.keys))})")
+    if kind.is_foreign:
+        lines.append("provider = lab")
     for name, tree in resource.arguments.items():
         if kind.attribute(name).kind in BLOCKS:
             lines += _blocks(name, tree)

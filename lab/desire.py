@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.cloud import Values, differs, plan
-from lab.configuration import Configuration, Data, Each, Ref, Resource, Var, evaluate, expressions
+from lab.configuration import (
+    OF_THE_CHECKOUT,
+    Configuration,
+    Data,
+    Each,
+    Impure,
+    Ref,
+    Resource,
+    Var,
+    evaluate,
+    expressions,
+)
 from lab.schema import Type, canonical
 from lab.wire import UNKNOWN
 
@@ -37,10 +48,15 @@ class Wanted:
 
 @dataclass(slots=True)
 class Inputs:
-    """What reaches a configuration from outside of it: given variables by name, and what data sources read."""
+    """What reaches a configuration from outside of it: given variables by name, and what data sources read.
+
+    Attributes:
+        checkout: the root module's directory in DriftGuard's own checkout; empty before the first scan.
+    """
 
     variables: Mapping[str, str]
     data: Mapping[str, str]
+    checkout: str = ""
 
 
 @dataclass(slots=True)
@@ -66,6 +82,7 @@ def desire(
     """
     known: dict[Any, Any] = {Var(name): value for name, value in {**config.values, **inputs.variables}.items()}
     known |= {Data(key): value for key, value in inputs.data.items()}
+    known |= dict.fromkeys(OF_THE_CHECKOUT, inputs.checkout)
     found = Desire()
     changing: set[str] = set()
     for resource in _in_order(config.resources):
@@ -125,7 +142,7 @@ def _wanted(
         replaces = replaces or {""}
     if replaces:
         values, _ = plan(kind, None, full)
-    impure = {n for n, tree in resource.arguments.items() if any(_is_impure(e) for e in expressions(tree))}
+    impure = {n for n, tree in resource.arguments.items() if is_impure(tree)}
     return Wanted(
         values=values,
         configured=frozenset(n for n, tree in resource.arguments.items() if tree is not None),
@@ -141,8 +158,9 @@ def _names_secret(tree: Any, secret: Collection[str]) -> bool:
     return any(isinstance(e, Var) and e.name in secret for e in expressions(tree))
 
 
-def _is_impure(expression: Any) -> bool:
-    return type(expression).__name__ == "Impure"
+def is_impure(tree: Any) -> bool:
+    """Whether a value moves by itself."""
+    return any(isinstance(e, Impure) for e in expressions(tree))
 
 
 def _moves(kind: Type, wanted: Wanted, prior: Values) -> bool:

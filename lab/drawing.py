@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from lab.configuration import Configuration, Data, Each, Impure, Ref, Resource, Text, Var
-from lab.schema import BLOCKS, KINDS, LISTS, SETS, Attribute, Type
+from lab.configuration import OF_THE_CHECKOUT, Configuration, Data, Each, Impure, Ref, Resource, Text, Var
+from lab.schema import BLOCKS, CERTIFICATE, FILE, KINDS, LISTS, ROTATING, SETS, Attribute, Type
 from lab.values import Dice, element, value
 
 VARIABLES: Final = ("v_file", "v_given")
 DATA: Final = ("d_one",)
+IMPURE: Final = (Impure("timestamp()"), Impure("uuid()"), Impure("plantimestamp()"), *OF_THE_CHECKOUT)
 _NAMES: Final = ("alpha", "beta", "gamma", "delta")
 _FORMS: Final[Mapping[str, str]] = {"string": "lower", "list": "order", "json": "json"}
 _MODES: Final = ("optional", "both", "required")
@@ -23,6 +24,9 @@ def draw_types(dice: Dice) -> dict[str, Type]:
     for number in range(dice.number(1, 2)):
         own = tuple(_attribute(dice, f"x{index}") for index in range(dice.number(1, 4)))
         types[f"lab_t{number}"] = Type(f"lab_t{number}", own)
+    if dice.flag(4):
+        foreign = dice.choice((FILE, ROTATING, CERTIFICATE))
+        types[foreign.name] = Type(foreign.name, (*foreign.own, Attribute("x0")))
     return types
 
 
@@ -63,7 +67,9 @@ def draw_configuration(dice: Dice, types: Mapping[str, Type]) -> Configuration:
 def _outputs(dice: Dice, resources: Sequence[Resource]) -> Any:
     for resource in resources:
         if not resource.module and resource.keys is None and dice.flag(6):
-            yield f"o_{resource.name}", Ref(resource.name, "id")
+            yield f"o_{resource.name}", Ref(resource.name, dice.choice(("id", "etag")))
+    if dice.flag(4):
+        yield "o_plain", dice.choice((Var("v_file"), Var("v_given"), Data("d_one"), *IMPURE))
 
 
 def draw_resource(dice: Dice, types: Mapping[str, Type], name: str, earlier: Sequence[Resource]) -> Resource:
@@ -76,7 +82,7 @@ def draw_resource(dice: Dice, types: Mapping[str, Type], name: str, earlier: Seq
     if near and dice.flag(3):
         arguments["parent"] = Ref(dice.choice(near).name, "id")
     for attribute in kind.own:
-        if attribute.mode == "required" or not dice.flag(4):
+        if attribute.mode == "required" or (attribute.configurable and not dice.flag(4)):
             arguments[attribute.name] = draw_tree(dice, attribute, near, types)
     return Resource(
         name,
@@ -91,14 +97,17 @@ def draw_resource(dice: Dice, types: Mapping[str, Type], name: str, earlier: Seq
 
 
 def _ignored(dice: Dice, kind: Type) -> tuple[str, ...]:
-    plain = [a.name for a in kind.own if not a.replaces and not a.write_only and a.kind not in BLOCKS]
+    plain = [a.name for a in kind.own if a.configurable and not a.replaces and not a.write_only]
+    plain = [name for name in plain if kind.attribute(name).kind not in BLOCKS]
     return (dice.choice(plain),) if plain and dice.flag(6) else ()
 
 
 def draw_tree(dice: Dice, attribute: Attribute, near: Sequence[Resource], types: Mapping[str, Type]) -> Any:
     """A value for an attribute, or an expression that gives one."""
-    if attribute.kind == "string" and not attribute.form and not attribute.replaces and dice.flag(12):
-        return dice.choice((Impure("timestamp()"), Impure("uuid()")))
+    if attribute.options:
+        return value(dice, attribute)
+    if attribute.kind == "string" and not attribute.form and dice.flag(40 if attribute.replaces else 10):
+        return dice.choice(IMPURE)
     if attribute.kind == "string" and not attribute.form and dice.flag():
         return draw_expression(dice, near, types)
     if attribute.kind in ("list", "set") and near and not attribute.form and dice.flag(5):

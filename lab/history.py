@@ -12,6 +12,7 @@ from lab.desire import Inputs
 from lab.judge import Expected, Mismatch, Situation, Then, compare, expect
 from lab.schema import Attribute
 from lab.site import Site
+from lab.truth import NOT_KNOWN
 from lab.values import Dice
 
 _TRIES: Final = 3
@@ -26,6 +27,7 @@ class History:
 
     Attributes:
         touched: resource and attribute of each change so far, where later changes often meet it.
+        applied_at: the commit that DriftGuard applied last; empty for none.
     """
 
     site: Site
@@ -37,6 +39,7 @@ class History:
     first_state: str = ""
     policy: Mapping[str, str] = field(default_factory=dict)
     touched: list[tuple[str, str]] = field(default_factory=list)
+    applied_at: str = ""
 
     def begin(self, *, baseline: bool = True) -> list[Mismatch]:
         """Commit, apply by hand, and have DriftGuard see it in sync."""
@@ -50,10 +53,31 @@ class History:
         if not baseline:
             return []
         report = site.scan(noise=False)
-        mismatches = list(compare(expect(self.situation()), report))
+        truth = expect(self.situation())
+        mismatches = list(compare(truth, report))
         if report["verdict"] == "in_sync":
-            self.then = Then(self.config, self.reality(), self.inputs())
+            self.then = self.seen_in_sync(truth)
         return mismatches
+
+    def seen_in_sync(self, truth: Mapping[str, Expected]) -> Then:
+        """The baseline after a scan in sync, which renews no value of what moves by itself."""
+        reality, before = self.reality(), self.then.reality if self.then else {}
+        for address, expected in truth.items():
+            if address in reality:
+                for fact in expected.facts:
+                    if fact.label == "restless" and fact.path:
+                        reality[address][fact.path] = before.get(address, {}).get(fact.path, NOT_KNOWN)
+        outputs = dict(self.site.state().outputs)
+        earlier = self.then.outputs if self.then else {}
+        for name in outputs:
+            if "restless" in truth.get(f"output.{name}", Expected("")).labels:
+                outputs[name] = earlier.get(name, NOT_KNOWN)
+        return Then(self.config, reality, self.inputs(), outputs)
+
+    def seen_applied(self) -> Then:
+        """The baseline after DriftGuard's own apply, which holds every value that the state has."""
+        state = self.site.state()
+        return Then(self.config, dict(state.objects), self.inputs(), dict(state.outputs))
 
     def reality(self) -> dict[str, Values]:
         """What is there by address in the state; objects that are gone are left out."""
@@ -62,17 +86,19 @@ class History:
 
     def inputs(self) -> Inputs:
         """What reaches the configuration from outside of it now."""
-        return Inputs(dict(self.site.given), dict(self.site.cloud.data))
+        return Inputs(dict(self.site.given), dict(self.site.cloud.data), self.site.checkout)
 
     def situation(self) -> Situation:
-        """Everything that the truth follows from, now."""
+        """Everything that the truth follows from, now, as another checkout sees it."""
         state = self.site.state()
+        with self.site.cloud.from_elsewhere():
+            reality = {address: self.site.cloud.read(values["id"]) for address, values in state.objects.items()}
         imported = {a: v for a, i in self.config.imports.items() if (v := self.site.cloud.read(i)) is not None}
         return Situation(
             types=self.site.types,
             config=self.config,
             written=state,
-            reality={address: self.site.cloud.read(values["id"]) for address, values in state.objects.items()},
+            reality=reality,
             inputs=self.inputs(),
             then=self.then,
             imported=imported,
@@ -86,11 +112,11 @@ class History:
 
     def judge(self) -> tuple[dict[str, Expected], Mapping[str, Any], list[Mismatch]]:
         """What the truth is, what DriftGuard reports, and where that differs."""
-        truth = expect(self.situation())
         report = self.site.scan(noise=self.dice.flag(4))
+        truth = expect(self.situation())
         mismatches = list(compare(truth, report))
         if report["verdict"] == "in_sync":
-            self.then = Then(self.config, self.reality(), self.inputs())  # so the baseline moved
+            self.then = self.seen_in_sync(truth)
         return truth, report, mismatches
 
     def happen(self, changes: Mapping[str, Change]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from lab.cloud import Values
-from lab.configuration import Configuration
-from lab.desire import Desire, Inputs, Wanted, desire
-from lab.schema import Attribute, Type
+from lab.cloud import Values, is_due
+from lab.configuration import Configuration, Moment
+from lab.desire import Desire, Inputs, Wanted, desire, is_impure
+from lab.printing import HIDDEN, printed
+from lab.schema import FILE, FILES_OF_THE_CHECKOUT, Attribute, Type
 from lab.site import State
 from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, identical, label, places, same, verdict
 from lab.wire import UNKNOWN
@@ -27,11 +28,17 @@ UNCERTAIN: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """The last known-good point: its configuration, and every value that was there."""
+    """The last known-good point: its configuration, and every value that was there.
+
+    Attributes:
+        reality: `NOT_KNOWN` for what moves by itself and was never applied by DriftGuard.
+        outputs: the same of the root outputs.
+    """
 
     config: Configuration
     reality: Mapping[str, Values]
     inputs: Inputs
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -132,7 +139,34 @@ def expect(situation: Situation) -> dict[str, Expected]:
         expected = Expected(address, list(known.facts()))
         if expected.labels:
             found[address] = expected
+    found.update(_outputs(situation, wanted, earlier))
     return found
+
+
+def _outputs(situation: Situation, wanted: Desire, earlier: Desire | None) -> Iterator[tuple[str, Expected]]:
+    """The root outputs that have a label, as `output.NAME`: their reality is what the state holds."""
+    config, then = situation.config, situation.then
+    for name in sorted({*situation.written.outputs, *wanted.outputs}):
+        there = situation.written.outputs.get(name, ABSENT)
+        before = NOT_KNOWN if earlier is None else earlier.outputs.get(name, ABSENT)
+        held = NOT_KNOWN if then is None else then.outputs.get(name, ABSENT)
+        five = Five(there, there, wanted.outputs.get(name, ABSENT), before, held)
+        tree = config.outputs.get(name)
+        moves = is_impure(tree) and not same(there, five.desired) and there is not ABSENT
+        if moves and (then is None or tree == then.config.outputs.get(name)) and _still(five):
+            fact: Fact | None = Fact("", "restless", held is not NOT_KNOWN, five)
+        else:
+            fact = next((Fact("", *found, five) for found in [label(five, True)] if found), None)
+        if fact is None and (name in situation.written.secret_outputs) != config.is_secret_output(name):
+            fact = Fact("", "pending", then is not None, five)
+        if fact is not None:
+            address = f"output.{name}"
+            yield address, Expected(address, [fact])
+
+
+def _still(five: Five) -> bool:
+    """Whether nothing but DriftGuard's own apply wrote what is there."""
+    return five.then is NOT_KNOWN or same(five.reality, five.then)
 
 
 def views(situation: Situation, config: Configuration) -> dict[str, Values | None]:
@@ -140,6 +174,9 @@ def views(situation: Situation, config: Configuration) -> dict[str, Values | Non
     there = {moved_to(config, a, situation.state): situation.reality[a] for a in situation.state}
     imported = {a: v for a, v in situation.imported.items() if a in config.imports and a not in there}
     return {**there, **imported}
+
+
+_NOTHING: Final = Wanted({})
 
 
 class _Object:
@@ -168,6 +205,18 @@ class _Object:
 
     def facts(self) -> Iterator[Fact]:
         """The object's own labels, then those of its attributes."""
+        marks = self._situation.written.secret.get(self._before or "", frozenset())
+        wanted = self._wanted or _NOTHING
+        for fact in self._facts():
+            name = fact.attribute
+            secret = fact.secret or (bool(name) and (name in marks | wanted.secret or self._is_secret(name)))
+            forces = bool(name) and self.reality is not None and name in wanted.replaces
+            yield replace(fact, secret=secret, forces=forces)
+
+    def _is_secret(self, name: str) -> bool:
+        return self._kind.attribute(name).sensitive
+
+    def _facts(self) -> Iterator[Fact]:
         yield from self._existence()
         if self.state is None or (self._is_forgotten and self.desired is None):
             return
@@ -184,18 +233,24 @@ class _Object:
     def _both(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Where an object is there and wanted; what a new object has null for the old one's zero may be left out."""
         assert self._wanted is not None
-        impure = attribute.name in self._wanted.impure and five.desired is UNKNOWN
+        if self._is_due and five.desired is UNKNOWN:
+            yield Fact(attribute.name, "input", True, five)
+            return
+        impure = attribute.name in self._wanted.impure and not same(five.reality, five.desired)
         if impure and self._is_restless(attribute, five):
-            yield Fact(attribute.name, "restless", False, five)  # DriftGuard applied nothing here, see `UNCERTAIN`
+            by_us = five.then is not NOT_KNOWN  # else by hand, see `UNCERTAIN`
+            anew = attribute.name in self._wanted.replaces
+            yield Fact(attribute.name, "pending" if anew else "restless", by_us, five)
             return
         for fact in facts(attribute, five, attribute.name in self._wanted.configured):
             values = fact.five
             zero = self._wanted.replaced and values is not None and not values.reality and not values.desired
+            fact = replace(fact, either=self._situation.then is not None and five.then is NOT_KNOWN)
             yield replace(fact, optional=True) if zero else fact
 
     def _is_restless(self, attribute: Attribute, five: Five) -> bool:
         """Whether the source is as it was at the baseline."""
-        if not identical(five.state, five.reality):
+        if not identical(five.state, five.reality) or not _still(five):
             return False
         if self._situation.then is None:
             return True
@@ -213,17 +268,18 @@ class _Object:
             if not same(values.state, values.reality):
                 form_alone = not values.state and not values.reality  # null and empty
                 undone = not form_alone and not same(values.reality, values.wanted)
-                yield Fact(path, "conflict", five.wanted is not NOT_KNOWN, values, optional=not undone)
+                yield Fact(path, "conflict", five.wanted is not NOT_KNOWN, values, optional=not undone, lost=True)
 
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""
         for path, values in places(attribute, attribute.name, five):
             if values.wanted is NOT_KNOWN and not same(values.desired, values.state):
-                yield Fact(path, "pending", False, values, optional=not values.state and not values.desired)
+                optional = not values.state and not values.desired
+                yield Fact(path, "pending", False, values, optional=optional, gone=True)
             elif values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
                 found = label(values, True)
                 if found is not None and found[0] != "noise":
-                    yield Fact(path, found[0], found[1], values)
+                    yield Fact(path, found[0], found[1], values, gone=True)
 
     def _secrets(self) -> Iterator[Fact]:
         """Attributes whose sensitivity alone a commit changed."""
@@ -238,7 +294,7 @@ class _Object:
                 and not self._kind.attribute(name).sensitive
                 and (name in self._wanted.secret) != (name in marked)
             ):
-                yield Fact(name, "pending", self._situation.then is not None, five)
+                yield Fact(name, "pending", self._situation.then is not None, five, secret=True)
 
     def _five(self, name: str) -> Five:
         views = (self.state, self.reality, self.desired, self.earlier, self.then)
@@ -265,9 +321,27 @@ class _Object:
             return
         views = (self.state, self.reality, self.desired, self.earlier, self.then)
         five = Five(*(v if v is NOT_KNOWN else ABSENT if v is None else PRESENT for v in views))
+        if self._is_due and self.desired is not None:
+            yield Fact("", "input", True, five)
+            return
+        if self._is_file_of_the_checkout:
+            yield Fact("", "restless", self._situation.then is not None, five)
+            return
         found = label(five, True)
         if found is not None:
             yield Fact("", found[0], found[1], five)
+
+    @property
+    def _is_due(self) -> bool:
+        return is_due(self._kind.name, self.state)
+
+    @property
+    def _is_file_of_the_checkout(self) -> bool:
+        """Whether it is a file that lies in the work tree of another checkout, under the same name as before."""
+        if self._kind.name != FILE.name or self.reality is not None or self.state is None or self.desired is None:
+            return False
+        name = str(self.state["filename"])
+        return name == self.desired["filename"] and name in FILES_OF_THE_CHECKOUT
 
 
 def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iterator[Mismatch]:
@@ -280,6 +354,7 @@ def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iter
     if report["verdict"] != wanted:
         yield Mismatch("environment", wanted, report["verdict"])
     reported = {resource["address"]: resource for resource in report["resources"]}
+    reported |= {f"output.{output['name']}": _as_resource(output) for output in report["outputs"]}
     for address in sorted(expected.keys() | reported.keys()):
         one, other = expected.get(address), reported.get(address)
         if one is None or other is None:
@@ -305,16 +380,55 @@ def _compare_one(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatc
         yield Mismatch(expected.address, _shown(expected.labels), _shown(got["labels"]))
     needed = Counter(_signature(fact) for fact in expected.facts if not fact.optional)
     allowed = Counter(_signature(fact) for fact in expected.facts if fact.optional)
-    found = Counter((a["path"], a["label"], a["certain"]) for a in got["attributes"]) - allowed
+    either = {fact.path for fact in expected.facts if fact.either}
+    found = Counter((a["path"], a["label"], a["certain"] or a["path"] in either) for a in got["attributes"]) - allowed
     lacking, extra = needed - found, found - needed
     by_path = {fact.path: fact.five for fact in expected.facts}
     for path in sorted({path for path, _, _ in (*lacking, *extra)}):
         where = f"{expected.address} {path or '(object)'}"
         yield Mismatch(where, _at(path, lacking), _at(path, extra), by_path.get(path))
+    if not lacking and not extra and not expected.address.startswith("output."):
+        yield from _compare_values(expected, got)
+
+
+def _compare_values(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
+    """Where the labels are right: the values beside them, whether they are hidden, and what forces a replacement."""
+    moving = {fact.path for fact in expected.facts if fact.five is not None and isinstance(fact.five.desired, Moment)}
+    needed = Counter(_values_of(fact) for fact in expected.facts if not fact.optional)
+    allowed = Counter(_values_of(fact) for fact in expected.facts if fact.optional)
+    found = Counter(_reported(a, a["path"] in moving) for a in got["attributes"]) - allowed
+    for (path, wanted), (_, other) in zip(sorted(needed - found), sorted(found - needed), strict=False):
+        yield Mismatch(f"{expected.address} {path or '(object)'}, values", wanted, other)
+
+
+def _values_of(fact: Fact) -> tuple[str, str]:
+    five = fact.five
+    if not fact.path or five is None:
+        return fact.path, ""
+    reality = ABSENT if fact.gone else five.reality
+    views = (five.state, reality, ABSENT if fact.lost else five.desired)
+    shown = [HIDDEN if fact.secret and not (v is ABSENT and fact.gone) else printed(v) for v in views]
+    return fact.path, f"{' | '.join(shown)}{' unknown' * (five.desired is UNKNOWN)}{' forces' * fact.forces}"
+
+
+def _reported(attribute: Mapping[str, Any], moving: bool) -> tuple[str, str]:
+    if not attribute["path"]:
+        return "", ""
+    shown = [printed(attribute[view]) for view in ("state", "reality", "desired")]
+    if moving and not attribute["sensitive"]:
+        shown[2] = printed(Moment())
+    flags = f"{' unknown' * attribute['unknown']}{' forces' * attribute['forces_replacement']}"
+    return attribute["path"], f"{' | '.join(shown)}{flags}"
+
+
+def _as_resource(output: Mapping[str, Any]) -> dict[str, Any]:
+    """A reported output in the form of a resource with one attribute."""
+    attribute = {"path": "", "label": output["label"], "certain": output["certain"]}
+    return {"labels": [output["label"]], "certain": output["certain"], "attributes": [attribute]}
 
 
 def _signature(fact: Fact) -> tuple[str, str, bool]:
-    return fact.path, fact.label, fact.certain
+    return fact.path, fact.label, fact.certain or fact.either
 
 
 def _at(path: str, found: Counter[tuple[str, str, bool]]) -> str:

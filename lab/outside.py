@@ -14,7 +14,8 @@ from lab.values import element, value
 
 def _object(history: History) -> tuple[str, Values] | None:
     objects = history.site.cloud.objects
-    return (key := history.dice.choice(sorted(objects)), objects[key]) if objects else None
+    options = sorted(objects.keys() - set(history.config.imports.values()))  # Terraform plans no import of nothing
+    return (key := history.dice.choice(options), objects[key]) if options else None
 
 
 def _picked(history: History, fits: Callable[[Attribute], bool]) -> tuple[Values, Attribute] | None:
@@ -22,7 +23,7 @@ def _picked(history: History, fits: Callable[[Attribute], bool]) -> tuple[Values
     if found is None:
         return None
     kind = history.site.types[history.site.cloud.kinds[found[0]]]
-    options = [a for a in kind.own if fits(a) and not a.write_only]
+    options = [a for a in kind.own if fits(a) and not a.write_only and not a.clock]
     return (found[1], history.dice.choice(options)) if options else None
 
 
@@ -45,7 +46,7 @@ def _touched(history: History) -> tuple[Values, Attribute] | None:
     name, attribute_name = history.dice.choice(history.touched)
     for object_id, values in sorted(history.site.cloud.objects.items()):
         kind = history.site.types[history.site.cloud.kinds[object_id]]
-        found = [a for a in kind.own if a.name == attribute_name and not a.write_only]
+        found = [a for a in kind.own if a.name == attribute_name and not a.write_only and not a.clock]
         if str(values["name"]).split("-")[0] == name and found:
             return values, found[0]
     return None

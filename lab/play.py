@@ -121,12 +121,25 @@ def _played(history: History, tally: Tally) -> list[Mismatch]:
         return mismatches
     if history.policy and history.then is not None:
         tally.occurred["opinion apply"] += 1
-        return list(applied(history))
+        return list(applied(history)) or _after_an_apply(history, tally)
     if dice.flag():
         opinion = dice.choice(list(OPINIONS))
         tally.occurred[f"opinion {opinion}"] += 1
         return list(OPINIONS[opinion](history, report))
     return []
+
+
+def _after_an_apply(history: History, tally: Tally) -> list[Mismatch]:
+    """Where DriftGuard applied, its baseline holds every value: what then happens is judged once more."""
+    if history.applied_at != history.site.head or not history.dice.flag():
+        return []
+    history.then = history.seen_applied()
+    for _ in range(history.dice.number(1, 3)):
+        history.happen(CHANGES)
+    truth, _, mismatches = history.judge()
+    tally.occurred["opinion after an apply"] += 1
+    _count(tally, history, truth)
+    return mismatches
 
 
 def _count(tally: Tally, history: History, truth: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.cloud import Values, normal
+from lab.configuration import Moment
 from lab.desire import Desire, desire
 from lab.history import History
 from lab.judge import Expected, Mismatch, expect, type_of, views
@@ -72,6 +73,7 @@ def applied(history: History) -> Iterator[Mismatch]:
     after = history.site.scan()
     if after["verdict"] != "in_sync":
         yield Mismatch("verdict after the apply", "in_sync", after["verdict"])
+    history.applied_at = history.site.head
 
 
 def _touched(
@@ -100,7 +102,7 @@ def _reached(history: History, wanted: Desire) -> Iterator[Mismatch]:
 
 
 def _is_known(value: Any) -> bool:
-    return "unknown" not in repr(value) and value is not UNKNOWN
+    return "unknown" not in repr(value) and value is not UNKNOWN and not isinstance(value, Moment)
 
 
 def _as_read(history: History, address: str, name: str, value: Any) -> Any:

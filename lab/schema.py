@@ -44,6 +44,8 @@ class Attribute:
         volatile: computed anew with each change of the object.
         default: what the provider takes where the configuration says nothing; only with mode both.
         form: what the provider takes for the same value: lower (case), order (of a list), json; empty for none.
+        options: the only values that are drawn; all of the kind's where empty.
+        clock: set by the provider from the time, and by nothing else.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Attribute:
     volatile: bool = False
     default: Any = None
     form: str = ""
+    options: tuple[str, ...] = ()
+    clock: bool = False
 
     @property
     def configurable(self) -> bool:
@@ -83,6 +87,11 @@ class Type:
     def attributes(self) -> tuple[Attribute, ...]:
         return (ID, NAME, PARENT, ETAG, *self.own)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its name belongs to another provider, whose rules it follows."""
+        return self.name in FOREIGN
+
     def attribute(self, name: str) -> Attribute:
         return next(attribute for attribute in self.attributes if attribute.name == name)
 
@@ -91,6 +100,35 @@ class Type:
         plain = b"".join(wire.message(2, _attribute(a)) for a in self.attributes if a.kind not in BLOCKS)
         blocks = b"".join(wire.message(3, _block(a)) for a in self.attributes if a.kind in BLOCKS)
         return wire.message(2, plain + blocks)
+
+
+# Types whose name stands in a table of DriftGuard's; each behaves as its own provider makes it.
+ROTATING: Final = Type(
+    "time_rotating",
+    tuple(Attribute(name, mode="computed", clock=True) for name in ("rfc3339", "rotation_rfc3339")),
+)
+CERTIFICATE: Final = Type(
+    "tls_self_signed_cert",
+    (
+        *(Attribute(name, mode="computed", clock=True) for name in ("validity_start_time", "validity_end_time")),
+        Attribute("ready_for_renewal", "bool", mode="computed", clock=True),
+    ),
+)
+FILES_OF_THE_CHECKOUT: Final = ("out/kubeconfig", "./key.pem")
+_OTHER_FILES: Final = ("../../../etc/x", "/etc/hosts", "x.auto.tfvars", ".terraform/x", "main.tf")
+FILE: Final = Type(
+    "local_file",
+    (
+        Attribute("filename", mode="required", options=(*FILES_OF_THE_CHECKOUT * 2, *_OTHER_FILES)),
+        Attribute("content", options=("one", "two", "")),
+    ),
+)
+FOREIGN: Final[Mapping[str, Type]] = {kind.name: kind for kind in (ROTATING, CERTIFICATE, FILE)}
+# When an object was made and when it is due, by type.
+TIMES: Final[Mapping[str, tuple[str, str]]] = {
+    ROTATING.name: ("rfc3339", "rotation_rfc3339"),
+    CERTIFICATE.name: ("validity_start_time", "validity_end_time"),
+}
 
 
 def canonical(kind: str, value: Any) -> Any:

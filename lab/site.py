@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class State:
     tainted: set[str] = field(default_factory=set)
     secret: dict[str, frozenset[str]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: set[str] = field(default_factory=set)
 
     def add(self, kind: Type, address: str, instance: Mapping[str, Any]) -> None:
         """Take over one instance of the state file."""
@@ -69,6 +71,9 @@ class Site:
         store: where the state is kept; None for a file in the work tree.
     """
 
+    _written_at: float = field(default=0.0, init=False)
+    _has_moments: bool = field(default=False, init=False)
+
     folder: Path
     provider: Provider
     types: Mapping[str, Type]
@@ -80,6 +85,12 @@ class Site:
         self.provider.cloud = Cloud(types=dict(self.types))
         self.repository.mkdir(parents=True)
         self._git("init", "--quiet", "--initial-branch=main")
+
+    @property
+    def checkout(self) -> str:
+        """The root module's directory in DriftGuard's own checkout; empty before the first scan."""
+        found = (self.folder / "home/.cache/driftguard/repos").glob(f"*/trees/{self.head}/{FOLDER}")
+        return str(next(found, ""))
 
     @property
     def cloud(self) -> Cloud:
@@ -119,6 +130,11 @@ class Site:
         else:
             (self.directory / "terraform.tfstate").write_text(text)
 
+    @property
+    def head(self) -> str:
+        """The newest commit."""
+        return self._git("rev-parse", "HEAD").strip()
+
     # --- git --------------------------------------------------------------------------------------
 
     def commit(self, config: Configuration, message: str, files: Mapping[str, str] | None = None) -> str:
@@ -130,6 +146,7 @@ class Site:
         written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
         if self.store is not None:
             written[f"{FOLDER}/backend.tf"] = self.store.backend(self._name)
+        self._has_moments = any("plantimestamp" in text for text in written.values())
         # Only the operator's file may name a variable that steers Terraform.
         self._operator_file.write_text(_SETTINGS.format(more=more))
         written |= {"driftguard.yaml": self.settings, ".gitignore": _IGNORED}
@@ -180,6 +197,7 @@ class Site:
             text=True,
             timeout=_TIMEOUT_SECONDS,
         )
+        self._written_at = time.time()
         if done.returncode != 0 and not may_fail:
             raise TerraformFailed(f"terraform {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -196,6 +214,7 @@ class Site:
             return found
         raw = json.loads(text)
         found.outputs.update({name: output["value"] for name, output in raw["outputs"].items()})
+        found.secret_outputs.update(name for name, output in raw["outputs"].items() if output.get("sensitive"))
         for resource in raw["resources"]:
             if resource["mode"] == "managed":
                 for instance in resource["instances"]:
@@ -213,7 +232,8 @@ class Site:
         if self.state_text():
             (scratch / "terraform.tfstate").write_text(self.state_text())
         self.terraform("init", "-input=false", folder=scratch)
-        self.terraform("plan", "-input=false", f"-refresh={str(refresh).lower()}", "-out=plan", folder=scratch)
+        with self.cloud.from_elsewhere():
+            self.terraform("plan", "-input=false", f"-refresh={str(refresh).lower()}", "-out=plan", folder=scratch)
         document = json.loads(self.terraform("show", "-json", "plan", folder=scratch))
         return {c["address"]: c["change"] for c in document.get("resource_changes", []) if "deposed" not in c}
 
@@ -221,10 +241,14 @@ class Site:
 
     def scan(self, *, acts: bool = False, noise: bool = False) -> dict[str, Any]:
         """What DriftGuard reports of the environment: one run in this process."""
-        with process_environment(self.variables), Session(self._target) as session:
+        if self._has_moments:
+            time.sleep(max(0.0, int(self._written_at) + 1 - time.time()))  # a plan of the same second would agree
+        elsewhere = self.cloud.from_elsewhere()
+        with elsewhere, process_environment(self.variables), Session(self._target) as session:
             report = session.run(
                 session.select(()), acts=acts, noise=noise, on_done=lambda _: None, write=lambda _: None
             )
+        self._written_at = time.time() if acts else self._written_at
         environment: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))["environments"][0]
         return environment
 

@@ -52,6 +52,11 @@ class Fact:
     Attributes:
         certain: whether every test for the label can be made.
         optional: whether nothing may be reported of it: null turned into absent, or back.
+        gone: whether the object was deleted outside Terraform, so that R is absent whatever the label rests on.
+        lost: whether the object is about to be deleted, so that D is absent.
+        secret: whether the values are not shown.
+        forces: whether the change makes the object be replaced.
+        either: whether it may be certain or not, see `judge.UNCERTAIN`.
     """
 
     path: str
@@ -59,6 +64,16 @@ class Fact:
     certain: bool = True
     five: Five | None = None
     optional: bool = False
+    gone: bool = False
+    lost: bool = False
+    secret: bool = False
+    forces: bool = False
+    either: bool = False
+
+    @property
+    def attribute(self) -> str:
+        """The name of the attribute that it lies in; empty for the object itself."""
+        return self.path.split(".", 1)[0].split("[", 1)[0]
 
 
 def identical(left: Any, right: Any) -> bool:

@@ -50,6 +50,8 @@ class Dice:
 def value(dice: Dice, attribute: Attribute) -> Any:
     """A value for an attribute, never null."""
     kind = attribute.kind
+    if attribute.options:
+        return dice.choice(attribute.options)
     if attribute.form == "lower":
         return dice.choice(("one", "One", "TWO", "two"))
     if kind == "json":
