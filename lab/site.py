@@ -89,7 +89,7 @@ class Site:
     @property
     def checkout(self) -> str:
         """The root module's directory in DriftGuard's own checkout; empty before the first scan."""
-        found = (self.folder / "home/.cache/driftguard/repos").glob(f"*/trees/{self.head}/{FOLDER}")
+        found = (self.folder / "home/.cache/driftguard/repos").glob(f"*/trees/lab-head-*/{FOLDER}")
         return str(next(found, ""))
 
     @property
