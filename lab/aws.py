@@ -184,12 +184,13 @@ def _listed(found: Any) -> str:
 _HEAD: Final = """\
 # Types of the AWS provider
 
-Written by `make lab-aws` (provider PACKAGED) and `make lab-aws MIRROR=FOLDER` (the newest provider of
-a filesystem mirror) in a cloud on loopback (moto). Each type is one object in one environment. It is
-applied and has to be in sync at once and after a refresh. Then a tag, an attribute or a nested block
-is changed outside Terraform, the object is deleted outside Terraform, and a commit changes a tag
-beside the deletion. A cell states whether the labels were right; an empty cell was not tried.
-""".replace("PACKAGED", PACKAGED_PROVIDER)
+Written by `make lab-aws` (provider VERSION) and `make lab-aws MIRROR=FOLDER` (the newest provider
+of a filesystem mirror) in a cloud on loopback (moto). Each type is one object in one environment.
+It is applied and has to be in sync at once and after a refresh. Then a tag, an attribute or a
+nested block is changed outside Terraform, the object is deleted outside Terraform, and a commit
+changes a tag beside the deletion. A cell states whether the labels were right; an empty cell was
+not tried.
+""".replace("VERSION", PACKAGED_PROVIDER)
 
 
 def section(trials: Trials, version: str, types: Sequence[AwsType] = TYPES) -> str:

@@ -244,7 +244,9 @@ class _Object:
             return
         for fact in facts(attribute, five, attribute.name in self._wanted.configured):
             values = fact.five
-            zero = self._wanted.replaced and values is not None and not values.reality and not values.desired
+            zero = values is not None and not values.reality and not values.desired
+            unset = self._wanted.replaced or (values is not None and identical(values.reality, values.desired))
+            zero = zero and unset and values is not None and not values.state
             fact = replace(fact, either=self._situation.then is not None and five.then is NOT_KNOWN)
             yield replace(fact, optional=True) if zero else fact
 

@@ -8,6 +8,7 @@ Format: https://developer.hashicorp.com/terraform/internals/json-format (major v
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
@@ -79,6 +80,30 @@ class DeferredInvocation(msgspec.Struct, frozen=True, gc=False):
     action_invocation: InvocationItem | None = None
 
 
+class _PriorObject(msgspec.Struct, frozen=True):
+    address: str
+    tainted: bool = False
+
+
+class _PriorModule(msgspec.Struct, frozen=True):
+    resources: list[_PriorObject] = []
+    child_modules: list[_PriorModule] = []
+
+
+class _PriorValues(msgspec.Struct, frozen=True):
+    root_module: _PriorModule = _PriorModule()
+
+
+class _PriorState(msgspec.Struct, frozen=True):
+    values: _PriorValues = _PriorValues()
+
+
+def _tainted(module: _PriorModule) -> Iterator[str]:
+    yield from (found.address for found in module.resources if found.tainted)
+    for below in module.child_modules:
+        yield from _tainted(below)
+
+
 class PlanDocument(msgspec.Struct, frozen=True):
     """The parts of a plan with reality and the effects of an apply.
 
@@ -96,9 +121,17 @@ class PlanDocument(msgspec.Struct, frozen=True):
     deferred_action_invocations: list[DeferredInvocation] = []
     variables: msgspec.Raw = _EMPTY
     configuration: msgspec.Raw = _EMPTY
+    prior_state: msgspec.Raw = _EMPTY
     timestamp: str | None = None
     errored: bool = False
     complete: bool = True
+
+    def tainted(self) -> frozenset[str]:
+        """Addresses of the objects that the state marks as tainted; empty where the plan does not name them."""
+        if b'"tainted"' not in bytes(self.prior_state):
+            return frozenset()
+        root = msgspec.json.decode(self.prior_state, type=_PriorState).values.root_module
+        return frozenset(_tainted(root))
 
     @property
     def partial(self) -> bool:

@@ -64,6 +64,11 @@ class Context:
         return moment(self.document.timestamp)
 
     @cached_property
+    def tainted(self) -> frozenset[str]:
+        """Addresses of tainted objects. A plan names one reason for a replacement, which may be another one."""
+        return self.document.tainted()
+
+    @cached_property
     def references(self) -> ConfigurationReferences:
         """What expressions refer to, at head."""
         return ConfigurationReferences(self.document)

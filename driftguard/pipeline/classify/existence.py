@@ -20,7 +20,7 @@ def existence(
     context: Context, known: ResourceItem, item: ResourceItem | None, views: Views, due: Renewal | None
 ) -> Iterator[AttributeChange]:
     """What became of the object, or is to become of it, as changes at the empty path."""
-    of_the_object = _of_the_object(known, item)
+    of_the_object = _of_the_object(context, known, item)
     if of_the_object is not None:
         yield _change(views, of_the_object)
         if known.deposed is not None or known.change.actions == ("forget",):
@@ -43,12 +43,12 @@ def _change(views: Views, ruling: Ruling) -> AttributeChange:
     )
 
 
-def _of_the_object(known: ResourceItem, item: ResourceItem | None) -> Ruling | None:
+def _of_the_object(context: Context, known: ResourceItem, item: ResourceItem | None) -> Ruling | None:
     if known.deposed is not None:
         if item is None:
             return Ruling(Label.NOISE, "deposed object: nothing planned")
         return Ruling(Label.RESIDUE, "deposed object")
-    if known.action_reason == "replace_because_tainted":
+    if known.action_reason == "replace_because_tainted" or _is_replaced_and_tainted(context, known):
         return Ruling(Label.RESIDUE, "tainted object")
     if known.change.actions == ("forget",):
         return Ruling(Label.REFACTOR, "removed from the configuration without being destroyed")
@@ -59,6 +59,10 @@ def _of_the_object(known: ResourceItem, item: ResourceItem | None) -> Ruling | N
     if known.previous_address not in (None, known.address):
         return Ruling(Label.REFACTOR, f"moved from {known.previous_address}")
     return None
+
+
+def _is_replaced_and_tainted(context: Context, known: ResourceItem) -> bool:
+    return {"create", "delete"} <= set(known.change.actions) and known.address in context.tainted
 
 
 def _ruling(

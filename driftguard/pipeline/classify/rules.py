@@ -91,8 +91,8 @@ def rule(
     state_is_reality = same(state, reality)
     reality_is_desired = same(reality, desired)
     if state_is_reality and reality_is_desired:
-        planned = not identical(reality, desired)
-        return Ruling(Label.NOISE, "S=R, R=D but for their form") if planned else None
+        unchanged = identical(state, reality) and identical(reality, desired)
+        return None if unchanged else Ruling(Label.NOISE, "S=R, R=D but for their form")
     if evidence.same_closure:
         baseline = desired  # equal closures: no commit changed what the configuration wants
     known = baseline is not NO_BASELINE_VALUE and baseline is not UNKNOWN

@@ -9,7 +9,7 @@ from typing import Any
 from driftguard.model import Label
 from driftguard.model.plan_document import Change, ResourceItem, decode
 from driftguard.pipeline.classify.context import Context
-from driftguard.pipeline.classify.equality import identical, same, same_form
+from driftguard.pipeline.classify.equality import identical, is_zero, same, same_form
 from driftguard.pipeline.classify.places import Difference, Four, Masks, any_true, child, is_known
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling
 from driftguard.pipeline.classify.walk import walk
@@ -110,14 +110,14 @@ def sensitivity_places(views: Views) -> Iterator[Difference]:
 
 
 def _is_form_alone(place: Difference, *, replaced: bool) -> bool:
-    """Whether nothing is planned for a place whose values differ in form alone.
+    """Whether nothing is planned for a place whose values are all zero ones: null, false, 0, "", [] and {}.
 
     A new object is planned without a look at the old one, so there null stands where the old one has a zero value.
     """
-    if place.desired is UNKNOWN or not same_form(place.state, place.reality):
+    if place.desired is UNKNOWN or not (is_zero(place.state) and is_zero(place.reality)):
         return False
     planned = not identical(place.reality, place.desired)
-    return not planned or (replaced and same_form(place.reality, place.desired))
+    return not planned or (replaced and is_zero(place.desired))
 
 
 def _beside_a_deletion(views: Views, evidence: Evidence) -> Iterator[Difference]:
