@@ -85,7 +85,8 @@ def test_an_object_recreated_outside_is_drift_that_forces_a_replacement() -> Non
     result = classify(recorded("replaced_by_drift"), SAME_COMMIT, KEY)
     assert (result.verdict, only(result, ROLE).actions) == (Verdict.DRIFTED, ("delete", "create"))
     computed = ("arn", "create_date", "id", "inline_policy", "managed_policy_arns", "tags_all", "unique_id")
-    assert labels(result) == {ROLE: {"path": "drift", **dict.fromkeys(computed, "derived")}}
+    form_alone = {"assume_role_policy": "noise"}
+    assert labels(result) == {ROLE: {"path": "drift", **form_alone, **dict.fromkeys(computed, "derived")}}
     path = attribute(result, ROLE, "path")
     assert (values(path), path.forces_replacement) == (("/shop/", "/other/", "/shop/"), True)
     assert attribute(result, ROLE, "arn").causes == (ROLE,)
