@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,36 @@ from pathlib import Path
 import pytest
 
 from driftguard.cli.reference import commands, error_kinds, next_step, reasons
+from driftguard.demo.cloud import PACKAGED_PROVIDER
 from driftguard.model import ErrorKind, Label, Verdict
 from driftguard.model.reasons import ReasonName
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def needed() -> str:
+    """What pyproject.toml and the code ask for, as a table."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    git = re.search(r"git (\d+\.\d+) or newer", (ROOT / "driftguard/adapters/git/commands.py").read_text())
+    assert git is not None
+    rows = {
+        "Python": f"`{project['requires-python']}`",
+        "git": f"`>={git[1]}`",
+        "Terraform or OpenTofu": "1.1 or newer; tried versions below",
+        "Python packages": ", ".join(f"`{need}`" for need in project["dependencies"]),
+        **{
+            f"extra `{name}`": ", ".join(f"`{need.partition(';')[0]}`" for need in needs)
+            for name, needs in project["optional-dependencies"].items()
+            if name != "dev"
+        },
+        "provider of the demo": f"AWS `{PACKAGED_PROVIDER}`",
+    }
+    return "\n".join(["| part | versions |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items()), ""])
+
+
 # Parts of hand-written pages that are generated, by page and name.
 GENERATED: dict[tuple[str, str], Callable[[], str]] = {
+    ("reference/compatibility.md", "needed"): needed,
     ("how-to/troubleshooting.md", "error kinds"): error_kinds,
     ("how-to/troubleshooting.md", "reasons that hold or inform"): partial(reasons, silent=False, passes=False),
     ("how-to/troubleshooting.md", "reasons that end by themselves"): partial(reasons, silent=False, passes=True),
