@@ -145,20 +145,43 @@ _FOREIGN: Final = {
     "cannot be saved by DriftGuard ({paths}). " + _CLASSIFY,
 }
 
-_PLANS: Final = {
-    "Terragrunt": "terragrunt run --all plan -- -out=tfplan && terragrunt run --all show -- -json tfplan > plan.json",
-    "Atmos": "atmos terraform plan COMPONENT -s STACK -out=tfplan && "
-    "atmos terraform show COMPONENT -s STACK -- -json tfplan > plan.json",
-    "CDKTF": "cdktf synth && cd cdktf.out/stacks/STACK && terraform init && terraform plan -out=tfplan && "
-    'terraform show -json tfplan > "$GITHUB_WORKSPACE/plan.json"',
-    "HCP Terraform": "terraform init && terraform plan -out=tfplan && terraform show -json tfplan > plan.json",
+_WRITE_PLAN: Final = ("terraform init -input=false", "terraform plan -input=false -out=tfplan")
+_LABEL: Final = "driftguard classify plan.json"
+_EACH: Final = (
+    "while read -r plan; do echo; printf '%s' \"$plan\" | driftguard classify - || code=$?; done < plans.jsonl"
+)
+# For each tool: what a job has to install, and its commands, up to the labels. Exit code 2, divergence, makes it red.
+_JOBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "Terragrunt": (
+        "Terraform and Terragrunt",
+        (
+            "terragrunt run --all --non-interactive plan -- -input=false -out=tfplan",
+            "terragrunt run --all --non-interactive --tf-forward-stdout show -- -json tfplan > plans.jsonl",
+            f"code=0; {_EACH}; exit $code",
+        ),
+    ),
+    "Atmos": (
+        "Terraform and Atmos",
+        (
+            "atmos terraform plan COMPONENT -s STACK -out=tfplan",
+            "atmos terraform show COMPONENT -s STACK -- -json tfplan > plan.json",
+            _LABEL,
+        ),
+    ),
+    "CDKTF": (
+        "Terraform and CDKTF",
+        ("cdktf synth", "cd cdktf.out/stacks/STACK", *_WRITE_PLAN, "terraform show -json tfplan > plan.json", _LABEL),
+    ),
+    "HCP Terraform": ("Terraform", (*_WRITE_PLAN, "terraform show -json tfplan > plan.json", _LABEL)),
 }
 
 
 def ready_job(tool: str) -> str:
     """A GitHub Actions job that labels the plans of a tool that DriftGuard does not run."""
+    needs, commands = _JOBS[tool]
+    steps = "".join(f"          {command}\n" for command in commands)
     return f"""\
-# .github/workflows/drift.yml
+# .github/workflows/drift.yml; the summary of the run gets the labels
 name: drift
 on: {{schedule: [{{cron: "17 * * * *"}}], workflow_dispatch: {{}}}}
 permissions: {{contents: read}}
@@ -167,8 +190,8 @@ jobs:
     runs-on: ubuntu-latest
     env: {{DRIFTGUARD_PACKAGE: "git+https://git.example.org/platform/driftguard@v0.1.0"}}
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v6
+      # Install {needs} here, and log in to the cloud.
       - run: pip install "{DISTRIBUTION} @ $DRIFTGUARD_PACKAGE" # not by name: it is on no public index
-      - run: {_PLANS[tool]}
-      - run: driftguard classify plan.json --format markdown >> "$GITHUB_STEP_SUMMARY"
-"""
+      - run: |
+{steps}"""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 import yaml
 
@@ -33,6 +36,20 @@ def accepted_by_driftguard(arguments: Sequence[str], place: str) -> None:
             break
         group, (name, *rest) = command, rest
     command.make_context(name, list(rest))  # raises for what is not an option of the command
+
+
+def lint_workflow(text: str, folder: Path) -> None:
+    """Check a workflow of GitHub Actions with actionlint; skips the test where that is not installed.
+
+    Pinned commits are read as their tags, so that actions of a runtime that GitHub removed are found.
+    """
+    actionlint = shutil.which("actionlint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if actionlint is None:
+        pytest.skip("actionlint is not installed here")
+    file = folder / "workflow.yml"
+    file.write_text(re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", text))
+    done = subprocess.run([actionlint, "-shellcheck=", "-pyflakes=", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def stub_driftguard(folder: Path) -> Path:

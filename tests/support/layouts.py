@@ -156,7 +156,7 @@ SAMPLES: Mapping[str, Sample] = {
             **MODULES,
         },
         (),
-        ("Terragrunt", "live/prod/vpc", "driftguard classify plan.json"),
+        ("Terragrunt", "live/prod/vpc", "driftguard classify -"),
     ),
     "terragrunt_beside": Sample(
         {**roots("bootstrap"), "live/prod/terragrunt.hcl": HCL, "root.hcl": HCL}, ("bootstrap",), ("Terragrunt",)

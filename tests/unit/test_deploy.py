@@ -23,7 +23,7 @@ from tree_sitter_groovy import language as groovy
 
 from driftguard import config
 from driftguard.adapters.terraform.engine import _APPLY_GRACE_SECONDS
-from tests.support.ci_jobs import accepted_by_driftguard, stub_driftguard
+from tests.support.ci_jobs import accepted_by_driftguard, lint_workflow, stub_driftguard
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -93,8 +93,14 @@ def test_ci_files_fulfil_the_schema_of_their_service(schema: str, path: str) -> 
     accepted(program("check-jsonschema"), "--builtin-schema", schema, str(DEPLOY / path))
 
 
-def test_the_workflow_passes_actionlint() -> None:
-    accepted(program("actionlint"), "-shellcheck=", "-pyflakes=", str(DEPLOY / "github" / "driftguard.yml"))
+def test_the_workflow_passes_actionlint(tmp_path: Path) -> None:
+    lint_workflow(read("github/driftguard.yml"), tmp_path)
+
+
+def test_an_action_of_a_runtime_that_github_removed_is_found(tmp_path: Path) -> None:
+    old = read("github/driftguard.yml").replace("# v6.0.2", "# v4.2.2")
+    with pytest.raises(AssertionError, match="deprecated"):
+        lint_workflow(old, tmp_path)
 
 
 def test_groovy_reads_the_jenkinsfile() -> None:
