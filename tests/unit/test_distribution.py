@@ -70,6 +70,11 @@ def test_the_command_that_a_message_gives_names_the_distribution(extra: str) -> 
     assert install_command(extra) == f"pip install 'driftguard-gitops[{extra}]'"
 
 
+def test_the_manual_explains_every_extra_of_users() -> None:
+    manual = (ROOT / "docs" / "how-to" / "install.md").read_text()
+    assert [extra for extra in EXTRAS if extra != "dev" and f"\n| `{extra}` | " not in manual] == []
+
+
 def texts_that_install() -> list[Path]:
     folders = [path for name in ("driftguard", "deploy", "docs", "bench") for path in (ROOT / name).rglob("*")]
     named = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", ".ci/run")]
