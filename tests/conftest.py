@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import sys
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from driftguard.demo.cloud import Cloud, provider_cli_config
-from tests.guards import refuse_outside_network, refuse_writes_to
+from tests.guards import guard_this_process
 from tests.support.aws import Shop
 from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
 from tests.support.service_descriptions import read_once
@@ -25,8 +24,7 @@ from tests.support.serving import attached_provider, attached_terraform, forkser
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-refuse_outside_network()
-refuse_writes_to(Path(pwd.getpwuid(os.getuid()).pw_dir))
+guard_this_process()
 
 # Speed is stated from bench/, never asserted: machines that run tests are noisy.
 settings.register_profile("tests", deadline=None)

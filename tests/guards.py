@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import pwd
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Audit events of changes to files, by the position of the path that is changed.
 _CHANGES: Final = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.rename": 1, "os.symlink": 1, "os.link": 1}
@@ -25,19 +26,24 @@ class HomeGuardError(AssertionError):
     """A test wrote into the home of the user who runs the tests."""
 
 
-def refuse_outside_network(kind: type[socket.socket] = socket.socket) -> None:
-    """Let sockets of this process connect to this machine only."""
-    for name in ("connect", "connect_ex"):
-        setattr(kind, name, _guarded(getattr(kind, name)))
+def refuse_outside_network() -> None:
+    """Let this process and its forks ask for the addresses of this machine only, and talk to it only; cannot be undone.
 
+    Libraries in C that open sockets of their own are not seen.
+    """
 
-def _guarded(original: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
-    def connect(self: socket.socket, address: Any) -> Any:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(str(address[0])):
-            raise NetworkGuardError(f"a test connects to {address[0]}, which is not this machine")
-        return original(self, address)
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.getaddrinfo":
+            host = arguments[0]
+        elif event in ("socket.connect", "socket.sendto") and arguments[0].family in _INTERNET:
+            host = arguments[1][0]
+        else:
+            return
+        name = os.fsdecode(host) if isinstance(host, str | bytes) else ""
+        if name and not _is_here(name):
+            raise NetworkGuardError(f"a test talks to {name}, which is not this machine")
 
-    return connect
+    sys.addaudithook(hook)
 
 
 def _is_here(host: str) -> bool:
@@ -69,3 +75,9 @@ def refuse_writes_to(home: Path) -> None:
                 raise HomeGuardError(f"a test changes {changed}, in the home of the user who runs it")
 
     sys.addaudithook(hook)
+
+
+def guard_this_process() -> None:
+    """Both guards, with the home of the user who runs the tests."""
+    refuse_outside_network()
+    refuse_writes_to(Path(pwd.getpwuid(os.getuid()).pw_dir))

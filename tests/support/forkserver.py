@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import driftguard
+from tests.guards import guard_this_process
 from tests.support.service_descriptions import read_once
 
 # What each loads beside its own modules: packages that it imports late. The last module has the function that is run.
@@ -138,6 +139,7 @@ class Forkserver:
 
 def main() -> None:
     program = load(sys.argv[2])
+    guard_this_process()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen(64)

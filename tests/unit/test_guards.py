@@ -22,6 +22,13 @@ def test_a_connection_to_another_machine_fails_by_name() -> None:
         outside.connect_ex(("192.0.2.1", 80))
 
 
+def test_a_question_for_an_address_or_a_datagram_fails_by_name() -> None:
+    with pytest.raises(NetworkGuardError, match=r"talks to example\.org"):
+        socket.create_connection(("example.org", 443))
+    with socket.socket(type=socket.SOCK_DGRAM) as outside, pytest.raises(NetworkGuardError, match=r"192\.0\.2\.1"):
+        outside.sendto(b"", ("192.0.2.1", 53))
+
+
 def test_a_connection_to_this_machine_works() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         pass

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.test_habits import MODULES, loaded_by
+
 PACKAGE = Path(__file__).resolve().parents[2] / "driftguard"
 
 # Each library for an outside thing, and the only files that may know it.
@@ -77,18 +79,28 @@ def test_only_the_configuration_reads_the_processs_environment() -> None:
     assert readers == {"config/surroundings.py", "adapters/git/commands.py", "adapters/git/environment.py"}
 
 
-def test_a_pure_stage_reads_no_clock() -> None:
+def pure_modules() -> set[str]:
+    """Files of the stages that are pure by contract, and of every module of the package that they load."""
     contracts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [stages] = [contract["source_modules"] for contract in contracts if "no clock" in contract["name"]]
     places = [stage.removeprefix("driftguard.").replace(".", "/") for stage in stages]
     beginnings = tuple(f"{place}{end}" for place in places for end in (".py", "/"))
-    files = [path for path in parsed() if path.startswith(beginnings)]
+    waiting = [path for path in parsed() if path.startswith(beginnings)]
+    found: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting += {MODULES[module] for module in loaded_by(path)} - found
+    return found
+
+
+def test_neither_a_pure_stage_nor_a_module_that_it_loads_reads_a_clock() -> None:
     readings = [
         f"{path}:{node.lineno}: {ast.unparse(node)}"
-        for path in files
+        for path in pure_modules()
         for node in ast.walk(parsed()[path])
-        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today")
-        if ast.unparse(node.value).split(".")[-1] in ("datetime", "date")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in ("now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter")
     ]
-    assert files
     assert readings == []
+    assert {"pipeline/decide/conditions.py", "pipeline/classify/rules.py", "model/reasons.py"} <= pure_modules()
