@@ -11,6 +11,7 @@ from driftguard.model.alerts import (
     DeliveryKind,
     DeliveryState,
     Notice,
+    RecordedNotice,
     Severity,
 )
 from driftguard.model.findings import (
@@ -25,7 +26,7 @@ from driftguard.model.findings import (
     RunResult,
     Seconds,
 )
-from driftguard.model.ledger import Attempt, AttemptState, ChainFault, Entry, EntryKind, Lease
+from driftguard.model.ledger import Attempt, AttemptState, AttemptStep, ChainFault, Entry, EntryKind, Lease
 from driftguard.model.messages import ChangeText, CommitText, EnvironmentText, Message, StepText
 from driftguard.model.proposals import (
     Adoption,
@@ -66,6 +67,7 @@ __all__ = [
     "AlertState",
     "Attempt",
     "AttemptState",
+    "AttemptStep",
     "AttributeChange",
     "Baseline",
     "BranchProtection",
@@ -102,6 +104,7 @@ __all__ = [
     "ProposalState",
     "ProposedBranch",
     "PullRequest",
+    "RecordedNotice",
     "Refusal",
     "RequestState",
     "ResourceChange",

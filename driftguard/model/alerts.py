@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from driftguard.model.ledger import Entry
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.traces import ObjectTrace
 
@@ -98,6 +99,14 @@ class Notice:
     run_id: str
     line: str
     alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedNotice:
+    """A notice with its entry in the journal."""
+
+    notice: Notice
+    entry: Entry
 
 
 class DeliveryKind(StrEnum):

@@ -96,3 +96,17 @@ class Attempt:
     data: Mapping[str, Any] = field(default_factory=dict)
     retry: int = 0
     sequence: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStep:
+    """The move of an attempt to another state, or a fact noted in the same one.
+
+    Attributes:
+        data: what is new.
+        entry: the step in the journal; its `at` is the time of the step.
+    """
+
+    state: AttemptState
+    data: Mapping[str, Any]
+    entry: Entry

@@ -5,15 +5,15 @@ from __future__ import annotations
 from driftguard.model import Baseline, Verdict
 from driftguard.model.digests import Digests
 from driftguard.pipeline.baseline import Reference, keep_in_sync
-from driftguard.pipeline.record import in_sync_baseline
+from driftguard.pipeline.record import baseline_moved_entry, in_sync_baseline
 from driftguard.pipeline.scan import Findings
-from driftguard.ports import Baselines, Clock, PlanEngine
+from driftguard.ports import Clock, PlanEngine, RunLedger
 
 
 class BaselineKeeper:
     """The baseline of one environment during one run."""
 
-    def __init__(self, ledger: Baselines, engine: PlanEngine, clock: Clock, name: str, run_id: str, head: str) -> None:
+    def __init__(self, ledger: RunLedger, engine: PlanEngine, clock: Clock, name: str, run_id: str, head: str) -> None:
         self._ledger, self._engine, self._clock = ledger, engine, clock
         self._name, self._run_id, self._head = name, run_id, head
         self._digests: Digests | None = None
@@ -45,7 +45,7 @@ class BaselineKeeper:
             at=now,
             empty=state.empty,
         )
-        self._ledger.move_baseline(self._name, baseline, self._run_id, now)
+        self._ledger.append(baseline_moved_entry(self._run_id, now, self._name, baseline))
         return baseline
 
     def verified(self, baseline: Baseline | None, findings: Findings) -> None:
@@ -66,8 +66,10 @@ class BaselineKeeper:
             providers=findings.providers,
             at=now,
         )
-        if moved is not None and not self._ledger.replace_baseline(self._name, self._before, moved, self._run_id, now):
-            return self._ledger.baseline(self._name)  # another run moved it, after it scanned or applied
+        if moved is not None:
+            entry = baseline_moved_entry(self._run_id, now, self._name, moved)
+            if not self._ledger.replace_baseline(self._before, entry):
+                return self._ledger.baseline(self._name)  # another run moved it, after it scanned or applied
         in_sync = findings.classification.verdict is Verdict.IN_SYNC
         kept = moved or (before if in_sync and self._digests is None else None)
         if kept is not None and kept.origin != "given":

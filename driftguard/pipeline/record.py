@@ -7,9 +7,9 @@ written has gone through the JSON report, so it is redacted.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,11 +17,15 @@ import msgspec
 from driftguard.model import (
     Attempt,
     AttemptState,
+    AttemptStep,
     Baseline,
     Classification,
+    Delivery,
     Entry,
     EntryKind,
+    Notice,
     Proposal,
+    RecordedNotice,
     RunResult,
     Verdict,
 )
@@ -80,6 +84,44 @@ def baseline_given_entry(at: datetime, environment: str, by: str, commit: str, r
 def proposal_entry(run_id: str, at: datetime, environment: str, proposal: Proposal) -> Entry:
     """One proposal's state as an entry of the journal."""
     return Entry(EntryKind.PROPOSAL, at, run_id, environment, msgspec.to_builtins(proposal))
+
+
+def alert_entry(notice: Notice) -> Entry:
+    """One step of an alert as an entry of the journal."""
+    alert = notice.alert
+    data = {
+        "alert": alert.id,
+        "about": alert.kind.value,
+        "event": notice.event.value,
+        "severity": alert.severity.value,
+        "fingerprint": alert.fingerprint,
+        "line": notice.line,
+    }
+    return Entry(EntryKind.ALERT, notice.at, notice.run_id, alert.environment, data)
+
+
+def recorded_notices(notices: Iterable[Notice]) -> tuple[RecordedNotice, ...]:
+    """Notices with their entries."""
+    return tuple(RecordedNotice(notice, alert_entry(notice)) for notice in notices)
+
+
+def delivered_entry(run_id: str, at: datetime, delivery: Delivery) -> Entry:
+    """A delivery that arrived, with the reference that its sink gave."""
+    data = {
+        "delivery": delivery.id,
+        "kind": delivery.kind.value,
+        "sink": delivery.sink,
+        "channel": delivery.channel,
+        "alerts": list(delivery.alerts),
+        "reference": delivery.reference,
+    }
+    return Entry(EntryKind.ALERT_DELIVERED, at, run_id, None, data)
+
+
+def baseline_moved_entry(run_id: str, at: datetime, environment: str, baseline: Baseline) -> Entry:
+    """The move of a baseline; `data` holds its fields, the time in UTC with microseconds."""
+    set_at = baseline.at.astimezone(UTC).isoformat(timespec="microseconds")
+    return Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, {**msgspec.to_builtins(baseline), "at": set_at})
 
 
 def in_sync_baseline(
@@ -166,3 +208,34 @@ def new_attempt(
         data=data,
         retry=retry,
     )
+
+
+def attempt_opened_entry(attempt: Attempt) -> Entry:
+    """The opening of an attempt, with all that it is recorded with."""
+    return _attempt_entry(EntryKind.ATTEMPT_OPENED, attempt, AttemptState.OPEN, attempt.opened_at, attempt.data)
+
+
+def attempt_step(attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, Any]) -> AttemptStep:
+    """The step of an attempt into a state, which may be the one that it is in; recorded by the attempt's `run_id`.
+
+    Args:
+        data: what is new; the ledger merges it into what is stored.
+    """
+    under_way = state in (AttemptState.OPEN, AttemptState.APPLYING)
+    kind = EntryKind.ATTEMPT_PROGRESS if under_way else EntryKind.ATTEMPT_FINISHED
+    return AttemptStep(state, data, _attempt_entry(kind, attempt, state, at, data))
+
+
+def _attempt_entry(
+    kind: EntryKind, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, Any]
+) -> Entry:
+    facts = {
+        "attempt": attempt.id,
+        "state": state.value,
+        "commit": attempt.commit,
+        "plan_fingerprint": attempt.plan_fingerprint,
+        "drift_fingerprint": attempt.drift_fingerprint,
+        "retry": attempt.retry,
+        "data": dict(data),
+    }
+    return Entry(kind, at, attempt.run_id, attempt.environment, facts)

@@ -12,7 +12,7 @@ from driftguard.errors import UsageError
 from driftguard.model import Baseline, EntryKind, ToolVersion
 from driftguard.pipeline import history
 from driftguard.pipeline.closures import ClosureIndex, closure_hash
-from driftguard.pipeline.record import baseline_given_entry, request_entry
+from driftguard.pipeline.record import baseline_given_entry, baseline_moved_entry, request_entry
 from driftguard.ports import Baselines, Clock, Journal, JournalReader
 
 
@@ -90,8 +90,8 @@ class OperatorRequests:
         """Record baselines by environment on an operator's word: references for labels, never approvals."""
         now = self._clock.now()
         for name, baseline in baselines.items():
-            self._ledger.append(baseline_given_entry(now, name, self._by, baseline.commit, reason))
-            self._ledger.move_baseline(name, baseline, "by-hand", now)
+            given = baseline_given_entry(now, name, self._by, baseline.commit, reason)
+            self._ledger.append(given, baseline_moved_entry("by-hand", now, name, baseline))
 
     def _recorded(self, kind: EntryKind, names: list[str]) -> list[str]:
         now = self._clock.now()

@@ -23,7 +23,7 @@ from driftguard.model import (
     EnvironmentResult,
     ErrorKind,
     Fault,
-    Notice,
+    RecordedNotice,
     RunResult,
     Seconds,
     Verdict,
@@ -38,7 +38,7 @@ from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.environment import run_environment
 from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
-from driftguard.pipeline.record import run_finished_entry, run_started_entry, scan_entry
+from driftguard.pipeline.record import recorded_notices, run_finished_entry, run_started_entry, scan_entry
 from driftguard.report import environment_report
 from driftguard.sealed import mask
 
@@ -213,9 +213,9 @@ def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> No
     environment = environment_report(result)
     entries: list[Entry] = [scan_entry(context.run_id, head, now, environment, result.inputs)] if journal else []
 
-    def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+    def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
         after = follow(environment, before, commit=head, run_id=context.run_id, now=now, rules=context.alert_settings)
-        return after.alerts, after.notices
+        return after.alerts, recorded_notices(after.notices)
 
     if context.alerts is None:
         context.ledger.append(*entries)

@@ -6,7 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from driftguard.model import Alert, Delivery, DriftedObject, Entry, Message, Notice, ObjectTrace, TrailEvent, Written
+from driftguard.model import (
+    Alert,
+    Delivery,
+    DriftedObject,
+    Entry,
+    Message,
+    Notice,
+    ObjectTrace,
+    RecordedNotice,
+    TrailEvent,
+    Written,
+)
 
 
 class Alerts(Protocol):
@@ -24,7 +35,7 @@ class Alerts(Protocol):
         self,
         environment: str,
         entries: Sequence[Entry],
-        follow: Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[Notice]]],
+        follow: Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[RecordedNotice]]],
     ) -> None:
         """Journal entries, and what follows from them for the environment's alerts, in one transaction.
 
@@ -33,7 +44,7 @@ class Alerts(Protocol):
         """
         ...
 
-    def trace(self, alert_id: str, traces: Mapping[str, ObjectTrace], notice: Notice | None) -> None:
+    def trace(self, alert_id: str, traces: Mapping[str, ObjectTrace], recorded: RecordedNotice | None) -> None:
         """Add traces to an alert, and a notice where messages that are delivered have to be updated."""
         ...
 

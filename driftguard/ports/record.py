@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from driftguard.model import Attempt, AttemptState, Baseline, ChainFault, Entry, EntryKind, Lease
+from driftguard.model import Attempt, AttemptStep, Baseline, ChainFault, Entry, EntryKind, Lease
 from driftguard.model.digests import Digests
 
 
@@ -63,20 +63,17 @@ class DigestKey(Protocol):
 
 
 class Baselines(Protocol):
-    """The baseline of each environment."""
+    """The baseline of each environment: the newest move in the journal."""
 
     def baseline(self, environment: str) -> Baseline | None:
         """The environment's baseline, or None before the first."""
         ...
 
-    def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
-        """Replace the baseline and journal the move, in one transaction."""
-        ...
+    def replace_baseline(self, before: Baseline | None, moved: Entry) -> bool:
+        """Journal the move of a baseline unless it is not `before` any more: another run moved it.
 
-    def replace_baseline(
-        self, environment: str, before: Baseline | None, baseline: Baseline, run_id: str, at: datetime
-    ) -> bool:
-        """The same unless the baseline is not `before` any more: another run moved it. Whether it was replaced."""
+        Whether it was journalled. A move that nothing can forestall is appended to the journal like any entry.
+        """
         ...
 
     def digests(self, environment: str) -> Digests | None:
@@ -130,13 +127,13 @@ class AttemptHistory(Protocol):
 class Attempts(AttemptHistory, Protocol):
     """Applies, recorded before their effect."""
 
-    def open(self, attempt: Attempt) -> bool:
-        """Record an attempt durably.
+    def open(self, attempt: Attempt, entry: Entry) -> bool:
+        """Record an attempt durably, with its opening in the journal.
 
         False when one with the same environment, commit, plan fingerprint and retry exists that is not void.
         """
         ...
 
-    def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
-        """Move an attempt to another state, merging `data`; journalled in the same transaction."""
+    def advance(self, attempt_id: str, step: AttemptStep) -> Attempt:
+        """Take an attempt one step on, merging the step's data; journalled in the same transaction."""
         ...

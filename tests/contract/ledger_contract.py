@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,6 +15,7 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Baseline, Entry, EntryKind
 from driftguard.model.digests import Digests
+from driftguard.pipeline.record import attempt_opened_entry, attempt_step, baseline_moved_entry
 from driftguard.sealed import Sealed
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -40,6 +42,18 @@ def attempt(**changes: Any) -> Attempt:
         "opened_at": NOW,
     }
     return Attempt(**{**fields, **changes})
+
+
+def opened(ledger: SqlLedger, new: Attempt) -> bool:
+    """Open an attempt as a run does."""
+    return ledger.attempts.open(new, attempt_opened_entry(new))
+
+
+def advanced(
+    ledger: SqlLedger, moving: Attempt, state: AttemptState, moment: datetime, data: Mapping[str, Any]
+) -> Attempt:
+    """Take an attempt a step on as a run does."""
+    return ledger.attempts.advance(moving.id, attempt_step(moving, state, moment, data))
 
 
 def baseline(commit: str = "c1", **changes: Any) -> Baseline:
@@ -153,14 +167,15 @@ class LedgerContract:
 
     def test_a_baseline_is_none_then_the_last_one_moved_to(self, ledger: SqlLedger) -> None:
         assert ledger.baseline("dev") is None
-        ledger.move_baseline("dev", baseline("c1"), "run-1", at(1))
-        ledger.move_baseline("dev", baseline("c2", lineage=None, serial=None, providers={}), "run-2", at(2))
-        ledger.move_baseline("prod", baseline("c3"), "run-2", at(2))
-        assert ledger.baseline("dev") == baseline("c2", lineage=None, serial=None, providers={})
+        ledger.append(baseline_moved_entry("run-1", at(1), "dev", baseline("c1")))
+        second = baseline("c2", lineage=None, serial=None, providers={})
+        ledger.append(baseline_moved_entry("run-2", at(2), "dev", second))
+        ledger.append(baseline_moved_entry("run-2", at(2), "prod", baseline("c3")))
+        assert ledger.baseline("dev") == second
         assert ledger.baseline("prod") == baseline("c3")
 
     def test_a_baseline_move_is_in_the_journal_with_its_run(self, ledger: SqlLedger) -> None:
-        ledger.move_baseline("dev", baseline("c1"), "run-9", at(5))
+        ledger.append(baseline_moved_entry("run-9", at(5), "dev", baseline("c1")))
         (entry,) = ledger.entries(kinds=[EntryKind.BASELINE_MOVED])
         assert (entry.environment, entry.run_id, entry.at) == ("dev", "run-9", at(5))
         assert entry.data["commit"] == "c1"
@@ -168,16 +183,16 @@ class LedgerContract:
 
     def test_a_baseline_that_another_run_moved_is_not_replaced(self, ledger: SqlLedger) -> None:
         first, second, late = baseline("c1", at=at(1)), baseline("c2", at=at(2)), baseline("c3", at=at(3))
-        assert ledger.replace_baseline("dev", None, first, "run-1", at(1))
-        assert not ledger.replace_baseline("dev", None, late, "run-2", at(3))
-        assert ledger.replace_baseline("dev", first, second, "run-1", at(2))
-        assert not ledger.replace_baseline("dev", first, late, "run-2", at(3))
+        assert ledger.replace_baseline(None, baseline_moved_entry("run-1", at(1), "dev", first))
+        assert not ledger.replace_baseline(None, baseline_moved_entry("run-2", at(3), "dev", late))
+        assert ledger.replace_baseline(first, baseline_moved_entry("run-1", at(2), "dev", second))
+        assert not ledger.replace_baseline(first, baseline_moved_entry("run-2", at(3), "dev", late))
         assert ledger.baseline("dev") == second
 
     def test_digests_of_a_baseline_that_is_not_in_force_any_more_are_not_kept(self, ledger: SqlLedger) -> None:
         first, second = baseline("c1", at=at(1)), baseline("c2", at=at(2))
-        ledger.move_baseline("dev", first, "run-1", at(1))
-        ledger.move_baseline("dev", second, "run-2", at(2))
+        ledger.append(baseline_moved_entry("run-1", at(1), "dev", first))
+        ledger.append(baseline_moved_entry("run-2", at(2), "dev", second))
         ledger.keep_digests("dev", second, Digests({"a": {"x": b"1"}}))
         ledger.keep_digests("dev", first, Digests({"a": {"x": b"2"}}))
         assert ledger.digests("dev") == Digests({"a": {"x": b"1"}})
@@ -258,9 +273,9 @@ class LedgerContract:
     # --- attempts ---
 
     def test_an_attempt_is_recorded_before_anything_happens(self, ledger: SqlLedger) -> None:
-        opened = attempt(data={"approval": "merged"}, drift_fingerprint="d1", retry=2)
-        assert ledger.attempts.open(opened)
-        assert ledger.attempts.unfinished("dev") == (opened,)
+        new = attempt(data={"approval": "merged"}, drift_fingerprint="d1", retry=2)
+        assert opened(ledger, new)
+        assert ledger.attempts.unfinished("dev") == (new,)
         (entry,) = ledger.entries(environment="dev")
         assert (entry.kind, entry.at, entry.run_id) == (EntryKind.ATTEMPT_OPENED, NOW, "run-1")
         assert entry.data["attempt"] == "a1"
@@ -268,36 +283,36 @@ class LedgerContract:
         assert entry.data["data"] == {"approval": "merged"}
 
     def test_the_same_commit_and_plan_cannot_be_attempted_twice(self, ledger: SqlLedger) -> None:
-        assert ledger.attempts.open(attempt())
-        assert not ledger.attempts.open(attempt(id="a2"))
+        assert opened(ledger, attempt())
+        assert not opened(ledger, attempt(id="a2"))
         assert len(ledger.entries()) == 1
-        assert ledger.attempts.open(attempt(id="a3", environment="prod"))
-        assert ledger.attempts.open(attempt(id="a4", commit="d" * 40))
-        assert ledger.attempts.open(attempt(id="a5", plan_fingerprint="f2"))
+        assert opened(ledger, attempt(id="a3", environment="prod"))
+        assert opened(ledger, attempt(id="a4", commit="d" * 40))
+        assert opened(ledger, attempt(id="a5", plan_fingerprint="f2"))
 
     @pytest.mark.parametrize("end", [AttemptState.SUCCEEDED, AttemptState.FAILED])
     def test_an_attempt_that_changed_something_blocks_its_repetition(
         self, ledger: SqlLedger, end: AttemptState
     ) -> None:
-        ledger.attempts.open(attempt())
-        ledger.attempts.advance(attempt(), AttemptState.APPLYING, at(1), {})
-        ledger.attempts.advance(attempt(), end, at(2), {})
-        assert not ledger.attempts.open(attempt(id="a2"))
-        assert ledger.attempts.open(attempt(id="a2", retry=1))
+        opened(ledger, attempt())
+        advanced(ledger, attempt(), AttemptState.APPLYING, at(1), {})
+        advanced(ledger, attempt(), end, at(2), {})
+        assert not opened(ledger, attempt(id="a2"))
+        assert opened(ledger, attempt(id="a2", retry=1))
 
     def test_a_void_attempt_does_not_block_a_later_one(self, ledger: SqlLedger) -> None:
         for number in range(3):
-            assert ledger.attempts.open(attempt(id=f"a{number}"))
-            ledger.attempts.advance(attempt(id=f"a{number}"), AttemptState.VOID, at(1), {})
-        assert ledger.attempts.open(attempt(id="a3"))
-        assert not ledger.attempts.open(attempt(id="a4"))
+            assert opened(ledger, attempt(id=f"a{number}"))
+            advanced(ledger, attempt(id=f"a{number}"), AttemptState.VOID, at(1), {})
+        assert opened(ledger, attempt(id="a3"))
+        assert not opened(ledger, attempt(id="a4"))
 
     def test_an_attempt_moves_on_and_gathers_its_data(self, ledger: SqlLedger) -> None:
-        ledger.attempts.open(attempt(data={"a": 1}))
-        applying = ledger.attempts.advance(attempt(), AttemptState.APPLYING, at(1), {"lock": "id-1"})
+        opened(ledger, attempt(data={"a": 1}))
+        applying = advanced(ledger, attempt(), AttemptState.APPLYING, at(1), {"lock": "id-1"})
         assert (applying.state, applying.finished_at, applying.data) == ("applying", None, {"a": 1, "lock": "id-1"})
         assert ledger.attempts.unfinished("dev") == (applying,)
-        ended = ledger.attempts.advance(applying, AttemptState.SUCCEEDED, at(9), {"a": 2})
+        ended = advanced(ledger, applying, AttemptState.SUCCEEDED, at(9), {"a": 2})
         assert (ended.state, ended.finished_at, ended.data) == ("succeeded", at(9), {"a": 2, "lock": "id-1"})
         assert ledger.attempts.unfinished("dev") == ()
         assert ledger.attempts.recent("dev", NOW) == (ended,)
@@ -306,31 +321,31 @@ class LedgerContract:
         assert [entry.data["data"] for entry in ledger.entries()] == [{"a": 1}, {"lock": "id-1"}, {"a": 2}]
 
     def test_what_another_run_records_about_an_attempt_names_that_run(self, ledger: SqlLedger) -> None:
-        ledger.attempts.open(attempt())
-        ended = ledger.attempts.advance(attempt(run_id="run-2"), AttemptState.FAILED, at(1), {})
+        opened(ledger, attempt())
+        ended = advanced(ledger, attempt(run_id="run-2"), AttemptState.FAILED, at(1), {})
         assert ended.run_id == "run-1"
         assert [entry.run_id for entry in ledger.entries()] == ["run-1", "run-2"]
 
     def test_an_end_is_final(self, ledger: SqlLedger) -> None:
-        ledger.attempts.open(attempt())
-        ledger.attempts.advance(attempt(), AttemptState.FAILED, at(1), {})
+        opened(ledger, attempt())
+        advanced(ledger, attempt(), AttemptState.FAILED, at(1), {})
         with pytest.raises(SafetyRefusal, match="already recorded as failed"):
-            ledger.attempts.advance(attempt(), AttemptState.SUCCEEDED, at(2), {})
+            advanced(ledger, attempt(), AttemptState.SUCCEEDED, at(2), {})
         assert len(ledger.entries()) == 2
 
     def test_an_attempt_that_began_to_apply_cannot_become_void(self, ledger: SqlLedger) -> None:
-        ledger.attempts.open(attempt())
-        ledger.attempts.advance(attempt(), AttemptState.APPLYING, at(1), {})
+        opened(ledger, attempt())
+        advanced(ledger, attempt(), AttemptState.APPLYING, at(1), {})
         with pytest.raises(ValueError, match="from applying to void"):
-            ledger.attempts.advance(attempt(), AttemptState.VOID, at(2), {})
+            advanced(ledger, attempt(), AttemptState.VOID, at(2), {})
 
     def test_an_attempt_that_was_never_opened_cannot_move(self, ledger: SqlLedger) -> None:
         with pytest.raises(ValueError, match="never opened"):
-            ledger.attempts.advance(attempt(), AttemptState.APPLYING, at(1), {})
+            advanced(ledger, attempt(), AttemptState.APPLYING, at(1), {})
 
     def test_recent_attempts_come_in_the_order_they_were_opened(self, ledger: SqlLedger) -> None:
         for number, seconds in enumerate([0, 20, 10]):
-            ledger.attempts.open(attempt(id=f"a{number}", plan_fingerprint=f"f{number}", opened_at=at(seconds)))
+            opened(ledger, attempt(id=f"a{number}", plan_fingerprint=f"f{number}", opened_at=at(seconds)))
         assert [a.id for a in ledger.attempts.recent("dev", at(10))] == ["a1", "a2"]
         assert ledger.attempts.recent("prod", at(0)) == ()
 
@@ -339,7 +354,7 @@ class LedgerContract:
 
         def race(racer: int) -> bool:
             start.wait()
-            return ledger.attempts.open(attempt(id=f"racer-{racer}"))
+            return opened(ledger, attempt(id=f"racer-{racer}"))
 
         with ThreadPoolExecutor(6) as pool:
             assert sum(pool.map(race, range(6))) == 1

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, create_engine, text
 from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
-from tests.contract.ledger_contract import NOW, LedgerContract, at, attempt, baseline, scanned
+from driftguard.pipeline.record import baseline_moved_entry
+from tests.contract.ledger_contract import NOW, LedgerContract, at, attempt, baseline, opened, scanned
 
 _APPEND_IN_A_LOOP = """
 import sys
@@ -73,8 +74,8 @@ class SharedLedgerContract(LedgerContract):
 
     def test_everything_is_there_when_the_ledger_is_opened_again(self, ledger: SqlLedger, url: str) -> None:
         ledger.append(scanned())
-        ledger.move_baseline("dev", baseline(), "run-1", NOW)
-        ledger.attempts.open(attempt())
+        ledger.append(baseline_moved_entry("run-1", NOW, "dev", baseline()))
+        opened(ledger, attempt())
         ledger.leases.acquire("dev", "a", NOW, 60)
         key = ledger.key()
         ledger.close()

@@ -34,11 +34,13 @@ from driftguard.model import (
     EntryKind,
     Notice,
     ObjectTrace,
+    RecordedNotice,
     Severity,
     Trace,
     Written,
 )
 from driftguard.model.report import AttributeReport, EnvironmentReport, ResourceReport
+from driftguard.pipeline.record import recorded_notices
 from driftguard.ports import Alerts, Outbox
 from driftguard.sealed import Sealed
 from tests.contract.ledger_contract import NOW, at, scanned
@@ -49,7 +51,7 @@ NAIVE = datetime(2026, 3, 1)
 INDIA = timezone(timedelta(hours=5, minutes=30))
 HARD_TEXT = "ü ≠ 😀 \u0000 \u2028 \ud800 ' \" \\ %s :x"
 _Thing = TypeVar("_Thing", Alert, Delivery)
-Follow = Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[Notice]]]
+Follow = Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[RecordedNotice]]]
 
 
 def alert(id_: str = "a1", environment: str = "dev", **changes: Any) -> Alert:
@@ -93,14 +95,15 @@ def naive(thing: _Thing, field: str) -> _Thing:
 def giving(*things: Alert | Notice) -> Follow:
     """A `follow` that gives these, whatever stands."""
     alerts = [thing for thing in things if isinstance(thing, Alert)]
-    return lambda before: (alerts, [thing for thing in things if isinstance(thing, Notice)])
+    notices = recorded_notices(thing for thing in things if isinstance(thing, Notice))
+    return lambda before: (alerts, notices)
 
 
 def seen(alerts: SqlAlerts, environment: str = "dev") -> list[str]:
     """The ids of the alerts that `follow` gets now."""
     ids: list[str] = []
 
-    def follow(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+    def follow(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
         ids.extend(alert.id for alert in before)
         return (), ()
 
@@ -331,7 +334,7 @@ def test_entries_alerts_and_notices_are_recorded_together(ledger: SqlLedger) -> 
 def test_a_follow_that_raises_leaves_nothing(ledger: SqlLedger) -> None:
     ledger.alerts.record("dev", [scanned()], giving(alert()))
 
-    def raising(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+    def raising(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
         raise LookupError("not today")
 
     with pytest.raises(LookupError, match="not today"):
@@ -385,7 +388,7 @@ def test_a_trace_is_added_to_an_alert_and_sent(ledger: SqlLedger, state: AlertSt
     before = alert(state=state, traces={"x": ObjectTrace(note="old"), "y": ObjectTrace(note="kept")})
     alerts.record("dev", [], giving(before))
     new = {"x": ObjectTrace(note="new"), "z": ObjectTrace()}
-    alerts.trace("a1", new, notice(about=before, event=AlertEvent.REFRESHED))
+    alerts.trace("a1", new, *recorded_notices([notice(about=before, event=AlertEvent.REFRESHED)]))
     after = replace(before, traces={"y": ObjectTrace(note="kept"), **new})
     assert alerts.named(["a1"]) == (after,)
     assert alerts.unplanned() == (notice(about=after, event=AlertEvent.REFRESHED),)
@@ -396,14 +399,14 @@ def test_a_trace_is_added_to_an_alert_and_sent(ledger: SqlLedger, state: AlertSt
 
 
 def test_a_trace_of_an_alert_that_is_not_there_changes_nothing(ledger: SqlLedger) -> None:
-    ledger.alerts.trace("missing", {"x": ObjectTrace()}, notice())
+    ledger.alerts.trace("missing", {"x": ObjectTrace()}, *recorded_notices([notice()]))
     assert (ledger.entries(), ledger.alerts.standing(), ledger.alerts.unplanned()) == ((), (), ())
 
 
 def test_a_trace_whose_notice_cannot_be_kept_is_not_kept_either(ledger: SqlLedger) -> None:
     ledger.alerts.record("dev", [], giving(alert()))
     with pytest.raises(ValueError, match="time zone"):
-        ledger.alerts.trace("a1", {"x": ObjectTrace()}, notice(at=NAIVE))
+        ledger.alerts.trace("a1", {"x": ObjectTrace()}, *recorded_notices([notice(at=NAIVE)]))
     assert (ledger.entries(), ledger.alerts.standing(), ledger.alerts.unplanned()) == ((), (alert(),), ())
 
 
@@ -624,6 +627,7 @@ _PROCESS = """
 import sys
 from driftguard.adapters.sql.opening import open_ledger
 from tests.contract.ledger_contract import scanned
+from driftguard.pipeline.record import recorded_notices
 from tests.contract.test_alerts import alert, delivery, notice, reported
 def say(*words):
     print(*words, flush=True)
@@ -635,7 +639,7 @@ _RECORD = """
 def follow(before):
     say("following", *(one.id for one in before))
     heard()
-    return ([] if before else [alert(sys.argv[2])]), ([] if before else [notice(sys.argv[2])])
+    return ([] if before else [alert(sys.argv[2])]), recorded_notices([] if before else [notice(sys.argv[2])])
 say("begins")
 alerts.record("dev", [scanned()], follow)
 say("recorded")
@@ -652,7 +656,7 @@ _WORK = """
 for number in range(1_000_000):
     name = f"{sys.argv[2]}-{number}"
     about = alert(name, name, report=reported("x" * 5000))
-    alerts.record(name, [scanned(name)], lambda before: ([about], [notice(name, about)]))
+    alerts.record(name, [scanned(name)], lambda before: ([about], recorded_notices([notice(name, about)])))
     say("recorded", name)
     alerts.plan([notice(name)], [delivery(name, alerts=(name,))])
     say("planned", name)

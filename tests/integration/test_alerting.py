@@ -25,6 +25,7 @@ from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
 from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold
+from driftguard.pipeline.record import recorded_notices
 from driftguard.ports import BlockAuthors, Sink, Sinks, Trail
 from tests.support.sample_alerts import HEAD, drifted, outside, resource
 
@@ -110,7 +111,7 @@ def record_drift(ledger: SqlLedger, clock: Hands, rules: AlertSettings, name: st
 
     def followed(before: Any) -> tuple[Any, Any]:
         after = follow(environment, before, commit=HEAD, run_id="run-1", now=clock.now(), rules=rules)
-        return after.alerts, after.notices
+        return after.alerts, recorded_notices(after.notices)
 
     ledger.alerts.record(name, [], followed)
     queue = DriftedObject(QUEUE, "aws_sqs_queue", ("jobs",), "eu-west-1", ("delay_seconds",), absent=False)

@@ -18,6 +18,7 @@ import pytest
 
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Attempt, AttemptState
+from driftguard.pipeline.record import attempt_opened_entry, attempt_step
 from tests.contract.postgres_server import postgres_server, server_programs
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
@@ -218,8 +219,8 @@ def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(est
     ledger = open_ledger(f"sqlite:///{file}")
     now = datetime.now(UTC)
     late = Attempt("late", "dev", "c0", "p0", None, "run", AttemptState.OPEN, now, data={"lock_id": "came-late"})
-    assert ledger.attempts.open(late)
-    ledger.attempts.advance(late, AttemptState.VOID, now, {"reason": "died"})
+    assert ledger.attempts.open(late, attempt_opened_entry(late))
+    ledger.attempts.advance(late.id, attempt_step(late, AttemptState.VOID, now, {"reason": "died"}))
     ledger.close()
     body = b'{"ID":"came-late","Operation":"OperationTypeApply","Who":"root@here","Created":"2026-01-01T00:00:00Z"}'
     estate.storage.put_object(Bucket=estate.bucket, Key=estate.lock_key(), Body=body)

@@ -20,7 +20,8 @@ import itertools, os, sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.model import Attempt, AttemptState, Entry, EntryKind
+from driftguard.model import Attempt, AttemptState
+from driftguard.pipeline.record import attempt_opened_entry, attempt_step
 
 now = datetime(2026, 3, 1, tzinfo=UTC)
 ledger = open_ledger(sys.argv[1])
@@ -28,9 +29,9 @@ print("ready", flush=True)
 for number in itertools.count():
     name = f"{os.getpid()}-{number}"
     attempt = Attempt(name, "dev", name, "f1", None, "run-1", AttemptState.OPEN, now)
-    assert ledger.attempts.open(attempt)
-    ledger.attempts.advance(attempt, AttemptState.APPLYING, now, {"number": number})
-    ledger.attempts.advance(attempt, AttemptState.SUCCEEDED, now, {})
+    assert ledger.attempts.open(attempt, attempt_opened_entry(attempt))
+    for state, data in ((AttemptState.APPLYING, {"number": number}), (AttemptState.SUCCEEDED, {})):
+        ledger.attempts.advance(name, attempt_step(attempt, state, now, data))
     print(name, flush=True)
 """
 

@@ -18,6 +18,7 @@ from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.commits import LastScans
 from driftguard.pipeline.decide.history import Past, past
+from driftguard.pipeline.record import attempt_opened_entry
 from driftguard.ports import PlanRun, WorkingDirectory
 from driftguard.ports.engine import Applier
 from tests.support.memory_engine import MemoryEngine
@@ -79,7 +80,7 @@ def test_an_attempt_that_died_is_closed_before_anything_else(estate: MemoryEstat
     first = estate.run(acts=True)
     facts = {"lock_id": "x", **ThisMachine().identity(), "process_group": NO_PROCESS}
     died = Attempt("dead", "blue", "c" * 40, "plan", None, "run", AttemptState.OPEN, first.finished_at, data=facts)
-    assert estate.ledger.attempts.open(died)
+    assert estate.ledger.attempts.open(died, attempt_opened_entry(died))
     scanned = estate.run(acts=False)
     assert found(scanned, "blue").warnings == ()
     result = estate.run(acts=True)

@@ -24,8 +24,8 @@ from driftguard.model import (
     DeliveryKind,
     DeliveryState,
     Entry,
-    EntryKind,
     Notice,
+    RecordedNotice,
 )
 from driftguard.ports import Alerts, Outbox
 
@@ -59,7 +59,7 @@ class SqlAlerts(Alerts, Outbox):
         self,
         environment: str,
         entries: Sequence[Entry],
-        follow: Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[Notice]]],
+        follow: Callable[[Sequence[Alert]], tuple[Sequence[Alert], Sequence[RecordedNotice]]],
     ) -> None:
         """Journal entries, and what follows from them for the environment's alerts, in one transaction.
 
@@ -78,7 +78,7 @@ class SqlAlerts(Alerts, Outbox):
                 _keep(connection, alert)
             _enqueue(connection, notices)
 
-    def trace(self, alert_id: str, traces: Mapping[str, Any], notice: Notice | None) -> None:
+    def trace(self, alert_id: str, traces: Mapping[str, Any], recorded: RecordedNotice | None) -> None:
         """Add traces to an alert, also to a resolved one, and a notice where delivered messages have to be updated.
 
         An alert that is not there is left out, with its notice.
@@ -90,8 +90,8 @@ class SqlAlerts(Alerts, Outbox):
             alert = _decode(text, Alert)
             alert = replace(alert, traces={**alert.traces, **traces})
             _keep(connection, alert)
-            if notice is not None:
-                _enqueue(connection, [replace(notice, alert=alert)])
+            if recorded is not None:
+                _enqueue(connection, [replace(recorded, notice=replace(recorded.notice, alert=alert))])
 
     # --- the outbox -----------------------------------------------------------------------------
 
@@ -203,14 +203,15 @@ def _keep(connection: Connection, alert: Alert) -> None:
     _upsert(connection, ALERTS, alert.id, columns)
 
 
-def _enqueue(connection: Connection, notices: Sequence[Notice]) -> None:
+def _enqueue(connection: Connection, notices: Sequence[RecordedNotice]) -> None:
     """Put notices into the outbox and the journal; one that waits there already, with the same text, is kept."""
     entries = []
-    for notice in notices:
+    for recorded in notices:
+        notice = recorded.notice
         columns = {"alert": notice.alert.id, "data": _encode(notice)}
         if connection.scalar(select(OUTBOX.c.data).where(OUTBOX.c.id == notice.id)) != columns["data"]:
             _upsert(connection, OUTBOX, notice.id, columns)
-            entries.append(_entry(notice))
+            entries.append(recorded.entry)
     journal.append(connection, *entries)
 
 
@@ -244,19 +245,6 @@ def _upsert(connection: Connection, table: Table, id_: str, columns: Mapping[str
     last = connection.scalar(select(func.max(table.c.sequence)))
     connection.execute(insert(table).values(id=id_, sequence=(last or 0) + 1, **columns))
     return True
-
-
-def _entry(notice: Notice) -> Entry:
-    alert = notice.alert
-    data = {
-        "alert": alert.id,
-        "about": alert.kind.value,
-        "event": notice.event.value,
-        "severity": alert.severity.value,
-        "fingerprint": alert.fingerprint,
-        "line": notice.line,
-    }
-    return Entry(EntryKind.ALERT, notice.at, notice.run_id, alert.environment, data)
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -15,7 +15,7 @@ from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.rows import canonical, moment, stamp
 from driftguard.adapters.sql.schema import ATTEMPTS
 from driftguard.errors import SafetyRefusal
-from driftguard.model import Attempt, AttemptState, Entry, EntryKind
+from driftguard.model import Attempt, AttemptState, AttemptStep, Entry
 from driftguard.ports import AttemptHistory, Attempts
 
 _UNFINISHED: Final = (AttemptState.OPEN, AttemptState.APPLYING)
@@ -61,8 +61,8 @@ class SqlAttemptHistory(AttemptHistory):
 class SqlAttempts(SqlAttemptHistory, Attempts):
     """Implements `ports.Attempts`; every change is journalled in the same transaction."""
 
-    def open(self, attempt: Attempt) -> bool:
-        """Record an attempt durably, journalled as ATTEMPT_OPENED at `opened_at`.
+    def open(self, attempt: Attempt, entry: Entry) -> bool:
+        """Record an attempt durably, with its opening in the journal.
 
         False, with nothing recorded, when one with the same environment, commit, plan fingerprint and retry
         exists that is not void, or one with the same id.
@@ -79,26 +79,24 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
             if connection.execute(select(ATTEMPTS.c.id).where(same_key | (ATTEMPTS.c.id == attempt.id))).first():
                 return False
             opened = replace(attempt, state=AttemptState.OPEN, finished_at=None)
-            sequence = journal.append(
-                connection, _entry(EntryKind.ATTEMPT_OPENED, opened, opened.opened_at, opened.data)
-            )
+            sequence = journal.append(connection, entry)
             connection.execute(insert(ATTEMPTS).values(sequence=sequence, **_columns(opened)))
         return True
 
-    def advance(self, attempt: Attempt, state: AttemptState, at: datetime, data: Mapping[str, object]) -> Attempt:
-        """Move an attempt to another state, merging `data` into what is stored; journalled in the same transaction.
+    def advance(self, attempt_id: str, step: AttemptStep) -> Attempt:
+        """Take an attempt one step on, merging the step's data into what is stored; journalled in the same transaction.
 
-        The journal entry carries `attempt.run_id` and only the new `data`. Open goes anywhere, applying to
-        applying, succeeded or failed; an end is final.
+        Open goes anywhere, applying to applying, succeeded or failed; an end is final.
 
         Raises:
             SafetyRefusal: the attempt has ended already, recorded by another process.
             ValueError: no such attempt, or a step that does not exist.
         """
+        state = step.state
         with self._database.writing() as connection:
-            row = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt.id)).first()
+            row = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
             if row is None:
-                raise ValueError(f"attempt {attempt.id} was never opened")
+                raise ValueError(f"attempt {attempt_id} was never opened")
             stored = _attempt(row)
             if stored.state not in _NEXT:
                 raise SafetyRefusal(
@@ -107,25 +105,11 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
                 )
             if state not in _NEXT[stored.state]:
                 raise ValueError(f"attempt {stored.id} cannot go from {stored.state} to {state}")
-            ended = state not in _UNFINISHED
-            moved = replace(stored, state=state, finished_at=at if ended else None, data={**stored.data, **data})
-            kind = EntryKind.ATTEMPT_FINISHED if ended else EntryKind.ATTEMPT_PROGRESS
-            journal.append(connection, _entry(kind, replace(moved, run_id=attempt.run_id), at, data))
+            finished_at = None if state in _UNFINISHED else step.entry.at
+            moved = replace(stored, state=state, finished_at=finished_at, data={**stored.data, **step.data})
+            journal.append(connection, step.entry)
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == stored.id).values(_columns(moved)))
         return moved
-
-
-def _entry(kind: EntryKind, attempt: Attempt, at: datetime, data: Mapping[str, object]) -> Entry:
-    facts = {
-        "attempt": attempt.id,
-        "state": attempt.state.value,
-        "commit": attempt.commit,
-        "plan_fingerprint": attempt.plan_fingerprint,
-        "drift_fingerprint": attempt.drift_fingerprint,
-        "retry": attempt.retry,
-        "data": dict(data),
-    }
-    return Entry(kind, at, attempt.run_id, attempt.environment, facts)
 
 
 def _columns(attempt: Attempt) -> dict[str, Any]:

@@ -105,18 +105,12 @@ class SqlRecord(RunLedger, DigestKey):
         moves = self.entries(environment=environment, kinds=[EntryKind.BASELINE_MOVED], limit=1)
         return msgspec.convert(moves[0].data, Baseline) if moves else None
 
-    def move_baseline(self, environment: str, baseline: Baseline, run_id: str, at: datetime) -> None:
-        """Replace the baseline: journal the move, whose `data` holds the fields of `Baseline`."""
-        self.append(_moved(environment, baseline, run_id, at))
-
-    def replace_baseline(
-        self, environment: str, before: Baseline | None, baseline: Baseline, run_id: str, at: datetime
-    ) -> bool:
-        """The same unless the baseline is not `before` any more; whether it was replaced."""
+    def replace_baseline(self, before: Baseline | None, moved: Entry) -> bool:
+        """Journal the move of a baseline unless it is not `before` any more; whether it was journalled."""
         with self._database.writing() as connection:
-            if _baseline_at(connection, environment) != (None if before is None else before.at):
+            if _baseline_at(connection, str(moved.environment)) != (None if before is None else before.at):
                 return False
-            journal.append(connection, _moved(environment, baseline, run_id, at))
+            journal.append(connection, moved)
         return True
 
     def digests(self, environment: str) -> Digests | None:
@@ -163,11 +157,6 @@ class SqlLedger(SqlRecord, LedgerCheck):
         """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
         with self._database.reading() as connection:
             return tuple(journal.check(connection))
-
-
-def _moved(environment: str, baseline: Baseline, run_id: str, at: datetime) -> Entry:
-    data = {**msgspec.to_builtins(baseline), "at": stamp(baseline.at)}
-    return Entry(EntryKind.BASELINE_MOVED, at, run_id, environment, data)
 
 
 def _baseline_at(connection: Connection, environment: str) -> datetime | None:

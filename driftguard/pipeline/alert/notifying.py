@@ -13,13 +13,14 @@ from functools import partial
 from typing import Final
 
 from driftguard.errors import OperatorError
-from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, Notice
+from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, RecordedNotice
 from driftguard.model.words import plural
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.routing import plan, unsent_at
 from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
 from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold
+from driftguard.pipeline.record import recorded_notices
 from driftguard.ports import Alerts, Clock, DefectLog, Leases, Outbox, Sink, Sinks, StopSignal
 
 # No environment can be called this.
@@ -97,13 +98,13 @@ class Notifier:
             if alert.environment not in known:
                 self._alerts.record(alert.environment, [], partial(self._forgotten, alert))
 
-    def _forgotten(self, alert: Alert, before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[Notice]]:
+    def _forgotten(self, alert: Alert, before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
         standing = [each for each in before if each.id == alert.id and each.state is not AlertState.RESOLVED]
         if not standing:
             return (), ()  # another run ended it meanwhile
         now, new_name = self._ports.clock.now(), self._renamed.get(alert.environment)
         ended = forgotten(standing[0], run_id=self._context.run_id, now=now, renamed_to=new_name)
-        return ended.alerts, ended.notices
+        return ended.alerts, recorded_notices(ended.notices)
 
     # --- planning deliveries ------------------------------------------------------------------------
 

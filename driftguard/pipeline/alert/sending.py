@@ -13,10 +13,11 @@ from datetime import timedelta
 from typing import Final
 
 from driftguard.errors import DeliveryFault
-from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Entry, EntryKind, Message
+from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Message
 from driftguard.pipeline.alert.guides import Guidance
 from driftguard.pipeline.alert.routing import Routing, rerouted
 from driftguard.pipeline.alert.text import LATE, message_of
+from driftguard.pipeline.record import delivered_entry
 from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
 
 _INITIAL_BACKOFF: Final = timedelta(seconds=30)
@@ -250,15 +251,5 @@ class _Attempt:
 
     def _save(self, delivery: Delivery, *, arrived: bool = False) -> None:
         settled = replace(delivery, attempts=0, next_try_at=None)
-        entry = None
-        if arrived:
-            data = {
-                "delivery": delivery.id,
-                "kind": delivery.kind.value,
-                "sink": delivery.sink,
-                "channel": delivery.channel,
-                "alerts": list(delivery.alerts),
-                "reference": delivery.reference,
-            }
-            entry = Entry(EntryKind.ALERT_DELIVERED, self._clock.now(), self._sender.context.run_id, None, data)
-        self._outbox.save(settled, entry)
+        run_id = self._sender.context.run_id
+        self._outbox.save(settled, delivered_entry(run_id, self._clock.now(), delivery) if arrived else None)

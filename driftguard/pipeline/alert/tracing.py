@@ -20,11 +20,13 @@ from driftguard.model import (
     EnvironmentResult,
     Notice,
     ObjectTrace,
+    RecordedNotice,
     Trace,
     TrailEvent,
     Verdict,
 )
 from driftguard.model.traces import INCOMPLETE_NOTE, own_session
+from driftguard.pipeline.record import recorded_notices
 from driftguard.pipeline.trace import match
 from driftguard.ports import Alerts, BlockAuthors, Clock, JournalReader, Trail
 
@@ -133,9 +135,10 @@ class Tracing:
             until = scans[0].at - timedelta(microseconds=1)
         return oldest
 
-    def _refreshed(self, alert: Alert) -> Notice:
+    def _refreshed(self, alert: Alert) -> RecordedNotice:
         id_ = f"{self._run_id}/{alert.id}/traced"
-        return Notice(id_, AlertEvent.REFRESHED, self._clock.now(), self._run_id, "", alert)
+        [recorded] = recorded_notices([Notice(id_, AlertEvent.REFRESHED, self._clock.now(), self._run_id, "", alert)])
+        return recorded
 
 
 def _with_trace(before: ObjectTrace, item: DriftedObject, found: Trace | None, missing: str) -> ObjectTrace:

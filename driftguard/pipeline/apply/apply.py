@@ -21,6 +21,7 @@ from driftguard.model.reasons import ReasonName
 from driftguard.pipeline.apply.lease import HeldLease, hold
 from driftguard.pipeline.classify.fingerprints import plan_fingerprint
 from driftguard.pipeline.plan import Plan, make_plan
+from driftguard.pipeline.record import attempt_opened_entry, attempt_step
 from driftguard.ports import (
     ERRORED_STATE,
     ApplyEngine,
@@ -181,7 +182,7 @@ class _Attempting:
         moved = self._context.moved(attempt.commit)
         if moved is not None:
             return Outcome(attempt, ReasonName.HEAD_MOVED, moved)
-        if not self._attempts.open(attempt):
+        if not self._attempts.open(attempt, attempt_opened_entry(attempt)):
             return Outcome(attempt, ReasonName.ALREADY_ATTEMPTED)
         lock_id = str(attempt.data["lock_id"])
         try:
@@ -189,8 +190,11 @@ class _Attempting:
         finally:
             self._unlock(lock_id)
         # Recorded once it is unlocked: an attempt that dies before is found unfinished, and its lock is released.
-        recorded = self._attempts.advance(attempt, end.state, self._clock.now(), end.data)
+        recorded = self._step(attempt, end.state, end.data)
         return Outcome(recorded, end.reason, end.fault)
+
+    def _step(self, attempt: Attempt, state: AttemptState, data: Mapping[str, Any]) -> Attempt:
+        return self._attempts.advance(attempt.id, attempt_step(attempt, state, self._clock.now(), data))
 
     def _ended(self, lock_id: str) -> _End:
         try:
@@ -228,7 +232,7 @@ class _Attempting:
         return plan_fingerprint(plan.document, self._key, labelled) if plan.document else None
 
     def _applied(self, plan: Plan) -> _End:
-        applying = self._attempts.advance(self._decided.attempt, AttemptState.APPLYING, self._clock.now(), {})
+        applying = self._step(self._decided.attempt, AttemptState.APPLYING, {})
         try:
             run = self._decided.engine.apply(
                 plan.work,
@@ -292,4 +296,5 @@ class _AttemptProgress:
     def _note(self, data: Mapping[str, Any]) -> None:
         # An apply under way is not ended because the ledger is away for a moment; its end is recorded or fails.
         with suppress(DriftGuardError):
-            self._attempts.advance(self._applying, AttemptState.APPLYING, self._clock.now(), data)
+            step = attempt_step(self._applying, AttemptState.APPLYING, self._clock.now(), data)
+            self._attempts.advance(self._applying.id, step)

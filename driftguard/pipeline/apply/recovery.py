@@ -18,6 +18,7 @@ from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import Attempt, AttemptState, EntryKind, ErrorKind, rows
 from driftguard.pipeline.apply.apply import ApplyContext, not_written, unwritten_state
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
+from driftguard.pipeline.record import attempt_step
 from driftguard.ports import ApplyEngine, Attempts, JournalReader, StateLock, StopSignal, WorkingDirectory
 
 APPLYING_ELSEWHERE: Final = "Another reconciler is applying here right now; the next run looks again."
@@ -105,7 +106,7 @@ def _close(
     if state is AttemptState.FAILED:
         kept = unwritten_state(context, attempt.id, work)
         data |= {"resources": dict(outcomes), "cut_off": True, **(not_written(kept) if kept else {})}
-    context.attempts.advance(attempt, state, now, data)
+    context.attempts.advance(attempt.id, attempt_step(attempt, state, now, data))
     what = "before it changed anything" if state is AttemptState.VOID else "while it was applying"
     return (
         f"The attempt {attempt.id} of {attempt.opened_at:%Y-%m-%d %H:%M} UTC died {what}"
@@ -117,6 +118,7 @@ def _fenced(attempt: Attempt, attempts: Attempts, now: datetime) -> bool:
     """Whether enough time has passed since the attempt was first seen dead; the first sight is recorded."""
     seen = attempt.data.get("seen_dead_at")
     if seen is None:
-        attempts.advance(attempt, attempt.state, now, {"seen_dead_at": now.isoformat()})
+        step = attempt_step(attempt, attempt.state, now, {"seen_dead_at": now.isoformat()})
+        attempts.advance(attempt.id, step)
         return False
     return now - datetime.fromisoformat(str(seen)) >= _FENCED_AFTER
