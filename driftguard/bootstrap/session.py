@@ -46,7 +46,7 @@ from driftguard.pipeline.alert.guides import guidance_of
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routing import Routing
 from driftguard.pipeline.alert.sending import AlertContext
-from driftguard.pipeline.alert.tracing import Tracing
+from driftguard.pipeline.alert.tracing import Tracing, with_authors
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
@@ -237,7 +237,7 @@ class Session:
             notifier=self._notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
         )
-        return run_report(result)
+        return with_authors(run_report(result), self.ledger.alerts.standing() if acts else ())
 
     def forge(self, journal: ProposalJournal, out: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; if it is not usable, the reasons, and the run continues without it."""

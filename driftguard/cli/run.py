@@ -206,7 +206,8 @@ def _read_plan(plan: str) -> bytes:
 
 
 def _print(report: RunReport, format: Format, output: Path | None, noise: bool) -> None:
-    from driftguard.cli.text import markdown, print_run
+    from driftguard.cli.summary import markdown
+    from driftguard.cli.text import print_run
 
     _add_to_job_summary(report)
     match format:
@@ -220,7 +221,7 @@ def _print(report: RunReport, format: Format, output: Path | None, noise: bool) 
 
 def _add_to_job_summary(report: RunReport) -> None:
     """Append the run to the summary page of its CI job, if there is one."""
-    from driftguard.cli.text import markdown
+    from driftguard.cli.summary import markdown
     from driftguard.config import summary_page
 
     page = summary_page()

@@ -1,4 +1,4 @@
-"""A run as a table on a terminal, and as Markdown for a summary page."""
+"""A run as a table on a terminal, and rows as a Markdown table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from driftguard.model.report import CauseReport, EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Verdict, plain_words, plural, verdict_text
 from driftguard.pipeline.changes import attribute_lines, invocation_text
-from driftguard.printable import cell, code, html, printable
+from driftguard.printable import cell, printable
 
 _STYLES: Final = {
     Verdict.IN_SYNC.value: "green",
@@ -35,7 +35,7 @@ def print_run(console: Console, report: RunReport, *, noise: bool) -> None:
     """
     shared = shared_causes(report)
     console.print(_summary(report, shared))
-    for environment in _apart(report, shared):
+    for environment in apart(report, shared):
         for part in environment_details(environment, noise=noise):
             console.print(part)
     for cause in shared:
@@ -48,7 +48,7 @@ def shared_causes(report: RunReport) -> tuple[CauseReport, ...]:
     return tuple(cause for cause in report.causes if len(cause.environments) > _MAX_ALIKE)
 
 
-def _apart(report: RunReport, shared: Sequence[CauseReport]) -> list[EnvironmentReport]:
+def apart(report: RunReport, shared: Sequence[CauseReport]) -> list[EnvironmentReport]:
     """The environments that are listed one by one."""
     together = {name for cause in shared for name in cause.environments}
     return [environment for environment in report.environments if environment.name not in together]
@@ -76,7 +76,7 @@ def _summary(report: RunReport, shared: Sequence[CauseReport]) -> Table:
     for cause in shared:
         unknown = Text(Verdict.UNKNOWN.value, style=_STYLES[Verdict.UNKNOWN.value])
         table.add_row(counted(len(cause.environments)), unknown, _shown(cause.kind), "alert", "")
-    for environment in _apart(report, shared):
+    for environment in apart(report, shared):
         table.add_row(
             _shown(environment.name),
             Text(verdict_text(environment.verdict), style=_STYLES.get(environment.verdict, "")),
@@ -98,14 +98,14 @@ def _counts(environment: EnvironmentReport) -> str:
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items())) or "-"
 
 
-def _listed(environment: EnvironmentReport, *, noise: bool) -> list[ResourceReport]:
+def changed(environment: EnvironmentReport, *, noise: bool) -> list[ResourceReport]:
     """The resources that a text lists."""
     return [resource for resource in environment.resources if noise or not SETTLED.issuperset(resource.labels)]
 
 
 def environment_details(environment: EnvironmentReport, *, noise: bool) -> Iterator[RenderableType]:
     """The changes of one environment; nothing where it has none."""
-    error, resources = environment.error, _listed(environment, noise=noise)
+    error, resources = environment.error, changed(environment, noise=noise)
     if not (error or resources or environment.outputs or environment.invocations or environment.warnings):
         return
     head = Text("\n").append(printable(environment.name), style="bold")
@@ -166,51 +166,6 @@ def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> st
     lines = ["| " + " | ".join(headings) + " |", "| " + " | ".join("---" for _ in headings) + " |"]
     lines += ["| " + " | ".join(cell(each) for each in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
-
-
-def markdown(report: RunReport) -> str:
-    """A run as GitHub-flavoured Markdown."""
-    shared = shared_causes(report)
-    apart = _apart(report, shared)
-    rows = [(counted(len(c.environments)), Verdict.UNKNOWN.value, c.kind, "alert") for c in shared]
-    rows += [(e.name, e.verdict, _counts(e), e.decision.action) for e in apart]
-    lines = [
-        f"### DriftGuard: {_headline(report)}",
-        "",
-        f"{code(report.repository)} at {code(report.commit[:10])} ({cell(report.ref)})",
-        "",
-        markdown_table(("environment", "verdict", "changes", "decision"), rows),
-    ]
-    for cause in shared:
-        what = f"{cell(cause.message)} {cell(cause.remedy)}".rstrip()
-        lines.append(f"\n**{counted(len(cause.environments))}** ({cell(listed(cause.environments))}): {what}")
-    for environment in apart:
-        lines.extend(_markdown_details(environment))
-    return "\n".join(lines) + "\n"
-
-
-def _headline(report: RunReport) -> str:
-    others = (count for name, count in report.summary.items() if name != Verdict.IN_SYNC)
-    return "every environment is in sync" if report.summary and not any(others) else outcome(report)
-
-
-def _markdown_details(environment: EnvironmentReport) -> Iterator[str]:
-    resources = _listed(environment, noise=False)
-    if environment.error is not None:
-        yield f"\n**{cell(environment.name)}**: {cell(environment.error.message)}"
-    if not (resources or environment.invocations):
-        return
-    yield f"\n<details><summary>{html(environment.name)}: {plural(len(resources), 'resource')}</summary>\n"
-    rows = []
-    for resource in resources:
-        lines = attribute_lines(a for a in resource.attributes if a.label not in SETTLED)
-        rows += [(resource.address, line.label, line.text) for line in lines]
-        if not lines:
-            rows.append((resource.address, ", ".join(resource.labels), ""))
-    invoked = zip(environment.invocations, map(invocation_text, environment.invocations), strict=True)
-    rows += [(invocation.address, invocation.label, "; ".join(text.lines)) for invocation, text in invoked]
-    yield markdown_table(("resource", "label", "change"), rows)
-    yield "</details>"
 
 
 def _shown(text: str, style: str = "") -> Text:

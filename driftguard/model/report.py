@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from driftguard.model.reasons import Reason
+from driftguard.model.traces import Trace
 from driftguard.model.words import OUTSIDE
 
 #: What stands in the place of a value where the object or attribute does not exist.
@@ -63,6 +64,7 @@ class ResourceReport(Struct, frozen=True):
     Attributes:
         actions: Terraform's own words.
         attributes_omitted: how many attributes an alert's excerpt leaves out.
+        changed_by: the event that probably changed it; printed, never recorded.
     """
 
     address: str
@@ -76,6 +78,7 @@ class ResourceReport(Struct, frozen=True):
     action_reason: str | None = None
     attributes: tuple[AttributeReport, ...] = ()
     attributes_omitted: int | UnsetType = UNSET
+    changed_by: Trace | UnsetType = UNSET
 
     @property
     def changed_outside(self) -> bool:

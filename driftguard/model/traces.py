@@ -190,6 +190,11 @@ class Trace:
     via: str
     confidence: str
 
+    @property
+    def names(self) -> bool:
+        """Whether the evidence is enough to name the principal: the event names the resource."""
+        return self.confidence in (Confidence.RESOURCE_AND_FIELD, Confidence.RESOURCE)
+
 
 class ObjectTrace(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an alert keeps of one object's origin.

@@ -66,7 +66,7 @@ def test_a_ci_job_shows_the_run_on_its_page_and_alerts_link_to_it(
     assert ran.code == 2
     text = page.read_text()
     assert text.startswith("from an earlier step\n### DriftGuard: 1 drifted\n")
-    assert "| toy_thing.web | drift | value: one → outside |" in text
+    assert "| toy_thing.web | drift | value is outside, configured one |" in text
     assert "https://github.com/acme/infra/actions/runs/42" in ran.stdout
 
     page.unlink()

@@ -22,7 +22,8 @@ from driftguard.cli.inspect import _explained, _explanation
 from driftguard.cli.options import Format
 from driftguard.cli.output import emit_rows
 from driftguard.cli.progress import Reporter
-from driftguard.cli.text import markdown, print_run
+from driftguard.cli.summary import markdown
+from driftguard.cli.text import print_run
 from driftguard.model import Label, Verdict
 from driftguard.model.report import EnvironmentReport, RunReport, read_environment
 from driftguard.pipeline.alert.text import message_of

@@ -25,6 +25,7 @@ from driftguard.model import (
     TrailEvent,
     Verdict,
 )
+from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.traces import INCOMPLETE_NOTE, own_session
 from driftguard.pipeline.record import recorded_notices
 from driftguard.pipeline.trace import match
@@ -139,6 +140,28 @@ class Tracing:
         id_ = f"{self._run_id}/{alert.id}/traced"
         [recorded] = recorded_notices([Notice(id_, AlertEvent.REFRESHED, self._clock.now(), self._run_id, "", alert)])
         return recorded
+
+
+def with_authors(report: RunReport, alerts: Sequence[Alert]) -> RunReport:
+    """A report whose resources have the events that probably changed them, as far as alerts know them."""
+    traces = {
+        (alert.environment, address): trace.changed_by
+        for alert in alerts
+        for address, trace in alert.traces.items()
+        if trace.changed_by is not None
+    }
+    if not traces:
+        return report
+
+    def known(environment: EnvironmentReport, resource: ResourceReport) -> ResourceReport:
+        found = traces.get((environment.name, resource.address))
+        return resource if found is None else msgspec.structs.replace(resource, changed_by=found)
+
+    environments = (
+        msgspec.structs.replace(each, resources=tuple(known(each, resource) for resource in each.resources))
+        for each in report.environments
+    )
+    return msgspec.structs.replace(report, environments=tuple(environments))
 
 
 def _with_trace(before: ObjectTrace, item: DriftedObject, found: Trace | None, missing: str) -> ObjectTrace:

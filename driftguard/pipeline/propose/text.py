@@ -5,7 +5,6 @@ Takes reports as JSON, which are redacted; gives text. Pure: equal input, equal 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,11 +16,14 @@ from driftguard import printable
 from driftguard.model import ChangeText, ObjectTrace, Proposal
 from driftguard.model.report import EnvironmentReport, ResourceReport
 from driftguard.model.words import SETTLED
-from driftguard.pipeline.changes import change_text
+from driftguard.pipeline.changes import change_text, effects
+from driftguard.pipeline.consequences import Fate, consequence, consequence_title, destructive, fate_of, rank
+from driftguard.pipeline.propose.markup import code, inert, plain
 from driftguard.report import shorten
 from driftguard.sealed import mask
 
 _MAX_LISTED: Final = 40
+_MAX_EFFECTS: Final = 10
 _ROOM_FOR_THE_END: Final = 3000
 _CHOICES: Final = {
     "revert": "Revert reality to the configuration",
@@ -60,11 +62,13 @@ def title(content: RequestContent, proposal: Proposal, longest: int) -> str:
     outside = any(resource.changed_outside for resource in changed)
     if proposal.preferred.choice == "adopt":
         text = f"{content.environment}: adopt changes outside Terraform ({what})"
-    elif outside:
-        text = f"{content.environment}: revert changes outside Terraform ({what})"
     else:
-        text = f"{content.environment}: apply the pending plan ({what})"
-    text = mask(printable.one_line(text))
+        goal = "revert changes outside Terraform" if outside else "apply the pending plan"
+        worst = consequence_title(content.report.resources)
+        text = f"{content.environment}: {goal} ({what})"
+        if worst:
+            text = f"{content.environment}: merging {worst} ({goal})"
+    text = inert(mask(printable.one_line(text)))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -113,6 +117,8 @@ def _consequence(content: RequestContent, proposal: Proposal) -> Iterator[str]:
             f"{_summary(content.actions)}. Any other change in the meantime, such as more drift or a commit that "
             "touches the environment, makes the approval void: then nothing is applied."
         )
+        yield ""
+        yield from _effects(content.report)
     if other is not None:
         yield ""
         name = _CHOICES[other.choice]
@@ -126,6 +132,27 @@ def _consequence(content: RequestContent, proposal: Proposal) -> Iterator[str]:
             yield f"- {plain(why)}"
         if len(content.refused) > 10:
             yield f"- and {len(content.refused) - 10} more"
+
+
+def _effects(report: EnvironmentReport) -> Iterator[str]:
+    """What merging does, as sentences about the future; what it destroys, replaces or makes anew stands first."""
+    worst = destructive(report.resources)
+    for resource in worst[:_MAX_EFFECTS]:
+        name = code(resource.address)
+        yield f"- **Merging {plain(consequence(resource)).replace(' it', f' {name}', 1)}.**"
+    shown = len(worst[:_MAX_EFFECTS])
+    sentences = []
+    for resource in _changed(report):
+        name = code(resource.address)
+        if fate_of(resource) is Fate.KEPT and "create" in resource.actions:
+            sentences.append(f"- Merging creates {name}.")
+        elif fate_of(resource) is Fate.KEPT:
+            found = effects(resource.attributes)
+            sentences += [f"- Merging {verb} {code(path)} {code(values)} of {name}." for verb, path, values in found]
+    yield from sentences[: _MAX_EFFECTS - shown]
+    more = len(worst) + len(sentences) - _MAX_EFFECTS
+    if more > 0:
+        yield f"- and {_count(more, 'more effect')}"
 
 
 def _summary(actions: Sequence[str]) -> str:
@@ -157,6 +184,8 @@ def _listed(content: RequestContent, room: int) -> str:
 
 def _resource(change: ChangeText) -> str:
     lines = [f"- {code(change.address)}: {plain(change.label)}"]
+    if change.consequence:
+        lines.append(f"  - **an apply {plain(change.consequence)}**")
     lines += [f"  - {code(line)}" for line in change.lines]
     lines += [f"  - {plain(line)}" for line in change.by]
     return "\n".join(lines)
@@ -192,7 +221,7 @@ def _changed(report: EnvironmentReport) -> list[ResourceReport]:
         for resource in report.resources
         if not SETTLED.issuperset(resource.labels)
     ]
-    return sorted(unsettled, key=lambda r: (not r.changed_outside, not r.deleted_outside, r.address))
+    return sorted(unsettled, key=lambda r: (rank(r), not r.changed_outside, r.address))
 
 
 def commit_message(environment: str, choice: str, proposal_id: str) -> str:
@@ -201,19 +230,7 @@ def commit_message(environment: str, choice: str, proposal_id: str) -> str:
         "revert": f"{environment}: approve the plan",
         "adopt": f"{environment}: adopt reality",
     }[choice]
-    return f"{shorten(what)}\n\nDriftguard-Proposal: {proposal_id}\n"
-
-
-def code(text: str) -> str:
-    """Text in a code span, in which nothing is a link, a mention or markup."""
-    return printable.code(mask(text))
-
-
-def plain(text: str) -> str:
-    """Text without markup and without mentions in Markdown."""
-    text = printable.one_line(mask(text))
-    text = re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
-    return text.replace("@", "@\u200b")
+    return f"{inert(shorten(what))}\n\nDriftguard-Proposal: {proposal_id}\n"
 
 
 def _count(count: int, thing: str) -> str:
