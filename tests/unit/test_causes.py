@@ -7,7 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from driftguard.cli.text import markdown, print_run
+from driftguard.cli.summary import markdown
+from driftguard.cli.text import print_run
 from driftguard.model.causes import Faulted, by_cause
 from driftguard.model.report import EnvironmentReport, ErrorReport, RunReport
 from driftguard.report import causes

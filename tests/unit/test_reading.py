@@ -151,7 +151,7 @@ def held(message: Message, alerts: Sequence[Alert]) -> None:
             assert "on apply" in line or "known after apply" in line, line
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 @given(reports())
 def test_any_alert_is_read_on_a_phones_first_screen(found: EnvironmentReport) -> None:
     alerts = opened(found)
@@ -168,7 +168,7 @@ def test_each_kind_of_message_is_read_on_a_phones_first_screen(sample: Callable[
     assert render(message)[0].splitlines() == [render(message)[0]]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 @given(st.lists(reports(), min_size=2, max_size=4), st.booleans())
 def test_every_line_that_a_channel_gets_names_the_environment(found: list[EnvironmentReport], slack: bool) -> None:
     rules = AlertSettings.model_validate({"reminders": [{"after": "1h"}]})
@@ -176,7 +176,8 @@ def test_every_line_that_a_channel_gets_names_the_environment(found: list[Enviro
     deliveries: dict[str, Delivery] = {}
     where = {"token_env": "T", "routes": [{"channel": "#drift"}]} if slack else {"webhook_env": "T"}
     routing = Routing(rules, Slack.model_validate(where))
-    for number, each in enumerate([*found, in_sync("prod-eu"), found[0]]):
+    first = report("prod-eu", Verdict.DRIFTED, resource("toy_thing.web", DELETED))
+    for number, each in enumerate([*found, first, in_sync("prod-eu"), first]):
         each = structs.replace(each, drift_fingerprint=f"f{number % len(found)}")
         for delivery in plan(over_time.look(each, after=timedelta(hours=2)), list(deliveries.values()), routing):
             sent = replace(delivery, reference="C1/1") if delivery.kind is DeliveryKind.MESSAGE else delivery

@@ -72,7 +72,10 @@ def _fitting(alert: Alert, places: Sequence[str]) -> str:
             text = f"{about(alert)} in {place}: {happened(alert, longest)}"
             if len(text) <= MAX_TITLE:
                 return text
-    return f"{text[: MAX_TITLE - 1]}…"
+    worst = consequence_title(alert.report.resources, _ADDRESSES[-1])
+    if worst:  # what is cut is never what would be lost
+        text = f"{about(alert)} in {places[-1]}: an apply {worst}; {happened(alert, _ADDRESSES[-1])}"
+    return text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 1]}…"
 
 
 def about(alert: Alert) -> str:
