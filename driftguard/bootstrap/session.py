@@ -17,6 +17,7 @@ from driftguard.adapters.aws.stamps import BackendStamps
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders, folder_name
 from driftguard.adapters.git.repository import GitRepository, open_repository
+from driftguard.adapters.givenfiles import FolderFiles
 from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
@@ -85,7 +86,7 @@ class Session:
             operator_source=str(target.config) if target.config else None,
         )
         self.repository.submodules.allow_hosts = self.settings.allow_hosts
-        self.notices = self.settings.notices
+        self.notices = (*self.settings.notices, *self.repository.shortcomings)
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)
         self._reader = CachingReader(
@@ -94,7 +95,8 @@ class Session:
         self._closing.callback(self._reader.save)
         source = str(target.config) if target.config else None
         index = SettingsIndex(self.repository, target.operator_text(), source)
-        self.closures = ClosureIndex(self.repository, BlobReader(self.repository, self._reader), index, self.environ)
+        reader = BlobReader(self.repository, self._reader)
+        self.closures = ClosureIndex(self.repository, reader, index, self.environ, FolderFiles())
 
     def __enter__(self) -> Session:
         return self
@@ -359,8 +361,3 @@ class Session:
                 if found := given_baseline(self.closures, settings, sha, tool, now):
                     given[settings.name] = found
         return given
-
-    def changed_since(self, settings: EnvironmentSettings, commit: str) -> int:
-        """How many commits after one changed the environment's closure."""
-        paths = sorted(self._closure_at_head(settings).files)
-        return len(self.repository.commits(commit, self.head, paths))

@@ -68,13 +68,9 @@ def baseline(
         if missing := [settings.name for settings in chosen if settings.name not in given]:
             raise UsageError(f"{', '.join(missing)}: not part of that commit, or not complete there. Nothing recorded.")
         for settings in chosen:
-            print(
-                _meaning(
-                    settings.name,
-                    given[settings.name].commit,
-                    session.changed_since(settings, given[settings.name].commit),
-                )
-            )
+            base, closure = given[settings.name].commit, session.closures.at(settings, session.head)
+            later = session.repository.commits(base, session.head, sorted(closure.files if closure else ()))
+            print(_meaning(settings.name, base, len(later)))
         print("What differs from that commit's configuration now will be drift; it is a reference, not an approval.")
         if not yes and not typer.confirm("Record it?"):
             raise typer.Exit(EXIT_FAILED)

@@ -136,7 +136,10 @@ class _Check:
         return False
 
     def entry(self, entry: EnvironmentEntry) -> EnvironmentEntry:
-        """One entry with only those variables that count."""
+        """One entry with only those variables that count, and without files of this machine."""
+        if entry.files is not None:
+            self._refuse("environments.files", "counts in the operator's file only", "nothing is copied")
+            entry = entry.model_copy(update={"files": None})
         if "env" not in entry.model_fields_set:
             return entry
         kept = {name: value for name, value in entry.env.items() if self._env(name, value)}

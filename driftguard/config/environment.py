@@ -30,6 +30,7 @@ class EnvironmentSettings:
         timeout: maximum duration of one Terraform run.
         origin: file and line of its most specific entry, for messages.
         fault: why this environment cannot be planned, one sentence; the others are not concerned.
+        files_from: absolute folder whose files are copied into `path`; None for none.
         owner: the team or person that it belongs to.
         elsewhere: files below `path` that only other environments name, from the repository's root.
         approved_by_operator: whether the operator's file sets `policy.approval` for it.
@@ -51,6 +52,7 @@ class EnvironmentSettings:
     fault: str | None = None
     owner: str | None = None
     elsewhere: tuple[str, ...] = ()
+    files_from: str | None = None
     approved_by_operator: bool = False
 
     @property

@@ -279,6 +279,16 @@ class Records(Model):
     )
 
 
+class Files(Model):
+    """Files that are made before Terraform runs: generated providers, values from a bucket."""
+
+    from_: v.AbsoluteFolder = Field(
+        validation_alias="from",
+        description="Absolute path of a folder whose files are copied into the environment's directory, over what is "
+        "there.",
+    )
+
+
 class EnvironmentEntry(Model):
     """Directories that are environments, with overrides of the top level."""
 
@@ -314,6 +324,7 @@ class EnvironmentEntry(Model):
     extra_files: tuple[v.RepositoryPath, ...] = Field(
         default=(), description="Globs from the repository's root of files that belong to the closure."
     )
+    files: Files | None = Field(default=None, description="Operator's file only: files that are in no commit.")
     timeout: v.Duration = Field(default=timedelta(minutes=30), description="Maximum duration of one Terraform run.")
     owner: v.Text | None = Field(default=None, description="The team or person that the environment belongs to.")
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")

@@ -199,6 +199,7 @@ class Settings:
             agent=settings.agent,
             origin=draft.origin,
             owner=settings.owner,
+            files_from=fill.text(settings.files.from_) if settings.files else None,
             approved_by_operator=self._operators_approval(draft.entries),
         )
         strange = None if usable == draft.name else odd(directory)

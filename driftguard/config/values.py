@@ -158,6 +158,11 @@ def _repository_path(value: Any) -> str:
     return path
 
 
+def _absolute_folder(value: Any) -> str:
+    text = _text(value)
+    return text if text.startswith("/") and ".." not in text.split("/") else expected("an absolute path without `..`")
+
+
 def _var_file(value: Any) -> str:
     if not isinstance(value, str) or not value or value.startswith(("/", "~")) or not value.isprintable():
         expected("a file of the repository, relative to the environment's directory, such as eu.tfvars")
@@ -338,6 +343,7 @@ Until = Annotated[datetime, *_kind(_until, type="string", title="date or time")]
 Cron = Annotated[str, *_kind(_cron, type="string", title="cron expression")]
 Zone = Annotated[str, *_kind(_zone, type="string", title="time zone")]
 RepositoryPath = Annotated[str, *_kind(_repository_path, type="string", minLength=1, title="path or glob")]
+AbsoluteFolder = Annotated[str, *_kind(_absolute_folder, type="string", pattern="^/", title="absolute path")]
 VarFile = Annotated[str, *_kind(_var_file, type="string", minLength=1, title="file")]
 EnvironmentName = Annotated[str, *_kind(templated(_name), type="string", minLength=1, maxLength=200)]
 Workspace = Annotated[str, *_kind(templated(_workspace), type="string", minLength=1, maxLength=90)]

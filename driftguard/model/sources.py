@@ -143,6 +143,7 @@ class Closure:
         missing: what of its content could not be had (submodules, Git LFS), one sentence each: it cannot be planned.
         moves: what of it changes without a commit; each is a reason in `open`, too.
         dangling: symbolic links in it that lead to nothing, one sentence each.
+        given: files of it that lie in no commit, by their paths, with digests of their contents.
         absent: paths that its expressions read and that are not in git, sorted.
     """
 
@@ -158,6 +159,7 @@ class Closure:
     moves: tuple[Move, ...] = ()
     dangling: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def hash(self, tool: str, settings: str) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).
@@ -170,7 +172,7 @@ class Closure:
 
         import msgspec
 
-        parts = [sorted(self.files.items()), tool, settings]
+        parts = [sorted(self.files.items()), tool, settings, *([sorted(self.given.items())] if self.given else [])]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

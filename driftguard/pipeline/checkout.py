@@ -112,6 +112,8 @@ def checked_out(
         raise EnvironmentFault(
             ErrorKind.CONFIG, f"{run.settings.path} does not exist at this commit, so there is nothing to plan."
         )
+    if context.closures.given is not None and run.settings.files_from is not None:
+        context.closures.given.copy(run.settings.files_from, directory)
     return working_directory(context, run, directory, role, purpose)
 
 
@@ -136,7 +138,7 @@ def working_directory(
         var_files=settings.var_files,
         backend_config=settings.backend_config,
         timeout_seconds=settings.timeout.total_seconds(),
-        lock_committed=lock_file in run.closure.files,
+        lock_committed=lock_file in run.closure.files or lock_file in run.closure.given,
         moves=frozenset(move.kind for move in run.closure.moves),
         refresh_seconds=settings.terraform.refresh_modules.total_seconds(),
     )

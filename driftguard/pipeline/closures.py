@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from posixpath import join, normpath
 
 from driftguard.config import EnvironmentSettings, terraform_variables
 from driftguard.model import Closure, ToolVersion
@@ -12,7 +13,7 @@ from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
-from driftguard.ports import Repository, SourceReader
+from driftguard.ports import GivenFiles, Repository, SourceReader
 
 
 class ClosureIndex:
@@ -21,16 +22,22 @@ class ClosureIndex:
     Args:
         settings: the settings at any commit: var files and literals are those of the commit, too.
         environ: DriftGuard's own environment variables, which may give values to Terraform's variables.
+        given: reads what `files` of an environment names; None where none does.
 
     Attributes:
         products: the product of each environment's tool, by name, as far as it is known: what it reads depends on it.
     """
 
     def __init__(
-        self, repository: Repository, reader: SourceReader, settings: SettingsIndex, environ: Mapping[str, str]
+        self,
+        repository: Repository,
+        reader: SourceReader,
+        settings: SettingsIndex,
+        environ: Mapping[str, str],
+        given: GivenFiles | None = None,
     ) -> None:
         self._repository, self._reader, self._environ = repository, reader, environ
-        self.settings = settings
+        self.settings, self.given = settings, given
         self.products: dict[str, str] = {}
         self._has_tofu: dict[str, bool] = {}
         self._at: dict[tuple[str, str | None], Closures] = {}
@@ -45,6 +52,7 @@ class ClosureIndex:
         product = self.products.get(settings.name)
         settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
+        given = self.given.listed(settings.files_from) if self.given and settings.files_from else {}
         with self._lock:
             return self._closures(commit, product).closure(
                 settings.path,
@@ -54,6 +62,7 @@ class ClosureIndex:
                 workspace=settings.workspace,
                 variables=terraform_variables(settings.env, self._environ),
                 elsewhere=settings.elsewhere,
+                given={normpath(join(settings.path, name)): digest for name, digest in given.items()},
             )
 
     def _closures(self, commit: str, product: str | None) -> Closures:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from posixpath import dirname, join, normpath
 
@@ -82,6 +82,7 @@ class Closures:
         workspace: str = "default",
         variables: Mapping[str, str] | None = None,
         elsewhere: Sequence[str] = (),
+        given: Mapping[str, str] | None = None,
     ) -> Closure | None:
         """One environment's closure; None if the directory holds no Terraform files at this commit.
 
@@ -90,6 +91,7 @@ class Closures:
             extra_files: globs from the repository's root.
             files: further files relative to the directory, such as backend configuration.
             variables: values of the root module's variables from the environment (`TF_VAR_*`), by name.
+            given: files that lie in no commit and will be there, by path, with digests of their contents.
             elsewhere: files that only other environments name; no part of it, unless its code mentions them.
 
         Raises:
@@ -101,17 +103,19 @@ class Closures:
         reached = self._reached(root)
         named = self._computed(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
         included = self._own_files(reached, () if any(_reasons(named)) else elsewhere)
-        included.update(self._named_files(root, reached, (*var_files, *files), extra_files, named))
+        given = given or {}
+        in_git = _in_git(root, (*var_files, *files), given)
+        included.update(self._named_files(root, reached, in_git, extra_files, named))
         included.update(self._pinned(included))
         version_files = self._version_files(directory)
         included.update(version_files)
-        moves = tuple(self._moves(root, reached, included))
+        moves = tuple(self._moves(root, reached, {*included, *given}))
         dangling = dict(self._dangling(included))
         return Closure(
             files=dict(sorted(included.items())),
             modules=tuple(sorted(name or "." for name in reached if name != root)),
             remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
-            init_key=self._init_key(root, reached),
+            init_key=self._init_key(root, reached, given),
             warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
             open=(*_reasons(named), *(move.sentence for move in moves)),
             missing=(*self._not_there(included), *_unreadable(dangling)),
@@ -119,10 +123,11 @@ class Closures:
             version_files=version_files,
             moves=moves,
             dangling=tuple(f"{link} leads to {target}, which is not in git." for link, target in dangling.items()),
-            absent=tuple(sorted(self._absent(root, reached))),
+            absent=tuple(sorted(self._absent(root, reached) - given.keys())),
+            given=given,
         )
 
-    def _moves(self, root: str, reached: Mapping[str, _ModuleFiles], included: Mapping[str, str]) -> Iterator[Move]:
+    def _moves(self, root: str, reached: Mapping[str, _ModuleFiles], included: Collection[str]) -> Iterator[Move]:
         """What changes without a commit."""
         for name in sorted(reached):
             yield from reached[name].moves
@@ -162,9 +167,10 @@ class Closures:
                 queue.extend(reached[current].local)
         return reached
 
-    def _init_key(self, root: str, reached: Mapping[str, _ModuleFiles]) -> str:
+    def _init_key(self, root: str, reached: Mapping[str, _ModuleFiles], given: Mapping[str, str]) -> str:
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
+        parts += [digest for path, digest in sorted(given.items()) if is_terraform(path) or path.endswith(_LOCK_FILE)]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -364,6 +370,11 @@ class Closures:
                 for name in sorted(self._walk.terraform_directories)
                 if below == "." or f"{name}/".startswith(f"{below}/")
             ]
+
+
+def _in_git(root: str, names: Sequence[str], given: Mapping[str, str]) -> list[str]:
+    """Those of some files, relative to a directory, that are not given otherwise."""
+    return [name for name in names if normpath(join(root, name)) not in given]
 
 
 def _reasons(named: Sequence[Named]) -> Iterator[str]:

@@ -135,6 +135,8 @@ def _backend(facts: EnvironmentFacts) -> _Predicted:
     if facts.closure is None:
         return
     kind, partial = backend_kind(backend_block(facts.outlines))
+    if facts.settings.files_from is not None:  # what it holds is not parsed: it may be the backend, or values
+        return
     if partial and not facts.settings.backend_config:
         text = f"the {kind} backend has no settings in the code, and `backend_config` gives none"
         remedy = 'Write `backend_config` for the entry, such as {key: "{path}/terraform.tfstate"}.'
@@ -149,7 +151,7 @@ def _backend(facts: EnvironmentFacts) -> _Predicted:
 
 
 def _variables(facts: EnvironmentFacts) -> _Predicted:
-    if facts.closure is None:
+    if facts.closure is None or facts.settings.files_from is not None:
         return
     declared = [block for file in facts.outlines for block in file.of("variable") if "default" not in block.attributes]
     without = sorted({"".join(block.labels[:1]) for block in declared} - facts.given)

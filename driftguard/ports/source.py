@@ -65,6 +65,22 @@ class Checkout:
     tracked: Collection[str]
 
 
+class GivenFiles(Protocol):
+    """Files that are made before Terraform runs and lie in no commit."""
+
+    def listed(self, folder: str) -> Mapping[str, str]:
+        """The files below an absolute folder, relative to it, with digests of their contents.
+
+        Raises:
+            EnvironmentFault: it cannot be read.
+        """
+        ...
+
+    def copy(self, folder: str, target: Path) -> None:
+        """Copy them into a directory, over what is there. Raises as `listed`."""
+        ...
+
+
 class ConfigurationReader(Protocol):
     """Reads the expressions of a configuration, as far as a plan's own `configuration` does not have them."""
 

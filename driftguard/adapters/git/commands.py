@@ -21,6 +21,8 @@ LOCAL_SECONDS = 600.0
 
 _SENTENCES = (
     (r"did not complete in", "it did not answer in time: check the network"),
+    (r"lazy fetching disabled|promisor remote|repository corruption",
+     "it is a partial clone that lacks objects: clone it without `--filter` (actions/checkout: remove `filter`)"),
     (r"dubious ownership", "it belongs to another user: run as that user, or add it to git's safe.directory"),
     (r"Host key verification failed", "its SSH host key is not known: add it to known_hosts"),
     (r"Could not resolve host|Connection refused|timed out|unreachable|Failed to connect|reset by peer"

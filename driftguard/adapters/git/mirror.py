@@ -12,7 +12,8 @@ import git
 
 from driftguard.adapters.git.commands import commands, run
 from driftguard.adapters.git.locations import Location
-from driftguard.errors import UsageError
+from driftguard.adapters.git.partial import complete
+from driftguard.errors import OperatorError, UsageError
 
 _SETTINGS = {
     "core.hooksPath": os.devnull,
@@ -65,7 +66,13 @@ def fetch(mirror: git.Git, folder: Path, location: Location, ref: str | None, se
     options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
     # A clone without history, as CI makes them, is fetched as it is; what it gets later is fetched later.
     options.append("--unshallow" if (folder / "shallow").exists() else "--update-shallow")
-    run(mirror, "fetch", *options, "--", location.source, f"+{wanted}:{kept}", **remote)  # type: ignore[arg-type]
+    asked = ["fetch", *options, "--", location.source, f"+{wanted}:{kept}"]
+    try:
+        run(mirror, *asked, **remote)  # type: ignore[arg-type]
+    except OperatorError:
+        if not complete(mirror, location.source, seconds):
+            raise
+        run(mirror, *asked, **remote)  # type: ignore[arg-type]
     return branch, run(mirror, "rev-parse", "--verify", f"{kept}^{{commit}}").strip()
 
 

@@ -91,6 +91,17 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         found = (re.search(r"[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", place) for place in places)
         return frozenset(name[1] for name in found if name is not None)
 
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What the repository lacks that makes results less certain, one sentence each."""
+        if not (self.mirror / "shallow").exists():
+            return ()
+        return (
+            f"{self.display} is a shallow clone: commits before its beginning are not known, so labels and approvals "
+            "may not be certain. Fetch its whole history (`fetch-depth: 0` of actions/checkout, `GIT_DEPTH: 0` of "
+            "GitLab CI).",
+        )
+
     def tree(self, commit: str) -> Mapping[str, TreeEntry]:
         """Every file of a commit, by its path from the root; nothing for a commit that does not exist any more.
 
