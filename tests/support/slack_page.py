@@ -20,7 +20,7 @@ from driftguard.model import Message
 from tests.support.sample_alerts import drift_of_one_attribute
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "slack-drift.png"
-_WIDTH, _HEIGHT = 720, 432
+_WIDTH, _HEIGHT = 720, 520
 _STYLE = """
 body { margin: 0; padding: 20px; background: #fff; color: #1d1c1d; font: 15px/1.46 Lato, "Noto Color Emoji", sans-serif;
   display: flex; gap: 10px }
@@ -40,7 +40,8 @@ a { color: #1264a3; text-decoration: none }
 """
 _MARKUP = re.compile(
     r"```(?P<block>.*?)```|`(?P<code>[^`\n]+)`|<!date\^[^|>]*\|(?P<date>[^>]*)>|<!subteam[^>]*>|"
-    r"<(?P<url>https?://[^|>]+)\|(?P<label>[^>]*)>|\*(?P<bold>[^*\n]+)\*|\n",
+    r"<(?P<url>https?://[^|>]+)\|(?P<label>[^>]*)>|\*(?P<bold>[^*\n]+)\*|"
+    r"(?<!\w)_(?P<italic>[^_\n]+)_(?!\w)|\n",
     re.DOTALL,
 )
 
@@ -68,7 +69,12 @@ def _mrkdwn(text: str) -> str:
     """Slack's markup, in which `&<>` are escaped as in HTML already."""
 
     def shown(match: re.Match[str]) -> str:
-        for name, form in (("block", "<pre>{}</pre>"), ("code", "<code>{}</code>"), ("bold", "<b>{}</b>")):
+        for name, form in (
+            ("block", "<pre>{}</pre>"),
+            ("code", "<code>{}</code>"),
+            ("bold", "<b>{}</b>"),
+            ("italic", "<i>{}</i>"),
+        ):
             if match[name] is not None:
                 return form.format(match[name])
         if match["url"]:
