@@ -107,6 +107,10 @@ def test_the_demo_shows_every_label_of_a_change_applies_alerts_proposes_and_roll
     assert shown == LABELS
     # A restless value is code that nobody should copy from the example.
     assert set.union(*(labels for _, labels in shown.values())) == set(Label) - {Label.RESTLESS}
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    rows = re.findall(r"^    ((?:dev|prod|staging) .+) [0-9a-f]{10}$", readme, re.MULTILINE)
+    assert len(rows) == len(LABELS)
+    assert [row for row in rows if row not in table] == []
     assert "prod was diverged" in stdout
     assert "a visibility timeout of 45 seconds" in stderr
     assert "a visibility timeout of 30 seconds" in stderr
