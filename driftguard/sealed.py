@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from driftguard.nesting import decode_bounded
 from driftguard.redaction import REDACTED, looks_secret_name, looks_secret_text, mask
 
 __all__ = ["ABSENT", "PRESENT", "REDACTED", "UNKNOWN", "Marker", "Sealed", "digest", "looks_secret", "mask", "reveal"]
@@ -127,8 +128,10 @@ def _redact(path: str, value: Any) -> Any:
 
 def _redact_json_text(path: str, text: str) -> str:
     try:
-        decoded = msgspec.json.decode(text.encode())
+        decoded = decode_bounded(text.encode())
+        redacted = _redact(path, decoded)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return REDACTED if looks_secret(path, text) else text
-    redacted = _redact(path, decoded)
+    except RecursionError:  # JSON in the texts of JSON, without end
+        return REDACTED
     return text if redacted == decoded else msgspec.json.encode(redacted).decode()

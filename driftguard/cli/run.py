@@ -195,10 +195,13 @@ def _printer(*, aside: bool) -> Callable[[str], None]:
 
 
 def _read_plan(plan: str) -> bytes:
+    from driftguard.pipeline.foreign_plan import MAX_BYTES
+
     if plan == "-":
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
-        return Path(plan).read_bytes()
+        with Path(plan).open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"{plan} cannot be read: {error.strerror}. Give the output of `terraform show -json PLANFILE`, or `-`."

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from driftguard.hcledit.matching import canonical
+from driftguard.nesting import decode_bounded
 
 _SETS: Final = frozenset(("Action", "NotAction", "Resource", "NotResource", "AWS", "Service", "Federated"))
 
@@ -16,7 +17,7 @@ def document(text: Any) -> Any:
     if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        return msgspec.json.decode(text.encode())
+        return decode_bounded(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from driftguard.nesting import decode_bounded
+
 _NULL = msgspec.Raw(b"null")
 _EMPTY = msgspec.Raw(b"{}")
 
@@ -244,6 +246,6 @@ def decode(raw: msgspec.Raw) -> Any:
         UnreadablePlan: it cannot be decoded.
     """
     try:
-        return VALUES.decode(raw)
+        return decode_bounded(bytes(raw), VALUES)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadablePlan(f"a value in the plan cannot be read ({error})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from typing import Final
 
 from driftguard.errors import UsageError
 from driftguard.model import Action, Decision, EnvironmentResult, ErrorKind, Fault, RunResult, Verdict
@@ -13,6 +14,9 @@ from driftguard.model.reasons import Reason
 from driftguard.model.report import RunReport
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.report import run_report
+
+MAX_BYTES: Final = 256 << 20
+"""The largest plan or schema that is read; a plan of 10,000 resources has about 100 MiB."""
 
 
 def classify_text(text: bytes, source: str, schemas: bytes | None = None) -> RunReport:
@@ -24,6 +28,11 @@ def classify_text(text: bytes, source: str, schemas: bytes | None = None) -> Run
     Raises:
         UsageError: the text is not a plan, or the schemas are none.
     """
+    for name, given in ((source, text), ("--schema", schemas or b"")):
+        if len(given) > MAX_BYTES:
+            raise UsageError(
+                f"{name} is larger than {MAX_BYTES >> 20} MiB, which is more than is read. Nothing was run."
+            )
     now = datetime.now(UTC)
     # There is no ledger here, so the digests' key lives as long as this report.
     key = secrets.token_bytes(32)

@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any, Final
 
+from driftguard.adapters.hcl.expressions import MAX_PARSED
 from driftguard.model.outlines import Outline
 
 _SKIP: Final = re.compile(r"(?:[ \t\r]+|#[^\n]*|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
@@ -119,7 +120,9 @@ class _Walk:
 
 
 def outline(path: str, source: bytes) -> Outline:
-    """The outline of one file; empty where it cannot be read."""
+    """The outline of one file; empty where it cannot be read, or is larger than what is parsed."""
+    if len(source) > MAX_PARSED:
+        return Outline()
     try:
         text = source.decode("utf-8-sig")
         if path.endswith(".json"):

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from driftguard.nesting import decode_bounded
 from driftguard.redaction import REDACTED, looks_secret_name, mask
 
 MIN_LENGTH: Final = 4  # a shorter value stands in every text by chance
@@ -205,7 +206,7 @@ def _parts(text: str) -> Iterator[str]:
         return
     inside: set[str] = set()
     try:
-        _add(msgspec.json.decode(text.encode()), True, inside)
+        _add(decode_bounded(text.encode()), True, inside)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         inside.update(inner.replace('\\"', '"') for inner in _QUOTED.findall(text))
     yield from inside

@@ -28,9 +28,12 @@ _Digested = dict[str, dict[str, bytes]]
 def digests_of_state(text: bytes, key: bytes) -> Digests | None:
     """The digests of all attributes and outputs in a state (Terraform's state format 4); None for any other text."""
     try:
-        state = VALUES.decode(text)
+        return _of_state(VALUES.decode(text), key)
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _of_state(state: Any, key: bytes) -> Digests | None:
     if not isinstance(state, dict) or state.get("version") != 4:
         return None
     found: _Digested = {address: _digested(values, key) for address, values in _objects(state)}

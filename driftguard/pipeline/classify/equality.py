@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from driftguard.model.plan_document import VALUES
+from driftguard.nesting import decode_bounded
 from driftguard.sealed import Marker
 
 # Members of an access policy's statement whose lists are sets, and in which one string stands for a list of one.
@@ -88,12 +89,12 @@ def _normal_text(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
-        decoded = VALUES.decode(text.encode())
+        decoded = decode_bounded(text.encode(), VALUES)
+        if isinstance(decoded, dict) and "Statement" in decoded:
+            decoded = _policy(decoded)
+        return {_JSON_TEXT: _normal(decoded)}
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return text
-    if isinstance(decoded, dict) and "Statement" in decoded:
-        decoded = _policy(decoded)
-    return {_JSON_TEXT: _normal(decoded)}
 
 
 def _policy(value: Any, member: str = "") -> Any:

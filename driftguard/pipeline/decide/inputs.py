@@ -23,10 +23,10 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
     """
     found = facts.classification
     plan = facts.plan_approval
-    return {
-        "now": facts.now.isoformat(),
-        "policies": [_plain(policy.model_dump(by_alias=True)) for policy in policies],
-        "approvals": {**asdict(facts.approvals), "reasons": [mask(str(reason)) for reason in facts.approvals.reasons]},
+    inputs = {
+        "now": facts.now,
+        "policies": [policy.model_dump(by_alias=True) for policy in policies],
+        "approvals": {**asdict(facts.approvals), "reasons": list(map(str, facts.approvals.reasons))},
         "nothing_exists": facts.nothing_exists,
         "first_apply_unfinished": facts.first_apply_unfinished,
         "state_replaced": facts.state_replaced,
@@ -36,17 +36,22 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
         "state_shared": list(facts.state_shared),
         "local_state": facts.local_state,
         "failures": facts.failures,
-        "backoff_until": None if facts.backoff_until is None else facts.backoff_until.isoformat(),
+        "backoff_until": facts.backoff_until,
         "reverts": facts.reverts,
         "plan_approval": {"id": plan.id, "path": plan.path, "void": dict(plan.void or {})},
         "can_propose": facts.can_propose,
         "resource_count": found.resource_count if found else 0,
         "due_again": [resource.address for resource in found.resources if resource.due_again] if found else [],
     }
+    plain: Mapping[str, Any] = _plain(inputs)
+    return plain
 
 
 def _plain(value: Any) -> Any:
-    """JSON values that the configuration's own reader takes again: durations as seconds, moments in RFC 3339."""
+    """JSON values that the configuration's own reader takes again: durations as seconds, moments in RFC 3339.
+
+    Texts are redacted: a commit writes them (a reason, a glob), and the journal keeps them.
+    """
     if isinstance(value, timedelta):
         return f"{int(value.total_seconds())}s"
     if isinstance(value, datetime):
@@ -55,4 +60,4 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+    return value if value is None or isinstance(value, bool | int | float) else mask(str(value))
