@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: lab lab-aws help demo test check format lint types layers soak soak-race bench docs clean
+.PHONY: lab lab-aws help demo test check format lint types layers soak soak-race soak-crash bench docs clean
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
@@ -15,6 +15,7 @@ help:
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
 	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
+	@echo "make soak-crash  an apply that is killed in each of its phases, SEEDS=200 times"
 	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
 	@echo "make lab-aws  AWS types on moto; writes docs/reference/aws-types.md; MIRROR=FOLDER takes the provider from there"
 	@echo "make bench   measurements, side by side with bare Terraform"
@@ -57,6 +58,15 @@ soak: $(VENV)/.dev
 soak-race: $(VENV)/.dev
 	@DRIFTGUARD_RACE_RUNS=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) $(BIN)/python -m pytest -q -m soak tests/integration/test_races.py
 
+KILLS := $(VENV)/.kills
+
+soak-crash: $(VENV)/.dev
+	@rm -f $(KILLS)
+	@DRIFTGUARD_CRASH_SEEDS=$(SEEDS) DRIFTGUARD_CRASH_LOG=$(abspath $(KILLS)) \
+		$(BIN)/python -m pytest -q -m soak tests/integration/test_crash_phases.py
+	@$(BIN)/python -m tests.support.killing $(KILLS) $$(( $(SEEDS) / 20 ))
+
+SEEDS ?= 200
 RUNS ?= 2000
 SEED ?= 1
 

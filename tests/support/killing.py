@@ -34,8 +34,8 @@ PHASES = (
     "changing",
     "changed, state not written",
     "state written",
-    "end recorded, state locked",
-    "unlocked, baseline not moved",
+    "unlocked, end not recorded",
+    "end recorded, baseline not moved",
     "verifying",
 )
 VICTIMS = ("driftguard", "terraform", "provider", "everything")
@@ -108,10 +108,10 @@ class Watch:
             done = len(self._estate.toy.effects()) - self._effects
             if done < self._changes:
                 return "changing" if done else "applying, nothing changed"
-            return "state written" if self._state_serial() != self._serial else "changed, state not written"
-        if self._count("baseline_moved") > self._moves:
-            return "verifying"
-        return "end recorded, state locked" if self._estate.locked() else "unlocked, baseline not moved"
+            if self._state_serial() == self._serial:
+                return "changed, state not written"
+            return "state written" if self._estate.locked() else "unlocked, end not recorded"
+        return "verifying" if self._count("baseline_moved") > self._moves else "end recorded, baseline not moved"
 
     def _count(self, kind: str) -> int:
         return int(self._ledger.execute("SELECT count(*) FROM entries WHERE kind = ?", (kind,)).fetchone()[0])

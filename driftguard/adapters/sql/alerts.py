@@ -71,19 +71,23 @@ class SqlAlerts(Alerts, Outbox):
         Raises:
             OperatorError: another alert of the same kind stands already. Nothing is kept then.
         """
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             journal.append(connection, *entries)
             alerts, notices = follow(_remembered(connection, environment))
             for alert in alerts:
                 _keep(connection, alert)
             _enqueue(connection, notices)
 
+        self._database.write(work)
+
     def trace(self, alert_id: str, traces: Mapping[str, Any], recorded: RecordedNotice | None) -> None:
         """Add traces to an alert, also to a resolved one, and a notice where delivered messages have to be updated.
 
         An alert that is not there is left out, with its notice.
         """
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             text = connection.scalar(select(ALERTS.c.data).where(ALERTS.c.id == alert_id))
             if text is None:
                 return
@@ -92,6 +96,8 @@ class SqlAlerts(Alerts, Outbox):
             _keep(connection, alert)
             if recorded is not None:
                 _enqueue(connection, [replace(recorded, notice=replace(recorded.notice, alert=alert))])
+
+        self._database.write(work)
 
     # --- the outbox -----------------------------------------------------------------------------
 
@@ -118,7 +124,8 @@ class SqlAlerts(Alerts, Outbox):
         """
         ids = list(dict.fromkeys(notice.id for notice in notices))
         count = select(func.count()).select_from(OUTBOX)
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> bool:
             if sum(connection.scalar(count.where(OUTBOX.c.id.in_(some))) or 0 for some in _batches(ids)) < len(ids):
                 return False
             for some in _batches(ids):
@@ -126,7 +133,9 @@ class SqlAlerts(Alerts, Outbox):
             for delivery in deliveries:
                 _save(connection, delivery)
                 _note_notified(connection, delivery)
-        return True
+            return True
+
+        return self._database.write(work)
 
     def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
         """Which alert was sent to which sink, or waits to be sent there."""
@@ -144,17 +153,21 @@ class SqlAlerts(Alerts, Outbox):
     def begin(self, delivery: Delivery) -> Delivery | None:
         """Record that a delivery is being sent; None, with nothing changed, when another run changed it meanwhile."""
         begun = replace(delivery, state=DeliveryState.SENDING, attempts=0, next_try_at=None)
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> Delivery | None:
             text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
             # Compared as values: another version may have written them in another form.
             if text is None or _decode(text, Delivery) != delivery:
                 return None
             _save(connection, begun)
-        return begun
+            return begun
+
+        return self._database.write(work)
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
         """Forget deliveries, their replies, and that their alerts were sent to their sinks."""
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             for delivery in deliveries:
                 own = (DELIVERIES.c.id == delivery.id) | (DELIVERIES.c.parent == delivery.id)
                 connection.execute(delete(DELIVERIES).where(own))
@@ -165,16 +178,21 @@ class SqlAlerts(Alerts, Outbox):
                     there = NOTIFIED.c.alert.in_(some) & (NOTIFIED.c.sink == delivery.sink)
                     connection.execute(delete(NOTIFIED).where(there))
 
+        self._database.write(work)
+
     def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
         """Replace a delivery, with a journal entry in the same transaction; one that is done and will never be
         shown differently is deleted."""
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             if entry is not None:
                 journal.append(connection, entry)
             if delivery.state is DeliveryState.SENT and delivery.kind is not DeliveryKind.MESSAGE:
                 connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id == delivery.id))
             else:
                 _save(connection, delivery)
+
+        self._database.write(work)
 
 
 def _remembered(connection: Connection, environment: str) -> list[Alert]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.database import Database
@@ -74,14 +74,17 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
             & (ATTEMPTS.c.retry == attempt.retry)
             & (ATTEMPTS.c.state != AttemptState.VOID.value)
         )
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> bool:
             # Writers take turns, so this cannot race; the unique index stands behind it all the same.
             if connection.execute(select(ATTEMPTS.c.id).where(same_key | (ATTEMPTS.c.id == attempt.id))).first():
                 return False
             opened = replace(attempt, state=AttemptState.OPEN, finished_at=None)
             sequence = journal.append(connection, entry)
             connection.execute(insert(ATTEMPTS).values(sequence=sequence, **_columns(opened)))
-        return True
+            return True
+
+        return self._database.write(work)
 
     def advance(self, attempt_id: str, step: AttemptStep) -> Attempt:
         """Take an attempt one step on, merging the step's data into what is stored; journalled in the same transaction.
@@ -93,7 +96,8 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
             ValueError: no such attempt, or a step that does not exist.
         """
         state = step.state
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> Attempt:
             row = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id)).first()
             if row is None:
                 raise ValueError(f"attempt {attempt_id} was never opened")
@@ -109,7 +113,9 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
             moved = replace(stored, state=state, finished_at=finished_at, data={**stored.data, **step.data})
             journal.append(connection, step.entry)
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == stored.id).values(_columns(moved)))
-        return moved
+            return moved
+
+        return self._database.write(work)
 
 
 def _columns(attempt: Attempt) -> dict[str, Any]:

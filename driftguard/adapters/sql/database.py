@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
@@ -29,6 +30,7 @@ _WRITER_LOCK: Final = 0x6472696674677561
 _WAIT_SECONDS: Final = 30.0
 # Several jobs take short turns there, and the turn of one that died lasts until its lock is old.
 _REMOTE_WAIT_SECONDS: Final = 300.0
+T = TypeVar("T")
 
 
 class Database:
@@ -45,16 +47,17 @@ class Database:
     """
 
     def __init__(self, url: str, *, wait_seconds: float | None = None, lock_seconds: float = 60.0) -> None:
-        self._remote = _remote(url, lock_seconds, lambda: self._engine.dispose())
-        self._url = URL.create("sqlite", database=str(self._remote.path)) if self._remote else _parse(url)
-        usual = _REMOTE_WAIT_SECONDS if self._remote else _WAIT_SECONDS
+        shared = _shared(url, lock_seconds)
+        usual = _REMOTE_WAIT_SECONDS if shared else _WAIT_SECONDS
         self._wait_seconds = usual if wait_seconds is None else wait_seconds
         self._writer = threading.Lock()
-        self.name = self._remote.name if self._remote else _name(self._url)
+        self._url = URL.create("sqlite") if shared else _parse(url)
+        self.name = shared.name if shared else _name(self._url)
         self.sqlite = self._url.get_backend_name() == "sqlite"
-        if self.sqlite:
+        if self.sqlite and not shared:
             _create_private_file(Path(self._url.database or ""), self.name)
-        self._engine = self._connectable()
+        self._remote = RemoteFile(shared, self._of_file) if shared else None
+        self._local = None if shared else self._connectable(self._url)
         with ExitStack() as undo:
             undo.callback(self.close)
             with self._translated():
@@ -65,30 +68,49 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the object is of no use afterwards."""
-        self._engine.dispose()
+        if self._local is not None:
+            self._local.dispose()
         if self._remote is not None:
             self._remote.close()
+
+    @property
+    def _engine(self) -> Engine:
+        assert self._local is not None, "a remote ledger has an engine for each of its copies"
+        return self._local
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment of the database throughout."""
-        unreplaced = self._remote.reading() if self._remote else nullcontext()
-        with unreplaced, self._translated(), self._engine.connect() as connection:
+        with self._readable() as engine, self._translated(), engine.connect() as connection:
             if not self.sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
+    def _readable(self) -> AbstractContextManager[Engine]:
+        return self._remote.reading() if self._remote is not None else nullcontext(self._engine)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Make a transaction, as the only writer of all threads and processes; durable on return, undone on error.
+
+        Args:
+            work: may be called in another thread than this one.
+        """
+        if self._remote is not None:
+            return self._remote.write(partial(self._made_on, work), self._wait_seconds)
+        with self.writing() as connection:
+            return work(connection)
+
+    def _made_on(self, work: Callable[[Connection], T], engine: Engine) -> T:
+        with self._translated(), self._transaction(engine) as connection:
+            self._migrate(connection)  # what is newest now may be older than what was opened
+            return work(connection)
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """The only writing transaction of all threads and processes; durable when the block ends, undone on error."""
-        turn: AbstractContextManager[None] = self._turn()
-        if self._remote is not None:
-            turn = self._remote.writing(self._wait_seconds)
-        with turn, self._translated(), self._transaction() as connection:
-            if self._remote is not None:
-                self._migrate(connection)  # what is newest now may be older than what was opened
-            elif not self.sqlite:
+        """The transaction of `write` in a database that is not remote."""
+        with self._turn(), self._translated(), self._transaction(self._engine) as connection:
+            if not self.sqlite:
                 connection.execute(
                     text("SELECT set_config('lock_timeout', :wait, true)"),
                     {"wait": f"{max(1, round(self._wait_seconds * 1000))}ms"},
@@ -117,8 +139,8 @@ class Database:
             self._writer.release()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with engine.connect() as connection:
             connection.execution_options(driftguard_writes=True)
             with connection.begin():
                 yield connection
@@ -130,18 +152,21 @@ class Database:
         except SQLAlchemyError as error:
             raise operator_error(error, self._url, self.name, self._wait_seconds) from None
 
-    def _connectable(self) -> Engine:
+    def _of_file(self, path: Path) -> Engine:
+        return self._connectable(URL.create("sqlite", database=str(path)))
+
+    def _connectable(self, url: URL) -> Engine:
         try:
             if self.sqlite:
                 engine = create_engine(
-                    self._url, connect_args={"timeout": self._wait_seconds}, hide_parameters=True, max_overflow=-1
+                    url, connect_args={"timeout": self._wait_seconds}, hide_parameters=True, max_overflow=-1
                 )
                 event.listen(engine, "connect", _prepare_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
                 return engine
             # No prepared statements: they break behind a connection pooler such as PgBouncer.
             return create_engine(
-                self._url,
+                url,
                 connect_args={"prepare_threshold": None, "connect_timeout": 10, "application_name": "driftguard"},
                 isolation_level="READ COMMITTED",
                 pool_pre_ping=True,
@@ -174,10 +199,10 @@ class Database:
         if found == REVISIONS[-1]:
             return
         if self._remote is None:
-            with self.writing() as connection:
-                self._migrate(connection)
+            self.write(self._migrate)
             return
-        with self._translated(), self._transaction() as connection:  # the copy only: opening changes nothing in S3
+        # The copy only: opening changes nothing in S3.
+        with self._translated(), self._readable() as engine, self._transaction(engine) as connection:
             self._migrate(connection)
 
     def _migrate(self, connection: Connection) -> None:
@@ -201,8 +226,8 @@ class Database:
         return None if found is None else str(found)
 
 
-def _remote(url: str, lock_seconds: float, close_connections: Callable[[], None]) -> RemoteFile | None:
-    """The file behind `s3://bucket/key[?encryption=…]`; None for any other URL."""
+def _shared(url: str, lock_seconds: float) -> SharedObject | None:
+    """The object behind `s3://bucket/key[?encryption=…]`; None for any other URL."""
     if not url.startswith("s3://"):
         return None
     address, _, options = url.removeprefix("s3://").partition("?")
@@ -210,8 +235,7 @@ def _remote(url: str, lock_seconds: float, close_connections: Callable[[], None]
     # The text is not shown: what is no bucket's name may hold a password.
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket) or not key:
         raise UsageError("The ledger's URL names no object; nothing was run. Set ledger.url to s3://BUCKET/KEY.")
-    shared = SharedObject(bucket, key, lock_seconds=lock_seconds, encryption=_encryption(options))
-    return RemoteFile(shared, close_connections)
+    return SharedObject(bucket, key, lock_seconds=lock_seconds, encryption=_encryption(options))
 
 
 def _encryption(options: str) -> dict[str, str]:

@@ -28,7 +28,8 @@ class SqlLeases(Leases):
     def acquire(self, environment: str, holder: str, now: datetime, ttl_seconds: float) -> Lease | None:
         """Take or keep the lease; None while another holder's has not expired."""
         asked = _expiry(now, ttl_seconds)
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> Lease | None:
             current = _current(connection, environment)
             if current is None:
                 connection.execute(insert(LEASES).values(environment=environment, holder=holder, expires_at=asked))
@@ -42,24 +43,32 @@ class SqlLeases(Leases):
             connection.execute(taken.values(holder=holder, expires_at=asked))
             return Lease(environment, holder, moment(asked))
 
+        return self._database.write(work)
+
     def renew(self, lease: Lease, now: datetime, ttl_seconds: float) -> Lease | None:
         """Extend a lease still held; None when another holder has taken it or it was released.
 
         A lease that expired and was not taken is still held: no other reconciler acted in between.
         """
         asked = _expiry(now, ttl_seconds)
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> Lease | None:
             current = _current(connection, lease.environment)
             if current is None or current.holder != lease.holder:
                 return None
             return _extend(connection, current, asked)
 
+        return self._database.write(work)
+
     def release(self, lease: Lease) -> None:
         """Give the lease back if it is still held; otherwise nothing."""
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             connection.execute(
                 delete(LEASES).where(LEASES.c.environment == lease.environment, LEASES.c.holder == lease.holder)
             )
+
+        self._database.write(work)
 
 
 def _expiry(now: datetime, ttl_seconds: float) -> str:

@@ -22,6 +22,7 @@ from driftguard.model.digests import Digests
 from driftguard.ports import DigestKey, LedgerCheck, RunLedger
 
 _KEY_BYTES = 32
+_KEY = select(SECRETS.c.value).where(SECRETS.c.name == "digest_key")
 _COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
 
@@ -40,22 +41,14 @@ class SqlRecord(RunLedger, DigestKey):
     def key(self) -> bytes:
         """The secret for keyed digests (32 random bytes), the same for everyone who shares the ledger."""
         if self._key is None:
-            query = select(SECRETS.c.value).where(SECRETS.c.name == "digest_key")
             with self._database.reading() as connection:
-                found = connection.execute(query).scalar()
-            if found is None:
-                with self._database.writing() as connection:
-                    found = connection.execute(query).scalar()
-                    if found is None:
-                        found = secrets.token_bytes(_KEY_BYTES)
-                        connection.execute(insert(SECRETS).values(name="digest_key", value=found))
-            self._key = bytes(found)
+                found = connection.execute(_KEY).scalar()
+            self._key = self._database.write(_ensure_key) if found is None else bytes(found)
         return self._key
 
     def append(self, *entries: Entry) -> None:
         """Append entries in one transaction, chained to what is there. Durable on return."""
-        with self._database.writing() as connection:
-            journal.append(connection, *entries)
+        self._database.write(lambda connection: journal.append(connection, *entries))
 
     def entries(
         self,
@@ -107,11 +100,14 @@ class SqlRecord(RunLedger, DigestKey):
 
     def replace_baseline(self, before: Baseline | None, moved: Entry) -> bool:
         """Journal the move of a baseline unless it is not `before` any more; whether it was journalled."""
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> bool:
             if _baseline_at(connection, str(moved.environment)) != (None if before is None else before.at):
                 return False
             journal.append(connection, moved)
-        return True
+            return True
+
+        return self._database.write(work)
 
     def digests(self, environment: str) -> Digests | None:
         """The digests of the baseline in force; None where there are none of that one."""
@@ -128,11 +124,14 @@ class SqlRecord(RunLedger, DigestKey):
     def keep_digests(self, environment: str, baseline: Baseline, digests: Digests) -> None:
         """Replace the environment's digests by those of a baseline."""
         row = {"environment": environment, "baseline_at": stamp(baseline.at), "data": digests.encoded()}
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             if _baseline_at(connection, environment) != baseline.at:
                 return
             connection.execute(delete(DIGESTS).where(DIGESTS.c.environment == environment))
             connection.execute(insert(DIGESTS).values(**row))
+
+        self._database.write(work)
 
 
 class SqlLedger(SqlRecord, LedgerCheck):
@@ -157,6 +156,14 @@ class SqlLedger(SqlRecord, LedgerCheck):
         """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
         with self._database.reading() as connection:
             return tuple(journal.check(connection))
+
+
+def _ensure_key(connection: Connection) -> bytes:
+    found = connection.execute(_KEY).scalar()
+    if found is None:
+        found = secrets.token_bytes(_KEY_BYTES)
+        connection.execute(insert(SECRETS).values(name="digest_key", value=found))
+    return bytes(found)
 
 
 def _baseline_at(connection: Connection, environment: str) -> datetime | None:

@@ -1,8 +1,8 @@
 """A ledger whose truth is an object in S3: a SQLite file that is fetched, changed under a lock, and stored again.
 
-The object is the file, compressed. A transaction is recorded when it is in S3, not before: it is put with the tag of
-the content it was made from, so a process that was taken for dead can never overwrite what was written since.
-Threads that come to write while another one's content is on its way share the next request.
+The object is the file, compressed. One thread owns it: callers queue a transaction and wait. The thread makes all that
+wait on a new copy, stores that with the tag of the content it was made from, and shows it to readers once S3 has it: a
+process that was taken for dead can never overwrite what was written since, and what S3 did not accept is never read.
 """
 
 from __future__ import annotations
@@ -13,187 +13,205 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Waited
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Engine
 
 from driftguard.adapters.aws.objects import SharedObject
 from driftguard.errors import OperatorError
 
 _LEVEL: Final = 1
+T = TypeVar("T")
 
 
-class _Batch:
-    """Transactions that one request records, all or none.
+@dataclass(slots=True)
+class _Copy:
+    """One content of the object as a file; it stays as long as it is read."""
+
+    path: Path
+    engine: Engine
+    readers: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    """One transaction that a caller waits for.
 
     Attributes:
-        turn: ends the turn of this process when closed.
-        wait_seconds: how long anything is waited for.
-        filled: whether any transaction was committed.
-        over: whether S3 has answered for all of them.
-        error: why none of them is recorded.
+        work: changes a copy, as a whole or not at all.
+        value, error: what came of it, to be handed out once S3 has the copy.
     """
 
-    def __init__(self, turn: ExitStack, wait_seconds: float) -> None:
-        self.turn, self.wait_seconds = turn, wait_seconds
-        self.filled = self.over = False
-        self.error: BaseException | None = None
+    work: Callable[[Engine], Any]
+    wait_seconds: float
+    done: Future[Any] = field(default_factory=Future)
+    value: Any = None
+    error: BaseException | None = None
+
+    def end(self) -> None:
+        """Hand out what came of it."""
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.value)
+
+
+class _Errors:
+    """Keeps an error for the callers of jobs that have none of their own; the thread goes on.
+
+    Args:
+        shared: the ledger's name where the callers share the error, so that each gets one of its own.
+    """
+
+    def __init__(self, jobs: list[_Job], shared: str = "") -> None:
+        self._jobs, self._shared = jobs, shared
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            for job in self._jobs:
+                job.error = job.error or self._for_one(error)
+        return True
+
+    def _for_one(self, error: BaseException) -> BaseException:
+        if not self._shared:
+            return error
+        if isinstance(error, OperatorError):
+            return OperatorError(str(error))
+        return OperatorError(f"The ledger {self._shared} was not written ({type(error).__name__}). Run again.")
 
 
 class RemoteFile:
-    """A private local copy of the object, and who may replace it.
+    """The newest content that this process knows, for any number of readers, and the thread that writes.
 
     Opening and reading change nothing in S3.
 
     Args:
-        close_connections: called before the copy is replaced.
-
-    Attributes:
-        path: the copy, in a folder that is gone after `close`.
+        connectable: gives an engine for a file.
     """
 
-    def __init__(self, shared: SharedObject, close_connections: Callable[[], None]) -> None:
-        self._shared = shared
-        self._close_connections: Callable[[], None] = lambda: None  # there is none before the first copy
+    def __init__(self, shared: SharedObject, connectable: Callable[[Path], Engine]) -> None:
+        self._shared, self._connectable = shared, connectable
         self.name = shared.name
         with self._on_disk():
             self._folder = Path(tempfile.mkdtemp(prefix="driftguard-ledger-"))
-        self.path, self._before = self._folder / "ledger.db", self._folder / "before.db"
+        self._made = 0
         self._tag: str | None = None
-        self._changed = threading.Condition()
-        self._readers = 0
-        self._coming = 0  # threads that wait to write
-        self._busy = False  # one thread changes the copy, or puts it into S3
-        self._batch: _Batch | None = None
-        # Set while the copy holds what S3 did not accept: how long to wait for those who still read it.
-        self._owed_undo_seconds: float | None = None
+        self._guard = threading.Lock()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._current: _Copy | None = None
         with ExitStack() as undo:
             undo.callback(self.close)
-            self._fetch(0.0)
+            self._fetch()
             undo.pop_all()
-        self._close_connections = close_connections
 
     def close(self) -> None:
-        """Remove the copy."""
-        if self._batch is not None:  # its thread was interrupted
-            self._batch.turn.close()
+        """End the thread, once it has done what waits, and remove every copy."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._current is not None:
+            self._current.engine.dispose()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keep the copy from being replaced.
+    def reading(self) -> Iterator[Engine]:
+        """The newest content, which stays as it is while the context is open."""
+        with self._guard:
+            copy = self._current
+            assert copy is not None
+            copy.readers += 1
+        try:
+            yield copy.engine
+        finally:
+            with self._guard:
+                copy.readers -= 1
+                self._drop(copy)
+
+    def write(self, work: Callable[[Engine], T], wait_seconds: float) -> T:
+        """Make a transaction on the newest content, as the only writer of all threads and processes.
+
+        It is recorded in S3 when this returns.
+
+        Args:
+            work: is called in the thread that writes.
 
         Raises:
-            OperatorError: the copy holds unrecorded entries, and a reader of it does not end.
+            OperatorError: it is not recorded, or it is not known whether it is, which the message states.
         """
-        with self._changed:
-            self._undo()
-            self._readers += 1
+        job = _Job(work, wait_seconds)
+        with self._guard:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="driftguard-ledger", daemon=True)
+                self._thread.start()
+        self._jobs.put(job)
         try:
-            yield
-        finally:
-            with self._changed:
-                self._readers -= 1
-                self._changed.notify_all()
+            return job.done.result(wait_seconds)  # type: ignore[no-any-return]
+        except Waited:
+            if job.done.cancel():
+                raise OperatorError(
+                    f"The ledger {self.name} was not free for {wait_seconds:g} s, so nothing was recorded. "
+                    "Run again when the other work is done."
+                ) from None
+        return job.done.result()  # type: ignore[no-any-return]  # it is being made: S3's own limits end that
 
-    @contextmanager
-    def writing(self, wait_seconds: float) -> Iterator[None]:
-        """Be the only writer of all threads and processes, on the newest content; recorded in S3 when this returns.
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job] if job.done.set_running_or_notify_cancel() else []
+            if batch:
+                with _Errors(batch, self.name):
+                    self._record(batch)
+                for each in batch:
+                    each.end()
 
-        The block has to leave the copy committed, or as it was.
+    def _record(self, batch: list[_Job]) -> None:
+        """Make all transactions that wait, and store them with one request.
 
-        Raises:
-            OperatorError: it is not recorded; the copy is what it was before.
+        Args:
+            batch: the first of them; the others are added.
         """
-        batch = self._begin(wait_seconds)
-        try:
-            yield
-            batch.filled = True
-        finally:
-            self._end(batch)
-        if isinstance(batch.error, OperatorError):
-            raise OperatorError(str(batch.error))
-        if batch.error is not None:
-            raise OperatorError(f"The ledger {self.name} was not written ({type(batch.error).__name__}). Run again.")
-
-    def _begin(self, wait_seconds: float) -> _Batch:
-        with self._changed:
-            self._coming += 1
-            try:
-                free = self._changed.wait_for(lambda: not self._busy, wait_seconds)
-                self._busy = self._busy or free
-            finally:
-                self._coming -= 1
-                self._changed.notify_all()
-        if not free:
-            raise OperatorError(
-                f"The ledger {self.name} was not free for {wait_seconds:g} s, so nothing was recorded. "
-                "Run again when the other work is done."
-            )
-        if self._batch is None:
-            with ExitStack() as undo:
-                undo.callback(self._let_go)
-                turn = undo.enter_context(ExitStack())
-                turn.enter_context(self._shared.turn(wait_seconds))
-                self._undo()
-                self._fetch(wait_seconds)
-                with self._on_disk():
-                    _write_private(self._before, self.path.read_bytes())
-                undo.pop_all()
-            self._batch = _Batch(turn, wait_seconds)
-        return self._batch
-
-    def _end(self, batch: _Batch) -> None:
-        """Wait until the batch is in S3; the last thread in the queue stores it."""
-        with self._changed:
-            self._busy = False
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: batch.over or not (self._busy or self._coming))
-            if batch.over:
+        with self._shared.turn(batch[0].wait_seconds), ExitStack() as stack:
+            self._fetch()
+            with self._on_disk():
+                copy = self._new_copy(self._content())
+            stack.callback(self._drop, copy)
+            job: _Job | None = batch[0]
+            while job is not None:
+                with _Errors([job]):
+                    job.value = job.work(copy.engine)
+                job = self._next()
+                batch += [job] if job is not None else []
+            if all(job.error is not None for job in batch):
                 return
-            self._busy = True
-        with ExitStack() as ending:
-            ending.callback(self._over, batch)
-            ending.push(partial(self._failed, batch))
-            if batch.filled:
-                with self._on_disk():
-                    content = self.path.read_bytes()
-                self._tag = self._shared.write(zlib.compress(content, _LEVEL), self._tag or "")
+            with self._on_disk():
+                content = copy.path.read_bytes()
+            self._tag = self._shared.write(zlib.compress(content, _LEVEL), self._tag or "")
+            self._show(copy)
 
-    def _failed(
-        self, batch: _Batch, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Keep the error of a write for every thread of its batch; True for one that each of them raises itself."""
-        if error is None:
-            return False
-        batch.error = error
-        self._owed_undo_seconds = batch.wait_seconds
-        with self._changed:
-            if not self._readers:  # otherwise the next thread that begins does it
-                self._undo()
-        return isinstance(error, OperatorError)
+    def _next(self) -> _Job | None:
+        """Another transaction that waits already, or None."""
+        try:
+            job = self._jobs.get_nowait()
+        except Empty:
+            return None
+        if job is None:
+            self._jobs.put(None)  # the thread is to end, after this batch
+            return None
+        return job if job.done.set_running_or_notify_cancel() else self._next()
 
-    def _over(self, batch: _Batch) -> None:
-        batch.turn.close()
-        batch.over, self._batch = True, None
-        self._let_go()
-
-    def _let_go(self) -> None:
-        with self._changed:
-            self._busy = False
-            self._changed.notify_all()
-
-    def _undo(self) -> None:
-        """Take back what S3 did not accept, if anything, so that it is never read; the tag still fits."""
-        with self._changed:
-            if self._owed_undo_seconds is not None:
-                with self._on_disk(), self._replacing(self._owed_undo_seconds):
-                    self._before.replace(self.path)
-                    self._owed_undo_seconds = None
-
-    def _fetch(self, wait_seconds: float) -> None:
+    def _fetch(self) -> None:
         found = self._shared.read(self._tag)
         if found is None:
             return
@@ -204,25 +222,33 @@ class RemoteFile:
                 f"The object {self.name} is damaged or not a ledger; nothing was run. Restore an earlier version of "
                 "it, or set ledger.url to another one."
             ) from None
-        scratch = self.path.with_suffix(".part")
         with self._on_disk():
-            _write_private(scratch, content)
-            with self._replacing(wait_seconds):
-                scratch.replace(self.path)
+            self._show(self._new_copy(content))
         self._tag = found.tag
 
-    @contextmanager
-    def _replacing(self, wait_seconds: float) -> Iterator[None]:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._readers == 0, wait_seconds):
-                raise OperatorError(
-                    f"The local copy of the ledger {self.name} was still being read after {wait_seconds:g} s, so it "
-                    "was not brought up to date, and nothing was recorded. Run again when the other work is done."
-                )
-            self._close_connections()
-            yield
-            for rest in self._folder.glob("ledger.db-*"):
-                rest.unlink()
+    def _content(self) -> bytes:
+        assert self._current is not None
+        return self._current.path.read_bytes()
+
+    def _new_copy(self, content: bytes) -> _Copy:
+        self._made += 1
+        path = self._folder / f"ledger-{self._made}.db"
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(content)
+        return _Copy(path, self._connectable(path))
+
+    def _show(self, copy: _Copy) -> None:
+        """Let readers that come from now on read this one."""
+        with self._guard:
+            before, self._current = self._current, copy
+            if before is not None:
+                self._drop(before)
+
+    def _drop(self, copy: _Copy) -> None:
+        """Remove a copy that is not read any more."""
+        if copy is not self._current and not copy.readers:
+            copy.engine.dispose()
+            copy.path.unlink(missing_ok=True)
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:
@@ -233,8 +259,3 @@ class RemoteFile:
                 f"The local copy of the ledger {self.name} cannot be kept ({error.strerror}), so nothing more is "
                 "recorded or applied. Free some space in the folder for temporary files and run again."
             ) from None
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(content)
