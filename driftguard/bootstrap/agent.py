@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -25,6 +23,7 @@ from driftguard.pipeline.commits import LastScans
 from driftguard.scheduler import (
     Agent,
     AgentObserver,
+    AgentOptions,
     AgentState,
     AgentWork,
     Cadence,
@@ -37,24 +36,6 @@ from driftguard.scheduler import (
 log = logging.getLogger(__name__)
 
 _DEFAULT_EVERY: Final = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class AgentOptions:
-    """The options of the agent on the command line.
-
-    Attributes:
-        every: overrides the configuration's `agent`; None for no override.
-        poll_seconds: interval between checks for a new commit.
-        health_port: port of `/healthz` and `/metrics`; None for none.
-        liveness_file: written every few seconds, also during a run, while `/healthz` answers 200; None for none.
-    """
-
-    every: timedelta | None = None
-    poll_seconds: float = 60.0
-    health_port: int | None = None
-    health_address: str = "127.0.0.1"
-    liveness_file: Path | None = None
 
 
 def run_agent(
@@ -124,6 +105,7 @@ class _Work(AgentWork):
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
         self._write, self._on_run = write, on_run
         self._opened: Session | None = None
+        self._watch_interval: timedelta | None = None
 
     def check(self) -> None:
         """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
@@ -146,11 +128,18 @@ class _Work(AgentWork):
         self.close()
         self._opened = session = Session(self._target, self._stop)
         top = session.settings.agent
-        return {
-            environment.name: _cadence(environment.agent)
-            for environment in session.environments
-            if _has_schedule(environment.agent) and (environment.agent != top or self._options.every is None)
-        }
+        self._watch_interval = top.watch if self._options.probe else None
+        own = (e for e in session.environments if e.agent != top or self._options.every is None)
+        return {e.name: cadence for e in own if (cadence := Cadence.of(e.agent)) is not None}
+
+    def watch_interval(self) -> timedelta | None:
+        """The time from one look at all environments to the next; None for no watch."""
+        return self._watch_interval
+
+    def differing(self) -> frozenset[str]:
+        """The environments that a probe finds changed since they were planned."""
+        with Session(self._target, self._stop) as session:
+            return session.differing()
 
     def close(self) -> None:
         """Close a session that no run used."""
@@ -166,7 +155,8 @@ class _Work(AgentWork):
             chosen = [environment for environment in session.environments if due.covers(environment.name)]
             if not chosen:
                 return
-            report = session.run(chosen, acts=True, on_done=lambda done: None, write=self._write)
+            probes = self._options.probe and due.reason != "watch"  # a watch has probed them already
+            report = session.run(chosen, acts=True, probe=probes, on_done=lambda done: None, write=self._write)
             self._observe(session, report)
         self._on_run(due, report)
 
@@ -232,14 +222,6 @@ class _Watch(AgentObserver):
             self._heartbeat.close()
         if self._server is not None:
             self._server.close()
-
-
-def _has_schedule(settings: config.AgentSettings) -> bool:
-    return settings.every is not None or settings.cron is not None or bool(settings.at)
-
-
-def _cadence(settings: config.AgentSettings) -> Cadence:
-    return Cadence(every=settings.every, cron=settings.cron, at=settings.at, zone=settings.zone)
 
 
 def _now() -> datetime:

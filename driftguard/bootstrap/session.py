@@ -55,6 +55,7 @@ from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, described, not_described, version_need
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
+from driftguard.pipeline.probing import differing
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, given_baseline, selected
 from driftguard.pipeline.run import RunScope, run_environments
@@ -240,6 +241,17 @@ class Session:
             warnings=(*self.notices, *(lacking if acts else ())),
         )
         return with_authors(run_report(result), self.ledger.alerts.standing() if acts else ())
+
+    def differing(self) -> frozenset[str]:
+        """The environments whose last plans stand no more, by a probe; one that is not recorded is not among them."""
+        if self.probe is None:
+            return frozenset()
+        now = self._clock.now()
+        run_id = f"watch-{secrets.token_hex(4)}"
+        scan = self._scan_context(Credentials(run_id, self._clock, self.environ), now, noise=False)
+        tasks = self._scope(self.environments, acts=False).tasks
+        with closing(RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)) as folders:
+            return differing(self.probe.probe, scan, folders, tasks)
 
     def forge(self, journal: ProposalJournal, out: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; if it is not usable, the reasons, and the run continues without it."""

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
+from driftguard.cli.options import (
+    ConfigOption,
+    ProbeOption,
+    QuietOption,
+    RefOption,
+    RepoOption,
+    VerboseOption,
+    set_verbosity,
+)
 from driftguard.errors import UsageError
 from driftguard.model.report import RunReport
 
@@ -42,6 +50,7 @@ def agent(
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
+    probe: ProbeOption = None,
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
@@ -54,13 +63,15 @@ def agent(
     Exit codes: 0 stopped by a signal; 1 the start failed; 64 wrong usage or operator's file.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the first run: the configuration is being read just now
-    from driftguard.bootstrap.agent import AgentOptions, run_agent
+    from driftguard.bootstrap.agent import run_agent
     from driftguard.bootstrap.target import Target
     from driftguard.cli.text import counted, outcome
+    from driftguard.scheduler import AgentOptions
 
     set_verbosity(verbose)
     options = AgentOptions(
         every=_duration("--every", every) if every is not None else None,
+        probe=probe is not False,
         poll_seconds=_duration("--poll", poll).total_seconds(),
         health_port=health_port,
         health_address=health_address,

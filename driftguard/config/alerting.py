@@ -129,6 +129,11 @@ class AgentSettings(Model):
     cron: v.Cron | None = Field(default=None, description="A cron expression instead of an interval.")
     at: tuple[v.TimeOfDay, ...] = Field(default=(), description="Times of day instead of an interval: `02:00`.")
     zone: v.Zone = Field(default="UTC", description="IANA time zone of `cron` and `at`.")
+    watch: v.Duration | None = Field(
+        default=None,
+        description="At the top level: interval between probes of all environments; one that changed is planned at "
+        "once. Off by default: each probe asks the cloud what a plan would ask.",
+    )
 
     @model_validator(mode="after")
     def _one_cadence(self) -> AgentSettings:

@@ -20,7 +20,16 @@ from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.plan import Plan, local_state
 from driftguard.pipeline.recorded import agrees, read_recorded, recorded
-from driftguard.ports import EnvironmentFolders, Looked, PlanRecords, ProbeSubject, Started, Subjects, WorkingDirectory
+from driftguard.ports import (
+    EnvironmentFolders,
+    Looked,
+    PlanRecords,
+    Probe,
+    ProbeSubject,
+    Started,
+    Subjects,
+    WorkingDirectory,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +45,15 @@ def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> tuple[Envir
         log.debug("%s: %s", name, look.reason or "unchanged since its plan")
     drawn = {name for name, look in looks.items() if look.plan and random.random() < context.probing.audit}
     return tuple(_with_look(task, looks.get(task.settings.name), task.settings.name in drawn) for task in tasks)
+
+
+def differing(
+    probe: Probe, scan: ScanContext, folders: EnvironmentFolders, tasks: Sequence[EnvironmentTask]
+) -> frozenset[str]:
+    """The environments whose recorded plans stand no more; one that was never recorded is left to the next run."""
+    subjects = _TaskSubjects(scan, folders, {task.settings.name: task for task in tasks})
+    looks = probe.look(subjects, [task.settings.name for task in tasks])
+    return frozenset(name for name, look in looks.items() if look.differs)
 
 
 def _may_be_probed(context: RunContext, name: str) -> bool:

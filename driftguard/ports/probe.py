@@ -86,6 +86,7 @@ class Looked:
         plan: the recorded plan, which a plan now would repeat; None where a plan is needed.
         planned_at: when that plan was made.
         reason: why a plan is needed; empty where none is.
+        differs: there is a record, and something is another than when it was made.
         throttled: the cloud limits its rate; more plans would make it worse.
         cpu_seconds: of the provider, this environment's share.
     """
@@ -93,6 +94,7 @@ class Looked:
     plan: bytes | None = field(repr=False)
     planned_at: datetime | None = None
     reason: str = ""
+    differs: bool = False
     throttled: bool = False
     cpu_seconds: float = 0.0
 

@@ -143,13 +143,17 @@ class RecordingProbe(Probe):
             members.sort(key=lambda name: [_configuration(session) for session in records[name].sessions])
         return groups
 
-    def compare(self, subject: ProbeSubject, record: PlanRecord) -> str:
-        """Why the record does not count today; empty if only the providers' answers are left to ask for."""
+    def expired(self, subject: ProbeSubject, record: PlanRecord) -> str:
+        """Why the record counts no more, though nothing may have changed; empty if it does."""
         wrong = self._distrusted(subject)
         if wrong:
             return f"an audit found a probe of {wrong} wrong"
         if self._clock.now() - record.at > self._max_age:
             return "the last plan is too old"
+        return ""
+
+    def compare(self, subject: ProbeSubject, record: PlanRecord) -> str:
+        """What is another than at the plan; empty if only the providers' answers are left to ask for."""
         try:
             key = plan_key(subject, self.packages, self.secret)
             changed = sorted(name for name in key.keys() | record.key.keys() if key.get(name) != record.key.get(name))
@@ -184,7 +188,7 @@ class _GroupLook:
         records: Mapping[str, PlanRecord | None],
     ) -> None:
         self._probe, self._subjects, self._processes, self._records = probe, subjects, processes, records
-        self._replayers: dict[str, Replayer] = {}
+        self._replayers: dict[tuple[str, bytes], Replayer] = {}
         self._throttled = False
 
     def all_of(self, names: Sequence[str]) -> Mapping[str, Looked]:
@@ -201,19 +205,25 @@ class _GroupLook:
             return Looked(None, reason="the cloud limits its rate", throttled=True)
         try:
             with self._subjects.occupied(name) as subject, ExitStack() as stack:
+                expired = self._probe.expired(subject, record)
+                if expired:
+                    return Looked(None, reason=expired)
                 reason = self._probe.compare(subject, record) or self._repeated(subject, record, stack)
                 reason = reason or self._probe.state_moved(subject, record)
         except (DriftGuardError, NotVerified, NotPlain, OSError) as error:
             reason = str(error)
         if reason:
-            return Looked(None, reason=reason)
+            return Looked(None, reason=reason, differs=True)
         return Looked(bytes(record.plan), record.at)
 
     def _repeated(self, subject: ProbeSubject, record: PlanRecord, stack: ExitStack) -> str:
         packages = self._probe.packages_of(subject)
+        directory = self._processes.folder
+        if any(session.provider not in SHARED_PROVIDERS for session in record.sessions):
+            directory = stack.enter_context(self._subjects.checked_out(subject))
         try:
             for session in record.sessions:
-                self._replayer(subject, packages[session.provider], stack).repeat(session)
+                self._replayer(subject, packages[session.provider], session, directory).repeat(session)
         except Differs as difference:
             return f"another answer: {difference}"
         except Untrusted as fault:
@@ -222,16 +232,17 @@ class _GroupLook:
             return f"a provider failed: {fault}"
         return ""
 
-    def _replayer(self, subject: ProbeSubject, package: Package, stack: ExitStack) -> Replayer:
-        if package.binary not in self._replayers:
-            directory, variables = self._processes.folder, subject.variables
-            if package.address in SHARED_PROVIDERS:
-                variables = {**provider_variables(variables), **_COLLECTOR}
-            else:
-                directory = stack.enter_context(self._subjects.checked_out(subject))
+    def _replayer(self, subject: ProbeSubject, package: Package, session: ProviderSession, directory: Path) -> Replayer:
+        """The provider's process; one that is not known to take several configurations gets a process for each."""
+        shared = package.address in SHARED_PROVIDERS
+        key = (package.binary, b"" if shared else _configuration(session))
+        if key not in self._replayers:
+            variables = subject.variables
+            if shared:
+                variables, directory = {**provider_variables(variables), **_COLLECTOR}, self._processes.folder
             process = self._processes.start(package.binary, variables, directory)
-            self._replayers[package.binary] = Replayer(process, self._probe.secret)
-        return self._replayers[package.binary]
+            self._replayers[key] = Replayer(process, self._probe.secret)
+        return self._replayers[key]
 
     def _end(self) -> None:
         for replayer in self._replayers.values():

@@ -2,12 +2,14 @@
 
 from driftguard.scheduler.agent import Agent, AgentClock, AgentObserver, AgentWork, FailureKind, WakeEvent
 from driftguard.scheduler.cadence import Cadence, DueSet
+from driftguard.scheduler.options import AgentOptions
 from driftguard.scheduler.state import AgentState, healthy
 
 __all__ = [
     "Agent",
     "AgentClock",
     "AgentObserver",
+    "AgentOptions",
     "AgentState",
     "AgentWork",
     "Cadence",

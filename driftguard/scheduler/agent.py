@@ -86,6 +86,14 @@ class AgentWork(Protocol):
         """The cadence of each environment that has its own; read again before each run."""
         ...
 
+    def watch_interval(self) -> timedelta | None:
+        """The time from one look at all environments to the next, as the last run read it; None for no watch."""
+        ...
+
+    def differing(self) -> frozenset[str]:
+        """The environments that a look without plans finds changed since they were planned."""
+        ...
+
 
 class AgentClock(Protocol):
     """The time by which an agent runs."""
@@ -159,6 +167,7 @@ class Agent:
         self._stop_requested = self._reload_requested = False
         self._run_failures, self._head_failures = _Backoff(), _Backoff()
         self._misconfigured = False  # the cause of the failed run that is due again
+        self._watch_at: datetime | None = None
 
     def request_stop(self) -> None:
         """Finish the present run, start no other. May be called from a signal handler, any number of times."""
@@ -179,7 +188,7 @@ class Agent:
         while not self._stop_requested:
             self._tick()
             if not self._stop_requested:
-                until = min(self._state.next_due, self._poll_at) - self._clock.now()
+                until = min(self._state.next_due, self._poll_at, self._watch_at or self._poll_at) - self._clock.now()
                 self._clock.wait(min(max(until.total_seconds(), 0.0), _MAX_WAIT_SECONDS))
 
     def _tick(self) -> None:
@@ -199,7 +208,18 @@ class Agent:
         if now >= self._poll_at:
             commit = self._poll(found)
             found = joined(joined(found, commit), self._owed if commit else None)
-        return found
+        return found or self._watched(now)
+
+    def _watched(self, now: datetime) -> DueSet | None:
+        """Look at all environments, if it is time to; those that changed are due."""
+        if self._watch_at is None or now < self._watch_at or self._owed is not None:
+            return None
+        names, problem = self._attempt(self._work.differing)
+        interval = self._work.watch_interval()
+        self._watch_at = None if interval is None else max(now + interval, self._read_clock())
+        if problem is not None:
+            log.warning("The look at the environments failed: %s Scheduled runs continue.", problem.text)
+        return DueSet(names, "watch") if names else None
 
     def _poll(self, found: DueSet | None) -> DueSet | None:
         """Check for a new commit; the environments that it makes due."""
@@ -239,6 +259,8 @@ class Agent:
         _, problem = self._attempt(lambda: self._run_owed(due, started))
         ended = self._read_clock()
         self._misconfigured = problem is not None and problem.misconfigured
+        interval = self._work.watch_interval()
+        self._watch_at = None if interval is None else started + interval
         if problem is None:
             self._owed = None
             self._run_failures.succeeded()

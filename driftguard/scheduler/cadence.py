@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from driftguard.config import AgentSettings
 from driftguard.config.cron import is_valid, next_after
 
-Reason = Literal["start", "reload", "commit", "cadence"]
+Reason = Literal["start", "reload", "commit", "cadence", "watch"]
 
 # A run with more than one reason is named by the first of these.
-_REASONS: Final[tuple[Reason, ...]] = ("start", "reload", "commit", "cadence")
+_REASONS: Final[tuple[Reason, ...]] = ("start", "reload", "commit", "cadence", "watch")
 # 02:00 means about 02:00, so a share of a whole day would be too much.
 _MAX_JITTER_ON_THE_CLOCK: Final = timedelta(minutes=5)
 # Enough to see the longest gap of a weekly rhythm.
@@ -41,6 +42,13 @@ class Cadence:
     at: tuple[str, ...] = ()
     zone: str = "UTC"
     jitter: float = 0.1
+
+    @classmethod
+    def of(cls, settings: AgentSettings) -> Cadence | None:
+        """The cadence that settings ask for; None where they ask for none."""
+        if settings.every is None and settings.cron is None and not settings.at:
+            return None
+        return cls(every=settings.every, cron=settings.cron, at=settings.at, zone=settings.zone)
 
     def __post_init__(self) -> None:
         if sum((self.every is not None, self.cron is not None, bool(self.at))) != 1:

@@ -26,7 +26,8 @@ from tests.support.toy_estate import EstateOf, processes_of, until
 _WRONG = "agent: {every: soon}\n"
 _DEFECT = """
 from driftguard.bootstrap.target import Target
-from driftguard.bootstrap.agent import AgentOptions, run_agent
+from driftguard.bootstrap.agent import run_agent
+from driftguard.scheduler import AgentOptions
 from driftguard.cli.options import set_verbosity
 
 def reported(due, report):

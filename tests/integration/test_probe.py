@@ -181,10 +181,6 @@ def test_an_audit_that_finds_a_probe_wrong_ends_probes_of_that_provider(estate: 
     assert looked(reconcile(estate.sandbox)) == {"a": "plan drifted", "b": "plan in_sync"}
 
 
-def test_a_rate_limit_never_turns_into_a_storm_of_plans(sandbox: Sandbox, toy: Toy) -> None:
-    pytest.skip("needs environments that share a process")
-
-
 def test_a_scan_probes_only_when_asked_and_off_switches_it_off(estate: ToyEstate) -> None:
     assert looked(estate.sandbox.scan()) == {"a": "plan in_sync", "b": "plan in_sync"}
     assert looked(estate.sandbox.scan("--probe")) == PROBED
@@ -201,6 +197,30 @@ def test_an_old_plan_is_made_anew(estate: ToyEstate) -> None:
     estate.sandbox.operator_file.write_text("allow_env: ['*']\nprobe: {audit: 0%, max_age: 1s}\n")
     time.sleep(1.1)
     assert looked(reconcile(estate.sandbox)) == {"a": "plan in_sync", "b": "plan in_sync"}
+
+
+def test_a_watching_agent_finds_drift_between_its_runs(estate: ToyEstate) -> None:
+    sandbox = estate.sandbox
+    sandbox.commit("watch", {"driftguard.yaml": "agent: {every: 2h, watch: 2s}\n"})
+    reconcile(sandbox)  # records the plans of this configuration
+    running = sandbox.start("agent", "--poll", "1h")
+    try:
+        until(lambda: runs(sandbox) == 4, "the agent's first run")
+        estate.clouds["b"].change("web", value="two")
+        until(lambda: runs(sandbox) == 5, "a run of what changed")
+        time.sleep(5)
+    finally:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.communicate()
+    assert runs(sandbox) == 5  # drift that stays is no difference
+    found = sandbox.run("status", "--format", "json").report["environments"]
+    assert {e["name"]: e["verdict"] for e in found} == {"a": "in_sync", "b": "drifted"}
+
+
+def runs(sandbox: Sandbox) -> int:
+    """The runs in the ledger that have ended."""
+    listed = sandbox.run("history", "--format", "json", "--limit", "500").report
+    return sum(entry["kind"] == "run_finished" for entry in listed["entries"])
 
 
 @pytest.mark.crash

@@ -59,6 +59,9 @@ class Life:
     events: list[tuple[datetime, Callable[[], None]]] = field(default_factory=list)
     passes: list[tuple[datetime, DueSet]] = field(default_factory=list)
     looks: list[datetime] = field(default_factory=list)
+    watch: timedelta | None = None
+    differs: dict[datetime, frozenset[str]] = field(default_factory=dict)
+    watched: list[datetime] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     states: list[AgentState] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -146,6 +149,16 @@ class Life:
         self._fail("changed")
         return self.changes.get(head, frozenset())
 
+    def watch_interval(self) -> timedelta | None:
+        return self.watch
+
+    def differing(self) -> frozenset[str]:
+        """What a probe of every environment finds changed since its plan."""
+        self.watched.append(self.now())
+        self._fail("watch")
+        changed = [moment for moment in self.differs if moment <= self.now()]
+        return frozenset().union(*(self.differs.pop(moment) for moment in changed))
+
     def cadences(self) -> Mapping[str, Cadence]:
         self._fail("cadences")
         return dict(self.own)
@@ -176,6 +189,28 @@ def test_the_first_pass_looks_at_everything_at_once_and_the_others_follow_the_ca
     life = Life(clock).live(HOUR)
     assert life.minutes == [0, 15, 30, 45]
     assert [due for _, due in life.passes] == [DueSet(None, "start"), *[DueSet(None, "cadence")] * 3]
+
+
+def test_a_watch_looks_each_minute_between_the_runs_and_plans_only_what_changed(clock: time_machine.Traveller) -> None:
+    life = Life(clock, watch=MINUTE, differs={NOON + 4.5 * MINUTE: frozenset({"prod"})}).live(14 * MINUTE)
+    assert life.minutes == [0, 5]
+    assert life.passes[1][1] == DueSet(frozenset({"prod"}), "watch")
+    assert [round((moment - NOON) / MINUTE) for moment in life.watched] == list(range(1, 14))
+
+
+def test_a_watch_that_fails_is_reported_and_tried_again(
+    clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Life(clock, watch=MINUTE)
+    life.out("watch", 2 * MINUTE, 4 * MINUTE, OperatorError("The cloud is away."))
+    life.live(6 * MINUTE)
+    assert len(life.watched) == 5
+    assert life.minutes == [0]
+    assert "The look at the environments failed: The cloud is away." in caplog.text
+
+
+def test_without_a_watch_nothing_is_looked_at_between_the_runs(clock: time_machine.Traveller) -> None:
+    assert Life(clock).live(HOUR).watched == []
 
 
 def test_a_hundred_agents_do_not_start_together(clock: time_machine.Traveller) -> None:
@@ -781,6 +816,12 @@ class Reasons:
 
     def cadences(self) -> Mapping[str, Cadence]:
         return {}
+
+    def watch_interval(self) -> None:
+        return None
+
+    def differing(self) -> frozenset[str]:
+        return frozenset()
 
     def take(self, state: AgentState) -> None: ...
 
