@@ -86,7 +86,7 @@ class Session:
             operator_text=target.operator_text(),
             operator_source=str(target.config) if target.config else None,
         )
-        self.repository.submodules.allow_hosts = self.settings.allow_hosts
+        self.repository.allow(self.settings.allow_hosts)
         self.notices = (*self.settings.notices, *self.repository.shortcomings)
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from driftguard.config.alerting import AlertSettings, Slack, Webhook
+from driftguard.config.base import Model
 from driftguard.config.forge import Forge
 from driftguard.config.models import Document, EnvironmentEntry
 from driftguard.config.surroundings import is_passed_on
@@ -72,14 +73,15 @@ def _without_webhook(alerts: AlertSettings) -> AlertSettings:
     return alerts.model_copy(update={"webhook": None})
 
 
-def _used(document: Document) -> Iterator[str]:
-    """The variables that a document's own keys read."""
-    slack, hook, forge = document.slack, document.alerts.webhook, document.forge
-    names = [document.ledger.url_env]
-    names += [slack.token_env, slack.webhook_env] if slack else []
-    names += [hook.url_env, hook.secret_env] if hook else []
-    names += [forge.token_env, forge.app.key_env if forge.app else None] if forge else []
-    return (name for name in names if name is not None)
+def _used(section: Model) -> Iterator[str]:
+    """The variables that the keys of a section, and of those in it, read: every key that ends in `_env`."""
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Model):
+                yield from _used(each)
+        if key.endswith("_env") and isinstance(value, str):
+            yield value
 
 
 class _Check:

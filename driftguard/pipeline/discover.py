@@ -187,9 +187,9 @@ class Closures:
             why = self._missing.get(path, "it has no files at its pinned commit")
             yield f"The git submodule {path} is not there: {why}."
         blobs = [object_id for path, object_id in included.items() if path not in self._walk.pins]
-        pointers = self._reader.pointers(blobs)
-        for path in sorted(name for name, object_id in included.items() if object_id in pointers):
-            yield f"{path} is a Git LFS pointer, and its content was not fetched."
+        absent = self._reader.lfs_missing(blobs)
+        for path in sorted(name for name, object_id in included.items() if object_id in absent):
+            yield f"{path} is a Git LFS pointer: {absent[included[path]]}."
 
     @staticmethod
     def _own_files(reached: Mapping[str, _ModuleFiles], elsewhere: Sequence[str]) -> dict[str, str]:

@@ -34,8 +34,8 @@ class Repository(Protocol):
         """The contents of blobs, in the order asked for."""
         ...
 
-    def lfs_pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
-        """Those of some blobs that are a Git LFS pointer, not content."""
+    def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
+        """Those of some blobs that are a Git LFS pointer without its content, and why it is not here."""
         ...
 
     def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
@@ -105,8 +105,8 @@ class SourceReader(Protocol):
         """The expressions of Terraform files and files of variables, by object id."""
         ...
 
-    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
-        """Those of some blobs that are a Git LFS pointer, not content."""
+    def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
+        """Those of some blobs that are a Git LFS pointer without its content, and why it is not here."""
         ...
 
     def link_target(self, object_id: str) -> str:

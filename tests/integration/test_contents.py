@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,74 @@ def test_a_pointer_of_git_lfs_is_never_applied_as_content(estate: Estate) -> Non
     estate.merge("Apply", thing("a", value=Raw('file("${path.module}/payload.txt")')))
     ran = estate.reconcile()
     assert "environments/dev/payload.txt is a Git LFS pointer" in error(ran.environment("dev"))
+    assert estate.toy.effects() == []
+
+
+_CONTENT = b"the content\r\n\x00\xff"
+_STAND_IN = """\
+#!/bin/sh
+# Fetches as `git lfs smudge` does: it reads a pointer, and keeps the content in the storage.
+[ "$1" = smudge ] || exit 3
+oid=$(sed -n 's/^oid sha256://p')
+place=$(git rev-parse --git-dir)/lfs/objects/$(echo $oid | cut -c1-2)/$(echo $oid | cut -c3-4)
+mkdir -p "$place" && SERVED > "$place/$oid"
+"""
+
+
+def with_lfs(estate: Estate, kind: str, folder: Path) -> None:
+    """Put a `git lfs` on the machine: the real one, one that stands in for it, or one whose server lies."""
+    if kind == "real":
+        if shutil.which("git-lfs") is None:
+            pytest.skip("git-lfs is not installed")
+        return
+    served = {"stand-in": f'cat "{folder}/content"', "lies": "echo something else"}[kind]
+    folder.mkdir()
+    (folder / "content").write_bytes(_CONTENT)
+    program = folder / "git-lfs"
+    program.write_text(_STAND_IN.replace("SERVED", served))
+    program.chmod(0o755)
+    estate.sandbox.variables["PATH"] = f"{folder}:{estate.sandbox.variables['PATH']}"
+
+
+def merge_pointer(estate: Estate, url: str | None = None) -> None:
+    """Merge a pointer to the content, whose digest is applied; the content is in the repository's own storage."""
+    oid = hashlib.sha256(_CONTENT).hexdigest()
+    storage = estate.sandbox.repository / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4]
+    storage.mkdir(parents=True)
+    (storage / oid).write_bytes(_CONTENT)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(_CONTENT)}\n"
+    estate.sandbox.write("environments/dev/payload.bin", pointer)
+    if url is not None:
+        estate.sandbox.write(".lfsconfig", f"[lfs]\n\turl = {url}\n")
+    estate.merge("Apply", thing("a", value=Raw('filesha256("${path.module}/payload.bin")')))
+
+
+@pytest.mark.parametrize("kind", ["real", "stand-in"])
+def test_a_content_of_git_lfs_is_what_is_applied(estate: Estate, tmp_path: Path, kind: str) -> None:
+    with_lfs(estate, kind, tmp_path / "lfs")
+    estate.configure("policy: {pending: apply}\n")
+    merge_pointer(estate)
+    ran = estate.reconcile()
+    assert (ran.code, decision(ran)) == (0, ("apply", ["policy_apply", "merged", "applied"])), ran.stdout
+    assert estate.toy.thing("a")["value"] == hashlib.sha256(_CONTENT).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "reason"),
+    [
+        ("stand-in", "https://other.example/lfs", "its server is other.example; `allow_hosts` in the operator's file"),
+        ("stand-in", "git@other.example:acme/lfs.git", "its server is other.example; `allow_hosts`"),
+        ("lies", None, "its content could not be fetched from the repository"),
+    ],
+)
+def test_a_content_of_git_lfs_that_cannot_be_trusted_applies_nothing(
+    estate: Estate, tmp_path: Path, kind: str, url: str | None, reason: str
+) -> None:
+    with_lfs(estate, kind, tmp_path / "lfs")
+    estate.configure("policy: {pending: apply}\n")
+    merge_pointer(estate, url)
+    message = error(estate.reconcile().environment("dev"))
+    assert f"environments/dev/payload.bin is a Git LFS pointer: {reason}" in message
     assert estate.toy.effects() == []
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from driftguard import config
 from driftguard.config import Settings
+from driftguard.config.models import Document
+from driftguard.config.reading import keys, sections
+from tests.support.harness import Sandbox
 
 
 def load(repository: str, operator: str | None = None) -> Settings:
@@ -143,3 +150,83 @@ def test_a_file_of_the_agents_machine_is_named_by_the_operator_alone() -> None:
     text = "forge: {kind: github, repository: acme/infra, token_file: /etc/shadow}\n"
     assert load(text, "allow_env: ['*']").forge is None
     assert load("", text).forge is not None
+
+
+# --- every key that names a variable -------------------------------------------------------------
+
+# A document with the key, in which NAME is the variable.
+KEYS = {
+    "slack.token_env": "slack: {token_env: NAME, routes: [{channel: '#x'}]}",
+    "slack.webhook_env": "slack: {webhook_env: NAME}",
+    "alerts.webhook.url_env": "alerts: {webhook: {url_env: NAME, secret_env: OTHER}}",
+    "alerts.webhook.secret_env": "alerts: {webhook: {url_env: OTHER, secret_env: NAME}}",
+    "forge.token_env": "forge: {kind: github, repository: acme/infra, token_env: NAME}",
+    "forge.app.key_env": "forge: {kind: github, repository: acme/infra, app: {id: 1, key_env: NAME}}",
+    "ledger.url_env": "ledger: {url_env: NAME}",
+}
+# One that uses MINE already, in another section.
+USERS = {"slack": "ledger: {url_env: MINE}", "": "slack: {token_env: MINE, routes: [{channel: '#x'}]}"}
+
+
+def value_of(document: object, key: str) -> Any:
+    for part in key.split("."):
+        document = getattr(document, part, None)
+    return document
+
+
+def test_every_key_that_names_a_variable_is_in_the_table() -> None:
+    found = {
+        ".".join((*path, key))
+        for path, model in sections(Document)
+        for key, field in keys(model).items()
+        if key.endswith("_env") and "tuple" not in str(field.annotation)
+    }
+    assert found == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("operator", [None, "{allow_env: ['*'], allow_hosts: ['*']}"])
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ANYTHING", "LD_PRELOAD"])
+def test_no_key_of_the_repository_names_a_variable_of_the_cloud(key: str, operator: str | None, name: str) -> None:
+    settings = load(KEYS[key].replace("NAME", name), operator)
+    assert value_of(settings, key) is None
+    (refused,) = settings.refused
+    assert f"`{key}` names {name}" in refused
+    assert refused in settings.notices
+    assert value_of(load(KEYS[key].replace("NAME", "MINE"), operator), key) == "MINE"
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("by", ["operator", "repository"])
+def test_no_key_of_the_repository_names_a_variable_that_another_key_uses(key: str, by: str) -> None:
+    text, user = KEYS[key].replace("NAME", "MINE"), USERS["slack" if key.startswith("slack") else ""]
+    operator = "allow_env: ['*']"
+    if by == "operator":
+        settings = load(text, f"{operator}\n{user}")
+        assert value_of(settings, key) is None
+    else:  # one of the two counts
+        settings = load(f"{text}\n{user}", operator)
+    assert "names MINE, which another key uses already" in " ".join(settings.refused)
+
+
+def test_a_variable_of_the_operators_keys_is_not_passed_on_to_terraform() -> None:
+    for key, text in KEYS.items():
+        entry = "environments: [{path: environments/*, env: [MINE, OTHERS]}]"
+        settings = load(entry, f"allow_env: ['*']\n{text.replace('NAME', 'MINE')}")
+        assert environment_variables(settings) == {"OTHERS": None}, key
+
+
+def test_what_does_not_count_is_a_notice_of_every_run_and_a_failed_line_of_doctor(
+    tmp_path: Path, driftguard: Sequence[str]
+) -> None:
+    machine = Sandbox(tmp_path / "home", {}, driftguard)
+    text = "\n".join(KEYS[key] for key in ("slack.webhook_env", "forge.app.key_env", "ledger.url_env"))
+    hook = KEYS["alerts.webhook.secret_env"]
+    text = f"{text}\n{hook}\n".replace("NAME", "AWS_SECRET_ACCESS_KEY")
+    machine.commit("Dev", {"environments/dev/main.tf": "", "driftguard.yaml": text})
+    refused = load(text, "allow_env: ['*']").refused
+    assert len(refused) == 4
+    checks = machine.run("doctor", "--format", "json").report["checks"]
+    assert {check["detail"] for check in checks if not check["good"]} >= set(refused)
+    for command in ("scan", "reconcile"):
+        assert set(machine.run(command, "--format", "json").report["warnings"]) >= set(refused), command

@@ -45,8 +45,8 @@ class Tree(SourceReader):
     def closures(self, **options: Any) -> Closures:
         return Closures(self.entries, self, APPROVALS, **options)
 
-    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(i for i in object_ids if self.contents[i].startswith("version https://git-lfs"))
+    def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
+        return {i: "it is away" for i in object_ids if self.contents[i].startswith("version https://git-lfs")}
 
     def link_target(self, object_id: str) -> str:
         return self.contents[object_id]
@@ -324,7 +324,7 @@ def test_a_submodule_that_is_there_counts_with_its_files_and_its_pin(cache: Path
 def test_a_pointer_of_git_lfs_is_no_content(cache: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
     found = closure({"environments/dev/main.tf": "", "environments/dev/a.zip": pointer}, cache)
-    assert found.missing == ("environments/dev/a.zip is a Git LFS pointer, and its content was not fetched.",)
+    assert found.missing == ("environments/dev/a.zip is a Git LFS pointer: it is away.",)
     assert closure({"environments/dev/main.tf": "", "other/a.zip": pointer}, cache).missing == ()
 
 

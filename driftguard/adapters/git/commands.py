@@ -72,9 +72,10 @@ def attempt(
     *arguments: str,
     seconds: float = LOCAL_SECONDS,
     variables: Mapping[str, str] | None = None,
+    stdin: str | None = None,
 ) -> tuple[int, str, str]:
     """Run one git command whose failure is an answer; its status, output and words, which may hold a credential."""
-    return _execute(runner, [command, *arguments], seconds, variables, None)
+    return _execute(runner, [command, *arguments], seconds, variables, stdin)
 
 
 def succeeds(runner: git.Git, command: str, *arguments: str) -> bool:

@@ -18,6 +18,7 @@ from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
 from driftguard.adapters.git.commands import attempt, commands, run, succeeds
 from driftguard.adapters.git.environment import forget_surrounding_git
+from driftguard.adapters.git.lfs import LfsContents
 from driftguard.adapters.git.locations import Location, check_branch, locate
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
 from driftguard.adapters.git.submodules import Submodules
@@ -51,6 +52,7 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         self._git = commands(mirror, GIT_DIR=str(mirror))
         self._blobs = commands(mirror, GIT_DIR=str(mirror))
         self.submodules = Submodules(mirror, place)
+        self.lfs = LfsContents(mirror, place, lambda: self.file(head, ".lfsconfig"))
         self._worktrees = WorkTrees(mirror, worktrees, self._lay_out)
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
         self._missing: dict[str, Mapping[str, str]] = {}
@@ -118,19 +120,33 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         self.tree(commit)
         return self._missing[commit]
 
-    def lfs_pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
-        """Those of some blobs that are a Git LFS pointer, not content."""
+    def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
+        """Why the content of a Git LFS pointer is not here, for those of some blobs that are one; it is fetched."""
+        return self.lfs.missing(self._lfs_pointers(object_ids))
+
+    def _lfs_pointers(self, object_ids: Sequence[str]) -> dict[str, bytes]:
         asked = "".join(f"{object_id}\n" for object_id in object_ids)
         sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
         parts = [line.split(" ") for line in sizes.splitlines()]
         small = [p[0] for p in parts if len(p) == 3 and p[1] == "blob" and 100 <= int(p[2]) < _LARGEST_POINTER]
-        return frozenset(object_id for object_id, content in self.read(small) if content.startswith(_LFS_POINTER))
+        return {object_id: content for object_id, content in self.read(small) if content.startswith(_LFS_POINTER)}
 
     def _listed(self, commit: str) -> Mapping[str, TreeEntry]:
         return dict(_entries(run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit)))
 
     def _lay_out(self, commit: str, folder: Path) -> None:
-        self.submodules.lay_out(self.tree(commit), folder)
+        tree = self.tree(commit)
+        self.submodules.lay_out(tree, folder)
+        files = {path: entry.object_id for path, entry in tree.items() if entry.mode.startswith("100")}
+        pointers = self._lfs_pointers(list(dict.fromkeys(files.values())))
+        for path, object_id in files.items():
+            if object_id in pointers:
+                self.lfs.write(pointers[object_id], folder / path)
+
+    def allow(self, hosts: Sequence[str]) -> None:
+        """Let submodules and contents of Git LFS come from further hosts (globs)."""
+        self.submodules.allow_hosts = tuple(hosts)
+        self.lfs.allow_hosts = tuple(hosts)
 
     def read(self, object_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
         """The contents of blobs, in the order asked for, all through one process.

@@ -98,7 +98,7 @@ class Submodules:
         return self._refused[key] or None
 
     def _fetched(self, pin: str, url: str) -> str | None:
-        host, own = _host(url), _host(self._location.source)
+        host, own = host_of(url), host_of(self._location.source)
         if host != own and not any(fnmatchcase(host, pattern) for pattern in self.allow_hosts):
             where = host or "this machine's disk"
             return f"its URL leads to {where}; `allow_hosts` in the operator's file allows that"
@@ -164,7 +164,7 @@ def _absolute(url: str, base: str) -> str:
     return f"{before}{colon}{posixpath.normpath(posixpath.join(where, url))}"
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """The host of a URL; empty for a path on this machine."""
     match = _SCP_HOST.match(url)
     if match and "://" not in url:

@@ -30,9 +30,9 @@ class BlobReader(SourceReader):
             self._cache.read_definitions(object_id, unknown[object_id], content)
         return {object_id: self._cache.known_definitions(object_id) or Definitions() for _, object_id in sources}
 
-    def pointers(self, object_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the blobs that are pointers of Git LFS."""
-        return self._repository.lfs_pointers(object_ids)
+    def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
+        """Those of the blobs that are pointers of Git LFS, and why their content is not here."""
+        return self._repository.lfs_missing(object_ids)
 
     def link_target(self, object_id: str) -> str:
         """The path that a symbolic link's blob holds."""
