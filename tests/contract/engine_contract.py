@@ -190,7 +190,7 @@ class EngineContract:
         assert bench.engine.prepare(bench.work, "another key") > 0
         assert bench.engine.providers(bench.work) == {PROVIDER_ADDRESS: "1.0.0"}
 
-    def test_the_schemas_say_what_is_a_set(self, bench: Bench) -> None:
+    def test_the_schemas_state_what_is_a_set(self, bench: Bench) -> None:
         bench.write(web="one")
         bench.plan()
         shape = ProviderSchemas.read(bench.engine.schemas(bench.work)).shape(PROVIDER_ADDRESS, "toy_thing")

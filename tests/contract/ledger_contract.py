@@ -226,7 +226,7 @@ class LedgerContract:
         ledger.leases.release(lost)
         assert ledger.leases.acquire("dev", "a", at(63), 60) is None
 
-    def test_an_expired_lease_that_nobody_took_can_be_renewed(self, ledger: SqlLedger) -> None:
+    def test_an_expired_lease_that_no_user_took_can_be_renewed(self, ledger: SqlLedger) -> None:
         lease = ledger.leases.acquire("dev", "a", at(0), 60)
         assert lease is not None
         assert ledger.leases.renew(lease, at(70), 60) is not None

@@ -426,7 +426,9 @@ def test_a_notice_that_is_recorded_again_waits_once(ledger: SqlLedger) -> None:
     assert len(ledger.entries(kinds=[EntryKind.ALERT])) == 2
 
 
-def test_a_notice_that_says_something_else_takes_its_own_place_and_both_are_in_the_journal(ledger: SqlLedger) -> None:
+def test_a_notice_that_reports_itmething_else_takes_its_own_place_and_both_are_in_the_journal(
+    ledger: SqlLedger,
+) -> None:
     ledger.alerts.record("dev", [], giving(notice("n1", line="one"), notice("n2")))
     ledger.alerts.record("dev", [], giving(notice("n1", line="two")))
     assert [(one.id, one.line) for one in ledger.alerts.unplanned()] == [("n1", "two"), ("n2", "")]
@@ -749,7 +751,7 @@ def test_of_two_processes_exactly_one_plans_a_notice(ledger: SqlLedger, start: S
         process.end()
 
 
-def test_a_process_killed_in_the_middle_of_recording_leaves_nothing_and_blocks_nobody(
+def test_a_process_killed_in_the_middle_of_recording_leaves_nothing_and_blocks_no_user(
     ledger: SqlLedger, start: Start
 ) -> None:
     ledger.alerts.record("dev", [scanned()], giving(ended("a0")))

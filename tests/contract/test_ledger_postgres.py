@@ -90,7 +90,7 @@ def test_a_ledger_locked_for_too_long_is_one_sentence(url: str) -> None:
     second.close()
 
 
-def test_a_missing_driver_says_what_to_install() -> None:
+def test_a_missing_driver_states_what_to_install() -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from driftguard.adapters.sql.opening import open_ledger\n"

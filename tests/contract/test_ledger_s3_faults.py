@@ -293,7 +293,7 @@ def test_a_job_that_is_killed_in_its_upload_loses_nothing_that_was_recorded(
 
 
 @pytest.mark.crash
-def test_jobs_that_are_killed_at_any_moment_lose_nothing_they_said_was_recorded(url: str, opening: Opening) -> None:
+def test_jobs_that_are_killed_at_any_moment_lose_nothing_reported_as_recorded(url: str, opening: Opening) -> None:
     said: list[str] = []
     for round_ in range(5):
         running = job(url, 1, *(f"{round_}-{number}" for number in range(1000)))
@@ -330,7 +330,7 @@ def test_a_job_that_was_stopped_until_another_went_on_is_refused_and_can_go_on_a
     assert names_in(opening(url)) == ["before", "other", "anew"]
 
 
-def test_a_slow_job_is_not_taken_for_dead_and_the_waiting_one_says_so(
+def test_a_slow_job_is_not_taken_for_dead_and_the_waiting_one_reports_it(
     url: str, line: Line, cloud: Cloud, opening: Opening, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     opening(url).append(scanned("before"))
@@ -400,7 +400,7 @@ def test_threads_that_come_during_an_upload_share_the_next_one(url: str, line: L
     assert sorted(map(str, found[1:])) == sorted(names)
 
 
-def test_all_that_shared_an_upload_that_failed_hear_it_and_nobody_reads_it(
+def test_all_that_shared_an_upload_that_failed_hear_it_and_no_user_reads_it(
     url: str, line: Line, opening: Opening
 ) -> None:
     ledger = opening(url)
@@ -413,7 +413,7 @@ def test_all_that_shared_an_upload_that_failed_hear_it_and_nobody_reads_it(
     assert names_in(ledger) == names_in(opening(url)) == ["first", "again"]
 
 
-def test_a_thread_whose_own_transaction_fails_takes_nobody_with_it(url: str, s3: Any, opening: Opening) -> None:
+def test_a_thread_whose_own_transaction_fails_takes_no_user_with_it(url: str, s3: Any, opening: Opening) -> None:
     ledger = opening(url)
     ledger.append(scanned("before"))
 
@@ -504,7 +504,7 @@ def test_a_lock_whose_release_was_not_answered_is_released(url: str, line: Line,
     assert names_in(opening(url)) == ["first", "second"]
 
 
-def test_a_write_is_looked_for_until_s3_says_whether_it_arrived(url: str, line: Line, opening: Opening) -> None:
+def test_a_write_is_looked_for_until_s3_states_whether_it_arrived(url: str, line: Line, opening: Opening) -> None:
     ledger = opening(url)
     ledger.append(scanned("first"))
     # boto3 repeats the write, which is refused as the first one arrived, and asks four times what is there.
@@ -521,7 +521,7 @@ def test_a_write_is_looked_for_until_s3_says_whether_it_arrived(url: str, line: 
         (Harm.DENIED, r"was refused by S3 \(403\)"),
     ],
 )
-def test_a_write_of_which_nobody_can_tell_whether_it_arrived_is_not_called_lost(
+def test_a_write_of_which_cannot_be_known_to_have_arrived_is_not_called_lost(
     url: str, line: Line, opening: Opening, harm: Harm, words: str
 ) -> None:
     ledger = opening(url)
@@ -581,7 +581,9 @@ def test_what_s3_did_not_accept_is_not_read_either(url: str, line: Line, opening
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_job_without_the_rights_is_told_which_ones(url: str, line: Line, opening: Opening, method: str) -> None:
+def test_a_job_without_the_rights_is_reported_with_the_missing_ones(
+    url: str, line: Line, opening: Opening, method: str
+) -> None:
     line.always(Harm.DENIED, method, "lock" if method == "PUT" else "ledger")
     rights = (
         r"Allow s3:GetObject, s3:PutObject and s3:DeleteObject on it and on its \.lock, s3:ListBucket on the bucket"
@@ -591,7 +593,7 @@ def test_a_job_without_the_rights_is_told_which_ones(url: str, line: Line, openi
     assert "may not have been recorded" not in str(found.value)
 
 
-def test_a_job_without_credentials_is_told_so(url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_without_credentials_is_reported(url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(
@@ -600,7 +602,7 @@ def test_a_job_without_credentials_is_told_so(url: str, opening: Opening, monkey
         opening(url)
 
 
-def test_a_job_without_a_network_is_told_so(url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_without_a_network_is_reported(url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(OperatorError, match=r"cannot be reached \(EndpointConnectionError\).*Check the network"):
         opening(url)

@@ -104,7 +104,7 @@ def test_opening_a_new_ledger_waits_for_another_process_that_is_just_creating_it
     leaving.join()
 
 
-def test_threads_that_wait_too_long_for_each_other_are_told(url: str) -> None:
+def test_threads_that_wait_too_long_for_each_other_are_reported(url: str) -> None:
     ledger = open_ledger(url, wait_seconds=0.2)
     failures: list[str] = []
 

@@ -60,7 +60,7 @@ def page(port: int, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
+def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_stopped(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate = estate_of("blue", "green")
@@ -94,7 +94,7 @@ def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_told(
 
 
 @pytest.mark.crash
-def test_an_agent_that_is_killed_goes_on_where_it_was_and_tells_nothing_twice(
+def test_an_agent_that_is_killed_goes_on_where_it_was_and_sends_nothing_twice(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate = estate_of("blue")
@@ -132,7 +132,7 @@ def test_an_agent_survives_that_its_repository_is_away(sandbox: Sandbox, estate_
         assert agent.end() == 0
 
 
-def test_an_agent_that_is_called_wrongly_says_so_and_does_not_start(sandbox: Sandbox, estate_of: EstateOf) -> None:
+def test_an_agent_that_is_called_wrongly_reports_it_and_does_not_start(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
 
     def refused(*arguments: str) -> Any:
@@ -158,7 +158,7 @@ def resident_kib(process: int) -> int:
 
 
 @pytest.mark.soak
-def test_the_memory_of_an_agent_is_flat_over_500_passes(sandbox: Sandbox, estate_of: EstateOf) -> None:
+def test_the_memory_of_an_agent_is_flat_over_500_runs(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate = estate_of("blue")
     agent = Running(sandbox, "--every", "1s")
     try:

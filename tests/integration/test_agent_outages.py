@@ -233,7 +233,7 @@ def test_an_agent_that_is_stopped_while_its_ledger_is_away_ends_in_order(
 # --- the configuration is wrong, or another ---------------------------------------------------------
 
 
-def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_the_next_one_mends_it(
+def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_the_next_one_corrects_it(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue", "green")
@@ -248,7 +248,7 @@ def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_t
         assert agent.wait_for(2) == ("commit", "2 environments, 2 in sync")
 
 
-def test_an_agent_starts_with_a_wrong_configuration_says_so_and_looks_at_each_new_commit(
+def test_an_agent_starts_with_a_wrong_configuration_reports_it_and_looks_at_each_new_commit(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate = estate_of("blue", "green")
@@ -273,7 +273,7 @@ def test_an_agent_that_is_stopped_while_its_configuration_is_wrong_ends_in_order
 
 @pytest.mark.provider_process
 @pytest.mark.crash
-def test_a_route_that_a_commit_changes_is_used_by_the_next_pass_and_a_stop_in_that_pass_loses_nothing(
+def test_a_route_that_a_commit_changes_is_used_by_the_next_run_and_a_stop_in_that_run_loses_nothing(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate = estate_of("blue", "green")
@@ -310,7 +310,7 @@ def test_a_changed_route_is_used_without_a_restart(sandbox: Sandbox, estate_of: 
 # --- what else a pass can meet ----------------------------------------------------------------------
 
 
-def test_a_defect_is_counted_like_every_other_failure_of_a_pass(sandbox: Sandbox, estate_of: EstateOf) -> None:
+def test_a_defect_is_counted_like_every_other_failure_of_a_run(sandbox: Sandbox, estate_of: EstateOf) -> None:
     estate_of("blue")
     process = subprocess.Popen(
         [sys.executable, "-c", _DEFECT],
@@ -333,7 +333,7 @@ def test_a_defect_is_counted_like_every_other_failure_of_a_pass(sandbox: Sandbox
 
 
 @pytest.mark.provider_process
-def test_a_liveness_file_is_written_also_while_a_pass_takes_long(
+def test_a_liveness_file_is_written_also_while_a_run_takes_long(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate_of("blue").clouds["blue"].faults(hang_on_read=True)

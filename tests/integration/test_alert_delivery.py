@@ -44,7 +44,7 @@ def let_pass(sandbox: Sandbox, time_passed: timedelta) -> None:
             connection.execute("UPDATE deliveries SET data = ? WHERE id = ?", (json.dumps(data), id_))
 
 
-def test_slack_that_is_away_for_five_passes_gets_one_message_with_what_is_true_then(
+def test_slack_that_is_away_for_five_runs_gets_one_message_with_what_is_true_then(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
@@ -167,7 +167,7 @@ _STEPS = {
 @pytest.mark.parametrize(
     "seed", [*one_quick((1, 0, 2, 3)), *(pytest.param(n, marks=pytest.mark.soak) for n in range(4, 20))]
 )
-def test_a_run_that_is_killed_between_telling_and_recording_tells_nothing_twice(
+def test_a_run_that_is_killed_between_sending_and_recording_sends_nothing_twice(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -214,7 +214,7 @@ def _kill_at(sandbox: Sandbox, slack: SlackDouble, step: str, method: str, delay
             run.wait(timeout=60)
 
 
-def test_a_run_that_is_killed_before_it_tells_leaves_the_telling_to_the_next(
+def test_a_run_that_is_killed_before_it_sends_leaves_the_sending_to_the_next(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")

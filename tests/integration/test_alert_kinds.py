@@ -105,7 +105,7 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
     assert "is resolved" in slack.plain("leads")
 
 
-def test_drift_that_git_caught_up_with_says_so(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
+def test_drift_that_git_caught_up_with_reports_it(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
     runs = AlertRuns(sandbox, slack)
     assert runs.reconcile().code == 0

@@ -17,7 +17,7 @@ __all__ = ["slack"]
 WEBHOOK = "slack: {webhook_env: HOOK}\n"
 
 
-def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
+def test_a_mistyped_channel_that_is_corrected_gets_what_waited_for_it(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
@@ -34,7 +34,7 @@ def test_a_mistyped_channel_that_is_mended_gets_what_waited_for_it(
     assert len(slack.messages("drift")) == 1
 
 
-def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
+def test_what_waited_for_a_place_that_is_given_up_is_reported_at_the_new_one(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue").clouds["blue"].change("web", value="outside")
@@ -46,7 +46,7 @@ def test_what_waited_for_a_place_that_is_given_up_is_told_at_the_new_one(
     assert "Drift in blue" in slack.plain("drift")
 
 
-def test_what_stands_is_told_once_at_a_place_that_is_configured_later(
+def test_what_stands_is_reported_once_at_a_place_that_is_configured_later(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue").clouds["blue"]
@@ -81,7 +81,7 @@ def test_a_message_that_a_person_deleted_mutes_nothing(
     assert "is resolved" in slack.plain("drift")
 
 
-def test_an_environment_under_another_name_is_not_told_as_removed(
+def test_an_environment_under_another_name_is_not_reported_as_removed(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("blue", "green").clouds["blue"]
@@ -99,7 +99,7 @@ def test_an_environment_under_another_name_is_not_told_as_removed(
     assert "removed" not in str(slack.messages("drift"))
 
 
-def test_a_directory_that_is_gone_is_told_with_what_can_be_done(
+def test_a_directory_that_is_gone_is_reported_with_what_can_be_done(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     estate_of("blue", "green")

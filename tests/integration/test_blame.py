@@ -187,7 +187,7 @@ def test_a_commit_may_claim_any_moment(sandbox: Sandbox, cache: Path) -> None:
     assert (found.author, found.date.year) == ("Ada", 9999)
 
 
-def test_a_clone_without_history_blames_nobody_for_what_lies_before_it(
+def test_a_clone_without_history_blames_no_user_for_what_lies_before_it(
     sandbox: Sandbox, cache: Path, tmp_path: Path
 ) -> None:
     other = QUEUE.replace("jobs", "mails")
@@ -211,7 +211,7 @@ def test_a_clone_without_history_blames_nobody_for_what_lies_before_it(
     assert whole.author == "Ada"
 
 
-def test_settings_of_whoever_runs_it_do_not_change_the_answer(
+def test_settings_of_the_user_who_runs_it_do_not_change_the_answer(
     sandbox: Sandbox, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tmp_path / "gitconfig"
@@ -250,7 +250,7 @@ def test_a_damaged_mirror_is_an_answer_not_a_failure(sandbox: Sandbox, cache: Pa
     assert authorship.written_by(PROD, "aws_sqs_queue.jobs") is None
 
 
-def test_a_run_out_of_its_time_says_nothing_rather_than_late(sandbox: Sandbox, cache: Path) -> None:
+def test_a_run_out_of_its_time_reports_nothing_rather_than_late(sandbox: Sandbox, cache: Path) -> None:
     commit(sandbox, "Ada", 1, f"{PROD}/main.tf", QUEUE)
     repository = open_repository(str(sandbox.repository), cache)
     authorship = Authorship(repository, repository, SourceParser(), repository.head, seconds=0.0)

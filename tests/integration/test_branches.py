@@ -180,7 +180,7 @@ def test_a_branch_is_pushed_moved_and_deleted_only_from_where_it_is_expected(pla
     assert (place.tip(), branches.listed("driftguard/")) == (None, {})
 
 
-def test_a_server_that_refuses_is_told_from_one_that_is_away(place: Place) -> None:
+def test_a_server_that_refuses_is_distinguished_from_one_that_is_away(place: Place) -> None:
     branches, commit = place.branches(), place.commit()
     place.hook("pre-receive", "echo 'protected, ask https://ada:s3cretword@example.org/' >&2\nexit 1")
     with pytest.raises(ForgeFault, match="may push branches there") as refused:
@@ -199,7 +199,7 @@ def test_a_server_that_refuses_is_told_from_one_that_is_away(place: Place) -> No
     assert flags(unreachable.value) == (False, False, True)
 
 
-def test_a_server_in_trouble_is_told_from_one_that_refuses(place: Place) -> None:
+def test_a_server_in_trouble_is_distinguished_from_one_that_refuses(place: Place) -> None:
     lock = place.server / "refs" / "heads" / f"{BRANCH}.lock"  # as another push of the server's would hold it
     lock.parent.mkdir(parents=True)
     lock.touch()
@@ -322,7 +322,7 @@ def test_a_branch_is_pushed_from_a_copy_without_history(place: Place, tmp_path: 
     assert git(place.server, "rev-list", "--count", BRANCH) == "3"
 
 
-def test_a_token_travels_to_its_host_alone_and_is_shown_to_nobody(place: Place) -> None:
+def test_a_token_travels_to_its_host_alone_and_is_shown_to_no_user(place: Place) -> None:
     with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
         plain = replace(locate(server.url("infra.git")), credentials={})
         commit = place.commit()
@@ -396,7 +396,7 @@ def test_a_key_that_asks_for_a_passphrase_is_an_error_and_no_question(place: Pla
             )
 
 
-def test_who_commits_and_with_which_key_must_be_told_properly(place: Place) -> None:
+def test_who_commits_and_with_which_key_must_be_stated_properly(place: Place) -> None:
     where = locate(str(place.server))
     for author in ("DriftGuard", " <a@b>", "a@b", "DriftGuard <a@b"):
         with pytest.raises(UsageError, match="Name <address>"):

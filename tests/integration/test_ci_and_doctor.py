@@ -9,7 +9,9 @@ from tests.support.slack_double import SlackDouble
 from tests.support.toy_estate import EstateOf
 
 
-def test_doctor_says_where_alerts_go_and_sends_a_test_message_when_asked(sandbox: Sandbox, estate_of: EstateOf) -> None:
+def test_doctor_states_where_alerts_go_and_sends_a_test_message_when_asked(
+    sandbox: Sandbox, estate_of: EstateOf
+) -> None:
     estate_of("blue")
     ran = sandbox.run("doctor", "--slack")
     assert ran.code == 0

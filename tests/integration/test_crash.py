@@ -156,14 +156,14 @@ def crash(estate: Estate, seed: int) -> None:
 
 @pytest.mark.provider_process
 @pytest.mark.parametrize("seed", one_quick(range(3)))
-def test_an_apply_that_is_killed_is_finished_by_later_passes(estate: Estate, seed: int) -> None:
+def test_an_apply_that_is_killed_is_finished_by_later_runs(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 
 
 @pytest.mark.provider_process
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3, 53))
-def test_an_apply_that_is_killed_is_finished_by_later_passes_soak(estate: Estate, seed: int) -> None:
+def test_an_apply_that_is_killed_is_finished_by_later_runs_soak(estate: Estate, seed: int) -> None:
     crash(estate, seed)
 
 
@@ -196,7 +196,7 @@ def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Es
     converge(estate)
 
 
-def test_a_lock_of_somebody_else_is_never_broken(estate: Estate) -> None:
+def test_a_lock_of_another_user_is_never_broken(estate: Estate) -> None:
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     estate.merge("Add a", thing("a"))
     estate.reconcile()

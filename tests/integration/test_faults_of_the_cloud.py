@@ -51,7 +51,7 @@ def remote(estate_of: EstateOf, cloud: Cloud) -> Remote:
     return Remote(estate_of("local", "remote"), cloud)
 
 
-def test_a_state_that_somebody_else_locks_is_scanned_all_the_same(remote: Remote, tmp_path: Path) -> None:
+def test_a_state_that_another_user_locks_is_scanned_all_the_same(remote: Remote, tmp_path: Path) -> None:
     lock = {"ID": "6f2a", "Operation": "OperationTypeApply", "Who": "eve@laptop", "Version": "1.11.4"}
     remote.put(json.dumps(lock), ".tflock")
     wrapped = Wrapped(remote.sandbox, tmp_path / "wrapped")

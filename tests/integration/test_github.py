@@ -109,7 +109,7 @@ def test_a_lost_answer_of_opening_finds_what_was_opened(
 
 
 @pytest.mark.parametrize("fault", [Reset(), unicorn(), Hang(3)])
-def test_opening_that_nobody_knows_the_end_of_is_not_repeated(
+def test_opening_that_no_user_knows_the_end_of_is_not_repeated(
     github: GitHubDouble, connect_github: Connect, repository: Repository, fault: Fault
 ) -> None:
     forge = connect_github(timeout_seconds=1)
@@ -121,7 +121,7 @@ def test_opening_that_nobody_knows_the_end_of_is_not_repeated(
     assert opened(forge) == 1
 
 
-def test_nothing_was_done_where_nobody_listens(repository: Repository, connect_github: Connect) -> None:
+def test_nothing_was_done_where_no_user_listens(repository: Repository, connect_github: Connect) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         forge = connect_github(url=f"http://127.0.0.1:{taken.getsockname()[1]}/api/v3")
@@ -232,7 +232,7 @@ def test_a_comment_is_found_among_more_than_a_hundred(
     assert len(repository.pulls[1].comments) == 231
 
 
-def test_somebody_elses_comment_with_the_mark_does_not_silence_ours(
+def test_another_users_comment_with_the_mark_does_not_silence_ours(
     github: GitHubDouble, forge: GitHubForge, repository: Repository
 ) -> None:
     number = opened(forge)
@@ -291,7 +291,7 @@ def test_closing_leaves_a_merged_one_alone(github: GitHubDouble, forge: GitHubFo
     assert forge.requests(BRANCH)[0].state is RequestState.MERGED
 
 
-def test_who_closed_it_is_told(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
+def test_who_closed_it_is_reported(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
     before = github.store.now()
     github.close(repository, opened(forge), "alice")
     found = forge.requests(BRANCH)[0]

@@ -70,7 +70,7 @@ def everything_shown(error: BaseException) -> str:
     ],
 )
 @pytest.mark.parametrize("writes", [False, True])
-def test_a_refusal_says_what_was_tried_and_what_to_do(
+def test_a_refusal_states_what_was_tried_and_what_to_do(
     github: GitHubDouble, forge: GitHubForge, fault: Fault, denied: bool, missing: bool, words: str, writes: bool
 ) -> None:
     github.fail(OPEN if writes else LIST, fault)
@@ -117,7 +117,7 @@ def test_an_answer_that_is_not_githubs_is_a_fault(github: GitHubDouble, forge: G
     ],
 )
 @pytest.mark.parametrize("writes", [False, True])
-def test_a_rate_limit_says_how_long_to_wait_and_is_not_waited_for(
+def test_a_rate_limit_states_how_long_to_wait_and_is_not_waited_for(
     github: GitHubDouble, forge: GitHubForge, fault: Fault, seconds: float, writes: bool
 ) -> None:
     github.fail(OPEN if writes else LIST, fault)
@@ -229,7 +229,7 @@ def test_the_token_comes_from_a_variable_or_a_file(
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", "two words", "tökens"])
-def test_a_token_that_is_none_is_told_at_once(github: GitHubDouble, tmp_path: Path, value: str | None) -> None:
+def test_a_token_that_is_none_is_reported_at_once(github: GitHubDouble, tmp_path: Path, value: str | None) -> None:
     file = tmp_path / "token"
     if value is not None:
         file.write_text(value)
@@ -257,7 +257,7 @@ def test_a_token_that_github_does_not_know_is_denied_and_never_shown(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 422, 500])
-def test_an_answer_that_quotes_the_token_is_told_without_it(
+def test_an_answer_that_quotes_the_token_is_reported_without_it(
     github: GitHubDouble, forge: GitHubForge, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     quoted = f"Bad token {github.token} or AKIAIOSFODNN7EXAMPLE"
@@ -332,7 +332,7 @@ def test_a_key_that_is_not_the_apps_is_denied(github: GitHubDouble, repository: 
 
 
 @pytest.mark.parametrize("value", ["", "nonsense", KEY[:200], KEY.replace("A", "!")])
-def test_a_key_that_is_none_is_told_at_once(github: GitHubDouble, value: str) -> None:
+def test_a_key_that_is_none_is_reported_at_once(github: GitHubDouble, value: str) -> None:
     with pytest.raises(OperatorError, match=r"KEY.*private key|private key.*KEY") as caught:
         as_app(github, {"KEY": value}, id=1, key_env="KEY")
     assert not value or value.splitlines()[-1] not in everything_shown(caught.value)

@@ -68,7 +68,7 @@ def merged(
         ("", []),
     ],
 )
-def test_a_rule_says_who_may_approve(
+def test_a_rule_states_who_may_approve(
     github: GitHubDouble, forge: GitHubForge, repository: Repository, owners: str, owned: list[set[str]]
 ) -> None:
     found = merged(github, forge, repository, owners, {"main.tf": "b\n"})
@@ -144,11 +144,13 @@ def test_a_rebase_cannot_bring_the_rules_that_it_is_judged_by(
     assert frozenset({"root"}) in found.owned
 
 
-def test_without_the_file_nobody_is_asked_for(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
+def test_without_the_file_no_user_is_asked_for(
+    github: GitHubDouble, forge: GitHubForge, repository: Repository
+) -> None:
     assert merged(github, forge, repository, None, {"main.tf": "b\n"}).owned == ()
 
 
-def test_nobody_is_asked_for_who_was_not_wanted(
+def test_no_user_is_asked_for_who_was_not_wanted(
     github: GitHubDouble, forge: GitHubForge, repository: Repository
 ) -> None:
     found = merged(github, forge, repository, "* @alice\n", {"main.tf": "b\n"})
@@ -180,7 +182,7 @@ def test_a_rate_limit_is_no_answer(
     assert caught.value.retry_after_seconds == 600
 
 
-def test_a_team_that_may_not_be_read_leaves_nobody(
+def test_a_team_that_may_not_be_read_leaves_no_user(
     github: GitHubDouble, forge: GitHubForge, repository: Repository
 ) -> None:
     found = merged(github, forge, repository, "* @acme/ops\n", {"main.tf": "b\n"})

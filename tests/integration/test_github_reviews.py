@@ -247,7 +247,7 @@ def test_protection_that_dismisses_stale_approvals_is_seen(
     assert {review.reviewer: review.approves for review in found.reviews} == {"bob": False, "carol": True}
 
 
-def test_nobody_approves_what_is_their_own(github: GitHubDouble, repository: Repository) -> None:
+def test_no_user_approves_what_is_their_own(github: GitHubDouble, repository: Repository) -> None:
     with pytest.raises(Refusal, match="Can not approve your own pull request"):
         github.review(repository, 1, "alice")
 
@@ -260,7 +260,7 @@ def test_a_bypass_shows_as_no_approval(github: GitHubDouble, forge: GitHubForge,
     assert only(forge.merged_with(commit, "main")).reviews == ()
 
 
-def test_who_may_write_is_what_github_says_now(
+def test_who_may_write_is_what_github_reports_now(
     github: GitHubDouble, forge: GitHubForge, repository: Repository
 ) -> None:
     may = {"bob": True, "carol": True, "root": True, "visitor": False, "triager": False}
@@ -277,7 +277,7 @@ def test_who_may_write_is_what_github_says_now(
     assert {review.reviewer: review.may_write for review in found.reviews} == now
 
 
-def test_a_bot_is_treated_as_anybody(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
+def test_a_bot_is_treated_as_any_user(github: GitHubDouble, forge: GitHubForge, repository: Repository) -> None:
     github.store.user("helper[bot]", "Bot")
     github.allow(repository, "helper[bot]", "write")
     github.review(repository, 1, "helper[bot]")

@@ -118,14 +118,14 @@ def test_an_opening_that_was_never_sent_is_not_perhaps_done(gitlab: GitLabDouble
     assert not caught.value.perhaps_done
 
 
-def test_a_conflict_that_shows_no_open_one_is_told(gitlab: GitLabDouble, forge: GitLabForge) -> None:
+def test_a_conflict_that_shows_no_open_one_is_reported(gitlab: GitLabDouble, forge: GitLabForge) -> None:
     gitlab.fail(OPEN, refused(409, ["Another open merge request already exists for this source branch: !7"]))
     with pytest.raises(ForgeFault, match=r"HTTP 409: Another open merge request already exists .*: !7") as caught:
         opened(forge)
     assert not caught.value.perhaps_done
 
 
-def test_another_conflict_is_told_without_looking(gitlab: GitLabDouble, forge: GitLabForge) -> None:
+def test_another_conflict_is_reported_without_looking(gitlab: GitLabDouble, forge: GitLabForge) -> None:
     gitlab.fail(OPEN, refused(409, "Conflict: Resource lock"))
     with pytest.raises(ForgeFault, match="HTTP 409: Conflict: Resource lock"):
         opened(forge)
@@ -233,7 +233,7 @@ def test_a_comment_is_found_among_more_than_a_hundred(
     assert len(project.requests[1].notes) == 231
 
 
-def test_neither_somebody_elses_comment_nor_gitlabs_own_silences_ours(
+def test_neither_another_users_comment_nor_gitlabs_own_silences_ours(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project
 ) -> None:
     number = opened(forge)
@@ -281,7 +281,7 @@ def test_closing_leaves_a_merged_one_alone(gitlab: GitLabDouble, forge: GitLabFo
     assert found.ended_at == project.requests[1].ended_at
 
 
-def test_who_closed_it_is_told(gitlab: GitLabDouble, forge: GitLabForge, project: Project) -> None:
+def test_who_closed_it_is_reported(gitlab: GitLabDouble, forge: GitLabForge, project: Project) -> None:
     opened(forge)
     gitlab.close(project.requests[1], "alice")
     found = forge.requests(BRANCH)[0]

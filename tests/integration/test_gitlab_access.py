@@ -183,7 +183,7 @@ def test_no_other_server_ever_sees_the_token(gitlab: GitLabDouble, forge: GitLab
         (422, False, False),
     ],
 )
-def test_a_refusal_says_what_was_tried_and_what_gitlab_said(
+def test_a_refusal_states_what_was_tried_and_what_gitlab_answered(
     gitlab: GitLabDouble, forge: GitLabForge, status: int, missing: bool, denied: bool
 ) -> None:
     gitlab.fail(LIST, refused(status, {"base": ["No, thanks"]}))
@@ -230,7 +230,7 @@ def test_what_a_token_may_not_do_is_denied(gitlab: GitLabDouble, connect_gitlab:
         (limited(None, RateLimit_Reset="1700000000", Date=formatdate(1700000100, usegmt=True)), 1.0),
     ],
 )
-def test_a_rate_limit_says_how_long_to_wait_and_is_not_waited_for(
+def test_a_rate_limit_states_how_long_to_wait_and_is_not_waited_for(
     gitlab: GitLabDouble, forge: GitLabForge, fault: Fault, seconds: float
 ) -> None:
     gitlab.fail(LIST, fault)
@@ -277,7 +277,7 @@ def test_reading_is_tried_three_times(gitlab: GitLabDouble, forge: GitLabForge, 
     assert gitlab.unmet_faults() == 1
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_long(
+def test_a_server_that_sends_nothing_is_not_waited_for_long(
     gitlab: GitLabDouble, connect_gitlab: Connect, project: Project
 ) -> None:
     forge = connect_gitlab(timeout_seconds=0.2)
@@ -290,7 +290,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_long(
         forge.requests(BRANCH)
 
 
-def test_nothing_was_done_where_nobody_listens(connect_gitlab: Connect) -> None:
+def test_nothing_was_done_where_no_user_listens(connect_gitlab: Connect) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         forge = connect_gitlab(url=f"http://127.0.0.1:{taken.getsockname()[1]}")

@@ -83,7 +83,7 @@ def test_each_commit_that_a_merge_made_names_its_merge_request(
     assert (found.state, found.merge_commit, found.ended_by) == (RequestState.MERGED, last, "carol")
 
 
-def test_a_rebased_branch_is_told_as_it_was_merged(
+def test_a_rebased_branch_is_reported_as_it_was_merged(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     gitlab.push(project, "carol", "main", {"other.tf": "x\n"})
@@ -108,7 +108,7 @@ def test_a_commit_that_was_pushed_directly_names_none(
     assert forge.merged_with(gitlab.push(project, "alice", "main", {"x.tf": "x\n"}), "main") == ()
 
 
-def test_a_branch_that_somebody_merged_with_git_is_named_with_the_approvals_that_it_has(
+def test_a_branch_that_a_user_merged_with_git_is_named_with_the_approvals_that_it_has(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     project.git.merge("main", request_.head, "Merge by hand", ("Alice Ash", "alice@example.com"))
@@ -258,7 +258,7 @@ def test_ones_own_approval_is_visible_as_such(gitlab: GitLabDouble, forge: GitLa
     assert found.reviews[0].reviewer == found.author == "alice"
 
 
-def test_reviewers_who_may_not_write_are_told_as_such(
+def test_reviewers_who_may_not_write_are_reported_as_such(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     for username in ("bob", "carol", "visitor", "outsider", "leaver", "blocked"):
@@ -280,7 +280,7 @@ def authors(gitlab: GitLabDouble, forge: GitLabForge, request: MergeRequest) -> 
     return set(merged(gitlab, forge, request).authors)
 
 
-def test_the_accounts_of_authors_are_told_by_addresses_that_only_gitlab_knows(
+def test_the_accounts_of_authors_are_reported_by_addresses_that_only_gitlab_knows(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     gitlab.store.user("bob").addresses.append("robert@private.example")
@@ -288,7 +288,7 @@ def test_the_accounts_of_authors_are_told_by_addresses_that_only_gitlab_knows(
     assert {"alice", "bob", "Robert", "robert@private.example"} <= authors(gitlab, forge, request_)
 
 
-def test_who_pushed_is_an_author_whatever_the_commits_say(
+def test_who_pushed_is_an_author_whatever_the_commits_state(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     gitlab.push(project, "bob", "feature", {"x.tf": "x\n"}, author=STRANGER)
@@ -319,7 +319,7 @@ def test_an_approver_who_wrote_nothing_is_no_author(
     assert "bob" not in authors(gitlab, forge, request_)
 
 
-def test_nobody_is_taken_for_no_author_where_gitlab_does_not_tell(
+def test_no_user_is_taken_for_no_author_where_gitlab_does_not_name_one(
     gitlab: GitLabDouble, forge: GitLabForge, request_: MergeRequest
 ) -> None:
     last = gitlab.merge(request_, "carol")
@@ -353,14 +353,14 @@ def test_each_rule_of_code_owners_names_who_may_approve_it(
     assert only(forge.merged_with(last, "main")).owned == ()
 
 
-def test_without_rules_of_code_owners_nobody_is_asked_for(
+def test_without_rules_of_code_owners_no_user_is_asked_for(
     gitlab: GitLabDouble, forge: GitLabForge, project: Project, request_: MergeRequest
 ) -> None:
     project.licensed = True
     assert only(forge.merged_with(gitlab.merge(request_, "carol"), "main", owners=True)).owned == ()
 
 
-def test_without_a_licence_for_code_owners_nobodys_approval_will_do(
+def test_without_a_licence_for_code_owners_no_users_approval_will_do(
     gitlab: GitLabDouble, forge: GitLabForge, request_: MergeRequest
 ) -> None:
     assert only(forge.merged_with(gitlab.merge(request_, "carol"), "main", owners=True)).owned == (frozenset(),)

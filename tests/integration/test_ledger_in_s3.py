@@ -13,7 +13,7 @@ from tests.support.toy_estate import EstateOf
 
 
 @pytest.mark.crash
-def test_two_jobs_at_once_on_runners_without_a_disk_tell_once_and_lose_nothing(
+def test_two_jobs_at_once_on_runners_without_a_disk_alert_once_and_lose_nothing(
     sandbox: Sandbox, estate_of: EstateOf, cloud: Cloud
 ) -> None:
     make_state_bucket(cloud)

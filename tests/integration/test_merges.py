@@ -67,7 +67,7 @@ def test_what_a_forge_merges_is_what_git_makes_of_it(
 
 @pytest.mark.parametrize("file", ["a.tf", "e.tf"])
 @pytest.mark.parametrize("squashed", [False, True])
-def test_a_merge_with_something_else_in_it_is_told(
+def test_a_merge_with_something_else_in_it_is_reported(
     server: BareRepository, merges: GitMerges, tmp_path: Path, squashed: bool, file: str
 ) -> None:
     head, before = tip(server, "feature"), tip(server, "main")
@@ -80,7 +80,7 @@ def test_a_merge_with_something_else_in_it_is_told(
     assert merges.difference(by_hand, by_hand, head, REF) == "it holds something else than its branch"
 
 
-def test_conflicts_that_somebody_settled_are_told(server: BareRepository, merges: GitMerges, tmp_path: Path) -> None:
+def test_conflicts_that_a_user_settled_are_reported(server: BareRepository, merges: GitMerges, tmp_path: Path) -> None:
     server.add_commit("main", {"a.tf": "three\n"})
     before, head = tip(server, "main"), tip(server, "feature")
     settled = server.run(*IDENTITY, "commit-tree", f"{head}^{{tree}}", "-p", before, "-p", head, "-m", "Merge")

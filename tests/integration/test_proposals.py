@@ -156,7 +156,7 @@ def test_more_drift_before_the_merge_brings_the_proposal_up_to_date(team: Team) 
     assert team.reconcile().code == 0
 
 
-def test_somebody_elses_merge_in_between_makes_it_void(team: Team) -> None:
+def test_another_users_merge_in_between_makes_it_void(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
     team.origin.merge(team.origin.only_branch())
@@ -246,7 +246,7 @@ def test_drift_that_is_gone_closes_its_proposal(team: Team) -> None:
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
 
 
-def test_what_somebody_pushes_to_the_branch_is_left_alone(team: Team) -> None:
+def test_what_a_user_pushes_to_the_branch_is_left_alone(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
     branch = team.origin.only_branch()

@@ -121,7 +121,7 @@ def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, h
     assert len(team.github.requests) == requests  # what is in sync asks nobody
 
 
-def test_a_proposal_that_grows_voids_earlier_reviews_and_says_so(team: GitHubTeam) -> None:
+def test_a_proposal_that_grows_voids_earlier_reviews_and_reports_it(team: GitHubTeam) -> None:
     team.github.protect(team.repository, "main", approvals=1, dismiss_stale=True)
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -208,7 +208,7 @@ def test_a_forge_that_is_away_costs_the_rest_of_the_job_nothing(team: GitHubTeam
     assert team.github.token not in ran.stdout + ran.stderr
 
 
-def test_doctor_says_whether_the_forge_answers(team: GitHubTeam) -> None:
+def test_doctor_states_whether_the_forge_answers(team: GitHubTeam) -> None:
     ran = team.sandbox.run("doctor", "--format", "json", TOKEN=team.github.token)
     (forge,) = [check for check in ran.report["checks"] if check["check"] == "forge"]
     assert (forge["good"], forge["detail"].partition(";")[0]) == (True, "0 proposals are open")
@@ -298,7 +298,7 @@ def test_a_merge_made_by_hand_with_more_in_it_is_not_what_was_approved(estate: E
     assert f"is not #{pull.number} as it was approved: it holds something else than its branch" in str(reasons(ran))
 
 
-def test_nobody_approves_their_own_commit_by_writing_it_under_another_address(
+def test_no_user_approves_their_own_commit_by_writing_it_under_another_address(
     estate: Estate, github: GitHubDouble
 ) -> None:
     team = GitHubTeam(estate, github, REVIEWED)

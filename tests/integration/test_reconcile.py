@@ -153,7 +153,7 @@ def test_a_new_commit_ends_the_backoff(estate: Estate) -> None:
     assert estate.reconcile().code == 0
 
 
-def test_limits_protection_suspension_and_windows_hold_and_say_so(estate: Estate) -> None:
+def test_limits_protection_suspension_and_windows_hold_and_report_it(estate: Estate) -> None:
     estate.configure(APPLY)
     body = "".join(thing(name) for name in "abcdef")
     estate.merge("Add things", body)
@@ -269,7 +269,7 @@ def test_removing_a_directory_alerts_and_destroys_nothing(estate: Estate) -> Non
     assert estate.reconcile().code == 0
 
 
-def test_history_tells_what_was_true_then(estate: Estate) -> None:
+def test_history_shows_what_was_true_then(estate: Estate) -> None:
     estate.configure(APPLY)
     estate.merge("Add a", thing("a", value="1"))
     estate.reconcile()

@@ -94,7 +94,7 @@ environments:
     assert sandbox.run("explain", "green", "--format", "json").report["error"]["kind"] == "config"
 
 
-def test_a_machine_without_any_terraform_is_told_what_to_install(
+def test_a_machine_without_any_terraform_names_what_to_install(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     estate_of("blue")

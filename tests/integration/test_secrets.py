@@ -166,7 +166,9 @@ def vault(
     end_all(sandbox)
 
 
-def test_no_secret_is_found_in_anything_that_is_said_or_left(vault: Vault, canaries: Canaries, tmp_path: Path) -> None:
+def test_no_secret_is_found_in_anything_that_is_reported_or_left(
+    vault: Vault, canaries: Canaries, tmp_path: Path
+) -> None:
     home = vault.sandbox.home
     noise = {
         "TF_LOG": "TRACE",

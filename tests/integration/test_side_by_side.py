@@ -71,7 +71,7 @@ def test_two_scans_of_one_repository_at_the_same_time_are_both_right(sandbox: Sa
     assert private_folders(sandbox) == []
 
 
-def test_environments_run_as_many_at_a_time_as_the_configuration_says(
+def test_environments_run_as_many_at_a_time_as_the_configuration_allows(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:
     names = ("a", "b", "c")
@@ -178,7 +178,7 @@ def test_a_local_state_is_read_where_it_lies_and_every_file_of_the_user_stays_as
 
 @pytest.mark.provider_process
 @pytest.mark.parametrize("number", one_quick([signal.SIGTERM, signal.SIGINT]))
-def test_a_scan_that_is_told_to_stop_says_so_and_leaves_nothing(
+def test_a_scan_that_is_asked_to_stop_reports_it_and_leaves_nothing(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path, number: signal.Signals
 ) -> None:
     estate = estate_of("blue", "green")

@@ -56,7 +56,7 @@ def locked(double: SlackDouble, told: Delivery) -> None:
 
 
 @pytest.mark.parametrize("happens", [deleted_by_a_person, deleted_with_replies, archived, closed_to_the_bot])
-def test_an_update_of_what_is_gone_says_so_and_a_reply_to_it_is_done(
+def test_an_update_of_what_is_gone_reports_it_and_a_reply_to_it_is_done(
     double: SlackDouble, happens: Callable[[SlackDouble, Delivery], None]
 ) -> None:
     sink = slack_sink(double)
@@ -178,7 +178,7 @@ def test_a_scope_that_is_missing_is_named() -> None:
     assert fault.whole_sink
 
 
-def test_doctor_names_environments_without_a_route_and_says_where_an_alert_may_come_twice(
+def test_doctor_names_environments_without_a_route_and_states_where_an_alert_may_come_twice(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
     estate_of("blue", "green", "prod-eu")

@@ -6,7 +6,7 @@ from lab.aws import TYPES, Trials, section, with_section
 from lab.aws_types import TWELVE
 
 
-def test_a_row_says_what_was_right_and_why_not() -> None:
+def test_a_row_states_what_was_right_and_why_not() -> None:
     instance, database, table = TWELVE[:3]
     trials = Trials(uncreated={table.name: "moto: not | implemented"})
     trials.note(instance, "at once", "")

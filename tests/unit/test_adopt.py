@@ -37,7 +37,7 @@ REFUSED = [shape for shape in SHAPES if shape.why]
 
 
 @pytest.mark.parametrize("shape", **names(TOLD))
-def test_a_shape_says_reality_and_every_other_byte_stays(shape: Shape) -> None:
+def test_a_shape_states_reality_and_every_other_byte_stays(shape: Shape) -> None:
     before, after = text_of(shape, shape.before), text_of(shape, shape.after)
     adoption = adopt([departure_of(shape)], source_of({PATH: before}))
     assert adoption == Adoption(files={PATH: after} if after != before else {})
@@ -58,7 +58,7 @@ def test_there_are_at_least_sixty_shapes() -> None:
 
 
 @pytest.mark.terraform
-def test_what_the_formatter_had_nothing_to_say_about_stays_so(tmp_path: Path) -> None:
+def test_what_the_formatter_had_nothing_to_change_in_stays_so(tmp_path: Path) -> None:
     befores = [text_of(shape, shape.before) for shape in TOLD]
     tidy = all_formatted(befores, tmp_path / "before")
     clean = [(shape, before) for shape, before in zip(TOLD, befores, strict=True) if tidy[before] == before]

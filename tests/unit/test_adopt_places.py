@@ -270,7 +270,7 @@ def test_a_formatter_that_changes_more_is_not_followed() -> None:
     assert found.why == "the formatter would change more than white space"
 
 
-def test_one_refusal_refuses_everything_and_all_are_told() -> None:
+def test_one_refusal_refuses_everything_and_all_are_reported() -> None:
     text = RESOURCE + RESOURCE.replace('"a"', '"b"').replace("30", "local.n")
     adoption = adopted({"env/main.tf": text}, departure("aws_x.b"), departure("aws_x.a"), departure("aws_x.c"))
     assert not adoption.files

@@ -83,7 +83,7 @@ def test_only_the_bytes_of_the_value_change(change: tuple[str, str, str, Any, An
 
 @given(TEXTS, TEXTS)
 @settings(max_examples=100)
-def test_a_heredoc_says_any_text(old: str, new: str) -> None:
+def test_a_heredoc_states_any_text(old: str, new: str) -> None:
     before = f'resource "aws_x" "r" {{\n  c = {rendered("x", "", "")}\n}}\n'
     before = before.replace('"x"', "<<-EOT\n    a\n      b\n  EOT")
     after = edited(before, "a\n  b\n", new + old)
@@ -92,7 +92,7 @@ def test_a_heredoc_says_any_text(old: str, new: str) -> None:
 
 @given(st.dictionaries(NAMES, TEXTS, max_size=5), st.dictionaries(NAMES, TEXTS, max_size=5), st.booleans())
 @settings(max_examples=100)
-def test_a_document_says_any_document(old: dict[str, str], new: dict[str, str], encoded: bool) -> None:
+def test_a_document_states_any_document(old: dict[str, str], new: dict[str, str], encoded: bool) -> None:
     text = f"jsonencode({rendered(old, '  ', chr(10))})" if encoded else rendered(json.dumps(old), "", "\n")
     after = edited(f'resource "aws_x" "r" {{\n  c = {text}\n}}\n', json.dumps(old), json.dumps(new))
     (block,) = PARSER.hcl(after).blocks

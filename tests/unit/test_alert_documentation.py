@@ -18,7 +18,7 @@ from tests.support.slack_page import PICTURE, page
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "alerts-in-slack.md"
 
 
-def test_the_picture_in_the_documentation_shows_all_that_the_message_says() -> None:
+def test_the_picture_in_the_documentation_shows_all_that_the_message_states() -> None:
     shown = html.unescape(re.sub(r"<[^<>]*>", " ", page(drift_of_one_attribute().message())))
     for said in (
         "Drift in prod-eu",

@@ -202,7 +202,7 @@ def test_what_cannot_be_judged_ends_nothing(history: Sequence[Sequence[Environme
 
 
 @ANY_HISTORY
-def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[EnvironmentReport]]) -> None:
+def test_an_interrupted_run_reports_nothing(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     over_time = passes(history)
     before = dict(over_time.alerts)
     assert over_time.look(*(unknown(name, ErrorKind.INTERRUPTED, "stopped") for name in NAMES)) == []
@@ -210,7 +210,7 @@ def test_an_interrupted_pass_says_nothing(history: Sequence[Sequence[Environment
 
 
 @ANY_HISTORY
-def test_the_same_passes_tell_the_same_under_the_same_ids(history: Sequence[Sequence[EnvironmentReport]]) -> None:
+def test_the_same_runs_give_the_same_under_the_same_ids(history: Sequence[Sequence[EnvironmentReport]]) -> None:
     once, again = passes(history), passes(history)
     assert once.notices == again.notices
     assert once.alerts == again.alerts
@@ -366,7 +366,7 @@ def test_a_webhook_of_slack_mentions_whom_a_reminder_names() -> None:
     assert (back.body["event"], back.body["mention"]) == ("reopened", "<@U1>")
 
 
-def test_a_message_that_waits_goes_where_the_configuration_says_now() -> None:
+def test_a_message_that_waits_goes_where_the_configuration_routes_now() -> None:
     over_time = Passes()
     (message,) = plan(over_time.look(changed("blue")), [], Routing(UNGROUPED, SLACK))
     mended = Slack.model_validate({"token_env": "T", "routes": [{"channel": "#mended", "mention": "<!here>"}]})
@@ -391,7 +391,7 @@ def test_every_alert_is_shown_by_one_message_also_where_environments_share_it(
 
 
 @given(history=HISTORIES, cuts=CUTS)
-def test_every_reply_belongs_to_a_message_and_says_something(
+def test_every_reply_belongs_to_a_message_and_reports_itmething(
     history: Sequence[Sequence[EnvironmentReport]], cuts: Sequence[tuple[int, bool]]
 ) -> None:
     deliveries, _ = planned(passes(history).notices, AlertSettings(group=2), cuts)
@@ -470,7 +470,7 @@ def resolution(after: EnvironmentReport) -> str | None:
     return notice.alert.resolution
 
 
-def test_an_end_says_what_ended_it() -> None:
+def test_an_end_states_what_ended_it() -> None:
     adopted = resource("toy_thing.web", change("value", Label.ADOPTED, "one", "outside", "outside"))
     ruled = replace(change("value", Label.NOISE, "one", "outside", "one"), ignored_by="toy_thing.*: value")
     other_rule = replace(change("size", Label.NOISE, 1, 2, 1), ignored_by="toy_thing.*: size")

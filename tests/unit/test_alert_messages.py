@@ -86,11 +86,11 @@ def golden(sample: Sample) -> str:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.__name__))
-def test_the_committed_messages_are_what_the_code_says(sample: Callable[[], Sample]) -> None:
+def test_the_committed_messages_are_what_the_code_writes(sample: Callable[[], Sample]) -> None:
     held_to(GOLDEN / f"{sample.__name__}.txt", golden(sample()))
 
 
-def test_the_committed_event_is_what_the_code_says() -> None:
+def test_the_committed_event_is_what_the_code_writes() -> None:
     sample = drift_of_one_attribute()
     event = event_json(sample.alerts[0], AlertEvent.OPENED, "", sample.now)
     held_to(GOLDEN / "event.json", json.dumps(event, indent=2, ensure_ascii=False) + "\n")
@@ -354,7 +354,7 @@ def test_a_long_value_is_cut_so_that_what_differs_is_shown() -> None:
     assert '"Principal":"*"' in line
 
 
-def test_what_only_follows_from_a_change_is_not_told_beside_it() -> None:
+def test_what_only_follows_from_a_change_is_not_reported_beside_it() -> None:
     follows = change("id", Label.DERIVED, "a", "a", None, unknown=True)
     drift = outside("value", "one", "two")
     over_time = Passes()

@@ -55,20 +55,20 @@ def test_exactly_the_plan_that_was_proposed_is_approved() -> None:
         (replace(FACTS, now=GIVEN.expires_at), "expired at 2026-03-08 12:00 UTC"),
     ],
 )
-def test_anything_else_in_the_meantime_makes_it_void_and_says_why(facts: PlanFacts, why: str) -> None:
+def test_anything_else_in_the_meantime_makes_it_void_and_states_why(facts: PlanFacts, why: str) -> None:
     judged = judge_files({PATH: render(GIVEN, KEY)}, KEY, facts)
     assert judged.id is None
     assert why in (judged.void or {})[GIVEN.id]
 
 
 @pytest.mark.parametrize("why", ["used", "over"])
-def test_an_approval_that_was_used_or_said_to_be_void_approves_nothing_more(why: str) -> None:
+def test_an_approval_that_was_used_or_reported_as_void_approves_nothing_more(why: str) -> None:
     facts = replace(FACTS, **{why: frozenset({GIVEN.id})})  # type: ignore[arg-type]
     judged = judge_files({PATH: render(GIVEN, KEY)}, KEY, facts)
     assert (judged.id, judged.void) == (None, {})
 
 
-def test_files_of_old_proposals_say_nothing() -> None:
+def test_files_of_old_proposals_state_nothing() -> None:
     assert judge_files({PATH: render(GIVEN, KEY)}, KEY, replace(FACTS, plan_fingerprint="x" * 64)).void == {}
 
 
@@ -104,7 +104,7 @@ def edits(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", edits(render(GIVEN, KEY).decode()))
-def test_a_file_that_somebody_changed_approves_nothing(text: str) -> None:
+def test_a_file_that_a_user_changed_approves_nothing(text: str) -> None:
     judged = judge_files({PATH: text.encode()}, KEY, FACTS)
     assert judged.id is None
     assert PATH in (judged.void or {})

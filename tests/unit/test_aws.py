@@ -240,7 +240,7 @@ def test_one_environment_asks_once_and_environments_do_not_wait_for_one_another(
 # --- what STS is asked ---------------------------------------------------------------------------
 
 
-def test_sts_is_asked_for_just_what_the_settings_say(sts: Sts) -> None:
+def test_sts_is_asked_for_just_what_the_settings_state(sts: Sts) -> None:
     settings = ROLES.model_copy(update={"session_tags": {"team": "infra", "cost": "7"}})
     sessions_of().variables(settings, "dev", "apply", 600)
     sessions_of().variables(Aws(plan_role_arn=PLAN, duration=timedelta(hours=2)), "dev", "plan", 600)
@@ -272,7 +272,7 @@ def test_without_a_role_for_the_purpose_nothing_is_asked(sts: Sts) -> None:
         (400, "PackedPolicyTooLarge", ErrorKind.CONFIG, "aws.session_tags"),
     ],
 )
-def test_a_refusal_is_asked_once_and_says_what_to_check(
+def test_a_refusal_is_asked_once_and_states_what_to_check(
     sts: Sts, status: int, code: str, kind: ErrorKind, words: str
 ) -> None:
     sts.error = (status, code)
@@ -323,7 +323,7 @@ def test_after_a_failure_the_next_call_asks_again(sts: Sts) -> None:
     assert sessions.variables(ROLES, "dev", "plan", 600)
 
 
-def test_without_credentials_the_sentence_says_so(machine: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_sentence_reports_it(machine: pytest.MonkeyPatch) -> None:
     fault = fault_of()
     assert (fault.kind, type(fault)) == (ErrorKind.DENIED, EnvironmentFault)
     assert "no AWS credentials" in str(fault)

@@ -108,7 +108,7 @@ def pending(path: str, before: Any, after: Any, **more: Any) -> AttributeReport:
         (drift("on", {"a": True, "n": 1}, {"a": False, "n": 0}), "on is {a: false, n: 0}, configured {a: true, n: 1}"),
     ],
 )
-def test_the_past_is_told_as_the_past_and_the_future_as_the_future(attribute: AttributeReport, text: str) -> None:
+def test_the_past_is_reported_as_the_past_and_the_future_as_the_future(attribute: AttributeReport, text: str) -> None:
     assert lines(attribute) == [text]
 
 

@@ -213,7 +213,7 @@ def test_an_object_removed_from_the_code_is_pending() -> None:
     assert labels(result) == {"": "pending"}
 
 
-def test_removing_an_object_that_somebody_changed_outside_is_a_conflict() -> None:
+def test_removing_an_object_that_a_user_changed_outside_is_a_conflict() -> None:
     document = plan(resource(ADDRESS, state={"a": 1, "etag": 1}, reality={"a": 2, "etag": 2}, desired=None))
     wanted = plan(
         resource(ADDRESS, state={"a": 1, "etag": 1}, reality={"a": 2, "etag": 2}, desired={"a": 1, "etag": 2})

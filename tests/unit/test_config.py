@@ -301,7 +301,7 @@ def test_values_that_may_be_credentials_are_not_in_the_representation() -> None:
     assert "canary" not in repr(settings.resolve(estate(*ESTATE)))
 
 
-def test_nothing_found_without_a_file_says_how_to_begin() -> None:
+def test_nothing_found_without_a_file_states_how_to_begin() -> None:
     with pytest.raises(UsageError, match=r"driftguard\.yaml does not exist\. .*`driftguard init` writes one"):
         load(None).resolve(estate("stacks/prod"))
     with pytest.raises(UsageError, match=r"driftguard\.yaml:1: .*list them under `environments`"):
@@ -550,7 +550,7 @@ def test_errors_name_the_operators_file() -> None:
         ("*a" * 40 + "b", None, "a" * 400, "", False),
     ],
 )
-def test_ignore_rules_cover_what_their_globs_say(
+def test_ignore_rules_cover_what_their_globs_state(
     address: str, path: str | None, given: str, attribute: str, covered: bool
 ) -> None:
     assert IgnoreRule(address=address, path=path).matches(given, attribute) is covered
@@ -747,7 +747,7 @@ def test_each_makes_an_environment_of_each_var_file_but_the_automatic_ones() -> 
     assert [e.elsewhere for e in made] == [("i/prod.tfvars",), ("i/dev.tfvars",)]
 
 
-def test_var_files_with_one_name_are_told_apart_by_their_directories() -> None:
+def test_var_files_with_one_name_are_distinguished_by_their_directories() -> None:
     text = "environments: [{path: i, each: 'env/*/terraform.tfvars', workspace: '{var_file}'}]"
     files = Files(**{"i/env/eu/terraform.tfvars": "", "i/env/us/terraform.tfvars": ""})
     made = load(text.replace("terraform.tfvars", "t.tfvars")).resolve(

@@ -59,7 +59,7 @@ def test_what_is_in_sync_needs_nothing() -> None:
     assert names(decide(facts(resource(Label.NOISE, actions=())))) == ("none", ["in_sync"])
 
 
-def test_what_is_unknown_is_said_with_its_kind() -> None:
+def test_what_is_unknown_is_reported_with_its_kind() -> None:
     unknown = Facts(Verdict.UNKNOWN, None, Fault(ErrorKind.LOCKED, "x"), EVERYTHING, APPROVED, NOW)
     assert decide(unknown) == Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, "locked"),))
 
@@ -339,7 +339,7 @@ def test_more_to_do_never_turns_a_held_plan_into_an_apply(given_facts: Facts, la
     assert after.action is not Action.APPLY
 
 
-def test_every_reason_has_a_sentence_that_says_what_would_have_to_change() -> None:
+def test_every_reason_has_a_sentence_that_states_what_would_have_to_change() -> None:
     assert all(name.text.endswith(".") for name in ReasonName)
     reason = Reason.parse("limit_destroys: 2 of at most 0")
     assert reason.explanation.startswith("limit_destroys (2 of at most 0): The plan destroys")

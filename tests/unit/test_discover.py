@@ -337,7 +337,7 @@ def test_symbolic_links_that_go_in_circles_end(cache: Path) -> None:
     assert closure(files, cache).modules == ()
 
 
-def test_a_set_of_characters_that_is_none_is_said_so(cache: Path) -> None:
+def test_a_set_of_characters_that_is_none_is_reported(cache: Path) -> None:
     with pytest.raises(UsageError, match=r"'environments/\[z-a\]' is not a glob"):
         find({"environments/a/main.tf": TreeEntry("100644", "0")}, ["environments/[z-a]"])
 

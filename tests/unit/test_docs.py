@@ -49,7 +49,7 @@ GENERATED: dict[tuple[str, str], Callable[[], str]] = {
 }
 
 
-def test_the_committed_command_reference_is_what_the_code_says() -> None:
+def test_the_committed_command_reference_is_what_the_code_writes() -> None:
     file = ROOT / "docs" / "reference" / "commands.md"
     if os.environ.get("DRIFTGUARD_WRITE_DOCS"):
         file.write_text(commands())
@@ -57,7 +57,7 @@ def test_the_committed_command_reference_is_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize(("page", "name"), GENERATED)
-def test_the_committed_parts_of_pages_are_what_the_code_says(page: str, name: str) -> None:
+def test_the_committed_parts_of_pages_are_what_the_code_writes(page: str, name: str) -> None:
     file, text = ROOT / "docs" / page, GENERATED[page, name]()
     begin, end = f"<!-- generated: {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = file.read_text().partition(begin)

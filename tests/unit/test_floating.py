@@ -34,7 +34,7 @@ from tests.unit.test_discover import closure
         ("/opt/modules/x", None, False),
     ],
 )
-def test_a_source_is_pinned_where_its_text_says_which_code_it_is(
+def test_a_source_is_pinned_where_its_text_states_which_code_it_is(
     source: str, version: str | None, pinned: bool
 ) -> None:
     assert is_pinned(source, version) is pinned

@@ -126,7 +126,7 @@ def test_a_merge_counts_with_what_it_brought(user: Sandbox, cache: Path) -> None
     assert (merge.subject, touched) == ("merge it", frozenset({"a.tf"}))
 
 
-def test_what_a_commit_says_of_itself_cannot_confuse_the_reading(user: Sandbox, cache: Path) -> None:
+def test_what_a_commit_states_of_itself_cannot_confuse_the_reading(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.write("a.tf", "x")
     user.git("add", "--all")
@@ -228,7 +228,7 @@ def test_a_machine_that_trusts_no_bare_repository_found_by_chance_is_no_obstacle
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
-def test_a_repository_of_another_user_is_said_so(user: Sandbox, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_another_user_is_reported(user: Sandbox, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(user.home))
     for path in (user.repository, user.repository / ".git"):
         os.chown(path, 12345, 12345)
@@ -287,7 +287,7 @@ def test_a_missing_branch_names_those_there_are(user: Sandbox, cache: Path) -> N
         open_repository(str(user.repository), cache, "prod")
 
 
-def test_what_is_no_repository_is_said_so(tmp_path: Path, cache: Path) -> None:
+def test_what_is_no_repository_is_reported(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_repository(str(tmp_path / "nowhere"), cache)
     (tmp_path / "empty").mkdir()

@@ -44,7 +44,7 @@ def test_a_value_is_read_with_its_kind(text: str, kind: str, said: Any) -> None:
     assert f"# c\na = {text}\n"[found.start : found.end] == text
 
 
-def test_names_and_calls_are_told_apart() -> None:
+def test_names_and_calls_are_distinguished() -> None:
     assert (value("var.a.b").kind, value("var.a.b").name) == ("reference", "var.a.b")
     assert value("var.a[0]").kind == "a reference"
     call = value("f(1, 2)")
@@ -108,7 +108,7 @@ def read(text: str, at: Expression) -> Any:
     return at.value
 
 
-def test_templates_in_json_are_told_apart() -> None:
+def test_templates_in_json_are_distinguished() -> None:
     root = PARSER.json('["${a}", "$${a}", "$a"]', templates=True).root
     assert [(item.kind, item.value) for item in root.items] == [
         ("a text with an interpolation", None),

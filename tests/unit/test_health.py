@@ -69,7 +69,7 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def test_before_the_first_pass_there_are_the_version_and_zeros(metrics: Metrics) -> None:
+def test_before_the_first_run_there_are_the_version_and_zeros(metrics: Metrics) -> None:
     seen = series(metrics)
     assert seen[f"driftguard_build_info version={__version__}"] == 1
     assert {seen[f"driftguard_environments verdict={verdict}"] for verdict in Verdict} == {0}
@@ -78,7 +78,7 @@ def test_before_the_first_pass_there_are_the_version_and_zeros(metrics: Metrics)
     assert "driftguard_last_pass_timestamp_seconds" not in seen
 
 
-def test_a_pass_shows_verdicts_times_ages_and_alerts(metrics: Metrics) -> None:
+def test_a_run_shows_verdicts_times_ages_and_alerts(metrics: Metrics) -> None:
     observe(
         metrics,
         environment("prod", Verdict.DRIFTED),
@@ -105,7 +105,7 @@ def test_a_step_that_was_left_out_is_not_a_fast_one(metrics: Metrics) -> None:
     assert "driftguard_environment_seconds_count step=init" not in series(metrics)
 
 
-def test_counters_add_up_over_passes(metrics: Metrics) -> None:
+def test_counters_add_up_over_runs(metrics: Metrics) -> None:
     for _ in range(2):
         observe(
             metrics,
@@ -134,7 +134,7 @@ def test_an_environment_that_is_gone_disappears(metrics: Metrics) -> None:
     assert seen["driftguard_environments verdict=drifted"] == 0
 
 
-def test_a_pass_over_some_environments_keeps_the_others_and_forgets_only_what_is_gone(metrics: Metrics) -> None:
+def test_a_run_over_some_environments_keeps_the_others_and_forgets_only_what_is_gone(metrics: Metrics) -> None:
     observe(metrics, *[environment(name, Verdict.IN_SYNC) for name in ("a", "b", "gone")])
     observe(metrics, environment("a", Verdict.DIVERGED), environments={"a", "b"})
     seen = series(metrics)
@@ -233,7 +233,7 @@ def test_head_answers_without_a_body(page: Page) -> None:
     assert page.ask("/healthz", "HEAD")[0::2] == (503, b"")
 
 
-def test_a_client_that_says_nothing_does_not_keep_the_others_waiting(page: Page) -> None:
+def test_a_client_that_sends_nothing_does_not_keep_the_others_waiting(page: Page) -> None:
     with socket.create_connection(("127.0.0.1", page.server.port)):
         assert page.ask("/healthz")[0] == 200
 
@@ -250,7 +250,7 @@ def test_it_listens_on_loopback_only(page: Page) -> None:
         socket.create_connection(("127.0.0.2", page.server.port), timeout=5)
 
 
-def test_a_reader_never_sees_half_of_a_pass(metrics: Metrics) -> None:
+def test_a_reader_never_sees_half_of_a_run(metrics: Metrics) -> None:
     names = [f"e{number}" for number in range(20)]
     observe(metrics, *[environment(name, Verdict.IN_SYNC) for name in names])
     stop = threading.Event()
@@ -276,7 +276,7 @@ def test_a_reader_never_sees_half_of_a_pass(metrics: Metrics) -> None:
         thread.join()
 
 
-def test_a_port_in_use_is_told_in_one_sentence(page: Page) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(page: Page) -> None:
     with pytest.raises(OperatorError) as raised:
         HealthServer(page.server.port, page.metrics, lambda: (True, ""))
     assert str(raised.value) == (
@@ -285,7 +285,7 @@ def test_a_port_in_use_is_told_in_one_sentence(page: Page) -> None:
     )
 
 
-def test_a_port_that_cannot_be_is_told_too(metrics: Metrics) -> None:
+def test_a_port_that_cannot_be_is_reported(metrics: Metrics) -> None:
     with pytest.raises(OperatorError, match="port 70000"):
         HealthServer(70000, metrics, lambda: (True, ""))
 
@@ -335,7 +335,7 @@ def test_a_liveness_file_in_no_folder_is_refused_at_once(tmp_path: Path) -> None
         LivenessFile(tmp_path / "missing" / "alive")
 
 
-def test_a_liveness_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_liveness_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     file = LivenessFile(folder / "alive")
@@ -351,7 +351,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_a_heart_beats_during_a_long_pass_but_not_when_the_pass_hangs_or_the_loop_does(tmp_path: Path) -> None:
+def test_a_heartbeat_continues_during_a_long_run_but_not_when_the_run_hangs_or_the_loop_does(tmp_path: Path) -> None:
     path, now = tmp_path / "alive", NOON
     quarter = timedelta(minutes=15)
     state = AgentState(NOON, NOON, NOON + quarter, quarter, running_since=NOON)
@@ -386,7 +386,7 @@ def test_a_heart_beats_during_a_long_pass_but_not_when_the_pass_hangs_or_the_loo
     heart.close()
 
 
-def test_a_heart_goes_on_when_the_file_cannot_be_written_and_says_so_once(
+def test_a_heartbeat_goes_on_when_the_file_cannot_be_written_and_reports_it_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"

@@ -55,7 +55,7 @@ except OperatorError as error:
 
 
 @pytest.mark.parametrize("seed", one_quick(range(5)))
-def test_a_killed_writer_loses_nothing_it_was_told_is_written(tmp_path: Path, seed: int) -> None:
+def test_a_killed_writer_loses_nothing_was_confirmed_as_written(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed)
     url = f"sqlite:///{tmp_path}/ledger.db"
     acknowledged: list[str] = []

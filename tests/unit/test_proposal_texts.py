@@ -44,7 +44,7 @@ def content(*resources: Any, environment: str = "dev", **more: Any) -> RequestCo
     return RequestContent(environment, report, actions, **more)
 
 
-def test_the_text_says_what_each_choice_does() -> None:
+def test_the_text_states_what_each_choice_does() -> None:
     about = content(resource("toy_thing.a", outside("value", "git", "outside")), other_url="https://forge.example/new")
     revert = body(about, proposal("revert", "adopt"), 65_536)
     assert title(about, proposal("revert"), 256) == "dev: revert changes outside Terraform (toy_thing.a)"

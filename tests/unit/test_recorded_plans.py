@@ -54,7 +54,7 @@ def test_changes_outside_are_drift_and_the_secret_among_them_shows_no_value() ->
     assert not [secret for secret in SECRETS if secret in shown]
 
 
-def test_the_plan_of_the_baseline_tells_a_merged_change_and_a_conflict_apart() -> None:
+def test_the_plan_of_the_baseline_distinguishes_a_merged_change_and_a_conflict() -> None:
     head, baseline = recorded("outside_and_merged"), recorded("outside_only")
     result = classify(head, NEW_COMMIT, KEY, baseline_document=baseline)
     assert result.verdict is Verdict.DIVERGED

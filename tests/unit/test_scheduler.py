@@ -183,7 +183,7 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
-def test_the_first_pass_looks_at_everything_at_once_and_the_others_follow_the_cadence(
+def test_the_first_run_looks_at_everything_at_once_and_the_others_follow_the_cadence(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock).live(HOUR)
@@ -242,7 +242,7 @@ def test_the_jitter_of_an_agent_can_be_repeated(clock: time_machine.Traveller) -
     assert lives[0] == lives[1] != lives[2]
 
 
-def test_no_pass_begins_before_the_last_has_ended_and_what_was_missed_is_caught_up_once(
+def test_no_run_begins_before_the_last_has_ended_and_what_was_missed_is_caught_up_once(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, pass_lasts=50 * MINUTE)
@@ -252,7 +252,7 @@ def test_no_pass_begins_before_the_last_has_ended_and_what_was_missed_is_caught_
     assert life.minutes == [0, 50, 60, 75, 90, 105]
 
 
-def test_after_a_sleep_of_the_machine_there_is_one_pass_and_then_the_rhythm_again(
+def test_after_a_sleep_of_the_machine_there_is_one_run_and_then_the_rhythm_again(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock)
@@ -261,7 +261,7 @@ def test_after_a_sleep_of_the_machine_there_is_one_pass_and_then_the_rhythm_agai
     assert life.minutes == [0, 15, 500, 510, 525]
 
 
-def test_a_clock_that_is_set_back_does_not_stop_the_passes(clock: time_machine.Traveller) -> None:
+def test_a_clock_that_is_set_back_does_not_stop_the_runs(clock: time_machine.Traveller) -> None:
     life = Life(clock)
 
     def set_back() -> None:
@@ -274,7 +274,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_passes(clock: time_machine.T
     assert sum(look < NOON for look in life.looks) == 40
 
 
-def test_environments_with_their_own_cadence_run_on_it_and_what_is_due_together_makes_one_pass(
+def test_environments_with_their_own_cadence_run_on_it_and_what_is_due_together_makes_one_run(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, every(30), own={"prod": every(10), "lab": every(60), "stage": every(10)}).live(61 * MINUTE)
@@ -291,7 +291,7 @@ def test_environments_with_their_own_cadence_run_on_it_and_what_is_due_together_
     assert not DueSet(None, "cadence", own).covers("lab")
 
 
-def test_what_is_due_together_makes_one_pass_also_with_jitter(clock: time_machine.Traveller) -> None:
+def test_what_is_due_together_makes_one_run_also_with_jitter(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(30, jitter=0.2), own={"prod": every(10, jitter=0.2)}).live(DAY - MINUTE)
     assert len(life.passes) == 144
     assert sum(due.covers("others") for _, due in life.passes) == 48
@@ -302,7 +302,7 @@ def test_an_own_cadence_like_the_default_makes_no_job_of_its_own(clock: time_mac
     assert [due for _, due in life.passes] == [DueSet(None, "start"), DueSet(None, "cadence")]
 
 
-def test_cadences_are_read_before_each_pass_and_a_new_one_counts_from_then(clock: time_machine.Traveller) -> None:
+def test_cadences_are_read_before_each_run_and_a_new_one_counts_from_then(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(30))
     life.sets(20 * MINUTE, own={"prod": every(10)})
     life.sets(55 * MINUTE, own={"prod": every(20)})
@@ -321,7 +321,7 @@ def test_cadences_are_read_before_each_pass_and_a_new_one_counts_from_then(clock
     assert all(due.covers("prod") for _, due in life.passes)
 
 
-def test_who_gets_a_cadence_is_looked_at_in_the_very_pass_that_reads_it(clock: time_machine.Traveller) -> None:
+def test_who_gets_a_cadence_is_looked_at_in_the_very_run_that_reads_it(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), own={"prod": every(10)})
     life.sets(15 * MINUTE, own={"prod": every(10), "lab": every(15)})
     life.live(36 * MINUTE)
@@ -334,7 +334,7 @@ def test_who_gets_a_cadence_is_looked_at_in_the_very_pass_that_reads_it(clock: t
     ]
 
 
-def test_a_new_commit_wakes_a_pass_over_what_it_changes_and_only_once(clock: time_machine.Traveller) -> None:
+def test_a_new_commit_wakes_a_run_over_what_it_changes_and_only_once(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
     life.sets(10 * MINUTE, tracked="b2")
     life.live(HOUR)
@@ -343,7 +343,7 @@ def test_a_new_commit_wakes_a_pass_over_what_it_changes_and_only_once(clock: tim
     assert life.asked == ["b2"]
 
 
-def test_a_commit_that_changes_no_environment_makes_no_pass(clock: time_machine.Traveller) -> None:
+def test_a_commit_that_changes_no_environment_makes_no_run(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60))
     life.sets(10 * MINUTE, tracked="b2")
     life.live(HOUR)
@@ -356,7 +356,7 @@ def test_the_branch_is_looked_at_every_minute(clock: time_machine.Traveller) -> 
     assert [(look - NOON) / MINUTE for look in life.looks] == list(range(60))
 
 
-def test_a_pass_over_everything_covers_the_commit_it_finds(clock: time_machine.Traveller) -> None:
+def test_a_run_over_everything_covers_the_commit_it_finds(clock: time_machine.Traveller) -> None:
     life = Life(clock, changes={"b2": frozenset({"prod"})})
     life.sets(15 * MINUTE - SECOND, tracked="b2")
     life.live(20 * MINUTE)
@@ -364,7 +364,7 @@ def test_a_pass_over_everything_covers_the_commit_it_finds(clock: time_machine.T
     assert life.asked == []
 
 
-def test_a_commit_joins_a_pass_that_leaves_something_out(clock: time_machine.Traveller) -> None:
+def test_a_commit_joins_a_run_that_leaves_something_out(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), own={"prod": every(15)}, changes={"b2": frozenset({"lab"})})
     life.sets(15 * MINUTE - SECOND, tracked="b2")
     life.live(20 * MINUTE)
@@ -372,14 +372,14 @@ def test_a_commit_joins_a_pass_that_leaves_something_out(clock: time_machine.Tra
     assert len(life.passes) == 2
 
 
-def test_a_commit_during_a_pass_is_seen_right_after_it(clock: time_machine.Traveller) -> None:
+def test_a_commit_during_a_run_is_seen_right_after_it(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), pass_lasts=10 * MINUTE, changes={"b2": frozenset({"prod"})})
     life.sets(5 * MINUTE, tracked="b2")
     life.live(30 * MINUTE)
     assert life.minutes == [0, 10]
 
 
-def test_a_pass_that_a_commit_woke_and_that_failed_is_tried_again_by_backoff_not_by_the_commit(
+def test_a_run_that_a_commit_woke_and_that_failed_is_tried_again_by_backoff_not_by_the_commit(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
@@ -391,7 +391,7 @@ def test_a_pass_that_a_commit_woke_and_that_failed_is_tried_again_by_backoff_not
     assert life.asked == ["b2"]
 
 
-def test_a_failed_pass_is_tried_again_after_growing_times_and_success_resets_them(
+def test_a_failed_run_is_tried_again_after_growing_times_and_success_resets_them(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, every(600))
@@ -420,7 +420,7 @@ def test_a_retry_never_waits_beyond_the_next_start_and_joins_it(
 
 @pytest.mark.parametrize("what", ["pass", "cadences"])
 @pytest.mark.parametrize("error", [OperatorError("The mirror is away."), KeyError("x"), RecursionError()])
-def test_whatever_fails_in_a_pass_does_not_end_the_loop(
+def test_whatever_fails_in_a_run_does_not_end_the_loop(
     clock: time_machine.Traveller, what: str, error: Exception
 ) -> None:
     life = Life(clock)
@@ -430,7 +430,7 @@ def test_whatever_fails_in_a_pass_does_not_end_the_loop(
     assert life.passes[-1][0] == NOON + 165 * MINUTE
 
 
-def test_a_failure_is_told_in_one_masked_sentence_with_its_traceback_for_debugging(
+def test_a_failure_is_reported_in_one_masked_sentence_with_its_traceback_for_debugging(
     clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "driftguard")
@@ -518,7 +518,7 @@ def test_a_wrong_configuration_at_the_start_is_tried_again_with_patience_and_at_
     )
 
 
-def test_a_commit_that_makes_the_configuration_wrong_is_told_by_a_pass_and_costs_nothing_once_it_is_mended(
+def test_a_commit_that_makes_the_configuration_wrong_is_reported_by_a_run_and_costs_nothing_once_it_is_corrected(
     clock: time_machine.Traveller,
 ) -> None:
     life = Life(clock, every(600), changes={"b2": frozenset({"prod"})})
@@ -539,7 +539,7 @@ def test_a_commit_that_makes_the_configuration_wrong_is_told_by_a_pass_and_costs
     assert healthy(life.states[-1], life.now(), HOUR)[0]
 
 
-def test_a_mended_commit_is_found_also_when_an_outage_came_between(clock: time_machine.Traveller) -> None:
+def test_a_corrected_commit_is_found_also_when_an_outage_came_between(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(600))
     for what in ("cadences", "changed"):
         life.out(what, timedelta(), 20 * MINUTE, WRONG)
@@ -558,7 +558,7 @@ def test_an_outage_waits_also_when_there_is_a_new_commit_that_changes_nothing(cl
     assert life.tries == [0, 0.5, 1.5, 3.5, 7.5, 15.5]
 
 
-def test_a_stop_finishes_the_pass_and_starts_no_other(clock: time_machine.Traveller) -> None:
+def test_a_stop_finishes_the_run_and_starts_no_other(clock: time_machine.Traveller) -> None:
     life = Life(clock, pass_lasts=40 * MINUTE)
     life.live(10 * MINUTE)
     assert life.minutes == [0]
@@ -567,7 +567,7 @@ def test_a_stop_finishes_the_pass_and_starts_no_other(clock: time_machine.Travel
     assert life.states[-1].last_run_ended == NOON + 40 * MINUTE
 
 
-def test_a_stop_while_the_branch_is_looked_at_starts_no_pass(clock: time_machine.Traveller) -> None:
+def test_a_stop_while_the_branch_is_looked_at_starts_no_run(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), changes={"b2": frozenset({"prod"})})
     life.sets(5 * MINUTE, tracked="b2", stops_at_look=True)
     life.agent.run()
@@ -575,7 +575,7 @@ def test_a_stop_while_the_branch_is_looked_at_starts_no_pass(clock: time_machine
     assert life.asked == ["b2"]
 
 
-def test_a_stop_before_the_first_pass_runs_none(clock: time_machine.Traveller) -> None:
+def test_a_stop_before_the_first_run_runs_none(clock: time_machine.Traveller) -> None:
     life = Life(clock, start_jitter_seconds=600, seed=3)
     life.live(SECOND)
     assert life.passes == []
@@ -593,7 +593,7 @@ def test_a_reload_reads_the_cadences_and_looks_at_everything_now(clock: time_mac
     ]
 
 
-def test_a_reload_during_a_pass_comes_right_after_it(clock: time_machine.Traveller) -> None:
+def test_a_reload_during_a_run_comes_right_after_it(clock: time_machine.Traveller) -> None:
     life = Life(clock, every(60), pass_lasts=10 * MINUTE)
     life.on(5 * MINUTE, life.agent.request_reload)
     life.live(25 * MINUTE)
@@ -603,13 +603,13 @@ def test_a_reload_during_a_pass_comes_right_after_it(clock: time_machine.Travell
     ]
 
 
-def test_a_state_that_cannot_be_told_does_not_end_the_loop(clock: time_machine.Traveller) -> None:
+def test_a_state_that_cannot_be_reported_does_not_end_the_loop(clock: time_machine.Traveller) -> None:
     life = Life(clock)
     life.out("on_state", timedelta(), DAY, OSError("disk full"))
     assert len(life.live(HOUR).passes) == 4
 
 
-def test_the_state_follows_the_pass(clock: time_machine.Traveller) -> None:
+def test_the_state_follows_the_run(clock: time_machine.Traveller) -> None:
     life = Life(clock, pass_lasts=3 * MINUTE).live(20 * MINUTE)
     running = [state for state in life.states if state.running_since is not None]
     assert {state.running_since for state in running} == {NOON, NOON + 15 * MINUTE}
@@ -620,7 +620,7 @@ def test_the_state_follows_the_pass(clock: time_machine.Traveller) -> None:
     assert max(later - earlier for earlier, later in pairwise(ticks)) <= 3 * MINUTE
 
 
-def test_a_cron_cadence_starts_when_the_expression_says(clock: time_machine.Traveller) -> None:
+def test_a_cron_cadence_starts_when_the_expression_states(clock: time_machine.Traveller) -> None:
     life = Life(clock, Cadence(cron="30 9-17/4 * * mon-fri", jitter=0)).live(DAY)
     assert [start.strftime("%a %H:%M") for start in life.starts[1:]] == ["Mon 13:30", "Mon 17:30", "Tue 09:30"]
 
@@ -743,7 +743,7 @@ def dues() -> st.SearchStrategy[DueSet]:
 
 
 @given(dues(), dues())
-def test_two_passes_in_one_cover_what_either_covers(one: DueSet, other: DueSet) -> None:
+def test_two_runs_in_one_cover_what_either_covers(one: DueSet, other: DueSet) -> None:
     for name in "abcde":
         assert (one | other).covers(name) == (one.covers(name) or other.covers(name))
 

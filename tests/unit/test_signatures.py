@@ -63,7 +63,7 @@ def status(user: Sandbox, commit: str, signers: Path) -> Signature:
     return verify_commits(opened(user).mirror, [commit], signers, PATH)[commit].status
 
 
-def test_ssh_signatures_of_known_signers_are_good_and_nobody_elses(user: Sandbox, tmp_path: Path) -> None:
+def test_ssh_signatures_of_known_signers_are_good_and_no_others(user: Sandbox, tmp_path: Path) -> None:
     ada, eve = Signer(tmp_path, "ada"), Signer(tmp_path, "eve")
     unsigned = user.git("rev-parse", "HEAD")
     by_ada, by_eve = ada.commit(user, "1"), eve.commit(user, "2")
@@ -252,7 +252,7 @@ def test_one_unsigned_commit_holds_the_whole_range_and_is_named() -> None:
     assert [*map(str, approvals.reasons)] == ["not_signed: bbbbbbbbbb of author b is unsigned"]
 
 
-def test_signatures_that_nobody_was_asked_for_prove_nothing() -> None:
+def test_signatures_that_no_user_was_asked_for_prove_nothing() -> None:
     approvals = judge_approvals("signed", Range(None, ()), {})
     assert (approvals.approved, approvals.reasons[0].name) == (False, "not_signed")
     assert judge_approvals("signed", Range(True, ()), {}).approved  # no commit since the baseline touches the closure

@@ -37,7 +37,7 @@ pytest_plugins = ["tests.support.slack_double.fixtures"]
 # --- faults ----------------------------------------------------------------------------------------
 
 
-def test_a_rate_limit_says_how_long_to_wait_and_the_retry_handler_obeys(double: SlackDouble) -> None:
+def test_a_rate_limit_states_how_long_to_wait_and_the_retry_handler_obeys(double: SlackDouble) -> None:
     double.fail("chat.postMessage", RateLimited(1), RateLimited(30))
     patient = client_of(double, retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=1)])
     began = time.monotonic()

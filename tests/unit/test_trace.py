@@ -144,7 +144,7 @@ def test_only_what_was_changed_outside_is_looked_for() -> None:
         ("aws_cloudwatch_metric_alarm", "monitoring"),
     ],
 )
-def test_a_type_tells_its_service(type_: str, service: str) -> None:
+def test_a_type_shows_its_service(type_: str, service: str) -> None:
     assert drifted(type_).service == service
 
 
@@ -238,7 +238,7 @@ def test_a_name_of_another_service_or_region_is_another_object_and_an_arn_is_not
     assert matched(event("TagResource", source="sns", resources=(ARN,))).traces
 
 
-def test_nobody_deletes_by_tagging() -> None:
+def test_no_user_deletes_by_tagging() -> None:
     gone = replace(QUEUE, absent=True, paths=())
     assert not matched(event("TagQueue"), objects=[gone]).traces
     assert matched(event("TagQueue"), event("DeleteQueue", minutes_ago=60), objects=[gone]).traces
@@ -266,12 +266,12 @@ def test_two_who_wrote_to_the_service_are_both_left_in_peace() -> None:
     assert set(found.traces) == {QUEUE.address}
 
 
-def test_an_event_that_explains_one_object_says_nothing_of_another() -> None:
+def test_an_event_that_explains_one_object_states_nothing_of_another() -> None:
     found = matched(event("TagQueue"), objects=[QUEUE, MAILS])
     assert set(found.traces) == {QUEUE.address}
 
 
-def test_by_time_alone_nobody_deleted_without_a_deletion_and_no_creation_changed_anything() -> None:
+def test_by_time_alone_no_user_deleted_without_a_deletion_and_no_creation_changed_anything() -> None:
     gone = replace(QUEUE, absent=True, paths=())
     assert not matched(event("TagQueue", resources=()), objects=[gone]).traces
     assert matched(event("DeleteQueue", resources=()), objects=[gone]).traces
@@ -294,7 +294,7 @@ def test_by_time_alone_nobody_deleted_without_a_deletion_and_no_creation_changed
         ("curl/8.5.0", False, "198.51.100.7", "api"),
     ],
 )
-def test_a_trace_tells_by_which_way_it_was_done(agent: str, console: bool, ip: str, via: str) -> None:
+def test_a_trace_shows_by_which_way_it_was_done(agent: str, console: bool, ip: str, via: str) -> None:
     trace = matched(event("TagQueue", user_agent=agent, console=console, source_ip=ip)).traces[QUEUE.address]
     assert (trace.via, trace.source_ip) == (via, ip)
 

@@ -127,7 +127,7 @@ def read(page_name: str, event_name: str, *names: str) -> TrailEvent:
     return found
 
 
-def test_an_event_tells_who_what_when_and_from_where() -> None:
+def test_an_event_shows_who_what_when_and_from_where() -> None:
     assert read("shop", "PutBucketTagging", "shop-assets") == TrailEvent(
         id="d71f7000-0000-4000-8000-000000000001",
         name="PutBucketTagging",
@@ -307,7 +307,7 @@ def test_pages_follow_one_another_at_two_a_second(stubbed: Stubbed) -> None:
     assert stubbed.time.slept == [pytest.approx(0.5)] * 2
 
 
-def test_what_one_environment_was_told_serves_the_others(stubbed: Stubbed) -> None:
+def test_what_one_environment_learned_serves_the_others(stubbed: Stubbed) -> None:
     stubbed.expect(WRITES, page("shop"))
     trail = stubbed.trail()
     first, _ = trail.events(SHOP, SINCE, UNTIL, KEYS, None)
@@ -327,7 +327,7 @@ def test_what_one_environment_was_told_serves_the_others(stubbed: Stubbed) -> No
     trail.events(SHOP, SINCE, UNTIL + timedelta(hours=1), KEYS, None)
 
 
-def test_pages_are_bounded_for_each_account_and_region_and_a_cut_is_said(stubbed: Stubbed) -> None:
+def test_pages_are_bounded_for_each_account_and_region_and_a_cut_is_reported(stubbed: Stubbed) -> None:
     stubbed.expect(WRITES, page("shop")[:2], next_token="a")
     stubbed.expect(WRITES, page("shop")[2:4], token="a", next_token="b")
     trail = stubbed.trail(pages=2)
@@ -389,7 +389,7 @@ def test_a_refusal_is_one_sentence_and_is_not_asked_for_again(stubbed: Stubbed) 
         )
 
 
-def test_what_one_identity_may_not_ask_is_asked_by_the_next_and_not_told_to_the_first(stubbed: Stubbed) -> None:
+def test_what_one_identity_may_not_ask_is_asked_by_the_next_and_not_reported_to_the_first(stubbed: Stubbed) -> None:
     # Two roles of one account, as their key ids tell.
     one, other = ({**KEYS, "AWS_ACCESS_KEY_ID": f"ASIAQNZGKIQY56JQ7WM{letter}"} for letter in "LM")
     assert account_of(one["AWS_ACCESS_KEY_ID"]) == account_of(other["AWS_ACCESS_KEY_ID"]) == "account 029608264753"
@@ -425,7 +425,7 @@ def test_a_throttled_later_page_keeps_the_pages_before_it(stubbed: Stubbed) -> N
 OUT_OF_TIME = "CloudTrail was not asked to the end: one run reads it for at most 5 s; the next run continues."
 
 
-def test_a_wait_that_goes_beyond_the_time_of_a_pass_is_not_begun_and_the_rest_is_one_note(stubbed: Stubbed) -> None:
+def test_a_wait_that_goes_beyond_the_time_of_a_run_is_not_begun_and_the_rest_is_one_note(stubbed: Stubbed) -> None:
     trail = stubbed.trail(budget_seconds=5)
     stubbed.expect(WRITES, page("shop")[:4], next_token="a")
     stubbed.refuse("ThrottlingException", times=2)
@@ -441,7 +441,7 @@ def test_a_wait_that_goes_beyond_the_time_of_a_pass_is_not_begun_and_the_rest_is
     assert stubbed.trail(budget_seconds=5).events(SHOP, SINCE, UNTIL, KEYS, None)[1] is None
 
 
-def test_pages_at_their_pace_end_with_the_time_of_a_pass(stubbed: Stubbed) -> None:
+def test_pages_at_their_pace_end_with_the_time_of_a_run(stubbed: Stubbed) -> None:
     tokens = [f"t{number}" for number in range(11)]
     for number in range(10):  # two a second
         token = tokens[number - 1] if number else None
@@ -464,7 +464,7 @@ def test_a_stop_ends_a_wait_within_half_a_second(stubbed: Stubbed, throttled: bo
     assert trail.events(SHOP, SINCE, UNTIL, {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER"}, None) == ((), note)
 
 
-def test_the_probe_says_whether_it_can_be_asked_and_what_to_allow(stubbed: Stubbed) -> None:
+def test_the_probe_states_whether_it_can_be_asked_and_what_to_allow(stubbed: Stubbed) -> None:
     stubbed.stub.add_response("lookup_events", {"Events": []}, {"MaxResults": 1})
     assert stubbed.trail().probe(KEYS, "eu-west-1") == "can be asked in eu-west-1"
     stubbed.refuse("AccessDeniedException")
@@ -603,7 +603,7 @@ def test_forty_environments_at_once_ask_one_account_once_and_one_at_a_time(wire:
 
 
 @pytest.mark.usefixtures("machine")
-def test_slow_answers_of_many_accounts_end_with_the_time_of_a_pass(wire: Wire) -> None:
+def test_slow_answers_of_many_accounts_end_with_the_time_of_a_run(wire: Wire) -> None:
     time = FakeTime()
     wire.gate = lambda: time.sleep(25)
     trail = CloudTrail(clock=time.clock, sleep=time.sleep)
@@ -614,7 +614,7 @@ def test_slow_answers_of_many_accounts_end_with_the_time_of_a_pass(wire: Wire) -
 
 
 @pytest.mark.usefixtures("machine")
-def test_what_else_a_pass_does_between_two_questions_takes_nothing_from_their_time(wire: Wire) -> None:
+def test_what_else_a_run_does_between_two_questions_takes_nothing_from_their_time(wire: Wire) -> None:
     time = FakeTime()
     trail = CloudTrail(clock=time.clock, sleep=time.sleep)
     for key in ("AKIDONE", "AKIDTWO"):
@@ -634,7 +634,7 @@ def test_accounts_do_not_wait_for_one_another(wire: Wire) -> None:
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("status", [500, 501, 503])
-def test_an_endpoint_without_cloudtrail_is_said_and_not_asked_twice(wire: Wire, status: int) -> None:
+def test_an_endpoint_without_cloudtrail_is_reported_and_not_asked_twice(wire: Wire, status: int) -> None:
     wire.status = status
     trail = CloudTrail()
     for _ in range(2):
@@ -645,7 +645,7 @@ def test_an_endpoint_without_cloudtrail_is_said_and_not_asked_twice(wire: Wire, 
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_network_that_is_down_is_said_once_for_all_environments() -> None:
+def test_a_network_that_is_down_is_reported_once_for_all_environments() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         variables = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed.getsockname()[1]}"}
@@ -655,5 +655,5 @@ def test_a_network_that_is_down_is_said_once_for_all_environments() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "testing", "AKIDEXAMPLE", "AKIA0000000000000000", "profile default"])
-def test_a_key_id_that_tells_no_account_stands_for_itself(key: str) -> None:
+def test_a_key_id_that_names_no_account_stands_for_itself(key: str) -> None:
     assert account_of(key) == key

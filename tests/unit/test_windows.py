@@ -46,7 +46,7 @@ def test_without_windows_it_is_always_open() -> None:
     assert window_state([], at("2026-01-01T00:00:00")).open
 
 
-def test_deny_wins_over_allow_and_says_so() -> None:
+def test_deny_wins_over_allow_and_reports_it() -> None:
     freeze = window("deny", "0 0 20 12 *", 14 * 24, "UTC")
     state = window_state([OFFICE, freeze], at("2026-12-21T10:00:00"))
     assert not state.open
@@ -116,7 +116,7 @@ def test_a_daily_hour_is_open_for_an_hour_a_day(moment: datetime, zone: str, hou
     assert 2 <= hours_open <= 4  # three days; a change of the clocks moves one start into or out of them
 
 
-def test_a_closed_window_says_when_the_next_opens() -> None:
+def test_a_closed_window_states_when_the_next_opens() -> None:
     friday = at("2026-11-27T18:00:00")
     assert (
         window_state([OFFICE], friday).because == "outside of every allow window; the next opens 2026-11-30 08:00 UTC"

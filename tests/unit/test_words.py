@@ -167,3 +167,17 @@ def test_prose_is_wrapped_at_100_characters(document: Path) -> None:
 )
 def test_the_table_finds_what_it_forbids(text: str, is_forbidden: bool) -> None:
     assert bool(list(complaints(Found("x.py", 1, text), FORBIDDEN))) is is_forbidden
+
+
+def test_names_of_tests_use_the_words_of_the_field() -> None:
+    dialect = re.compile(
+        r"_(told|tells?|telling|says?|said|saying|somebody|someone|whoever|nobody|anybody|mend(s|ed)?)(_|$)"
+        r"|_(a|the|each|every|this|that|next|last|later|first|one|two|no)_pass(es)?(_|$)"
+    )
+    found = [
+        f"{path.name}: {name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text(), re.MULTILINE)
+        if dialect.search(name)
+    ]
+    assert found == []
