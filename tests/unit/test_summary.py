@@ -54,7 +54,7 @@ def fleet() -> RunReport:
     )
 
 
-def test_the_committed_summary_is_what_the_code_says() -> None:
+def test_the_committed_summary_is_what_the_code_writes() -> None:
     alerts = [replace(alert, environment="assets") for alert in drift_of_one_attribute().alerts]
     held_to(GOLDEN / "summary.md", markdown(with_authors(fleet(), alerts)))
 
@@ -94,7 +94,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_committed_requests_are_what_the_code_says(name: str) -> None:
+def test_the_committed_requests_are_what_the_code_writes(name: str) -> None:
     found, choice = REQUESTS[name]
     about = RequestContent("prod-eu", found, [f"{'+'.join(r.actions)} {r.address}" for r in found.resources])
     made = proposal(choice)
