@@ -9,9 +9,10 @@ import typer
 
 from driftguard import __version__
 from driftguard.cli.agent import agent
+from driftguard.cli.classify import classify
 from driftguard.cli.inspect import environments, explain, history, status
 from driftguard.cli.ledger import baseline, forget, retry, verify
-from driftguard.cli.run import classify, reconcile, scan
+from driftguard.cli.run import reconcile, scan
 from driftguard.cli.setup import demo, doctor, init
 from driftguard.errors import UsageError
 

@@ -23,6 +23,15 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class RunFormat(StrEnum):
+    """Output formats of a run."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="ENV", help="Names or globs. Default: all.")]
 RequiredNames = Annotated[list[str], typer.Argument(metavar="ENV", help="Names or globs.")]
 RepoOption = Annotated[str, typer.Option("--repo", metavar="PATH_OR_URL", help="The git repository.")]
@@ -34,6 +43,7 @@ ConfigOption = Annotated[
     typer.Option("--config", metavar="FILE", help="The operator's file; it overrides the repository's."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+RunFormatOption = Annotated[RunFormat, typer.Option("--format", help="Output format.")]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Output file. Default: standard output.")
 ]

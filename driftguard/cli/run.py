@@ -1,4 +1,4 @@
-"""Commands that plan: scan, reconcile and classify."""
+"""Commands that plan: scan and reconcile."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import typer
 
 from driftguard.cli.options import (
     ConfigOption,
-    Format,
-    FormatOption,
     Names,
     NoiseOption,
     OutputOption,
@@ -24,11 +22,12 @@ from driftguard.cli.options import (
     QuietOption,
     RefOption,
     RepoOption,
+    RunFormat,
+    RunFormatOption,
     VerboseOption,
     set_verbosity,
 )
 from driftguard.cli.output import emit, emit_json, emit_rich, exit_code
-from driftguard.errors import UsageError
 from driftguard.sealed import mask
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def scan(
     baseline: BaselineOption = None,
     probe: ProbeOption = None,
     noise: NoiseOption = False,
-    format: FormatOption = Format.TABLE,
+    format: RunFormatOption = RunFormat.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
@@ -68,7 +67,7 @@ def scan(
     set_verbosity(verbose)
     request = _Request(env or [], repo, ref, config, baseline=baseline, noise=noise, probe=probe is True, quiet=quiet)
     report = _run(request, acts=False, print_alert=_printer(aside=True))
-    _print(report, format, output, noise)
+    print_report(report, format, output, noise)
     raise typer.Exit(exit_code(report))
 
 
@@ -79,7 +78,7 @@ def reconcile(
     config: ConfigOption = None,
     probe: ProbeOption = None,
     noise: NoiseOption = False,
-    format: FormatOption = Format.TABLE,
+    format: RunFormatOption = RunFormat.TABLE,
     output: OutputOption = None,
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
@@ -92,39 +91,10 @@ def reconcile(
     or configuration.
     """
     set_verbosity(verbose)
-    aside = format is not Format.TABLE and output is None  # a machine-readable result stays free of alerts
+    aside = format is not RunFormat.TABLE and output is None  # a machine-readable result stays free of alerts
     request = _Request(env or [], repo, ref, config, baseline=None, noise=noise, probe=probe is not False, quiet=quiet)
     report = _run(request, acts=True, print_alert=_printer(aside=aside))
-    _print(report, format, output, noise)
-    raise typer.Exit(exit_code(report))
-
-
-def classify(
-    plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="`terraform show -json`; `-` for standard input.")],
-    schema: Annotated[
-        Path | None,
-        typer.Option(
-            "--schema",
-            metavar="FILE",
-            help="`terraform providers schema -json` of the same directory: which lists are sets.",
-        ),
-    ] = None,
-    noise: NoiseOption = False,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
-) -> None:
-    """Label a plan that another tool made.
-
-    Reads the output of `terraform show -json PLANFILE` and labels it without a baseline.
-    """
-    from driftguard.pipeline.foreign_plan import classify_text
-
-    set_verbosity(verbose)
-    schemas = None if schema is None else _read_plan(str(schema))
-    report = classify_text(_read_plan(plan), "standard input" if plan == "-" else plan, schemas)
-    _print(report, format, output, noise)
+    print_report(report, format, output, noise)
     raise typer.Exit(exit_code(report))
 
 
@@ -194,31 +164,22 @@ def _printer(*, aside: bool) -> Callable[[str], None]:
     return print_alert
 
 
-def _read_plan(plan: str) -> bytes:
-    from driftguard.pipeline.foreign_plan import MAX_BYTES
-
-    if plan == "-":
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
-    try:
-        with Path(plan).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{plan} cannot be read: {error.strerror}. Give the output of `terraform show -json PLANFILE`, or `-`."
-        ) from None
-
-
-def _print(report: RunReport, format: Format, output: Path | None, noise: bool) -> None:
+def print_report(report: RunReport, format: RunFormat, output: Path | None, noise: bool) -> None:
+    """Print a run, and add it to the summary page of its CI job if there is one."""
     from driftguard.cli.summary import markdown
     from driftguard.cli.text import print_run
 
     _add_to_job_summary(report)
     match format:
-        case Format.JSON:
+        case RunFormat.JSON:
             emit_json(report, output)
-        case Format.MARKDOWN:
+        case RunFormat.JUNIT:
+            from driftguard.cli.junit import junit
+
+            emit(junit(report), output)
+        case RunFormat.MARKDOWN:
             emit(markdown(report), output)
-        case Format.TABLE:
+        case RunFormat.TABLE:
             emit_rich(lambda console: print_run(console, report, noise=noise), output)
 
 

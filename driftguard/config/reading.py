@@ -271,11 +271,11 @@ def _known_instead(path: Path) -> str:
     section = tuple(part for part in path[:-1] if isinstance(part, str))
     everywhere = dict(sections(Document))
     known = list(keys(everywhere[section])) if section in everywhere else []
-    if near := difflib.get_close_matches(wrong, known, n=1):
-        return f"did you mean `{near[0]}`?"
     for elsewhere in sorted(everywhere, key=len):
         if wrong in keys(everywhere[elsewhere]):
             return f"it belongs to `{'.'.join(elsewhere)}`" if elsewhere else "it belongs to the top level"
+    if near := difflib.get_close_matches(wrong, known, n=1):
+        return f"did you mean `{near[0]}`?"
     return f"expected one of {', '.join(known)}"
 
 

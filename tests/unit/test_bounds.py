@@ -19,7 +19,7 @@ from driftguard.hcledit.documents import document
 from driftguard.model.outlines import Outline
 from driftguard.nesting import MAX_DEPTH
 from driftguard.pipeline.classify.digests import digests_of_state
-from driftguard.pipeline.foreign_plan import MAX_BYTES, classify_text
+from driftguard.pipeline.foreign_plan import MAX_BYTES, ForeignPlan, classify_text
 from driftguard.redaction import REDACTED
 from driftguard.sealed import Sealed, reveal
 from tests.support.harness import Sandbox
@@ -48,13 +48,13 @@ def plan(before: str, after: str = "{}", count: int = 1) -> bytes:
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 700, 5_000, 100_000])
 def test_a_plan_that_is_nested_too_deep_is_refused_in_one_sentence(kind: str, depth: int) -> None:
     with pytest.raises(UsageError, match=r"plan\.json: .*(nested more than 100 deep|recursion)") as caught:
-        classify_text(plan(f'{{"v": {nested(depth, kind=kind)}}}'), "plan.json")
+        classify_text(ForeignPlan(plan(f'{{"v": {nested(depth, kind=kind)}}}'), "plan.json"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 def test_a_value_as_deep_as_is_allowed_is_labelled() -> None:
-    report = classify_text(plan(f'{{"v": {nested(MAX_DEPTH - 1)}}}'), "plan.json")
+    report = classify_text(ForeignPlan(plan(f'{{"v": {nested(MAX_DEPTH - 1)}}}'), "plan.json"))
     assert [change.path for change in report.environments[0].resources[0].attributes] == ["v[0]"]
 
 
@@ -63,7 +63,7 @@ def test_a_value_as_deep_as_is_allowed_is_labelled() -> None:
 def test_json_text_in_a_value_that_is_nested_too_deep_is_a_text(depth: int, text: Any) -> None:
     """A cloud's other users write such values: a description of `[[[[` must not end the environment's run."""
     value = json.dumps({"description": text(depth), "policy": text(depth)})
-    (found,) = classify_text(plan(value), "plan.json").environments
+    (found,) = classify_text(ForeignPlan(plan(value), "plan.json")).environments
     assert {change.label for change in found.resources[0].attributes} == {"pending"}
     assert document(text(depth)) is None
     sensitive_values(plan(value))
@@ -118,7 +118,7 @@ def test_the_time_for_a_large_value_grows_no_faster_than_its_size(kind: str) -> 
     for size in (1000, 4000):
         text = plan(json.dumps(_WIDE[kind](size)))
         began = time.process_time()
-        classify_text(text, "plan.json")
+        classify_text(ForeignPlan(text, "plan.json"))
         seconds.append(time.process_time() - began)
     assert seconds[1] < 10 * max(seconds[0], 0.05)  # four times for linear, sixteen for quadratic
 

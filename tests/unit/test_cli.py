@@ -84,7 +84,8 @@ def test_the_shell_completes_commands_and_options_and_choices() -> None:
 
     assert completed("driftguard re") == ["reconcile", "retry"]
     assert completed("driftguard scan --ba") == ["--baseline"]
-    assert completed("driftguard scan --format ") == ["table", "json", "markdown"]
+    assert completed("driftguard scan --format ") == ["table", "json", "markdown", "junit"]
+    assert completed("driftguard status --format ") == ["table", "json", "markdown"]
     assert completed("driftguard ledger ") == ["verify"]
 
 
