@@ -105,6 +105,17 @@ def test_the_tree_lists_files_links_and_odd_names(user: Sandbox, cache: Path) ->
     assert tree["link"].mode == "120000"
 
 
+def test_a_blob_is_looked_at_once_for_all_closures_that_have_it(user: Sandbox, cache: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12\n"
+    commit = user.commit("contents", {"a.zip": pointer, "b.txt": "x" * 200, "c.txt": "short"})
+    repository = open_repository(str(user.repository), cache)
+    blobs = {path: repository.tree(commit)[path].object_id for path in ("a.zip", "b.txt", "c.txt")}
+    assert repository.lfs_missing([*blobs.values()]).keys() == {blobs["a.zip"]}
+    shutil.rmtree(repository.mirror / "objects")  # what is asked of git from now on fails
+    assert repository.lfs_missing([*blobs.values()]).keys() == {blobs["a.zip"]}
+    assert repository.lfs_missing([blobs["b.txt"]]) == {}
+
+
 def test_commits_are_those_that_touch_a_path(user: Sandbox, cache: Path) -> None:
     base = user.git("rev-parse", "HEAD")
     user.commit("other", {"b.tf": "x"})

@@ -56,6 +56,7 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         self._worktrees = WorkTrees(mirror, worktrees, self._lay_out)
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
         self._missing: dict[str, Mapping[str, str]] = {}
+        self._pointers: dict[str, bytes | None] = {}
         self._spans: dict[tuple[str, ...], tuple[Touching, ...]] = {}
         self._guard = threading.Lock()
         # The process that reads blobs ends with this object, also where it is not closed.
@@ -125,11 +126,18 @@ class GitRepository(Repository, History, Blame, TrackedHead):
         return self.lfs.missing(self._lfs_pointers(object_ids))
 
     def _lfs_pointers(self, object_ids: Sequence[str]) -> dict[str, bytes]:
-        asked = "".join(f"{object_id}\n" for object_id in object_ids)
-        sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
-        parts = [line.split(" ") for line in sizes.splitlines()]
-        small = [p[0] for p in parts if len(p) == 3 and p[1] == "blob" and 100 <= int(p[2]) < _LARGEST_POINTER]
-        return {object_id: content for object_id, content in self.read(small) if content.startswith(_LFS_POINTER)}
+        """Those of some blobs that are a pointer, with their content. Each blob is read once: closures overlap."""
+        if unknown := [object_id for object_id in dict.fromkeys(object_ids) if object_id not in self._pointers]:
+            asked = "".join(f"{object_id}\n" for object_id in unknown)
+            sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
+            parts = [line.split(" ") for line in sizes.splitlines()]
+            small = [p[0] for p in parts if len(p) == 3 and p[1] == "blob" and 100 <= int(p[2]) < _LARGEST_POINTER]
+            read = dict(self.read(small))
+            for object_id in unknown:
+                content = read.get(object_id, b"")
+                self._pointers[object_id] = content if content.startswith(_LFS_POINTER) else None
+        found = ((object_id, self._pointers[object_id]) for object_id in object_ids)
+        return {object_id: content for object_id, content in found if content is not None}
 
     def _listed(self, commit: str) -> Mapping[str, TreeEntry]:
         return dict(_entries(run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit)))
