@@ -93,6 +93,7 @@ def test_a_ready_job_labels_the_plan_of_its_tool(tool: str, programs: Path, tmp_
     script, code = scripts()[tool]
     folder = tmp_path / "checkout"
     folder.mkdir()
+    (folder / "driftguard.yaml").write_text("policy: {drift: alert}\n")
     for name in ("atlantis.tfplan", "digger.tfplan", "tfplan.binary"):  # made by the step before
         (folder / name).write_text("")
     variables = {
@@ -101,12 +102,20 @@ def test_a_ready_job_labels_the_plan_of_its_tool(tool: str, programs: Path, tmp_
         "ATLANTIS_TERRAFORM_VERSION": "1.9.8",
         "PLANFILE": str(folder / "atlantis.tfplan"),
         "DIGGER_PLANFILE": str(folder / "digger.tfplan"),
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_WORKSPACE": str(folder),
+        "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+        "DRIFTGUARD_KEY": "a secret text of this repository",
     }
     shell = ["sh", "-c"] if tool == "Atlantis" else [*BASH, "-c"]
     done = subprocess.run([*shell, script], cwd=folder, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stdout + done.stderr
     units = 2 if tool == "Terragrunt" else 1
-    assert len(re.findall(rf" {CLASSIFIED} ", done.stdout)) == units, done.stdout + done.stderr
+    if tool == "GitHub Actions":
+        assert f'<failure type="{CLASSIFIED}" message="{CLASSIFIED}: alert">' in (folder / "labels.xml").read_text()
+    else:
+        assert len(re.findall(rf" {CLASSIFIED} ", done.stdout)) == units, done.stdout + done.stderr
+    assert "drift" in (folder / "summary.md").read_text()
     calls = (programs / "calls").read_text().splitlines()
     assert len(calls) == units
     for call in calls:
