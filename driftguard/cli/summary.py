@@ -116,7 +116,7 @@ def _details(environment: EnvironmentReport) -> Iterator[str]:
         yield f"\n**{cell(environment.name)}**: {cell(environment.error.message)}"
     if not (resources or environment.invocations):
         return
-    yield f"\n<details><summary>{html(environment.name)}: {plural(len(resources), 'resource')}</summary>\n"
+    yield f"\n<details><summary><code>{html(environment.name)}</code>: {plural(len(resources), 'resource')}</summary>\n"
     rows = [row for resource in resources for row in _resource_rows(resource)]
     invoked = zip(environment.invocations, map(invocation_text, environment.invocations), strict=True)
     rows += [(invocation.address, invocation.label, "; ".join(text.lines)) for invocation, text in invoked]

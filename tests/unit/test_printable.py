@@ -176,6 +176,53 @@ def test_whatever_a_report_holds_no_way_to_a_person_obeys_it(text: str) -> None:
         assert len(shown) > 100, way
 
 
+_LINKS = (
+    "![x](https://evil.example/a.png)",
+    "[click](https://evil.example)",
+    "<https://evil.example|ok>",
+    "<!channel> <@U123>",
+    "@acme/admins",
+    "<img src=x>",
+)
+# What makes a link, an image or a mention: in Markdown outside of code and of HTML, in Slack wherever it stands.
+_MARKDOWN = re.compile(r"!\[|\]\(|(?<!\()https://evil|<(?:https|!|@|img)|@acme")
+_SLACK = re.compile(r"<https://evil|<!channel|<@U123")
+
+
+def _active_in_markdown(text: str) -> list[str]:
+    """Lines in which something of a text would become a link, an image or a mention."""
+    found = []
+    for line in text.split("\n"):
+        shown = re.sub(r"<code>.*?</code>|<!--.*?-->|(`+)(?:(?!\1).)*\1", "", line)
+        if _MARKDOWN.search(shown.replace("@\u200b", "")):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("text", _LINKS)
+def test_no_page_or_message_makes_a_link_an_image_or_a_mention_of_a_foreign_text(text: str) -> None:
+    environment = _with_hostile_texts(f" {text}")
+    ways = dict(_everything_shown(environment))
+    assert _active_in_markdown(ways["markdown"]) == []
+    title_, _, page = ways["pull request"].partition("\n")
+    assert _active_in_markdown(page) == []
+    assert "@acme" not in title_
+    over_time = Passes()
+    over_time.look(environment)
+    _, blocks = render(message_of(over_time.standing(), now=over_time.now, repository=REPOSITORY))
+    texts = [block for block in _objects_in(blocks) if "text" in block and block.get("type") == "mrkdwn"]
+    assert len(texts) > 3
+    assert [block["text"] for block in texts if _SLACK.search(block["text"])] == []
+    assert [block for block in texts if block.get("verbatim") is not True] == []  # else Slack links addresses
+
+
+def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects_in(inner)
+
+
 def test_logs_progress_and_tables_of_the_ledger_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     text = "".join(HOSTILE)
     record = logging.LogRecord("driftguard", logging.INFO, "x", 1, "%s", (text,), None)
