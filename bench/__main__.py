@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import classify, closures, memory, scan
+from bench import classify, closures, memory, probe, scan
 from bench.measure import Result, machine, table
 from driftguard.demo.cloud import PACKAGED_PROVIDER
 
-_PARTS = ("classify", "closures", "memory", "scan")
+_PARTS = ("classify", "closures", "memory", "scan", "probe")
 
 
 def main() -> int:
@@ -23,6 +23,13 @@ def main() -> int:
         "classify": lambda folder: classify.measure(folder, repetitions=options.repetitions),
         "closures": closures.measure,
         "memory": lambda folder: memory.measure(folder, environments=options.many),
+        "probe": lambda folder: probe.measure(
+            folder,
+            environments=options.environments,
+            repetitions=options.repetitions,
+            provider=options.provider,
+            mirror=options.mirror,
+        ),
         "scan": lambda folder: scan.measure(
             folder,
             environments=options.environments,

@@ -14,7 +14,7 @@ from statistics import median
 from bench.measure import DRIFTGUARD, Cost, Result, commit_all, home, run
 from driftguard.demo.cloud import Cloud, provider_cli_config, write_estate
 
-_PLAN = ["plan", "-detailed-exitcode", "-lock=false", "-input=false"]
+PLAN = ["plan", "-detailed-exitcode", "-lock=false", "-input=false"]
 _CPU_TARGET, _WALL_TARGET = 1.10, 1.15
 
 
@@ -34,13 +34,13 @@ def measure(
         plugins = scratch / "plugins"
         plugins.mkdir()
         repository = scratch / "estate"
-        directories = _estate(repository, cloud, environments, provider, at_a_time)
+        directories = estate_of(repository, cloud, environments, provider, at_a_time)
         commit_all(repository, environment)
-        _apply(terraform, directories, {**environment, "TF_PLUGIN_CACHE_DIR": str(plugins)}, at_a_time)
+        apply_all(terraform, directories, {**environment, "TF_PLUGIN_CACHE_DIR": str(plugins)}, at_a_time)
 
         def bare() -> Cost:
             return run(
-                [[terraform, *_PLAN]] * environments,
+                [[terraform, *PLAN]] * environments,
                 directories=directories,
                 environment=environment,
                 at_a_time=at_a_time,
@@ -55,19 +55,19 @@ def measure(
         for _ in range(repetitions):
             bare_costs.append(bare())
             ours_costs.append(ours())
-    tools = f"Terraform {_version(terraform)}, aws {provider}"
+    tools = f"Terraform {version_of(terraform)}, aws {provider}"
     what = f"scan of {environments} clean environments, {tools}, {at_a_time} at a time, median of {repetitions}"
-    yield _compared(f"{what}: CPU", [c.cpu for c in bare_costs], [c.cpu for c in ours_costs], _CPU_TARGET)
-    yield _compared(f"{what}: wall", [c.wall for c in bare_costs], [c.wall for c in ours_costs], _WALL_TARGET)
+    yield compared(f"{what}: CPU", [c.cpu for c in bare_costs], [c.cpu for c in ours_costs], _CPU_TARGET)
+    yield compared(f"{what}: wall", [c.wall for c in bare_costs], [c.wall for c in ours_costs], _WALL_TARGET)
     yield Result("the first scan of them, with `terraform init`", f"{first.cpu:.1f} s CPU, {first.wall:.1f} s wall")
 
 
-def _version(terraform: str) -> str:
+def version_of(terraform: str) -> str:
     asked = subprocess.run([terraform, "version", "-json"], capture_output=True, text=True, check=True)
     return str(json.loads(asked.stdout)["terraform_version"])
 
 
-def _estate(repository: Path, cloud: Cloud, count: int, provider: str, at_a_time: int) -> list[Path]:
+def estate_of(repository: Path, cloud: Cloud, count: int, provider: str, at_a_time: int) -> list[Path]:
     write_estate(repository, cloud, ["dev"], provider)
     pattern = repository / "environments" / "dev"
     directories = []
@@ -91,7 +91,9 @@ def _estate(repository: Path, cloud: Cloud, count: int, provider: str, at_a_time
     return directories
 
 
-def _apply(terraform: str, directories: list[Path], environment: Mapping[str, str], at_a_time: int) -> None:
+def apply_all(terraform: str, directories: list[Path], environment: Mapping[str, str], at_a_time: int) -> None:
+    """Initialise and apply every directory, until nothing is left to do."""
+
     def terraform_in(directory: Path, *arguments: str) -> None:
         done = subprocess.run(
             [terraform, *arguments], cwd=directory, env=dict(environment), capture_output=True, text=True
@@ -110,7 +112,7 @@ def _apply(terraform: str, directories: list[Path], environment: Mapping[str, st
         list(executor.map(apply, directories))
 
 
-def _compared(what: str, bare: list[float], ours: list[float], target: float) -> Result:
+def compared(what: str, bare: list[float], ours: list[float], target: float) -> Result:
     ratio = median(ours) / median(bare)
     measured = f"{_spread(ours)} against {_spread(bare)} bare: {ratio:.3f} ×"
     return Result(what, measured, f"≤ {target:.2f} ×", ratio <= target)
