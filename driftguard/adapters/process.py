@@ -196,8 +196,9 @@ def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[
     """Read both streams until they are closed; the tail of standard error is returned."""
     tail, line = bytearray(), bytearray()
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
         for stream in streams:
+            stack.callback(stream.close)
             os.set_blocking(stream.fileno(), False)
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not ending.abandoned:
@@ -213,8 +214,6 @@ def _pump(process: subprocess.Popen[bytes], ending: _Ending, on_line: Callable[[
             ending.tick()
     if line and on_line is not None:
         on_line(bytes(line))
-    for stream in streams:
-        stream.close()
     return tail.decode(errors="replace")
 
 

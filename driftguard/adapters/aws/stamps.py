@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from driftguard.adapters.aws.statelock import state_client, state_key
+from driftguard.adapters.aws.statelock import state_client, state_object
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
 from driftguard.ports import ProbeSubject, StateStamps
@@ -38,14 +38,14 @@ class BackendStamps(StateStamps):
         settings = subject.backend.settings
         if subject.backend.type != "s3" or any(settings.get(name) for name in _NOT_REBUILT):
             return None
-        return self._head(settings, state_key(settings, subject.work.workspace), subject.variables)
+        return self._head(settings, subject)
 
-    def _head(self, settings: Mapping[str, Any], key: str, environment: Mapping[str, str]) -> str:
+    def _head(self, settings: Mapping[str, Any], subject: ProbeSubject) -> str | None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        bucket = str(settings["bucket"])
+        bucket, key = state_object(settings, subject.work.workspace)
         try:
-            found = self._client(settings, environment).head_object(Bucket=bucket, Key=key)
+            found = self._client(settings, subject.variables).head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in ("404", "NoSuchKey", "NotFound"):
@@ -54,7 +54,8 @@ class BackendStamps(StateStamps):
         except BotoCoreError as error:
             name = type(error).__name__
             raise EnvironmentFault(ErrorKind.PLAN, f"s3://{bucket}/{key} cannot be reached: {name}.") from None
-        return f"{found['ETag']} {found.get('VersionId', '')}"
+        etag = found.get("ETag")
+        return f"{etag} {found.get('VersionId', '')}" if etag else None
 
     def _client(self, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
         ways = ("region", "access_key", "secret_key", "token", "profile", "use_path_style", "force_path_style")

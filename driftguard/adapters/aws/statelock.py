@@ -127,19 +127,20 @@ class S3StateLocks(StateLocks):
         settings = backend.settings
         if any(settings.get(name) for name in _NOT_REBUILT):
             return None
-        key = state_key(settings, workspace)
+        bucket, key = state_object(settings, workspace)
         options: dict[str, str] = {}
         if settings.get("kms_key_id"):
             options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(settings["kms_key_id"])}
         elif settings.get("encrypt"):
             options = {"ServerSideEncryption": "AES256"}
-        return S3StateLock(state_client(settings, environment), str(settings["bucket"]), key, options)
+        return S3StateLock(state_client(settings, environment), bucket, key, options)
 
 
-def state_key(settings: Mapping[str, Any], workspace: str) -> str:
-    """The key of a workspace's state in its bucket."""
-    key = str(settings["key"])
-    return key if workspace == "default" else f"{settings.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+def state_object(settings: Mapping[str, Any], workspace: str) -> tuple[str, str]:
+    """The bucket and the key of a workspace's state."""
+    bucket, key = str(settings["bucket"]), str(settings["key"])
+    prefix = settings.get("workspace_key_prefix") or "env:"
+    return bucket, key if workspace == "default" else f"{prefix}/{workspace}/{key}"
 
 
 def state_client(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:

@@ -76,7 +76,7 @@ def _settings(runner: git.Git, place: Location) -> dict[str, str]:
     listed = attempt(runner, "config", "--null", "--get-regexp", ".*")[1]
     pairs = [item.partition("\n")[::2] for item in listed.split("\0") if _REACHING.fullmatch(item.partition("\n")[0])]
     if place.credentials:
-        pairs.append((place.credentials["GIT_CONFIG_KEY_0"], place.credentials["GIT_CONFIG_VALUE_0"]))
+        pairs.append((place.credentials.get("GIT_CONFIG_KEY_0", ""), place.credentials.get("GIT_CONFIG_VALUE_0", "")))
     variables = {"GIT_CONFIG_COUNT": str(len(pairs))}
     for number, (key, value) in enumerate(pairs):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

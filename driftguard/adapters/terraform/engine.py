@@ -104,19 +104,19 @@ class TerraformPlanner(PlanEngine):
     def _init(self, work: WorkingDirectory, *, upgrade: bool) -> float:
         options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged, **({"upgrade": IsFlagged} if upgrade else {})}
         if _numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
-            options["var_file"] = list(work.var_files)  # they may stand in sources of modules and in the backend
+            options |= {"var_file": list(work.var_files)}  # they may stand in sources of modules and in the backend
         options |= {"backend_config": _backend_files(work)} if work.backend_config else {}
         since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
         diagnostics = Diagnostics()
         if _numbers(self._tool.version) >= since:
-            options["json"] = IsFlagged
+            options |= {"json": IsFlagged}
         work.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         extra = self._variables(work)
         cache = Path(extra["TF_PLUGIN_CACHE_DIR"])
         cache.mkdir(parents=True, exist_ok=True)
         if not work.lock_committed:
             # Nothing is verified against a lock file here, so a cached package is as good as a fresh one.
-            extra["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
+            extra |= {"TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
         with locked(cache / ".driftguard.lock", stop=self._stop):  # Terraform's plugin cache has no lock of its own
             done = self._command.cmd(
                 "init", work=work, stop=self._stop, extra=extra, on_line=diagnostics.feed, **options
