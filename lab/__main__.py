@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from math import inf
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=inf, help="report what was played after this time, and end")
     parser.add_argument("--shrink", action="store_true", help="make the first wrong history small and end there")
     parser.add_argument("--mutants", action="store_true", help="break the classifier, one way after another")
     parser.add_argument("--within", type=int, default=_HUNTED, help="with --mutants: in so many histories each")
@@ -34,7 +36,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.mutants:
         return _mutants(asked.seed, asked.jobs, asked.within, [m.name for m in MUTANTS if asked.only in m.name])
-    return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count")
+    return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count", asked.minutes)
 
 
 def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
@@ -53,17 +55,20 @@ def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
     return 1 if missed or noticed else 0
 
 
-def _play(runs: int, seed: int, jobs: int, manner: str) -> int:
+def _play(runs: int, seed: int, jobs: int, manner: str, minutes: float) -> int:
     from lab.play import Tally, play
 
     started, tally = time.monotonic(), Tally()
     sizes = [min(_CHUNK, runs - at) for at in range(0, runs, _CHUNK)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         seeds = [seed * 100_000 + number for number in range(len(sizes))]
-        for part in pool.map(play, sizes, seeds, [manner] * len(sizes)):
-            tally.add(part)
-            if sys.stderr.isatty():
-                print(f"\r{tally.histories} histories", end="", file=sys.stderr)
+        waiting = [pool.submit(play, *each, manner) for each in zip(sizes, seeds, strict=True)]
+        for future in waiting:
+            if time.monotonic() - started > minutes * 60:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+            tally.add(future.result())
+            print(f"{tally.histories} histories, {sum(tally.mistakes)} mistakes", file=sys.stderr, flush=True)
     print("\n".join(_report(tally)))
     wrong, uncertain = tally.mistakes
     print(
