@@ -164,7 +164,7 @@ def _attribute(attribute: AttributeChange) -> AttributeReport:
 
 
 def _invocation(invocation: Invocation) -> InvocationReport:
-    return InvocationReport(invocation.address, invocation.trigger, invocation.label.value)
+    return InvocationReport(invocation.address, invocation.trigger, invocation.label.value, invocation.not_run)
 
 
 def _output(output: OutputChange) -> OutputReport:

@@ -67,8 +67,10 @@ def _play(runs: int, seed: int, jobs: int, manner: str, minutes: float) -> int:
             if time.monotonic() - started > minutes * 60:
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
-            tally.add(future.result())
+            part = future.result()
+            tally.add(part)
             print(f"{tally.histories} histories, {sum(tally.mistakes)} mistakes", file=sys.stderr, flush=True)
+            print(*(f"\n### {kind}\n{text}" for kind, _, text in part.wrong), sep="", file=sys.stderr, flush=True)
     print("\n".join(_report(tally)))
     wrong, uncertain = tally.mistakes
     print(

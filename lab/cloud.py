@@ -92,6 +92,12 @@ class Cloud:
         if found is not None:
             self.effects.append(("delete", str(found["name"])))
 
+    def notify(self, text: str) -> None:
+        """What an action does."""
+        if text in self.refuse:
+            raise Refused(f"The cloud does not notify {text}.")
+        self.effects.append(("notify", text))
+
     def named(self, name: str) -> str | None:
         """The id of the object with a name."""
         return next((key for key, value in self.objects.items() if value["name"] == name), None)

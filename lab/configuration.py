@@ -71,6 +71,7 @@ class Resource:
         name: unique in the configuration.
         module: names of the modules around it, outermost first.
         keys: instance keys; None for a single instance, a number for `count`.
+        notifies: whether its creation and its changes invoke an action (Terraform 1.14).
         arguments: attribute to a tree of plain values and expressions.
     """
 
@@ -82,11 +83,17 @@ class Resource:
     ignore: tuple[str, ...] = ()
     create_first: bool = False
     replaced_by: str = ""
+    notifies: bool = False
 
     @property
     def address(self) -> str:
         """The address of the block."""
         return "".join(f"module.{name}." for name in self.module) + f"{self.type}.{self.name}"
+
+    @property
+    def action(self) -> str:
+        """The address of the action that it may invoke."""
+        return "".join(f"module.{name}." for name in self.module) + f"action.lab_notify.{self.name}"
 
     def instances(self) -> Iterator[tuple[str, Any]]:
         """Each instance's address with its key."""
@@ -288,11 +295,25 @@ def _resource(config: Configuration, kind: Type, resource: Resource) -> str:
             lines.append(f"{name} = {hcl(tree)}")
     life = [f"ignore_changes = [{', '.join(resource.ignore)}]"] if resource.ignore else []
     life += ["create_before_destroy = true"] if resource.create_first else []
+    life += [_TRIGGER.format(resource.name)] if resource.notifies else []
     life += [f"replace_triggered_by = [<{resource.replaced_by}>]"] if resource.replaced_by else []
     if life:
         lines.append("lifecycle {\n    " + "\n    ".join(life) + "\n  }")
     body = "\n".join(f"  {line}" for line in lines)
-    return _resolved(f'resource "{resource.type}" "{resource.name}" {{\n{body}\n}}\n', config, resource)
+    action = _ACTION.format(resource.name) if resource.notifies else ""
+    return _resolved(f'{action}resource "{resource.type}" "{resource.name}" {{\n{body}\n}}\n', config, resource)
+
+
+_ACTION: Final = """action "lab_notify" "{0}" {{
+  config {{
+    text = "notify {0}"
+  }}
+}}
+"""
+_TRIGGER: Final = """action_trigger {{
+      events  = [after_create, after_update]
+      actions = [action.lab_notify.{0}]
+    }}"""
 
 
 def _blocks(name: str, tree: Any) -> list[str]:

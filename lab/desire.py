@@ -93,7 +93,7 @@ def desire(
             wanted = _wanted(config, resource, types[resource.type], reality.get(address), known, forced)
             found.instances[address] = wanted
             before = reality.get(address)
-            if before is not None and (wanted.replaced or _moves(types[resource.type], wanted, before)):
+            if before is not None and (wanted.replaced or moves(types[resource.type], wanted, before)):
                 changing.add(resource.name)
     for name, tree in config.outputs.items():
         for ref in expressions(tree):
@@ -163,7 +163,8 @@ def is_impure(tree: Any) -> bool:
     return any(isinstance(e, Impure) for e in expressions(tree))
 
 
-def _moves(kind: Type, wanted: Wanted, prior: Values) -> bool:
+def moves(kind: Type, wanted: Wanted, prior: Values) -> bool:
+    """Whether an apply would change an object that is there."""
     return any(
         wanted.values[a.name] is UNKNOWN or differs(a, wanted.values[a.name], prior[a.name]) for a in kind.attributes
     )

@@ -50,11 +50,12 @@ def _attribute(dice: Dice, name: str) -> Attribute:
     return attribute
 
 
-def draw_configuration(dice: Dice, types: Mapping[str, Type]) -> Configuration:
+def draw_configuration(dice: Dice, types: Mapping[str, Type], *, actions: bool = False) -> Configuration:
     """One to four resources, with what they refer to."""
     resources: list[Resource] = []
     for name in _NAMES[: dice.number(1, 4)]:
-        resources.append(draw_resource(dice, types, name, resources))
+        resource = draw_resource(dice, types, name, resources)
+        resources.append(replace(resource, notifies=actions and dice.flag()))
     return Configuration(
         resources=tuple(resources),
         variables={"v_file": None, "v_given": None},

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lab.cloud import Values
+from lab.compare import compare
 from lab.configuration import Configuration
 from lab.desire import Inputs
-from lab.judge import Expected, Mismatch, Situation, Then, compare, expect
+from lab.judge import Expected, Mismatch, Situation, Then, expect
 from lab.schema import Attribute
 from lab.site import Site
 from lab.truth import NOT_KNOWN

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from lab.cloud import Values
-from lab.configuration import Configuration
+from lab.compare import QUIET, compare
+from lab.configuration import Configuration, Moment
 from lab.desire import desire
 from lab.history import History
-from lab.judge import QUIET, Mismatch, compare, expect, type_of, views
+from lab.judge import Mismatch, expect, type_of, views
 from lab.outside import OUTSIDE
 from lab.schema import Type, canonical
 from lab.truth import identical
@@ -45,14 +46,15 @@ def _agrees(
     history: History, name: str, config: Configuration, *, refresh: bool, reality: Mapping[str, Values | None]
 ) -> Iterator[Mismatch]:
     situation = history.situation()
-    wanted = desire(config, history.site.types, reality, situation.inputs, situation.tainted_at(config))
+    inputs = replace(situation.inputs, checkout=str(history.site.scratch))
+    wanted = desire(config, history.site.types, reality, inputs, situation.tainted_at(config))
     planned = history.site.planned(config, refresh=refresh)
     for address, mine in wanted.instances.items():
         kind = history.site.types[type_of(address)]
         theirs = _after(kind, planned[address])
         for attribute in kind.attributes:
             left, right = mine.values[attribute.name], theirs[attribute.name]
-            if not identical(left, right):
+            if not identical(left, right) and not isinstance(left, Moment):
                 yield Mismatch(f"{address} {attribute.name}, {name} of the laboratory", repr(left), repr(right))
     for address, change in planned.items():
         if address not in wanted.instances and address in reality and change["after"] is not None:

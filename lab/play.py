@@ -80,8 +80,8 @@ def play_one(dice: Dice, provider: Provider, store: StateStore, tally: Tally) ->
     """Draw one history, play it, judge it; what differs."""
     types = draw_types(dice)
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        site = Site(Path(folder), provider, types, store=store if dice.flag(3) else None)
-        history = History(site, dice, draw_configuration(dice, types))
+        site = Site(Path(folder), provider, types, store=store if dice.flag(3) else None, modern=dice.flag(16))
+        history = History(site, dice, draw_configuration(dice, types, actions=site.modern))
         if site.store is not None:
             history.policy = _policy(dice)
             site.settings = ACTING.format(**history.policy)
@@ -147,6 +147,8 @@ def _count(tally: Tally, history: History, truth: Any) -> None:
     tally.labels += len(facts)
     tally.occurred.update(f"label {fact.label}" for fact in facts)
     tally.occurred[f"verdict {verdict(e.labels for e in truth.values())}"] += 1
+    tally.occurred["Terraform with actions"] += history.site.modern
+    tally.occurred["action invoked"] += sum("action." in address for address in truth)
     tally.occurred.update(f"kind {kind}" for kind in set(history.kinds))
     pairs = combinations(sorted(set(history.kinds)), 2)
     tally.occurred.update(f"pair {one} + {other}" for one, other in pairs)

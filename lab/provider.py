@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +24,9 @@ from lab.wire import UNKNOWN
 ADDRESS: Final = "registry.terraform.io/driftguard/lab"
 LOOKUP: Final = "lab_lookup"
 SECRET: Final = "lab_secret"
+NOTIFY: Final = "lab_notify"
 _LOOKUP_SCHEMA: Final = schema.plain_schema({"key": ("string", "required"), "value": ("string", "computed")})
+_NOTIFY_SCHEMA: Final = schema.plain_schema({"text": ("string", "required")})
 _ERROR: Final = 1
 
 
@@ -66,6 +68,7 @@ class Provider:
             + wire.mapping(3, {LOOKUP: _LOOKUP_SCHEMA})
             + wire.message(6, wire.varint(3, 1))
             + wire.mapping(8, {SECRET: _LOOKUP_SCHEMA})
+            + wire.mapping(11, {NOTIFY: wire.message(1, _NOTIFY_SCHEMA)})
         )
 
     def UpgradeResourceState(self, request: dict[int, Any]) -> bytes:
@@ -120,6 +123,18 @@ class Provider:
         config = wire.value_of(request, 2)
         return wire.dynamic(3, {**config, "value": "open sesame"})
 
+    def InvokeAction(self, request: dict[int, Any]) -> Iterator[bytes]:
+        text = str(wire.value_of(request, 2)["text"])
+        try:
+            self.cloud.notify(text)
+            yield wire.message(2, b"")
+        except Refused as refusal:
+            problem = wire.message(1, wire.varint(1, _ERROR) + wire.string(2, str(refusal)))
+            yield wire.message(2, problem)
+
+
+_STREAMS: Final = frozenset({"InvokeAction"})
+
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the method of a call; what the provider does not implement is answered with an empty message."""
@@ -131,8 +146,9 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         service, _, name = details.method.strip("/").partition("/")
         if service != "tfplugin6.Provider":
             return None
-        call: Callable[[dict[int, Any]], bytes] = getattr(self._provider, name, lambda _: b"")
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: call(wire.decode(request)))
+        call: Callable[[dict[int, Any]], Any] = getattr(self._provider, name, lambda _: b"")
+        kind = grpc.unary_stream_rpc_method_handler if name in _STREAMS else grpc.unary_unary_rpc_method_handler
+        return kind(lambda request, context: call(wire.decode(request)))
 
 
 def _canonical(kind: Type, values: dict[str, Any] | None) -> Any:

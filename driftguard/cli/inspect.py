@@ -214,7 +214,8 @@ def _explained(report: EnvironmentReport) -> Iterator[tuple[str, ...]]:
     for output in report.outputs:
         yield (f"output {output.name}", "-", output.label, "-", "-", "-", "-", output.rule)
     for invocation in report.invocations:
-        by = f"invoked by {invocation.trigger}" if invocation.trigger else "invoked by an apply"
+        verb = "did not run: invoked" if invocation.not_run else "invoked"
+        by = f"{verb} by {invocation.trigger}" if invocation.trigger else f"{verb} by an apply"
         yield (invocation.address, "-", invocation.label, "-", "-", "-", "-", by)
 
 

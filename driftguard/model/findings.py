@@ -84,11 +84,27 @@ class OutputChange:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One action that an apply would invoke; `trigger` is the resource whose change does so, None for none."""
+    """One action that an apply would invoke, or that one should have invoked.
+
+    Attributes:
+        trigger: the resource whose change invokes it; None for none.
+        not_run: an apply was to invoke it, and it failed or did not run; no plan invokes it again.
+    """
 
     address: str
     trigger: str | None
     label: Label
+    not_run: bool = False
+
+    @property
+    def key(self) -> str:
+        """Distinguishes it from the others of a plan."""
+        return invocation_key(self.address, self.trigger)
+
+
+def invocation_key(address: str, trigger: str | None) -> str:
+    """An action with the resource that invokes it, as the record of an apply names it."""
+    return f"{address} {trigger or ''}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,11 @@ class ReasonName(StrEnum):
         "create it a second time. Import it (`terraform import`) or delete it if it exists, then run "
         "`driftguard retry ENV`.",
     )
+    ACTION_NOT_RUN = (
+        "action_not_run",
+        "An apply was to invoke this action, and it failed or did not run. No plan invokes it again: run it manually "
+        "(`terraform apply -invoke=ADDRESS`) if it is still needed, then run `driftguard retry ENV`.",
+    )
     STATE_SHARED = (
         "state_shared",
         "Another environment uses the same state, so each would undo the other's changes. Give one of them a backend "

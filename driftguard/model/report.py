@@ -51,11 +51,16 @@ class AttributeReport(Struct, frozen=True):
 
 
 class InvocationReport(Struct, frozen=True):
-    """One action that an apply would invoke; `trigger` is the resource whose change does so."""
+    """One action that an apply would invoke; `trigger` is the resource whose change does so.
+
+    Attributes:
+        not_run: an earlier apply was to invoke it, and it failed or did not run.
+    """
 
     address: str
     trigger: str | None = None
     label: str = ""
+    not_run: bool = False
 
 
 class ResourceReport(Struct, frozen=True):

@@ -81,11 +81,13 @@ class UnsettledRow(Struct, frozen=True):
 
     Attributes:
         planned: actions by address.
-        resources: outcomes by address.
+        invocations: actions that it was to invoke, each with its trigger.
+        resources: outcomes by address, and by `model.findings.invocation_key`.
         cut_off: it was killed, so that the state may lack what is `done`.
     """
 
     planned: dict[str, tuple[str, ...]] = {}
+    invocations: tuple[tuple[str, str | None], ...] = ()
     resources: dict[str, str] = {}
     cut_off: bool = False
     state_not_written: UnwrittenStateRow | None = None

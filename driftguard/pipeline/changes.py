@@ -81,7 +81,11 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
 
 
 def invocation_text(invocation: InvocationReport) -> ChangeText:
-    """One action that an apply would invoke."""
+    """One action that an apply would invoke, or that the last one left out."""
+    if invocation.not_run:
+        by = f" by a change of {invocation.trigger}" if invocation.trigger else ""
+        why = f"to be invoked{by}; it failed or the apply was cut off"
+        return ChangeText(invocation.address, "this action did not run in an apply", (why,))
     lines = (f"invoked by a change of {invocation.trigger}",) if invocation.trigger else ()
     return ChangeText(invocation.address, f"an apply invokes this action; {plain_words(invocation.label)}", lines)
 

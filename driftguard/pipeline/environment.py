@@ -31,7 +31,7 @@ from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.baseline import Reference
 from driftguard.pipeline.checkout import EnvironmentRun, checked_out
 from driftguard.pipeline.context import EnvironmentTask, RunContext
-from driftguard.pipeline.decide.history import MEMORY, next_retry
+from driftguard.pipeline.decide.history import MEMORY, next_retry, unsettled, with_actions_not_run
 from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.judging import Judge, Judgement
 from driftguard.pipeline.keeping import BaselineKeeper
@@ -145,7 +145,7 @@ class _Stages:
             if self._context.apply is not None and any(state is AttemptState.APPLYING for _, state in now[1]):
                 raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
             if now == before:
-                return findings, compared
+                return self._with_unfinished_actions(findings), compared
         raise TransientFault(
             ErrorKind.STATE_MOVED, "Other reconcilers applied here during each scan. The next run looks again."
         )
@@ -165,6 +165,11 @@ class _Stages:
         findings = scan(context, run, reference, stack)
         recording.keep(context, run, findings.plan)
         return findings
+
+    def _with_unfinished_actions(self, findings: Findings) -> Findings:
+        context = self._context
+        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings)
+        return replace(findings, classification=with_actions_not_run(findings.classification, left.not_run))
 
     def _standing(self) -> tuple[Baseline | None, frozenset[tuple[str, AttemptState]]]:
         """The baseline in force, and the attempts that changed something or may be about to."""
@@ -230,6 +235,8 @@ class _Stages:
             )
             if applied:
                 self._keeper.verified(baseline, verified)
+            else:
+                verified = self._with_unfinished_actions(verified)
             result = self._result(verified, baseline, decision)
             return self._with_proposal(verified, result, judged.plan, outcome.attempt)
 

@@ -194,6 +194,7 @@ def new_attempt(
         "approval": basis.approval,
         "approved": list(basis.approved),
         "approved_by": [dict(who) for who in basis.approved_by],
+        "invocations": [[i.address, i.trigger] for i in classification.invocations if not i.not_run],
         "planned": {r.address: list(r.actions) for r in classification.resources if r.actions not in ((), ("no-op",))},
     }
     return Attempt(

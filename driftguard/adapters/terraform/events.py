@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
+from driftguard.model.findings import invocation_key
 from driftguard.ports import StreamDrift
+
+_WORDS: Final = {"start": "started", "complete": "done", "errored": "failed"}
 
 
 def collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
@@ -28,12 +32,20 @@ def collect_drift(line: bytes, drifted: list[StreamDrift]) -> None:
 
 
 def outcomes_in(line: bytes) -> Iterator[tuple[str, str]]:
-    """Address and outcome (`started`, `done`, `failed`) where one event of an apply is about a resource."""
+    """Address and outcome (`started`, `done`, `failed`) where one event of an apply is about a resource or an action.
+
+    An action is named with its trigger (`model.findings.invocation_key`), because several may invoke it.
+    """
     try:
         message = msgspec.json.decode(line)
     except msgspec.DecodeError:
         return
-    word = {"apply_start": "started", "apply_complete": "done", "apply_errored": "failed"}.get(message.get("type"))
-    address = message.get("hook", {}).get("resource", {}).get("addr")
-    if word and address:
-        yield str(address), word
+    subject, _, end = str(message.get("type")).partition("_")
+    word = _WORDS.get(end)
+    hook = message.get("hook", {})
+    if subject == "apply" and word:
+        address = hook.get("resource", {}).get("addr")
+        yield from [(str(address), word)] if address else []
+    elif subject == "action" and word:
+        trigger = hook.get("lifecycle", {}).get("resource", {}).get("addr")
+        yield invocation_key(str(hook.get("action", {}).get("addr")), trigger), word

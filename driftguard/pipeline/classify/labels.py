@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from driftguard.model import Classification, Label, ResourceChange, Verdict
 from driftguard.model.configuration_sources import Sources
+from driftguard.model.plan_configuration import without_keys
 from driftguard.model.plan_document import PlanDocument, ResourceItem
 from driftguard.pipeline.classify.context import Context, Ignoring, Schemas
 from driftguard.pipeline.classify.fingerprints import drift_fingerprint, plan_fingerprint, would_act
@@ -74,7 +75,7 @@ def classify(
     alone = restless_alone(labelled)
     counted = [counted_labels(resource, alone) for resource in labelled]
     counted += [frozenset({o.label}) for o in outputs if not follows_alone(context, o, alone)]
-    counted += [frozenset({invocation.label}) for invocation in invocations]
+    counted += [frozenset({i.label}) for i in invocations if without_keys(i.trigger or "") not in alone]
     return Classification(
         verdict=verdict_of(counted),
         resources=labelled,

@@ -42,9 +42,9 @@ def reasons_against(facts: Facts, classification: Classification, groups: Mappin
             yield from condition(facts, classification)
 
 
-def state_alarms(facts: Facts, classification: Classification) -> Iterator[Reason]:
-    """What is wrong with the state itself, which an alert-only policy names as well: the labels rest on it."""
-    for condition in _STATE_ALARMS:
+def alarms(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    """What an alert-only policy names as well: an unfinished action, and a state that the labels cannot rest on."""
+    for condition in _ALARMS:
         yield from condition(facts, classification)
 
 
@@ -141,7 +141,11 @@ def _limits(facts: Facts, classification: Classification) -> Iterator[Reason]:
             sum(facts.policy.holds_data(r.type) for r in _recreated(classification)),
             limits.recreates,
         ),
-        (ReasonName.LIMIT_INVOCATIONS, len(classification.invocations), limits.invocations),
+        (
+            ReasonName.LIMIT_INVOCATIONS,
+            sum(not invocation.not_run for invocation in classification.invocations),
+            limits.invocations,
+        ),
     ):
         if count > most:
             yield Reason(name, f"{count} of at most {most}")
@@ -205,18 +209,25 @@ def _creation_unknown(facts: Facts, classification: Classification) -> Iterator[
         yield Reason(ReasonName.CREATION_UNKNOWN, _listed(unknown))
 
 
+def _action_not_run(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    missed = [invocation.address for invocation in classification.invocations if invocation.not_run]
+    if missed:
+        yield Reason(ReasonName.ACTION_NOT_RUN, _listed(missed))
+
+
 def _local_state(facts: Facts, classification: Classification) -> Iterator[Reason]:
     if facts.local_state:
         yield Reason(ReasonName.LOCAL_STATE, "the state is a local file")
 
 
 _Condition = Callable[[Facts, Classification], Iterator[Reason]]
-_STATE_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_not_written, _state_replaced)
+_ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_not_written, _state_replaced, _action_not_run)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _state_shared,
     _state_not_written,
     _state_replaced,
     _creation_unknown,
+    _action_not_run,
     _uncertain,
     _would_revert_ignored,
     _not_approved,
@@ -238,6 +249,7 @@ _EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
     _state_not_written,
     _state_replaced,
     _creation_unknown,
+    _action_not_run,
     _would_revert_ignored,
     _not_approved,
     _protected,

@@ -13,7 +13,7 @@ from typing import Final
 from driftguard.config import Policy
 from driftguard.model import Action, Decision, Verdict
 from driftguard.model.reasons import Reason, ReasonName
-from driftguard.pipeline.decide.conditions import reasons_against, state_alarms
+from driftguard.pipeline.decide.conditions import alarms, reasons_against
 from driftguard.pipeline.decide.facts import Facts, policy_by_group
 
 _POLICIES: Final = {
@@ -33,8 +33,8 @@ def decide(facts: Facts) -> Decision:
         return Decision(Action.NONE, (Reason(ReasonName.IN_SYNC),))
     groups = policy_by_group(facts, facts.classification)
     if all(word == "alert" for word in groups.values()):
-        alarms = tuple(state_alarms(facts, facts.classification))
-        return Decision(Action.ALERT, alarms + _policies(groups, "alert"))
+        found = tuple(alarms(facts, facts.classification))
+        return Decision(Action.ALERT, found + _policies(groups, "alert"))
     against = tuple(reasons_against(facts, facts.classification, groups))
     if against:
         return Decision(Action.HOLD, against + _void_approvals(facts))

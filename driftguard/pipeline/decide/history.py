@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from driftguard.config import Policy
-from driftguard.model import Attempt, AttemptState, Baseline, rows
+from driftguard.model import (
+    Attempt,
+    AttemptState,
+    Baseline,
+    Classification,
+    Invocation,
+    Label,
+    Verdict,
+    rows,
+)
 from driftguard.pipeline.scan import Findings
 
 # Attempts older than this have no influence on a decision.
@@ -77,10 +86,12 @@ class Unsettled:
     Attributes:
         state_not_written: where the state that could not be stored is kept, and the command; empty without one.
         creations: addresses whose creation has no known end.
+        not_run: actions that an apply was to invoke and that have no known good end.
     """
 
     state_not_written: str = ""
     creations: frozenset[str] = frozenset()
+    not_run: tuple[Invocation, ...] = ()
 
 
 def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findings) -> Unsettled:
@@ -91,7 +102,7 @@ def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findin
         findings: name the state; one that could not be stored is settled once it, or a later one, is there.
     """
     state = findings.state
-    not_written, creations = "", set[str]()
+    not_written, creations, not_run = "", set[str](), dict[str, Invocation]()
     for attempt in attempts:
         if retried is not None and (attempt.sequence or 0) <= retried:
             continue
@@ -106,7 +117,31 @@ def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findin
                 creations.add(address)
             else:
                 creations.discard(address)
-    return Unsettled(not_written, frozenset(creations))
+        if attempt.state is AttemptState.FAILED:
+            _note_actions(record, not_run)
+    return Unsettled(not_written, frozenset(creations), tuple(not_run.values()))
+
+
+def _note_actions(record: rows.UnsettledRow, not_run: dict[str, Invocation]) -> None:
+    for address, trigger in record.invocations:
+        invocation = Invocation(address, trigger, Label.PENDING, not_run=True)
+        if record.resources.get(invocation.key) == "done":
+            not_run.pop(invocation.key, None)
+        else:
+            not_run[invocation.key] = invocation
+
+
+def with_actions_not_run(classification: Classification, not_run: Sequence[Invocation]) -> Classification:
+    """The classification with the actions that an apply left out and that the plan at hand does not invoke again.
+
+    An environment with one of them is not in sync.
+    """
+    planned = {invocation.key for invocation in classification.invocations}
+    missed = tuple(invocation for invocation in not_run if invocation.key not in planned)
+    if not missed:
+        return classification
+    verdict = Verdict.PENDING if classification.verdict is Verdict.IN_SYNC else classification.verdict
+    return replace(classification, verdict=verdict, invocations=(*classification.invocations, *missed))
 
 
 def next_retry(attempts: Sequence[Attempt], commit: str, plan_fingerprint: str) -> int:
