@@ -120,7 +120,8 @@ class Site:
         return self.folder / "operator.yaml"
 
     @property
-    def _target(self) -> Target:
+    def target(self) -> Target:
+        """The repository as DriftGuard opens it."""
         return Target(repo=str(self.repository), config=self._operator_file)
 
     @property
@@ -255,7 +256,7 @@ class Site:
         if self._has_moments:
             time.sleep(max(0.0, int(self._written_at) + 1 - time.time()))  # a plan of the same second would agree
         elsewhere = self.cloud.from_elsewhere()
-        with elsewhere, process_environment(self.variables), Session(self._target) as session:
+        with elsewhere, process_environment(self.variables), Session(self.target) as session:
             report = session.run(
                 session.select(()), acts=acts, noise=noise, on_done=lambda _: None, write=lambda _: None
             )

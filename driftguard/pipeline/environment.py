@@ -168,7 +168,8 @@ class _Stages:
 
     def _with_unfinished_actions(self, findings: Findings) -> Findings:
         context = self._context
-        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings)
+        state = (findings.state.lineage, findings.state.serial)
+        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), state)
         return replace(findings, classification=with_actions_not_run(findings.classification, left.not_run))
 
     def _standing(self) -> tuple[Baseline | None, frozenset[tuple[str, AttemptState]]]:

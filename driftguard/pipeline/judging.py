@@ -89,7 +89,8 @@ class Judge:
             policy=settings.policy,
             now=now,
         )
-        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), findings)
+        state = (findings.state.lineage, findings.state.serial)
+        left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), state)
         standards = self._standards(findings, baseline)
         known = self._known_state(findings)
         facts = Facts(

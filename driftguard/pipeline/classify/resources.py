@@ -131,6 +131,8 @@ class _Attributes:
             return self._unknown(place, top)
         subject = Subject(self._address_before, place.path, place.copy)
         wanted = self._wanted_before(place, top)
+        if place.gone and is_known(wanted) and same(place.desired, wanted):
+            return None  # beside a deletion only what a commit changed is news
         ruling = rule(place.state, place.reality, place.desired, wanted, self._evidence, subject)
         return ruling if ruling is None or place.certain else Ruling(ruling.label, ruling.rule, certain=False)
 

@@ -94,32 +94,37 @@ class Unsettled:
     not_run: tuple[Invocation, ...] = ()
 
 
-def unsettled(attempts: Sequence[Attempt], retried: int | None, findings: Findings) -> Unsettled:
+def unsettled(attempts: Sequence[Attempt], retried: int | None, state: tuple[str | None, int | None]) -> Unsettled:
     """Read the attempts after the last one that succeeded, oldest first.
 
     Args:
         retried: the journal's sequence number of the last `driftguard retry`; attempts before it do not count.
-        findings: name the state; one that could not be stored is settled once it, or a later one, is there.
+        state: lineage and serial of the one that is there; one that could not be stored is settled once it, or a
+            later one, is there.
     """
-    state = findings.state
+    lineage, serial = state
     not_written, creations, not_run = "", set[str](), dict[str, Invocation]()
     for attempt in attempts:
         if retried is not None and (attempt.sequence or 0) <= retried:
             continue
         record = msgspec.convert(attempt.data, rows.UnsettledRow, strict=False)
-        kept, planned = record.state_not_written, record.planned
+        kept = record.state_not_written
         if kept is not None:
-            pushed = state.lineage == kept.lineage and (state.serial or 0) >= (kept.serial or 0)
+            pushed = lineage == kept.lineage and (serial or 0) >= (kept.serial or 0)
             not_written = "" if pushed else kept.text
-        for address, word in record.resources.items():
-            unknown = word == "started" or (word == "done" and record.cut_off)
-            if unknown and "create" in planned.get(address, ()):
-                creations.add(address)
-            else:
-                creations.discard(address)
+        _note_creations(record, creations)
         if attempt.state is AttemptState.FAILED:
             _note_actions(record, not_run)
     return Unsettled(not_written, frozenset(creations), tuple(not_run.values()))
+
+
+def _note_creations(record: rows.UnsettledRow, creations: set[str]) -> None:
+    for address, word in record.resources.items():
+        unknown = word == "started" or (word == "done" and record.cut_off)
+        if unknown and "create" in record.planned.get(address, ()):
+            creations.add(address)
+        else:
+            creations.discard(address)
 
 
 def _note_actions(record: rows.UnsettledRow, not_run: dict[str, Invocation]) -> None:
