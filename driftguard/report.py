@@ -96,6 +96,7 @@ def environment_report(result: EnvironmentResult) -> EnvironmentReport:
             total=round(result.seconds.total, 3),
         ),
         warnings=result.warnings,
+        owner=result.owner,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 
 from driftguard import config
@@ -55,6 +55,7 @@ from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, described, not_described, version_need
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
+from driftguard.pipeline.owners import with_owners
 from driftguard.pipeline.probing import differing
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, given_baseline, selected
@@ -116,7 +117,8 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        return resolved(self.settings, self.repository, self.head)
+        found = resolved(self.settings, self.repository, self.head)
+        return with_owners(found, self.repository.tree(self.head), partial(self.repository.file, self.head))
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
         """The environments that match one of the names or globs, all without any; UsageError where one matches none."""
@@ -210,7 +212,7 @@ class Session:
         credentials = Credentials(run_id, self._clock, self.environ)
         context = RunContext(
             run_id=run_id,
-            scan=self._scan_context(credentials, started, noise),
+            scan=self.scan_context(credentials, started, noise),
             ledger=record,
             attempts=record.past_attempts,
             approvals=self._approval_sources(forge),
@@ -248,7 +250,7 @@ class Session:
             return frozenset()
         now = self._clock.now()
         run_id = f"watch-{secrets.token_hex(4)}"
-        scan = self._scan_context(Credentials(run_id, self._clock, self.environ), now, noise=False)
+        scan = self.scan_context(Credentials(run_id, self._clock, self.environ), now, noise=False)
         tasks = self._scope(self.environments, acts=False).tasks
         with closing(RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)) as folders:
             return differing(self.probe.probe, scan, folders, tasks)
@@ -305,7 +307,7 @@ class Session:
             try:
                 if settings.fault is not None:
                     raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
-                tasks.append(self._task(settings, acts))
+                tasks.append(self.task(settings, acts))
             except DriftGuardError as error:
                 incomplete[settings.name] = settings, error
         errors = [error for _, error in incomplete.values()]
@@ -313,7 +315,7 @@ class Session:
             raise errors[0]
         return RunScope(self.repository.display, self.repository.ref, tasks, incomplete, self.environments)
 
-    def _task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
+    def task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
         """One environment; a scan gets no program that could apply."""
         stop, tool, plugins = Stop(self._stop), self.tool(settings), self._directories.cache / "plugins"
         closure = self._closure_at_head(settings)
@@ -323,7 +325,8 @@ class Session:
         applier = TerraformApplier(tool, plugins, stop)
         return EnvironmentTask(settings, closure, applier, applier, stop, listening)
 
-    def _scan_context(self, credentials: Credentials, now: datetime, noise: bool) -> ScanContext:
+    def scan_context(self, credentials: Credentials, now: datetime, noise: bool) -> ScanContext:
+        """What the scans of a run share."""
         return ScanContext(
             repository=self.repository,
             head=self.head,

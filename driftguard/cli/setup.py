@@ -71,6 +71,10 @@ def doctor(
     slack: Annotated[
         bool, typer.Option("--slack", help="Send a test message to each configured Slack channel.")
     ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="ENV", help="Plan earlier commits of ENV to find its likely baseline."),
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Show which trust levels the set-up reaches, and what is missing.")
     ] = False,
@@ -88,6 +92,9 @@ def doctor(
     if trust:
         _trust(repo, ref, config, format, output, quiet=quiet)
         return
+    if baseline is not None:
+        _baselines(baseline, repo, ref, config, format, output)
+        return
     from driftguard.doctor import examine
 
     findings = list(examine(repo, ref, config, slack=slack))
@@ -99,6 +106,20 @@ def doctor(
     if not quiet or format is not Format.TABLE:
         emit_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
     if not all(finding.good for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _baselines(env: str, repo: str, ref: str | None, config: Path | None, format: Format, output: Path | None) -> None:
+    from driftguard.bootstrap.target import Target
+    from driftguard.likely import likely_baselines, next_step
+
+    found = likely_baselines(Target(repo, ref, config), env)
+    rows = [("likely" if one.likely else "-", one.commit[:10], one.date, one.subject, one.proof) for one in found]
+    value = {"environment": env, "commits": found, "next": next_step(env, found)}
+    emit_rows(("", "commit", "date", "subject", "what its plan leaves"), rows, value, format, output)
+    if format is Format.TABLE and output is None:
+        print(next_step(env, found))
+    if not any(one.likely for one in found):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from driftguard.cli.text import apart, changed, counted, listed, markdown_table, outcome, shared_causes
+from driftguard.cli.text import apart, baselines_line, changed, counted, listed, markdown_table, outcome, shared_causes
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Action, Label, Verdict, plural, verdict_text
@@ -44,6 +44,8 @@ def markdown(report: RunReport) -> str:
         lines.append(f"\n**{counted(len(cause.environments))}** ({cell(listed(cause.environments))}): {what}")
     for environment in found:
         lines.extend(_details(environment))
+    if line := baselines_line(report):
+        lines += ["", cell(line)]
     in_sync = [environment.name for environment in report.environments if environment.verdict == Verdict.IN_SYNC]
     if in_sync:
         more = f" and {len(in_sync) - _MAX_IN_SYNC} more" if len(in_sync) > _MAX_IN_SYNC else ""

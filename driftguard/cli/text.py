@@ -41,6 +41,23 @@ def print_run(console: Console, report: RunReport, *, noise: bool) -> None:
     for cause in shared:
         console.print(_cause_lines(cause))
     console.print(_last_line(report))
+    if line := baselines_line(report):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def baselines_line(report: RunReport) -> str | None:
+    """How many environments have a baseline, and how the others get one; None where all of them have."""
+    found = [environment for environment in report.environments if environment.path]
+    without = [environment.name for environment in found if environment.baseline.commit is None]
+    if not without:
+        return None
+    example = without[0] if not without[1:] else "ENV…"
+    return (
+        f"{len(found) - len(without)} of {counted(len(found))} have a baseline (the last known-good commit); "
+        f"{len(without)} {'needs' if len(without) == 1 else 'need'} one. A scan in sync records it. For an environment "
+        f"that is not: `driftguard doctor --baseline ENV` finds the likely commit, and "
+        f"`driftguard baseline {printable(example)} --commit SHA --reason TEXT` records it."
+    )
 
 
 def shared_causes(report: RunReport) -> tuple[CauseReport, ...]:

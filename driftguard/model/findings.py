@@ -166,6 +166,7 @@ class EnvironmentResult:
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
         inputs: the facts behind the decision as JSON, for the journal; None where none was made.
+        owner: the team or person that the environment belongs to; None where that is not known.
         checked_by: `plan` or `probe`.
         planned_at: when the plan was made that the result rests on; None without one.
         cpu_seconds: of all programs that were run for it.
@@ -190,6 +191,7 @@ class EnvironmentResult:
     checked_by: str = PLAN
     planned_at: datetime | None = None
     cpu_seconds: float = 0.0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

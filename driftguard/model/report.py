@@ -192,6 +192,7 @@ class EnvironmentReport(Struct, frozen=True):
     decision: DecisionReport = DecisionReport()
     error: ErrorReport | None = None
     seconds: SecondsReport = SecondsReport()
+    owner: str | None = None
     warnings: tuple[str, ...] = ()
     resources_omitted: int | UnsetType = UNSET
     commit: str | UnsetType = UNSET

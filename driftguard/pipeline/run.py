@@ -168,7 +168,7 @@ def _bounded(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
         return run_environment(context, task)
 
     result = _guarded(context, f"run of {name}", work, lambda fault: _unknown(task, baseline, fault, started))
-    return recorded(context, result)
+    return recorded(context, replace(result, owner=task.settings.owner))
 
 
 def recorded(context: RunContext, result: EnvironmentResult, *, journal: bool = True) -> EnvironmentResult:
@@ -256,6 +256,7 @@ def _incomplete(settings: EnvironmentSettings, error: DriftGuardError, baseline:
         baseline=baseline,
         decision=_alert_unknown(fault),
         fault=fault,
+        owner=settings.owner,
     )
 
 

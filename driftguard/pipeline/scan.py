@@ -190,24 +190,36 @@ def _terraform_files(repository: Repository, closure: Closure) -> Mapping[str, b
     return {path: contents[object_id] for path, object_id in files.items()}
 
 
+def plan_of_commit(context: ScanContext, run: EnvironmentRun, commit: str, stack: ExitStack) -> Plan:
+    """The plan of an earlier commit against the state of today.
+
+    Args:
+        stack: holds the work tree for as long as the caller needs the plan.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+    """
+    settings, engine = run.settings, run.engine
+    closure = context.closures.at(settings, commit)
+    if closure is None:
+        raise EnvironmentFault(ErrorKind.CONFIG, f"{settings.path} is not part of it.")
+    # Only what the configuration of then set for variables is taken from it.
+    then = context.closures.settings.at(settings, commit) or settings
+    then = replace(then, backend_config=settings.backend_config, workspace=settings.workspace)
+    earlier = replace(run, settings=then, closure=closure, repeats=None)
+    work = checked_out(context, earlier, stack, commit=commit, role="baseline")
+    stack.callback(engine.forget_secrets, work)
+    user_directory = context.user_directory(settings)
+    return make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=True)
+
+
 def _baseline_document(
     context: ScanContext, run: EnvironmentRun, baseline: Baseline
 ) -> tuple[PlanDocument | None, Seconds, str | None]:
     """The plan of the baseline's commit, with what the last good configuration wanted; None with a reason."""
-    settings, engine = run.settings, run.engine
     with ExitStack() as stack:
         try:
-            closure = context.closures.at(settings, baseline.commit)
-            if closure is None:
-                raise EnvironmentFault(ErrorKind.CONFIG, f"{settings.path} is not part of it.")
-            # Against the state of today: only what the configuration of then set for variables is taken from it.
-            then = context.closures.settings.at(settings, baseline.commit) or settings
-            then = replace(then, backend_config=settings.backend_config, workspace=settings.workspace)
-            earlier = replace(run, settings=then, closure=closure, repeats=None)
-            work = checked_out(context, earlier, stack, commit=baseline.commit, role="baseline")
-            stack.callback(engine.forget_secrets, work)
-            user_directory = context.user_directory(settings)
-            plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=True)
+            plan = plan_of_commit(context, run, baseline.commit, stack)
         except EnvironmentFault as fault:
             if fault.kind is ErrorKind.INTERRUPTED:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from driftguard.adapters.forges.github_owners import compiled, parse, touched
+from driftguard.model.codeowners import compiled, parse, touched
 
 
 @pytest.mark.parametrize(

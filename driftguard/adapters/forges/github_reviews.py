@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from driftguard.adapters.forges.github_access import GitHubAccess, retry_after
-from driftguard.adapters.forges.github_owners import PLACES, OwnerRule, parse, touched
 from driftguard.errors import ForgeFault
 from driftguard.model import MergedRequest, Review
+from driftguard.model.codeowners import PLACES, OwnerRule, parse, touched
 from driftguard.ports import ReviewReader
 
 if TYPE_CHECKING:
