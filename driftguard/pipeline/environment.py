@@ -34,7 +34,7 @@ from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.history import MEMORY, next_retry, unsettled, with_actions_not_run
 from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.judging import Judge, Judgement
-from driftguard.pipeline.keeping import BaselineKeeper
+from driftguard.pipeline.keeping import AppliedBaseline, BaselineKeeper
 from driftguard.pipeline.probing import Recording, audited
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
 from driftguard.pipeline.record import AttemptBasis, new_attempt
@@ -145,10 +145,21 @@ class _Stages:
             if self._context.apply is not None and any(state is AttemptState.APPLYING for _, state in now[1]):
                 raise TransientFault(ErrorKind.LOCKED, APPLYING_ELSEWHERE)
             if now == before:
+                self._refuse_an_old_head(compared)
                 return self._with_unfinished_actions(findings), compared
         raise TransientFault(
             ErrorKind.STATE_MOVED, "Other reconcilers applied here during each scan. The next run looks again."
         )
+
+    def _refuse_an_old_head(self, baseline: Baseline | None) -> None:
+        """End here where a newer commit was applied during this run: compared with it, no label would be certain."""
+        context, history = self._context.apply, self._context.approvals.history
+        if context is None or baseline is None or history.is_ancestor(baseline.commit, self._head):
+            return
+        if context.moved(self._head) is not None:
+            raise TransientFault(
+                ErrorKind.STATE_MOVED, "Another commit was applied here during the run. The next run looks again."
+            )
 
     def _recorded_scan(self, reference: Reference, stack: ExitStack) -> Findings:
         """A scan whose plan is recorded for the next probe, and held against the probe where this one audits it."""
@@ -205,17 +216,19 @@ class _Stages:
                 retry=next_retry(attempts, self._head, classification.plan_fingerprint or ""),
                 now=now,
             )
+            moving = AppliedBaseline(self._keeper, findings)
             decided = DecidedPlan(
                 settings=self._task.settings,
                 engine=applier,
                 work=checked_out(self._context.scan, self._run, stack, purpose="apply"),
                 closure_key=self._task.closure.init_key,
                 attempt=attempt,
+                baseline=moving,
                 labelled=(*classification.resources, *classification.outputs),
             )
             stack.callback(applier.forget_secrets, decided.work)
             outcome = apply(context, decided, lease, lock_ids_of_ended(attempts))
-            return outcome, self._keeper.applied(findings) if outcome.reason is ReasonName.APPLIED else None
+            return outcome, moving.moved
 
     def _after(
         self, outcome: Outcome, findings: Findings, baseline: Baseline | None, judged: Judgement

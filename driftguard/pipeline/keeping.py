@@ -76,3 +76,19 @@ class BaselineKeeper:
             plan, found = findings.plan, findings.classification
             keep_in_sync(self._ledger, self._engine, self._name, kept, self._digests, plan, found, key)
         return moved or before
+
+
+class AppliedBaseline:
+    """The baseline of a plan that is about to be applied.
+
+    Attributes:
+        moved: what it was moved to; None until the plan was applied as a whole.
+    """
+
+    def __init__(self, keeper: BaselineKeeper, findings: Findings) -> None:
+        self._keeper, self._findings = keeper, findings
+        self.moved: Baseline | None = None
+
+    def move(self) -> None:
+        """Move it to what was just applied."""
+        self.moved = self._keeper.applied(self._findings)

@@ -94,15 +94,19 @@ def until_quiet(estate: Estate) -> None:
     """Wait until no process works in this estate any more: an orphaned Terraform ends by itself."""
     deadline = time.monotonic() + 180
     mark = str(estate.sandbox.home).encode()
-    while any(mark in environment for environment in _environments()):
-        assert time.monotonic() < deadline, "something is still running"
+    while running := list(_running(mark)):
+        assert time.monotonic() < deadline, f"still running: {running}"
         time.sleep(0.2)
 
 
-def _environments() -> Iterator[bytes]:
-    for file in Path("/proc").glob("[0-9]*/environ"):
+def _running(mark: bytes) -> Iterator[str]:
+    """The processes whose environment holds a mark: state, parent and command line."""
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            yield file.read_bytes()
+            if mark in (folder / "environ").read_bytes():
+                state, parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                yield f"{folder.name} {state} of {parent}: {command[:200]}"
         except OSError:
             continue
 

@@ -51,7 +51,7 @@ def as_an_operator(estate: Estate, ran: Ran, name: str) -> bool:
 
 def kill_once(estate: Estate, value: int, kill: Kill, log: Log) -> None:
     """Kill one apply, and hold what it leaves to the invariants once later runs have converged."""
-    estate.toy.faults(create_seconds=0.2)
+    estate.toy.faults(create_seconds=0.6)
     commit = estate.merge(f"Set {value}", body(value))
     before = len(estate.toy.effects())
     process = estate.sandbox.start("reconcile", "--format", "json")

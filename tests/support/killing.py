@@ -35,12 +35,12 @@ PHASES = (
     "changed, state not written",
     "state written",
     "unlocked, end not recorded",
-    "end recorded, baseline not moved",
+    "baseline moved, end not recorded",
     "verifying",
 )
 VICTIMS = ("driftguard", "terraform", "provider", "everything")
 _POLL_SECONDS = 0.002
-_PHASE_SECONDS = {"planning": 2.5, "state locked": 1.5, "applying, nothing changed": 0.4, "changing": 1.2}
+_PHASE_SECONDS = {"planning": 1.0, "state locked": 0.5, "applying, nothing changed": 0.2, "changing": 0.5}
 _MOST_SECONDS = 90.0
 _PROVIDER = "launcher.py"  # stands for the provider's process, which ends with it
 
@@ -104,6 +104,8 @@ class Watch:
             return "planning"
         if row[0] == "open":
             return "state locked" if self._estate.locked() else "attempt opened"
+        if row[0] == "applying" and self._count("baseline_moved") > self._moves:
+            return "baseline moved, end not recorded"
         if row[0] == "applying":
             done = len(self._estate.toy.effects()) - self._effects
             if done < self._changes:
@@ -111,7 +113,7 @@ class Watch:
             if self._state_serial() == self._serial:
                 return "changed, state not written"
             return "state written" if self._estate.locked() else "unlocked, end not recorded"
-        return "verifying" if self._count("baseline_moved") > self._moves else "end recorded, baseline not moved"
+        return "verifying"
 
     def _count(self, kind: str) -> int:
         return int(self._ledger.execute("SELECT count(*) FROM entries WHERE kind = ?", (kind,)).fetchone()[0])

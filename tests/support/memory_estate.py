@@ -18,6 +18,7 @@ from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.machine import ThisMachine
 from driftguard.adapters.process import Stop
 from driftguard.adapters.signatures import GitSignatures
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.unwritten import FolderStates
 from driftguard.config import EnvironmentSettings
@@ -68,14 +69,15 @@ class MemoryEstate:
         broken: engines that take the place of the usual one, by environment.
     """
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], ledger_url: str | None = None) -> None:
         self.sandbox = Sandbox(folder / "home", {})
         self.toys = {name: Toy(folder / "clouds" / name) for name in names}
         self.states = MemoryStates()
         self.signatures: Signatures | None = None
         self.broken: dict[str, MemoryEngine] = {}
         self.folder = folder
-        self.ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.ledger_url = ledger_url or f"sqlite:///{folder / 'ledger.db'}"
+        self.ledger = open_ledger(self.ledger_url)
         self.write(dict.fromkeys(names, "one"))
 
     def write(self, values: Mapping[str, str], configuration: str = CONFIGURATION) -> str:
@@ -86,8 +88,13 @@ class MemoryEstate:
             files[f"environments/{name}/main.tf"] = self.toys[name].root_module(thing)
         return self.sandbox.commit("change", files)
 
-    def run(self, *, acts: bool, machine: str = "cache") -> RunResult:
-        """One run over every environment at head, on one of several machines that share the ledger."""
+    def run(self, *, acts: bool, machine: str = "cache", ledger: SqlLedger | None = None) -> RunResult:
+        """One run over every environment at head, on one of several machines that share the ledger.
+
+        Args:
+            ledger: as this machine has opened it; the estate's own by default.
+        """
+        ledger = ledger or self.ledger
         cache = self.folder / machine
         repository = open_repository(str(self.sandbox.repository), cache, None)
         settings = config.load(repository.file(repository.head, "driftguard.yaml"), source="driftguard.yaml")
@@ -96,7 +103,7 @@ class MemoryEstate:
         run_id = f"{now:%Y%m%dT%H%M%S.%f}-{machine}"
         index = SettingsIndex(repository, None, None)
         closures = ClosureIndex(repository, BlobReader(repository, CachingReader(cache / "facts")), index, {})
-        points = {name: str(e.data["commit"]) for name, e in self.ledger.latest(EntryKind.APPROVED).items()}
+        points = {name: str(e.data["commit"]) for name, e in ledger.latest(EntryKind.APPROVED).items()}
         tasks = []
         for each in environments:
             closure, engine = closures.at(each, repository.head), self.broken.get(each.name, MemoryEngine(self.states))
@@ -105,13 +112,13 @@ class MemoryEstate:
         with closing(RunFolders(cache, "repository", run_id, stop)) as folders:
             context = RunContext(
                 run_id=run_id,
-                scan=ScanContext(repository, repository.head, None, self.ledger.key(), (), {}, closures, NoVariables()),
-                ledger=self.ledger,
-                attempts=self.ledger.attempts,
+                scan=ScanContext(repository, repository.head, None, ledger.key(), (), {}, closures, NoVariables()),
+                ledger=ledger,
+                attempts=ledger.attempts,
                 approvals=ApprovalSources(
                     repository, index, self.signatures or GitSignatures(repository.mirror, ""), None
                 ),
-                proposals=ProposalJournal(self.ledger, clock, run_id),
+                proposals=ProposalJournal(ledger, clock, run_id),
                 folders=folders,
                 clock=clock,
                 stop=stop,
@@ -120,11 +127,11 @@ class MemoryEstate:
                 retried={},
                 approved_points=points,
                 given_baselines={},
-                states=known_states(self.ledger, [each.name for each in environments]),
+                states=known_states(ledger, [each.name for each in environments]),
                 can_propose=False,
             )
             if acts:
-                context = replace(context, alerts=self.ledger.alerts, apply=self._apply_context(context, repository))
+                context = replace(context, alerts=ledger.alerts, apply=self._apply_context(context, repository, ledger))
             return run_environments(
                 context,
                 RunScope("repository", "main", tasks, {}, environments),
@@ -134,17 +141,17 @@ class MemoryEstate:
                 notifier=None,
             )
 
-    def _apply_context(self, context: RunContext, repository: TrackedHead) -> ApplyContext:
+    def _apply_context(self, context: RunContext, repository: TrackedHead, ledger: SqlLedger) -> ApplyContext:
         return ApplyContext(
             run_id=context.run_id,
             holder=context.run_id,
-            leases=self.ledger.leases,
-            attempts=self.ledger.attempts,
+            leases=ledger.leases,
+            attempts=ledger.attempts,
             locks=NoLocks(),
             machine=ThisMachine(),
             variables=NoVariables(),
             clock=context.clock,
-            key=self.ledger.key(),
+            key=ledger.key(),
             head=repository,
             states=FolderStates(self.folder / "states"),
         )

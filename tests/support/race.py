@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Action, RunResult
 from driftguard.ports import ApplyProgress, ApplyRun, PlanRun, WorkingDirectory
 from tests.support.memory_engine import MemoryEngine, MemoryStates
@@ -42,10 +45,15 @@ class Halting(MemoryEngine):
         return run
 
 
-def race(folder: Path, seed: int) -> list[str]:
-    """Let three reconcilers meet over a first apply, a commit, drift and another commit; what went wrong."""
+def race(folder: Path, seed: int, ledger_url: str | None = None) -> list[str]:
+    """Let three reconcilers meet over a first apply, a commit, drift and another commit; what went wrong.
+
+    Args:
+        ledger_url: the ledger that they share, which each of them opens; a SQLite file by default.
+    """
     chance = random.Random(seed)
-    estate = MemoryEstate(folder, (_NAME,))
+    estate = MemoryEstate(folder, (_NAME,), ledger_url)
+    estate.ledger.key()  # one process cannot make the schema in several threads
     estate.broken[_NAME] = Halting(estate.states, chance)
     toy, wrong = estate.toys[_NAME], list[str]()
     for step, value in enumerate(("one", "two", "outside", "three")):
@@ -54,10 +62,17 @@ def race(folder: Path, seed: int) -> list[str]:
         elif step:
             estate.write({_NAME: value})
         with ThreadPoolExecutor(len(MACHINES)) as threads:
-            results = list(threads.map(lambda machine: estate.run(acts=True, machine=machine), MACHINES))
-        results.append(estate.run(acts=True))
+            results = list(threads.map(partial(_run, estate), MACHINES))
+        results.append(_run(estate, "d"))
         wrong += [f"seed {seed}, step {step}: {problem}" for problem in _problems(results, toy.effects(), step)]
-    return wrong + [f"seed {seed}: {fault.message}" for fault in estate.ledger.verify()]
+    estate.ledger.close()
+    with closing(open_ledger(estate.ledger_url)) as ledger:
+        return wrong + [f"seed {seed}: {fault.message}" for fault in ledger.verify()]
+
+
+def _run(estate: MemoryEstate, machine: str) -> RunResult:
+    with closing(open_ledger(estate.ledger_url)) as ledger:
+        return estate.run(acts=True, machine=machine, ledger=ledger)
 
 
 def _problems(results: list[RunResult], effects: list[str], step: int) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -86,6 +86,14 @@ class ApplyContext:
         return hold(self.leases, settings.name, self.holder, ttl_seconds, self.clock, stop)
 
 
+class MovingBaseline(Protocol):
+    """The environment's baseline, which follows a complete apply."""
+
+    def move(self) -> None:
+        """Move it to what was just applied."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DecidedPlan:
     """One environment's plan that is to be applied.
@@ -95,6 +103,7 @@ class DecidedPlan:
         closure_key: the closure's `init_key`.
         labelled: the resources and outputs of the plan that was decided on.
         attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
+        baseline: is moved before the end of a complete apply is recorded.
     """
 
     settings: EnvironmentSettings
@@ -102,6 +111,7 @@ class DecidedPlan:
     work: WorkingDirectory
     closure_key: str
     attempt: Attempt
+    baseline: MovingBaseline
     labelled: Sequence[ResourceChange | OutputChange] = ()
 
 
@@ -189,8 +199,13 @@ class _Attempting:
             end = self._ended(lock_id)
         finally:
             self._unlock(lock_id)
-        # Recorded once it is unlocked: an attempt that dies before is found unfinished, and its lock is released.
-        recorded = self._step(attempt, end.state, end.data)
+        # The end is recorded last: an attempt that dies before is found unfinished, and its lock is released. Others
+        # wait for it, so none of them compares the new state with the old baseline.
+        try:
+            if end.reason is ReasonName.APPLIED:
+                self._decided.baseline.move()
+        finally:
+            recorded = self._step(attempt, end.state, end.data)
         return Outcome(recorded, end.reason, end.fault)
 
     def _step(self, attempt: Attempt, state: AttemptState, data: Mapping[str, Any]) -> Attempt:
