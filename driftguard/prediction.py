@@ -17,14 +17,16 @@ import msgspec
 from driftguard import config
 from driftguard.adapters.aws.stateaccess import NO_CREDENTIALS, StatePlace, refusal
 from driftguard.adapters.hcl.outline import outline
+from driftguard.adapters.hcl.sources import Configuration
 from driftguard.adapters.machine import SystemClock
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
 from driftguard.config import EnvironmentSettings
 from driftguard.coverage import uncovered_places
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import ErrorKind
+from driftguard.model import Closure, ErrorKind
 from driftguard.model.causes import is_network
+from driftguard.model.configuration_sources import MovingAttribute
 from driftguard.model.outlines import Outline
 from driftguard.model.report import CauseReport, RunReport
 from driftguard.pipeline.filearguments import automatic
@@ -121,7 +123,14 @@ def _facts(session: Session, settings: EnvironmentSettings, outlines: _Outlines)
         given=outlines.given(settings) | config.terraform_variables(settings.env, session.environ).keys(),
         lacking=config.missing_variables(settings.env, session.environ),
         state_is_reachable=session.repository.local_root is not None,
+        moving=() if closure is None else tuple(_moving(session, settings, closure)),
     )
+
+
+def _moving(session: Session, settings: EnvironmentSettings, closure: Closure) -> Iterator[MovingAttribute]:
+    files = {path: object_id for path, object_id in closure.files.items() if is_terraform(path)}
+    contents = dict(session.repository.read(sorted(set(files.values()))))
+    return Configuration(settings.path, {path: contents[object_id] for path, object_id in files.items()}).moving()
 
 
 def _versions(session: Session, facts: Sequence[EnvironmentFacts]) -> Iterator[Prediction]:

@@ -27,8 +27,9 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
+from driftguard.model.configuration_sources import remedy
 from driftguard.model.report import AttributeReport, EnvironmentListing, EnvironmentReport
-from driftguard.model.words import PLAIN_WORDS, verdict_text
+from driftguard.model.words import PLAIN_WORDS, Label, verdict_text
 from driftguard.printable import printable
 from driftguard.report import shorten
 
@@ -260,6 +261,8 @@ def _explanation(
         yield ""
     for label in sorted({row[2] for row in rows if row[2] in PLAIN_WORDS}):
         yield f"{label}: {PLAIN_WORDS[label]}."
+    for advice in dict.fromkeys(remedy(row[-1]) for row in rows if row[2] == Label.RESTLESS):
+        yield f"To settle what is restless: {advice}"
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 # What belongs to the configuration, to git or to Terraform itself: `*.tf*`, `*.tofu*`, `*.tfvars*` and two folders.
@@ -12,6 +13,38 @@ _OF_THE_CONFIGURATION: Final = re.compile(r"(?:^|/)\.(?:git|terraform)[^/]*(?:/|
 def may_be_left_out(path: str) -> bool:
     """Whether a file at a path could be no part of the configuration; it is judged like any object otherwise."""
     return _OF_THE_CONFIGURATION.search(path) is None
+
+
+@dataclass(frozen=True, slots=True)
+class MovingAttribute:
+    """An attribute whose value is another one in each plan or checkout.
+
+    Attributes:
+        name: the resource's address without instance keys, and the attribute.
+        call: what moves, such as `timestamp` or `path.cwd`.
+        place: file and line.
+    """
+
+    name: str
+    call: str
+    place: str
+
+
+# By a word of the source, or of the rule that made an attribute restless; the first that stands there counts.
+_REMEDIES: Final = {
+    "timestamp": "Keep the moment in a `time_static` resource",
+    "uuid": "Use `random_uuid`, whose value stays",
+    "bcrypt": "Use the `bcrypt_hash` of `random_password`, which stays",
+    "path": "Use `path.module` or `path.root`, which are relative",
+    "a file of the checkout": "Write the file outside of Terraform, or keep its content in an object store",
+    "stood after": "Configure the value that the provider returns",
+}
+
+
+def remedy(text: str) -> str:
+    """What makes an attribute settle, from its source or the rule that made it restless: one sentence."""
+    found = next((advice for word, advice in _REMEDIES.items() if word in text), "Use a value that stays")
+    return f"{found}, or list the attribute in `ignore_changes`."
 
 
 class AttributeSource(Protocol):
@@ -30,6 +63,11 @@ class AttributeSource(Protocol):
     @property
     def closed(self) -> bool:
         """Whether its value comes from the text alone: no resource, data source or variable is part of it."""
+        ...
+
+    @property
+    def call(self) -> str:
+        """What moves, such as `timestamp` or `path.cwd`; empty where nothing does."""
         ...
 
     @property

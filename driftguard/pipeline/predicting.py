@@ -14,6 +14,7 @@ from typing import Final
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Closure
 from driftguard.model.causes import Faulted
+from driftguard.model.configuration_sources import MovingAttribute, remedy
 from driftguard.model.outlines import Outline
 from driftguard.pipeline.layout import backend_block, backend_kind
 
@@ -31,6 +32,7 @@ class EnvironmentFacts:
         outlines: of the Terraform files of its directory.
         given: names of variables that get a value from var files or the environment.
         lacking: names of environment variables that `env` asks for and this process does not have.
+        moving: attributes whose value is another one in each plan or checkout.
         state_is_reachable: whether a local state would be found: not where the repository was given as a URL.
     """
 
@@ -41,6 +43,7 @@ class EnvironmentFacts:
     given: frozenset[str] = frozenset()
     lacking: tuple[str, ...] = ()
     state_is_reachable: bool = True
+    moving: tuple[MovingAttribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,5 +198,11 @@ def _moves(facts: EnvironmentFacts) -> _Predicted:
             yield Prediction("closures", False, sentence)
 
 
+def _restless(facts: EnvironmentFacts) -> _Predicted:
+    for attribute in facts.moving:
+        text = f"{attribute.name} is planned in each run: `{attribute.call}` at {attribute.place}"
+        yield Prediction("restless values", False, text, remedy(attribute.call))
+
+
 _Rule = Callable[[EnvironmentFacts], _Predicted]
-_RULES: Final[tuple[_Rule, ...]] = (_configuration, _contents, _backend, _variables, _moves)
+_RULES: Final[tuple[_Rule, ...]] = (_configuration, _contents, _backend, _variables, _moves, _restless)

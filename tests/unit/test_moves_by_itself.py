@@ -9,6 +9,7 @@ import pytest
 
 from driftguard.adapters.hcl.sources import Configuration, TextSources
 from driftguard.model import Classification, Label, Verdict
+from driftguard.model.configuration_sources import MovingAttribute, remedy
 from driftguard.pipeline.classify.labels import Evidence, classify
 from driftguard.ports import Checkout
 from tests.support.plans import KEY, plan, resource
@@ -97,6 +98,40 @@ def test_a_file_of_the_checkout_is_restless_and_no_other_file(filename: str, lab
     values = {"filename": filename, "content": "x"}
     gone = resource("local_file.f", state=values, reality=None, desired=values)
     assert labels(planned(gone)) == {"local_file.f": {label}}
+
+
+def test_each_restless_attribute_is_named_with_its_place_and_remedy() -> None:
+    files = {
+        "env/main.tf": b"\n".join(
+            [
+                b"locals {",
+                b"  now = plantimestamp()",
+                b"}",
+                b'module "m" {',
+                b'  source = "../mod"',
+                b"}",
+                b'resource "toy" "a" {',
+                b'  tags = { at = local.now, note = "uuid() is text" }',
+                b"  name = path.module",
+                b"}",
+                b'resource "toy" "ignored" {',
+                b"  seen = timestamp()",
+                b"  lifecycle {",
+                b"    ignore_changes = [seen]",
+                b"  }",
+                b"}",
+                b"",
+            ]
+        ),
+        "mod/main.tf": b'resource "toy" "b" {\n  file = abspath("x")\n}\n',
+    }
+    found = list(Configuration("env", files).moving())
+    assert found == [
+        MovingAttribute("toy.a.tags", "plantimestamp", "env/main.tf:2"),
+        MovingAttribute("module.m.toy.b.file", "abspath", "mod/main.tf:2"),
+    ]
+    advice = [remedy(attribute.call) for attribute in found]
+    assert [("time_static" in text, "path.module" in text) for text in advice] == [(True, False), (False, True)]
 
 
 def test_links_on_the_way_to_a_file_of_the_checkout_are_followed(tmp_path: Path) -> None:

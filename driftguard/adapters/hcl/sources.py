@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from driftguard.adapters.hcl.facts import parsed_source
-from driftguard.model.configuration_sources import may_be_left_out
+from driftguard.model.configuration_sources import MovingAttribute, may_be_left_out
 from driftguard.model.plan_configuration import module_path, without_keys
 from driftguard.ports import Checkout, ConfigurationReader
 
@@ -26,6 +26,9 @@ _READS: Final = re.compile(r"\b(?:file\w*|templatefile)\s*\(")
 # A string without an interpolation calls no function.
 _PLAIN_STRING: Final = re.compile(r'"(?:[^"\\$%]|\\.|[$%](?!\{))*"')
 _MAX_REACHED: Final = 500
+_MAX_DEPTH: Final = 20
+# What a resource block holds besides its attributes.
+_META: Final = frozenset({"lifecycle", "provisioner", "connection", "depends_on", "count", "for_each", "provider"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class TextSource:
     unchanged: bool
     closed: bool
     place: str
+    call: str = ""
 
 
 @dataclass
@@ -84,9 +88,30 @@ class Configuration:
         self._reach(chain, _text(expression), reached, key=(chain[-1], f"{address} {attribute}"))
         return tuple(reached.values())
 
+    def moving(self) -> Iterator[MovingAttribute]:
+        """Every attribute and root output of the reachable modules whose value moves by itself, in their order."""
+        if not self.can_move:
+            return
+        for prefix, directory in self._reachable("", self._root, 0):
+            for name, body in sorted(self._module(directory).resources.items()):
+                ignored = _text(_text_of(body, "lifecycle", "ignore_changes"))
+                for attribute in sorted(body.keys() - _META):
+                    texts = None if name.startswith("data.") else self.texts(f"{prefix}{name}", attribute)
+                    if texts and _calls(texts) and not re.search(rf"\b(?:{re.escape(attribute)}|all)\b", ignored):
+                        place, call = self.place_of(texts), min(_calls(texts))
+                        yield MovingAttribute(f"{prefix}{name}.{attribute}", call, place)
+
+    def _reachable(self, prefix: str, directory: str, depth: int) -> Iterator[tuple[str, str]]:
+        yield prefix, directory
+        for name, body in sorted(self._module(directory).calls.items()):
+            source = _text(body.get("source")).strip('"')
+            if source.startswith(("./", "../")) and depth < _MAX_DEPTH:
+                below = posixpath.normpath(posixpath.join(directory, source))
+                yield from self._reachable(f"{prefix}module.{name}.", below, depth + 1)
+
     def place_of(self, texts: tuple[str, ...]) -> str:
         """The first file and line with one of the words."""
-        words = {match.group().rstrip("( ") for text in texts for match in _CALL.finditer(_without_strings(text))}
+        words = _calls(texts)
         for path in sorted(self._files):
             for number, line in enumerate(self._files[path].decode(errors="replace").splitlines(), 1):
                 if any(word in line for word in words):
@@ -179,6 +204,7 @@ class TextSources:
             unchanged=moves and self._is_unchanged(before or address, attribute, texts),
             closed=not any(_refers_elsewhere(text, own=index == 0) for index, text in enumerate(texts)),
             place=self._head.place_of(texts) if moves else "",
+            call=min(_calls(texts), default=""),
         )
 
     def is_left_out(self, filename: str) -> bool:
@@ -202,6 +228,15 @@ class TextSources:
             return False  # what the files held then is not compared
         before = self._before.texts(address, attribute)
         return before is not None and _digest(before) == _digest(texts)
+
+
+def _calls(texts: tuple[str, ...]) -> set[str]:
+    """What moves in the expressions, without the parenthesis of a call."""
+    return {match.group().rstrip("( ") for text in texts for match in _CALL.finditer(_without_strings(text))}
+
+
+def _text_of(body: Mapping[str, Any], block: str, member: str) -> list[Any]:
+    return [inner.get(member) for inner in _blocks(body.get(block))]
 
 
 def _digest(texts: tuple[str, ...]) -> str:

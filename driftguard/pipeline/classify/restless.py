@@ -117,7 +117,7 @@ def _by_text(context: Context, source: AttributeSource, held: bool | None, fitti
         return None
     if not (context.evidence.same_closure or source.unchanged or not context.evidence.has_baseline):
         return None
-    where = f" ({source.place})" if source.place else ""
+    where = f" ({source.call}, {source.place})" if source.place else ""
     return Ruling(Label.RESTLESS, f"S=R, and its source moves by itself{where}", certain=held is True)
 
 
