@@ -50,6 +50,7 @@ def run_environment(context: RunContext, task: EnvironmentTask) -> EnvironmentRe
 
     Raises:
         DriftGuardError: the verdict is not certain.
+        Postponed: it would act, and is to be run again once the others were scanned.
     """
     if context.stop.requested:
         raise EnvironmentFault(ErrorKind.INTERRUPTED, "The run was stopped before this environment's turn.")
@@ -103,6 +104,7 @@ class _Stages:
                 case Action.APPLY:
                     if context is None or applier is None:
                         return self._result(findings, baseline, judged.decision)
+                    self._context.states.refuse_to_act_before(self._name)
                     sharing = self._context.states.sharing(self._name)  # another scan of this run may have found it
                     if sharing:
                         held = Decision(Action.HOLD, (Reason(ReasonName.STATE_SHARED, ", ".join(sharing)),))

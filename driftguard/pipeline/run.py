@@ -39,6 +39,7 @@ from driftguard.pipeline.environment import run_environment
 from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import recorded_notices, run_finished_entry, run_started_entry, scan_entry
+from driftguard.pipeline.states import Postponed
 from driftguard.report import environment_report
 from driftguard.sealed import mask
 
@@ -104,7 +105,9 @@ def run_environments(
             environments=scope.names,
         )
     )
-    results = _run_all(context, probed(context, scope.tasks), parallelism, on_done)
+    tasks = probed(context, scope.tasks)
+    context.states.expect([task.settings.name for task in tasks])
+    results = _run_all(context, tasks, parallelism, on_done)
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
@@ -144,16 +147,31 @@ def _run_all(
     """The results in the order of the tasks; `on_done` gets each, in this thread, as it is done."""
     results: dict[int, EnvironmentResult] = {}
     with ThreadPoolExecutor(max_workers=max(1, parallelism), thread_name_prefix="environment") as executor:
-        futures: dict[Future[EnvironmentResult], int] = {
-            executor.submit(_bounded, context, task): number for number, task in enumerate(tasks)
-        }
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                results[futures[future]] = future.result()
-                on_done(future.result())
+        left = list(range(len(tasks)))
+        while left:  # a second time for those that wait for the states of the others
+            futures: dict[Future[EnvironmentResult | None], int] = {
+                executor.submit(_unless_postponed, context, tasks[number]): number for number in left
+            }
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    if result is not None:
+                        results[futures[future]] = result
+                        on_done(result)
+            left = [number for number in left if number not in results]
     return [results[number] for number in range(len(tasks))]
+
+
+def _unless_postponed(context: RunContext, task: EnvironmentTask) -> EnvironmentResult | None:
+    """One environment; None where it would act, and the states of others are not known yet."""
+    try:
+        return _bounded(context, task)
+    except Postponed:
+        return None
+    finally:
+        context.states.done(task.settings.name)
 
 
 def _bounded(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
@@ -200,6 +218,8 @@ def _guarded(
     """The error boundary of one environment: whatever goes wrong in here becomes its own `unknown`."""
     try:
         return work()
+    except Postponed:
+        raise
     except EnvironmentFault as fault:
         return unknown(Fault(fault.kind, mask(fault.message)))
     except DriftGuardError as error:

@@ -52,17 +52,39 @@ class KnownState:
         )
 
 
+class Postponed(Exception):
+    """Nothing is begun for an environment before the states of all environments of the run are known."""
+
+
 class KnownStates:
     """The states of the environments at head, as the ledger and this run know them. Safe to share between threads."""
 
     def __init__(self, known: Mapping[str, KnownState]) -> None:
         self._known = dict(known)
         self._guard = threading.Lock()
+        self._awaited = frozenset[str]()
+
+    def expect(self, environments: Collection[str]) -> None:
+        """Await the states of a run's environments, where nothing is known of them yet: they are new."""
+        with self._guard:
+            self._awaited = frozenset(n for n in environments if n not in self._known or not self._known[n].address)
+
+    def done(self, environment: str) -> None:
+        """Await an environment's state no more, whether its scan found it or failed."""
+        with self._guard:
+            self._awaited -= {environment}
+
+    def refuse_to_act_before(self, environment: str) -> None:
+        """Raise `Postponed` while another environment, which might share its state, has not been scanned."""
+        with self._guard:
+            if self._awaited - {environment}:
+                raise Postponed
 
     def found(self, environment: str, state: KnownState) -> tuple[str, ...]:
         """Take what a scan found; the other environments that share the state, sorted."""
         with self._guard:
             self._known[environment] = state
+            self._awaited -= {environment}
         return self.sharing(environment)
 
     def sharing(self, environment: str) -> tuple[str, ...]:
