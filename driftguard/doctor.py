@@ -14,10 +14,11 @@ from driftguard.adapters.machine import SystemClock, default_parallelism
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
-from driftguard.bootstrap.sinks import channels, send_test, sinks_in_words
+from driftguard.bootstrap.sinks import send_test
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
+from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Routing
 from driftguard.prediction import access, predicted
 
 _MAX_NAMES: Final = 20
@@ -76,8 +77,8 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
 
 def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     """The sinks and routes of alerts, and the access to CloudTrail, without which alerts name no author."""
-    yield Finding("alerts", True, sinks_in_words(session.settings))
-    for channel in channels(session.settings) if slack else ():
+    yield Finding("alerts", True, _sinks_in_words(session.settings))
+    for channel in _channels(session.settings) if slack else ():
         yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
     try:
         environments = session.environments
@@ -88,6 +89,29 @@ def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     if session.settings.alerts.trail:
         for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(environments):
             yield Finding(f"CloudTrail {region}", True, found)
+
+
+def _channels(settings: config.Settings) -> tuple[str, ...]:
+    """Every Slack channel that alerts may go to, in the order of the configuration."""
+    slack = settings.slack
+    if slack is None:
+        return ()
+    if slack.webhook_env:
+        return ("webhook",)
+    named = [route.channel for route in slack.routes]
+    named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
+    return tuple(dict.fromkeys(named))
+
+
+def _sinks_in_words(settings: config.Settings) -> str:
+    """Where alerts go, in a few words."""
+    words = {
+        SLACK: f"Slack: {', '.join(_channels(settings))}",
+        SLACK_WEBHOOK: "Slack, by an incoming webhook",
+        WEBHOOK: "a JSON webhook",
+        STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
+    }
+    return "; ".join(words.get(sink, f"the sink {sink}") for sink in Routing(settings.alerts, settings.slack).sinks)
 
 
 def _missing_routes(settings: config.Settings, names: Sequence[str]) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Alerts as signed JSON events, and the parts that all webhooks share: the URL, and the delay that a service asks for.
 
 Each event is a POST with the headers `X-DriftGuard-Delivery` (the same for every repetition), `X-DriftGuard-Timestamp`
-(Unix seconds) and `X-DriftGuard-Signature`: `sha256=` and the HMAC-SHA-256 (hex) of timestamp, a dot and the body.
+(Unix seconds) and `X-DriftGuard-Signature`: `sha256=` and the HMAC-SHA-256 (hex) of timestamp, a dot and the body; and
+with those of Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 """
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import hashlib
 import hmac
@@ -16,6 +18,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -78,6 +81,9 @@ class WebhookSink(Sink):
             "X-DriftGuard-Delivery": delivery.id,
             "X-DriftGuard-Timestamp": moment,
             "X-DriftGuard-Signature": f"sha256={signature(key, moment, body)}",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": moment,
+            "webhook-signature": standard_signature(key, delivery.id, moment, body),
         }
         return urllib.request.Request(self._url, body, headers, method="POST")
 
@@ -96,6 +102,23 @@ class WebhookSink(Sink):
 def signature(key: bytes, moment: str, body: bytes) -> str:
     """The signature of an event (hex)."""
     return hmac.new(key, moment.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def standard_signature(key: bytes, id_: str, moment: str, body: bytes) -> str:
+    """The signature of Standard Webhooks; a key that begins with `whsec_` is base64, as that specification writes it.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    if key.startswith(b"whsec_"):
+        with suppress(ValueError):
+            key = base64.b64decode(key.removeprefix(b"whsec_"), validate=True)
+    signed = hmac.new(key, b".".join((id_.encode(), moment.encode(), body)), hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def refuse_redirects() -> urllib.request.HTTPRedirectHandler:
+    """A handler by which a request goes to its own address and to no other."""
+    return _NoRedirects()
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -45,9 +45,9 @@ from driftguard.model.versions import VersionNeed
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.guides import guidance_of
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
-from driftguard.pipeline.alert.routing import Routing
+from driftguard.pipeline.alert.routes import Routing
 from driftguard.pipeline.alert.sending import AlertContext
-from driftguard.pipeline.alert.tracing import Tracing, with_authors
+from driftguard.pipeline.alert.tracing import Tracing, with_alerts
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.authorship import Authorship
@@ -57,6 +57,7 @@ from driftguard.pipeline.commitfiles import resolved
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
 from driftguard.pipeline.owners import with_owners
 from driftguard.pipeline.probing import differing
+from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.requests import OperatorRequests, given_baseline, selected
 from driftguard.pipeline.run import RunScope, run_environments
@@ -224,6 +225,7 @@ class Session:
             alert_settings=self.settings.alerts,
             retried=history.retried(self.ledger),
             approved_points=history.approved_points(self.ledger),
+            silences=history.silences(self.ledger, started),
             given_baselines=self.given_baselines(environments, baseline) if baseline else {},
             states=known_states(self.ledger, [settings.name for settings in self.environments]),
             can_propose=forge is not None,
@@ -231,8 +233,7 @@ class Session:
         )
         if acts:
             proposing = proposal_context(forge, self.ledger, self.environments, self._clock) if forge else None
-            apply = self._apply_context(run_id, credentials)
-            context = replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
+            context = self._acting(context, proposing, credentials)
         result = run_environments(
             context,
             self._scope(environments, acts),
@@ -242,7 +243,11 @@ class Session:
             notifier=self._notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *(lacking if acts else ())),
         )
-        return with_authors(run_report(result), self.ledger.alerts.standing() if acts else ())
+        return with_alerts(run_report(result), self.ledger.alerts.standing(), context.silences)
+
+    def _acting(self, context: RunContext, proposing: ProposalContext | None, credentials: Credentials) -> RunContext:
+        apply = self._apply_context(context.run_id, credentials)
+        return replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
 
     def differing(self) -> frozenset[str]:
         """The environments whose last plans stand no more, by a probe; one that is not recorded is not among them."""

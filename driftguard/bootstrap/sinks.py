@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from driftguard.adapters.apprise import AppriseSink
+from driftguard.adapters.pagerduty import PagerDutySink
 from driftguard.adapters.plain import TextSink
 from driftguard.adapters.slack.client import SlackSink
 from driftguard.adapters.slack.webhook import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink, check_url
 from driftguard.config import Settings, Slack
 from driftguard.errors import OperatorError
-from driftguard.pipeline.alert.routing import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Routing
+from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, WEBHOOK, Routing
 from driftguard.ports import Clock, Sink, Sinks
 
 _TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
@@ -34,6 +36,11 @@ class ConfiguredSinks(Sinks):
         if name == WEBHOOK and webhook is not None:
             url = check_url(webhook.url_env, _secret(webhook.url_env, self._environ))
             return WebhookSink(url, _secret(webhook.secret_env, self._environ), self._clock.now)
+        named = self._routing.alerts.sink(name)
+        if named is not None and named.pagerduty_env is not None:
+            return PagerDutySink(_secret(named.pagerduty_env, self._environ), named.api_url, self._clock.now)
+        if named is not None:
+            return AppriseSink(name, _secret(named.apprise_env or "", self._environ))
         return TextSink(self._write)
 
 
@@ -49,29 +56,6 @@ def _secret(name: str, environ: Mapping[str, str]) -> str:
     if not value:
         raise OperatorError(f"the environment variable {name} is not set.")
     return value
-
-
-def channels(settings: Settings) -> tuple[str, ...]:
-    """Every Slack channel that alerts may go to, in the order of the configuration."""
-    slack = settings.slack
-    if slack is None:
-        return ()
-    if slack.webhook_env:
-        return ("webhook",)
-    named = [route.channel for route in slack.routes]
-    named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
-    return tuple(dict.fromkeys(named))
-
-
-def sinks_in_words(settings: Settings) -> str:
-    """Where alerts go, in a few words."""
-    words = {
-        SLACK: f"Slack: {', '.join(channels(settings))}",
-        SLACK_WEBHOOK: "Slack, by an incoming webhook",
-        WEBHOOK: "a JSON webhook",
-        STDOUT: "standard output, as neither `slack` nor `alerts.webhook` is configured",
-    }
-    return "; ".join(words[sink] for sink in Routing(settings.alerts, settings.slack).sinks)
 
 
 def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> str:

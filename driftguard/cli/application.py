@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from driftguard import __version__
+from driftguard.cli.acknowledge import ack, silence
 from driftguard.cli.agent import agent
 from driftguard.cli.classify import classify
 from driftguard.cli.inspect import environments, explain, history, status
@@ -27,6 +28,8 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     (RUN, classify),
     (RUN, baseline),
     (RUN, retry),
+    (RUN, ack),
+    (RUN, silence),
     (RUN, forget),
     (INSPECT, status),
     (INSPECT, explain),

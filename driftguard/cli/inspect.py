@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -28,7 +28,7 @@ from driftguard.cli.options import (
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
 from driftguard.model.configuration_sources import remedy
-from driftguard.model.report import AttributeReport, EnvironmentListing, EnvironmentReport
+from driftguard.model.report import AckReport, AttributeReport, EnvironmentListing, EnvironmentReport
 from driftguard.model.words import PLAIN_WORDS, Label, verdict_text
 from driftguard.printable import printable
 from driftguard.report import shorten
@@ -122,11 +122,11 @@ def status(
     """
     from driftguard.bootstrap.reading import open_records
     from driftguard.bootstrap.target import Target
-    from driftguard.pipeline.history import last_scans
+    from driftguard.pipeline.history import acked, last_scans
 
     set_verbosity(verbose)
     with open_records(Target(repo, ref, config)) as journal:
-        listed = last_scans(journal, env or [])
+        listed, words = last_scans(journal, env or []), acked(journal, datetime.now(UTC))
     rows = [
         (
             scan.report.name,
@@ -134,12 +134,17 @@ def status(
             scan.at,
             scan.commit[:10],
             (scan.report.baseline.commit or "none yet")[:10],
-            scan.report.decision.action,
+            f"{scan.report.decision.action}{words.get(scan.report.name, ('', None))[0]}",
         )
         for scan in listed
     ]
     headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
-    emit_rows(headings, rows, {"environments": [scan.row for scan in listed]}, format, output)
+    emit_rows(headings, rows, {"environments": [_with_word(scan, words) for scan in listed]}, format, output)
+
+
+def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> dict[str, Any]:
+    word = words.get(scan.report.name)
+    return {**scan.row, "acked": None if word is None else msgspec.to_builtins(word[1])}
 
 
 def history(

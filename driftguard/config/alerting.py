@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
@@ -22,6 +22,23 @@ def _runbook(value: Any) -> str:
     return value
 
 
+_TAKEN: Final = frozenset({"slack", "slack-webhook", "webhook", "stdout"})
+_MENTION: Final = re.compile(r"<(?:@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>")
+
+
+def _mention(value: Any) -> str:
+    """Mentions in Slack's own syntax: any other text would ping nothing."""
+    words = "<!here>, <!channel>, <@U…> (a member's id) or <!subteam^S…> (a group's id)"
+    if not isinstance(value, str) or not value.strip():
+        v.expected(words)
+    if any(not _MENTION.fullmatch(part) for part in value.split()):
+        v.refused(f"pings nothing in Slack, where a name in plain text is no mention: write {words}")
+    return value
+
+
+_Mention = Annotated[
+    str, BeforeValidator(_mention), WithJsonSchema({"type": "string", "pattern": "^<", "title": "mention"})
+]
 _RunbookUrl = Annotated[
     str, BeforeValidator(_runbook), WithJsonSchema({"type": "string", "pattern": "^https://", "title": "URL"})
 ]
@@ -32,14 +49,51 @@ class Reminder(Model):
 
     after: v.Duration = Field(description="Age of the alert, from its first message.")
     channel: v.Channel | None = Field(default=None, description="Another channel. Default: the alert's own.")
-    mention: v.Text | None = Field(default=None, description="Recipients to mention, such as `<!here>`.")
+    mention: _Mention | None = Field(default=None, description="Recipients to mention, such as `<!here>`.")
 
 
 class Webhook(Model):
-    """A JSON webhook that receives every alert as an event, signed with HMAC-SHA-256."""
+    """A JSON webhook that receives every alert as an event, signed with HMAC-SHA-256.
+
+    Beside headers of its own, each event has those of Standard Webhooks.
+    """
 
     url_env: v.VariableName = Field(description="The environment variable that holds the URL.")
     secret_env: v.VariableName = Field(description="The environment variable that holds the key of the signature.")
+
+
+class NamedSink(Model):
+    """A further service that gets alerts: opened, worse, acknowledged, resolved."""
+
+    name: v.Text = Field(description="The name, for messages and the ledger.", pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    apprise_env: v.VariableName | None = Field(
+        default=None,
+        description="The environment variable with a URL of Apprise: Microsoft Teams, e-mail, Discord, Opsgenie and "
+        "what else it reaches. Needs the extra `sinks`.",
+    )
+    pagerduty_env: v.VariableName | None = Field(
+        default=None, description="The environment variable with the integration key of PagerDuty (Events API v2)."
+    )
+    api_url: v.WebUrl = Field(
+        default="https://events.pagerduty.com/", description="PagerDuty's, for its EU region, proxies and tests."
+    )
+    environments: v.Text = Field(default="*", description="Glob over the names of environments.")
+    severity: tuple[Literal["info", "warning", "critical"], ...] = Field(
+        default=(), description="Only alerts of these severities. Default: all."
+    )
+
+    @model_validator(mode="after")
+    def _one_service(self) -> NamedSink:
+        if (self.apprise_env is None) == (self.pagerduty_env is None):
+            v.refused("needs exactly one of `apprise_env` and `pagerduty_env`")
+        if self.name in _TAKEN:
+            v.refused(f"cannot be called {self.name}, which is a sink of its own: choose another name")
+        return self
+
+    def takes(self, environment: str, severity: str) -> bool:
+        """Whether alerts of an environment and a severity go there."""
+        named = v.pattern(self.environments).fullmatch(environment) is not None
+        return named and (not self.severity or severity in self.severity)
 
 
 class AlertSettings(Model):
@@ -56,9 +110,22 @@ class AlertSettings(Model):
     group: v.AtLeastOne = Field(
         default=3, description="Number of environments with the same cause in one run from which they share a message."
     )
-    reminders: tuple[Reminder, ...] = Field(default=(), description="Reminders of open alerts, by age.")
+    reminders: tuple[Reminder, ...] = Field(
+        default=tuple(Reminder(after=timedelta(days=days)) for days in (1, 3, 7)),
+        description="Reminders of open alerts, by age; the last repeats. An empty list sends none.",
+        json_schema_extra={"default": [{"after": "1d"}, {"after": "3d"}, {"after": "7d"}]},
+    )
+    group_wait: v.Duration = Field(
+        default=timedelta(seconds=60),
+        description="Time that an alert waits for others of the same cause while the run goes on.",
+    )
+    group_window: v.Duration = Field(
+        default=timedelta(hours=1),
+        description="Time in which an alert joins the message of others of the same cause, once they are `group`.",
+    )
     trail: bool = Field(default=True, description="Ask CloudTrail who changed a drifted AWS resource.")
     webhook: Webhook | None = Field(default=None, description="A JSON webhook that receives every alert.")
+    sinks: tuple[NamedSink, ...] = Field(default=(), description="Further services that get alerts.")
     runbook: _RunbookUrl | None = Field(
         default=None,
         description="URL of runbooks, linked in each alert; `{environment}`, `{kind}`, `{type}` and `{address}` are "
@@ -69,6 +136,28 @@ class AlertSettings(Model):
     @classmethod
     def _in_order(cls, reminders: tuple[Reminder, ...]) -> tuple[Reminder, ...]:
         return tuple(sorted(reminders, key=lambda reminder: reminder.after))
+
+    @field_validator("sinks")
+    @classmethod
+    def _named_apart(cls, sinks: tuple[NamedSink, ...]) -> tuple[NamedSink, ...]:
+        if len({sink.name for sink in sinks}) < len(sinks):
+            v.refused("has two sinks of one name; rename one")
+        return sinks
+
+    def sink(self, name: str) -> NamedSink | None:
+        """The further sink of a name; None for one of another kind."""
+        return next((sink for sink in self.sinks if sink.name == name), None)
+
+    def due_reminders(self, age: timedelta) -> int:
+        """How many reminders are due at an age; the last one of the list repeats at its own interval."""
+        due = sum(age >= reminder.after for reminder in self.reminders)
+        if due == len(self.reminders) and due:
+            due += int(age / self.reminders[-1].after) - 1
+        return due
+
+    def reminder(self, step: int) -> Reminder | None:
+        """The reminder of a step, counted from 1; None before the first."""
+        return self.reminders[min(step, len(self.reminders)) - 1] if step and self.reminders else None
 
 
 class Route(Model):
@@ -82,7 +171,7 @@ class Route(Model):
         default=(), description="Only alerts about unapplied commits whose author matches one of these globs."
     )
     channel: v.Channel = Field(description="`#name` or the channel's id.")
-    mention: v.Text | None = Field(
+    mention: _Mention | None = Field(
         default=None, description="Recipients to mention: `<@U…>`, `<!subteam^S…>`, `<!here>` or `<!channel>`."
     )
 

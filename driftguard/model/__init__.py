@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftguard.model.alerts import (
+    Acknowledgement,
     Alert,
     AlertEvent,
     AlertKind,
@@ -59,6 +60,7 @@ from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
     "OPEN_BRANCH",
+    "Acknowledgement",
     "Action",
     "Adoption",
     "Alert",

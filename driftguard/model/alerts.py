@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,34 @@ class AlertEvent(StrEnum):
     REMINDED = "reminded"
     RESOLVED = "resolved"
     REOPENED = "reopened"
+    WORSE = "worse"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The word of an operator that an alert, or an environment's alerts, are known; None as `until` is no end.
+
+    Attributes:
+        severity: the highest that it covers: a worse change ends it.
+    """
+
+    by: str
+    at: datetime
+    reason: str
+    until: datetime | None = None
+    severity: Severity = Severity.CRITICAL
+
+    def covers(self, severity: Severity, now: datetime) -> bool:
+        """Whether it still holds for an alert of this severity."""
+        order = list(Severity)
+        return (self.until is None or now < self.until) and order.index(severity) <= order.index(self.severity)
+
+    @property
+    def text(self) -> str:
+        """Who, until when, and why, after "acknowledged" or "silenced"."""
+        until = f" until {self.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.until is not None else ""
+        return f"by {self.by or 'an operator'}{until}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,7 @@ class Alert:
         traces: by resource address, who changed it and who wrote its block.
         resolution: how it was resolved, in one sentence; None before.
         failure: the error of an apply that failed and that no later one has made good; None without one.
+        acked: the operator's word that it is known; stops reminders and escalation until it ends.
     """
 
     id: str
@@ -81,6 +110,7 @@ class Alert:
     traces: Mapping[str, ObjectTrace] = field(default_factory=dict)
     resolution: str | None = None
     failure: str | None = None
+    acked: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,7 @@ class EnvironmentResult:
 
     Attributes:
         drifted: the AWS objects that were changed outside Terraform, as CloudTrail may know them.
+        reverted: the same environment as it was found, where an apply of this run reverted drift in it.
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
         inputs: the facts behind the decision as JSON, for the journal; None where none was made.
@@ -188,6 +189,7 @@ class EnvironmentResult:
     inputs: Mapping[str, Any] | None = None
     approved: str | None = None
     closure_open: tuple[str, ...] = ()
+    reverted: EnvironmentResult | None = None
     checked_by: str = PLAN
     planned_at: datetime | None = None
     cpu_seconds: float = 0.0

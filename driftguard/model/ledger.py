@@ -29,6 +29,8 @@ class EntryKind(StrEnum):
     ALERT_DELIVERED = "alert_delivered"
     PROPOSAL = "proposal"
     APPROVED = "approved"
+    ACKNOWLEDGED = "acknowledged"
+    SILENCED = "silenced"
 
 
 @dataclass(frozen=True, slots=True)

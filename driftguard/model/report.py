@@ -160,6 +160,14 @@ class ApprovedReport(Struct, frozen=True):
     commit: str | None = None
 
 
+class AckReport(Struct, frozen=True):
+    """The operator's word that an environment's alerts are known, or that they are silenced; `until` is RFC 3339."""
+
+    by: str = ""
+    until: str | None = None
+    reason: str = ""
+
+
 class EnvironmentReport(Struct, frozen=True):
     """One environment of a run.
 
@@ -196,6 +204,7 @@ class EnvironmentReport(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     resources_omitted: int | UnsetType = UNSET
     commit: str | UnsetType = UNSET
+    acked: AckReport | None = None
 
     @property
     def error_kind(self) -> str:

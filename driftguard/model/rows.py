@@ -138,3 +138,12 @@ class RequestRow(Struct, frozen=True):
     """What an operator asked for by a command."""
 
     by: str = ""
+
+
+class WordRow(Struct, frozen=True):
+    """An operator's word about an environment's alerts; `until` is RFC 3339."""
+
+    by: str = ""
+    until: str | None = None
+    reason: str = ""
+    severity: str = "critical"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from driftguard.config import AlertSettings, EnvironmentSettings
-from driftguard.model import Baseline, Closure
+from driftguard.model import Acknowledgement, Baseline, Closure
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
@@ -53,6 +53,7 @@ class RunContext:
         given_baselines: baselines by environment that the caller knows better than the ledger.
         alerts: where alerts are kept; None for a scan.
         states: whose state is whose, so that none of two environments that share one is applied.
+        silences: the operators' words that alerts are not to be sent, by environment.
         can_propose: whether a forge is configured and answers.
         proposing: what pull requests are opened with; None for a scan, and where there is no forge.
         apply: what applies are made with; None for a scan.
@@ -75,6 +76,7 @@ class RunContext:
     given_baselines: Mapping[str, Baseline]
     states: KnownStates
     can_propose: bool
+    silences: Mapping[str, Acknowledgement] = field(default_factory=dict)
     alerts: Alerts | None = None
     proposing: ProposalContext | None = None
     apply: ApplyContext | None = None

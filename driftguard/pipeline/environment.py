@@ -254,6 +254,9 @@ class _Stages:
             else:
                 verified = self._with_unfinished_actions(verified)
             result = self._result(verified, baseline, decision)
+            if applied and findings.classification.drift_fingerprint is not None:
+                found = self._result(findings, baseline, judged.decision)
+                result = replace(result, reverted=found, drifted=findings.drifted)
             return self._with_proposal(verified, result, judged.plan, outcome.attempt)
 
     # --- propose ---------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from msgspec import convert
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import OperatorError, UsageError
-from driftguard.model import Entry, EntryKind, rows
-from driftguard.model.report import EnvironmentReport, ErrorReport, read_environment
+from driftguard.model import Acknowledgement, Entry, EntryKind, Severity, rows
+from driftguard.model.report import AckReport, EnvironmentReport, ErrorReport, read_environment
 from driftguard.model.words import plural
 from driftguard.ports import JournalReader
 from driftguard.report import timestamp
@@ -223,6 +223,12 @@ def _given(data: Mapping[str, Any]) -> str:
     return f"{str(data['commit'])[:10]} given as baseline by {data['by'] or 'an operator'}: {data['reason']}"
 
 
+def _worded(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.WordRow)
+    until = f" until {row.until}" if row.until else ""
+    return f"by {row.by or 'an operator'}{until}: {row.reason}"
+
+
 _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.SCANNED: _scanned,
     EntryKind.BASELINE_MOVED: _baseline_moved,
@@ -238,12 +244,50 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.BASELINE_GIVEN: _given,
     EntryKind.RETRY_REQUESTED: _requested,
     EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
+    EntryKind.ACKNOWLEDGED: _worded,
+    EntryKind.SILENCED: _worded,
 }
 
 
 def retried(journal: JournalReader) -> dict[str, int]:
     """The journal's sequence number of each environment's last `driftguard retry`."""
     return {name: entry.sequence or 0 for name, entry in journal.latest(EntryKind.RETRY_REQUESTED).items()}
+
+
+def silences(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
+    """The silences that have not ended yet, by environment."""
+    found = {name: _word(entry) for name, entry in journal.latest(EntryKind.SILENCED).items()}
+    return {name: word for name, word in found.items() if word.until is None or now < word.until}
+
+
+def acknowledgements(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
+    """The acknowledgements of alerts that stand, by environment: none that its time, a worse change or an end ended."""
+    steps = journal.latest(EntryKind.ALERT)
+    found = {}
+    for name, entry in journal.latest(EntryKind.ACKNOWLEDGED).items():
+        word, last = _word(entry), steps.get(name)
+        later = last is not None and (last.sequence or 0) > (entry.sequence or 0)
+        ended = later and last is not None and (not last.data.get("acked") or last.data.get("event") == "resolved")
+        if not ended and (word.until is None or now < word.until):
+            found[name] = word
+    return found
+
+
+def acked(journal: JournalReader, now: datetime) -> dict[str, tuple[str, AckReport]]:
+    """By environment, the word of an operator that holds: as a cell's end, and as reports have it."""
+    words = [("silenced", silences(journal, now)), ("acknowledged", acknowledgements(journal, now))]
+    return {name: (f", {verb} {word.text}", ack_report(word)) for verb, found in words for name, word in found.items()}
+
+
+def ack_report(word: Acknowledgement) -> AckReport:
+    """An operator's word as reports have it."""
+    return AckReport(word.by, None if word.until is None else timestamp(word.until), word.reason)
+
+
+def _word(entry: Entry) -> Acknowledgement:
+    row = convert(entry.data, rows.WordRow)
+    until = None if row.until is None else datetime.fromisoformat(row.until)
+    return Acknowledgement(row.by, entry.at, row.reason, until, Severity(row.severity))
 
 
 def approved_points(journal: JournalReader) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from driftguard.model import (
+    Acknowledgement,
     Attempt,
     AttemptState,
     AttemptStep,
@@ -96,8 +97,16 @@ def alert_entry(notice: Notice) -> Entry:
         "severity": alert.severity.value,
         "fingerprint": alert.fingerprint,
         "line": notice.line,
+        "acked": alert.acked is not None,
     }
     return Entry(EntryKind.ALERT, notice.at, notice.run_id, alert.environment, data)
+
+
+def word_entry(kind: EntryKind, environment: str, word: Acknowledgement) -> Entry:
+    """An operator's word that an environment's alerts are known (`ACKNOWLEDGED`) or not to be sent (`SILENCED`)."""
+    until = None if word.until is None else word.until.isoformat()
+    data = {"by": word.by, "until": until, "reason": word.reason, "severity": word.severity.value}
+    return Entry(kind, word.at, "by-hand", environment, data)
 
 
 def recorded_notices(notices: Iterable[Notice]) -> tuple[RecordedNotice, ...]:

@@ -7,7 +7,7 @@ that environment's own `unknown`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from driftguard.model import (
     EnvironmentResult,
     ErrorKind,
     Fault,
+    Notice,
     RecordedNotice,
     RunResult,
     Seconds,
@@ -31,6 +32,7 @@ from driftguard.model import (
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import AlertCounts
 from driftguard.pipeline import history
+from driftguard.pipeline.alert.early import EarlyAlerts
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
@@ -105,24 +107,25 @@ def run_environments(
             environments=scope.names,
         )
     )
+    removed = history.removed(ledger, scope.present)
+    early = None
+    if notifier is not None:
+        known = frozenset(settings.name for settings in scope.present) | removed.keys()
+        early = EarlyAlerts(notifier, context.clock, context.alert_settings.group_wait, known)
     tasks = probed(context, scope.tasks)
     context.states.expect([task.settings.name for task in tasks])
-    results = _run_all(context, tasks, parallelism, on_done)
+    results = _run_all(context, tasks, parallelism, on_done, early)
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
-    removed = history.removed(ledger, scope.present)
     warnings = list(warnings)
     if scope.is_whole:
         for name, entry in removed.items():
             results.append(recorded(context, _removed(name, entry, ledger.baseline(name)), journal=False))
         if context.proposing is not None:
             warnings += close_left_behind(context.proposing, {settings.name for settings in scope.present})
-    delivered = None
-    if notifier is not None:
-        known = frozenset(settings.name for settings in scope.present) | removed.keys()
-        delivered = notifier.notify(results, known)
-        warnings += delivered.problems
+    delivered = early.end(results) if early is not None else None
+    warnings += delivered.problems if delivered is not None else ()
     result = RunResult(
         run_id=context.run_id,
         repository=scope.repository,
@@ -143,8 +146,13 @@ def _run_all(
     tasks: Sequence[EnvironmentTask],
     parallelism: int,
     on_done: Callable[[EnvironmentResult], None],
+    early: EarlyAlerts | None,
 ) -> list[EnvironmentResult]:
-    """The results in the order of the tasks; `on_done` gets each, in this thread, as it is done."""
+    """The results in the order of the tasks; `on_done` gets each, in this thread, as it is done.
+
+    Args:
+        early: sends the alerts of those that are judged, in this thread, while others are still planned.
+    """
     results: dict[int, EnvironmentResult] = {}
     with ThreadPoolExecutor(max_workers=max(1, parallelism), thread_name_prefix="environment") as executor:
         left = list(range(len(tasks)))
@@ -152,16 +160,30 @@ def _run_all(
             futures: dict[Future[EnvironmentResult | None], int] = {
                 executor.submit(_unless_postponed, context, tasks[number]): number for number in left
             }
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    result = future.result()
-                    if result is not None:
-                        results[futures[future]] = result
-                        on_done(result)
+            for number, result in _judged(futures, early):
+                results[number] = result
+                on_done(result)
             left = [number for number in left if number not in results]
     return [results[number] for number in range(len(tasks))]
+
+
+def _judged(
+    futures: Mapping[Future[EnvironmentResult | None], int], early: EarlyAlerts | None
+) -> Iterator[tuple[int, EnvironmentResult]]:
+    """The results with the numbers of their tasks, as each is done; meanwhile the alerts that are due are sent."""
+    pending = set(futures)
+    while pending:
+        seconds = early.seconds_left if early is not None else None
+        done, pending = wait(pending, timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            result = future.result()
+            if result is None:
+                continue
+            if early is not None:
+                early.judged(result)
+            yield futures[future], result
+        if early is not None and pending:
+            early.send_due()
 
 
 def _unless_postponed(context: RunContext, task: EnvironmentTask) -> EnvironmentResult | None:
@@ -233,9 +255,26 @@ def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> No
     environment = environment_report(result)
     entries: list[Entry] = [scan_entry(context.run_id, head, now, environment, result.inputs)] if journal else []
 
+    found = environment_report(result.reverted) if result.reverted is not None else None
+    silence = context.silences.get(result.name)
+
     def followed(before: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
-        after = follow(environment, before, commit=head, run_id=context.run_id, now=now, rules=context.alert_settings)
-        return after.alerts, recorded_notices(after.notices)
+        alerts: dict[str, Alert] = {}
+        notices: list[Notice] = []
+        for seen in filter(None, (found, environment)):
+            known = {**{alert.id: alert for alert in before}, **alerts}
+            after = follow(
+                seen,
+                list(known.values()),
+                commit=head,
+                run_id=context.run_id,
+                now=now,
+                rules=context.alert_settings,
+                silence=silence,
+            )
+            alerts |= {alert.id: alert for alert in after.alerts}
+            notices += after.notices
+        return list(alerts.values()), recorded_notices(notices)
 
     if context.alerts is None:
         context.ledger.append(*entries)

@@ -23,6 +23,7 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, SHOWN
 from driftguard.errors import OperatorError
 from driftguard.model import (
+    Acknowledgement,
     Alert,
     AlertEvent,
     AlertKind,
@@ -169,6 +170,7 @@ FULL_ALERT = alert(
     },
     resolution=HARD_TEXT,
     failure=HARD_TEXT,
+    acked=Acknowledgement(HARD_TEXT, at(2), HARD_TEXT, at(9), Severity.INFO),
 )
 FULL_DELIVERY = delivery(
     alerts=tuple(f"a{number}" for number in range(500)),
@@ -328,6 +330,7 @@ def test_entries_alerts_and_notices_are_recorded_together(ledger: SqlLedger) -> 
         "severity": "critical",
         "fingerprint": "f9",
         "line": "New: x.",
+        "acked": False,
     }
 
 

@@ -88,7 +88,7 @@ def test_reminders_come_once_each_and_escalate_to_another_channel(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
     cloud = estate_of("prod-eu").clouds["prod-eu"]
-    reminders = '[{after: 1s}, {after: 2s, channel: "#leads", mention: "<!here>"}]'
+    reminders = '[{after: 1s}, {after: 2s, channel: "#leads", mention: "<!here>"}, {after: 9d}]'
     runs = AlertRuns(sandbox, slack, f"alerts: {{reminders: {reminders}}}\n")
     cloud.change("web", value="outside")
     assert runs.reconcile().code == 2

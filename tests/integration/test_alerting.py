@@ -21,7 +21,7 @@ from driftguard.model import Action, Decision, Delivery, DriftedObject, Environm
 from driftguard.model.reasons import Reason
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
-from driftguard.pipeline.alert.routing import Routing
+from driftguard.pipeline.alert.routes import Routing
 from driftguard.pipeline.alert.sending import AlertContext
 from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold

@@ -30,7 +30,8 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.report import EnvironmentReport
-from driftguard.pipeline.alert.routing import Routing, plan
+from driftguard.pipeline.alert.routes import Routing
+from driftguard.pipeline.alert.routing import plan
 from driftguard.pipeline.alert.text import message_of
 from driftguard.pipeline.consequences import destructive
 from driftguard.sealed import ABSENT, PRESENT

@@ -9,7 +9,7 @@ import pytest
 from driftguard.cli.summary import markdown
 from driftguard.model import Action, ErrorKind, Label, Verdict
 from driftguard.model.report import EnvironmentReport, RunReport
-from driftguard.pipeline.alert.tracing import with_authors
+from driftguard.pipeline.alert.tracing import with_alerts
 from driftguard.pipeline.propose.text import RequestContent, body, title
 from tests.support.sample_alerts import (
     ASSETS,
@@ -56,7 +56,7 @@ def fleet() -> RunReport:
 
 def test_the_committed_summary_is_what_the_code_writes() -> None:
     alerts = [replace(alert, environment="assets") for alert in drift_of_one_attribute().alerts]
-    held_to(GOLDEN / "summary.md", markdown(with_authors(fleet(), alerts)))
+    held_to(GOLDEN / "summary.md", markdown(with_alerts(fleet(), alerts, {})))
 
 
 def test_the_worst_environment_stands_first_and_those_in_sync_on_one_line() -> None:

@@ -240,10 +240,14 @@ def _save(connection: Connection, delivery: Delivery) -> None:
         "parent": delivery.parent,
         "data": _encode(delivery),
     }
-    if _upsert(connection, DELIVERIES, delivery.id, columns) and delivery.kind is DeliveryKind.MESSAGE:
-        shown = [{"alert": alert, "delivery": delivery.id} for alert in dict.fromkeys(delivery.alerts)]
-        if shown:
-            connection.execute(insert(SHOWN), shown)
+    new = _upsert(connection, DELIVERIES, delivery.id, columns)
+    if delivery.kind is not DeliveryKind.MESSAGE:
+        return
+    shows = select(SHOWN.c.alert).where(SHOWN.c.delivery == delivery.id)
+    there = set() if new else set(connection.scalars(shows))  # a message that others joined shows more
+    shown = [{"alert": a, "delivery": delivery.id} for a in dict.fromkeys(delivery.alerts) if a not in there]
+    if shown:
+        connection.execute(insert(SHOWN), shown)
 
 
 def _note_notified(connection: Connection, delivery: Delivery) -> None:

@@ -111,6 +111,8 @@ def _pages(alert: Alert, guidance: Guidance) -> Iterator[StepText]:
 def decision(alert: Alert) -> Iterator[str]:
     """What DriftGuard does about an open alert and why, in sentences."""
     report, reasons = alert.report, alert.report.decision.reasons
+    if alert.acked is not None:
+        yield f"Acknowledged {alert.acked.text}. No reminder is sent until that ends, or until it becomes worse."
     if alert.kind is AlertKind.UNKNOWN and (removed(report) or report.error):
         yield _GONE if removed(report) else "Nothing is changed until the plan works again; the next run retries."
         return

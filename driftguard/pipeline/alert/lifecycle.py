@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
 from driftguard.config import AlertSettings
 from driftguard.model import (
+    Acknowledgement,
     Action,
     Alert,
     AlertEvent,
@@ -30,16 +29,15 @@ from driftguard.model import (
 )
 from driftguard.model.causes import Faulted
 from driftguard.model.reasons import ReasonName
-from driftguard.model.report import EnvironmentReport, ErrorReport, ResourceReport
-from driftguard.model.words import OUTSIDE, SETTLED, Label
+from driftguard.model.report import EnvironmentReport, ErrorReport
+from driftguard.model.words import Label
 from driftguard.pipeline.alert.differences import all_new, difference, drifted_places, new_commits
 from driftguard.pipeline.alert.ending import resolution_of
+from driftguard.pipeline.alert.excerpts import excerpt
 from driftguard.pipeline.alert.titles import age, happened
-from driftguard.pipeline.consequences import destructive, rank
+from driftguard.pipeline.consequences import Fate, destructive, fate_of
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
-_MAX_RESOURCES: Final = 200
-_MAX_ATTRIBUTES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ class _Look:
     now: datetime
     rules: AlertSettings
     failure: str | None
+    silence: Acknowledgement | None
 
 
 def follow(
@@ -71,17 +70,19 @@ def follow(
     run_id: str,
     now: datetime,
     rules: AlertSettings,
+    silence: Acknowledgement | None = None,
 ) -> Followed:
     """What an environment's report means for its alerts.
 
     Args:
+        silence: of the environment's alerts; None without one.
         alerts: the environment's alerts that are not resolved, and the newest resolved one of each kind.
         commit: the commit that was planned.
     """
     if environment.error_kind == ErrorKind.INTERRUPTED:
         return Followed()  # nothing was seen
     failure = _failure(environment, alerts)
-    look = _Look(excerpt(environment, commit), environment, commit, run_id, now, rules, failure)
+    look = _Look(excerpt(environment, commit), environment, commit, run_id, now, rules, failure, silence)
     kept: dict[str, Alert] = {}
     notices: list[Notice] = []
     for kind in AlertKind:
@@ -95,7 +96,7 @@ def follow(
 def _failure(environment: EnvironmentReport, alerts: Sequence[Alert]) -> str | None:
     """The error of the environment's failed apply: of this run, or of an earlier one that nothing has made good."""
     for reason in environment.decision.reasons:
-        if reason.name == ReasonName.APPLY_FAILED:
+        if reason.name in (ReasonName.APPLY_FAILED, ReasonName.STATE_NOT_WRITTEN):
             return reason.detail or "the apply did not finish"
         if reason.name == ReasonName.APPLIED:
             return None
@@ -161,7 +162,7 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
         failure=None if kind is AlertKind.UNKNOWN else look.failure,
     )
     if before.state is AlertState.OPEN:
-        yield from _open_goes_on(before, now, look)
+        yield from _quietly(_open_goes_on(before, now, look), look)
         return
     if kind is AlertKind.PENDING and all_new(before, now):  # what was pending was applied elsewhere
         now = replace(now, first_seen_at=look.now, passes=1)
@@ -182,19 +183,48 @@ def _begins(ended: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step
         yield _opened(fresh, look), AlertEvent.OPENED, ""
 
 
+def _quietly(steps: Iterator[_Step], look: _Look) -> Iterator[_Step]:
+    """Steps of an open alert; while its environment is silenced, only those that update messages are sent."""
+    for after, event, line in steps:
+        silent = look.silence is not None and look.silence.covers(after.severity, look.now)
+        if silent and event is AlertEvent.REMINDED:
+            yield after, None, ""
+        elif silent and event is not None:
+            yield after, AlertEvent.REFRESHED, ""
+        else:
+            yield after, event, line
+
+
 def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
-    line = _news(before, now)
+    line, worse = _news(before, now), _is_worse(before, now)
+    if before.acked is not None and (worse or not before.acked.covers(now.severity, look.now)):
+        now = replace(now, acked=None)
+        line = f"{line} The acknowledgement {before.acked.text.partition(':')[0]} has ended.".strip() if worse else line
     if line:
         now = replace(now, changed_at=look.now)
-        yield now, AlertEvent.CHANGED, line
-    elif _visible(before.report) != _visible(now.report):
+        yield now, AlertEvent.WORSE if worse else AlertEvent.CHANGED, line
+    elif _visible(before.report) != _visible(now.report) or before.acked != now.acked:
         yield now, AlertEvent.REFRESHED, ""
     else:
         yield now, None, ""
-    due = [r for r in look.rules.reminders if before.opened_at and look.now - before.opened_at >= r.after]
-    for reached in range(before.reminders + 1, len(due) + 1):  # several after a while without runs
+    yield from _reminders(before, now, look)
+
+
+def _reminders(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
+    """The reminders that an open alert has reached since the last run."""
+    due = look.rules.due_reminders(look.now - (before.opened_at or look.now))
+    if now.acked is not None:
+        if due > now.reminders:  # those that fall into the time of an acknowledgement are not made up for
+            yield replace(now, reminders=due), None, ""
+        return
+    listed = len(look.rules.reminders)
+    # Several after a while without runs: each of the list; a repetition only by itself, and the last of them.
+    reached_now = range(now.reminders + 1, min(due, listed) + 1) or ([due] if due > now.reminders else ())
+    for reached in reached_now:
         reminded = replace(now, reminders=reached)
         yield reminded, AlertEvent.REMINDED, _still(reminded, look)
+    if reached_now and due > max(listed, now.reminders):
+        yield replace(now, reminders=due), None, ""
 
 
 def _still(alert: Alert, look: _Look) -> str:
@@ -216,6 +246,26 @@ def _news(before: Alert, now: Alert) -> str:
     if not line and order.index(now.severity) > order.index(before.severity):
         line = f"now {now.severity}: {', '.join(sorted(_reasons(now.report))) or now.kind}."
     return line
+
+
+def _is_worse(before: Alert, now: Alert) -> bool:
+    """Whether what an alert is about became worse: its severity, an apply that failed, something more that is lost."""
+    order = list(Severity)
+    rises = order.index(now.severity) > order.index(before.severity)
+    fails = now.failure is not None and before.failure is None
+    return rises or fails or not _lost(now) <= _lost(before)
+
+
+def _lost(alert: Alert) -> set[str]:
+    """The resources that were deleted, or that an apply would destroy."""
+    return {r.address for r in alert.report.resources if r.deleted_outside or fate_of(r) is not Fate.KEPT}
+
+
+def acknowledged(alert: Alert, word: Acknowledgement, run_id: str) -> Followed:
+    """An operator's word that an open alert is known: no reminder and no escalation until it ends."""
+    now = replace(alert, acked=replace(word, severity=alert.severity))
+    id_, line = _id(run_id, alert.id, word.at.isoformat()), f"acknowledged {word.text}"
+    return Followed((now,), (Notice(id_, AlertEvent.ACKNOWLEDGED, word.at, run_id, line, now),))
 
 
 def _first(again: Alert | None, kind: AlertKind, fingerprint: str, look: _Look) -> Alert:
@@ -258,6 +308,8 @@ def _gone(before: Alert, look: _Look) -> Iterator[_Step]:
 
 def _due(alert: Alert, look: _Look) -> bool:
     """Whether an alert that is only watched has to be sent now."""
+    if look.silence is not None and look.silence.covers(alert.severity, look.now):
+        return False
     match alert.kind:
         case AlertKind.DRIFT:
             return True
@@ -317,35 +369,8 @@ def _reasons(environment: EnvironmentReport) -> set[str]:
 
 
 def _visible(report: EnvironmentReport) -> tuple[object, ...]:
-    """What of a report a message shows."""
+    """What of a report a message shows, beside who acknowledged it."""
     return report.verdict, report.decision, report.resources, report.commits, report.error
-
-
-def excerpt(environment: EnvironmentReport, commit: str) -> EnvironmentReport:
-    """A report without settled changes, cut to what an alert can show: first what an apply destroys, then what
-    was changed outside Terraform.
-
-    Args:
-        commit: the commit that was planned.
-    """
-    unsettled = [resource for resource in environment.resources if not SETTLED.issuperset(resource.labels)]
-    unsettled.sort(key=lambda resource: (rank(resource), not resource.changed_outside))
-    return msgspec.structs.replace(
-        environment,
-        resources=tuple(map(_resource_excerpt, unsettled[:_MAX_RESOURCES])),
-        resources_omitted=max(0, len(unsettled) - _MAX_RESOURCES),
-        commit=commit,
-    )
-
-
-def _resource_excerpt(resource: ResourceReport) -> ResourceReport:
-    attributes = [attribute for attribute in resource.attributes if attribute.label not in SETTLED]
-    attributes.sort(key=lambda attribute: attribute.label not in OUTSIDE)
-    return msgspec.structs.replace(
-        resource,
-        attributes=tuple(attributes[:_MAX_ATTRIBUTES]),
-        attributes_omitted=max(0, len(attributes) - _MAX_ATTRIBUTES),
-    )
 
 
 def _newest(alerts: Sequence[Alert], kind: AlertKind) -> Alert | None:

@@ -16,6 +16,7 @@ from driftguard.errors import OperatorError
 from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, RecordedNotice
 from driftguard.model.words import plural
 from driftguard.pipeline.alert.lifecycle import forgotten
+from driftguard.pipeline.alert.routes import BEGINNINGS
 from driftguard.pipeline.alert.routing import plan, unsent_at
 from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
 from driftguard.pipeline.alert.tracing import Tracing
@@ -70,7 +71,7 @@ class Notifier:
             known: every environment that any run still covers.
         """
         self._end_unknown(known)
-        notes = self._tracing.trace(results)
+        notes = self._tracing.trace(results, [n.alert for n in self._outbox.unplanned() if n.event in BEGINNINGS])
         if not self._outbox.unplanned() and not self._outbox.undelivered() and not self._unsent():
             return DeliverySummary({}, 0, notes)
         with self._lease() as lease_held:

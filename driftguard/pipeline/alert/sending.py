@@ -15,7 +15,8 @@ from typing import Final
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Message
 from driftguard.pipeline.alert.guides import Guidance
-from driftguard.pipeline.alert.routing import Routing, rerouted
+from driftguard.pipeline.alert.routes import Routing
+from driftguard.pipeline.alert.routing import rerouted
 from driftguard.pipeline.alert.text import LATE, message_of
 from driftguard.pipeline.record import delivered_entry
 from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink

@@ -131,6 +131,7 @@ def event_json(alert: Alert, event: str, line: str, at: datetime) -> dict[str, A
             "since": rfc3339(alert.first_seen_at),
             "resolution": alert.resolution,
             "failure": alert.failure,
+            "acked": msgspec.to_builtins(alert.acked),
             "traces": msgspec.to_builtins(dict(alert.traces)),
         },
         "environment": msgspec.to_builtins(alert.report),

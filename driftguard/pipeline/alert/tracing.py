@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,6 +10,7 @@ import msgspec
 
 from driftguard.errors import DriftGuardError
 from driftguard.model import (
+    Acknowledgement,
     Alert,
     AlertEvent,
     AlertKind,
@@ -27,6 +28,7 @@ from driftguard.model import (
 )
 from driftguard.model.report import EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.traces import INCOMPLETE_NOTE, own_session
+from driftguard.pipeline.history import ack_report
 from driftguard.pipeline.record import recorded_notices
 from driftguard.pipeline.trace import match
 from driftguard.ports import Alerts, BlockAuthors, Clock, JournalReader, Trail
@@ -57,15 +59,19 @@ class Tracing:
         self._run_id, self._alerts, self._journal, self._clock = run_id, alerts, journal, clock
         self._authors, self._trail = authors, trail
 
-    def trace(self, results: Sequence[EnvironmentResult]) -> tuple[str, ...]:
-        """Trace new drift; the sentences on what could not be asked."""
-        drifted = {r.name: r for r in results if r.verdict in (Verdict.DRIFTED, Verdict.DIVERGED)}
+    def trace(self, results: Sequence[EnvironmentResult], begun: Sequence[Alert] = ()) -> tuple[str, ...]:
+        """Trace new drift; the sentences on what could not be asked.
+
+        Args:
+            begun: alerts whose messages are not planned yet: what a run reverted at once is named, too.
+        """
+        drifted = {r.name: r for r in results if r.reverted or r.verdict in (Verdict.DRIFTED, Verdict.DIVERGED)}
         if not drifted:
             return ()
         notes: dict[str, None] = {}
-        for alert in self._alerts.standing():
+        for alert in (*filter(self._to_be_traced, self._alerts.standing()), *self._reverted(begun)):
             result = drifted.get(alert.environment)
-            if result is None or not self._to_be_traced(alert):
+            if result is None:
                 continue
             traces, note = self._traces(alert, result)
             if note is not None:
@@ -73,6 +79,11 @@ class Tracing:
             if traces:
                 self._alerts.trace(alert.id, traces, self._refreshed(alert))
         return tuple(notes)
+
+    def _reverted(self, begun: Sequence[Alert]) -> list[Alert]:
+        """Alerts about drift that ended in the run in which they began."""
+        about_drift = [alert.id for alert in begun if alert.kind is AlertKind.DRIFT]
+        return [a for a in self._alerts.named(about_drift) if a.resolved_at is not None and not a.traces]
 
     def _to_be_traced(self, alert: Alert) -> bool:
         """Whether an alert is about open drift that is new, or whose trail was not read to its end."""
@@ -142,23 +153,28 @@ class Tracing:
         return recorded
 
 
-def with_authors(report: RunReport, alerts: Sequence[Alert]) -> RunReport:
-    """A report whose resources have the events that probably changed them, as far as alerts know them."""
-    traces = {
-        (alert.environment, address): trace.changed_by
-        for alert in alerts
-        for address, trace in alert.traces.items()
-        if trace.changed_by is not None
+def with_alerts(report: RunReport, alerts: Sequence[Alert], silences: Mapping[str, Acknowledgement]) -> RunReport:
+    """A report with what alerts know: the events that probably changed resources, and what is acknowledged or silenced.
+
+    Args:
+        silences: by environment.
+    """
+    traces = {(alert.environment, address): trace for alert in alerts for address, trace in alert.traces.items()}
+    words: dict[str, Acknowledgement] = {
+        **silences,
+        **{alert.environment: alert.acked for alert in alerts if alert.acked is not None},
     }
-    if not traces:
-        return report
+    acks = {name: ack_report(word) for name, word in words.items()}
 
     def known(environment: EnvironmentReport, resource: ResourceReport) -> ResourceReport:
-        found = traces.get((environment.name, resource.address))
+        trace = traces.get((environment.name, resource.address))
+        found = trace.changed_by if trace is not None else None
         return resource if found is None else msgspec.structs.replace(resource, changed_by=found)
 
     environments = (
-        msgspec.structs.replace(each, resources=tuple(known(each, resource) for resource in each.resources))
+        msgspec.structs.replace(
+            each, resources=tuple(known(each, resource) for resource in each.resources), acked=acks.get(each.name)
+        )
         for each in report.environments
     )
     return msgspec.structs.replace(report, environments=tuple(environments))

@@ -1,0 +1,95 @@
+"""Commands by which an operator answers alerts: ack and silence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from driftguard.cli.options import ConfigOption, RefOption, RepoOption, RequiredNames, VerboseOption, set_verbosity
+from driftguard.errors import UsageError
+
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the ledger.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Its end: a duration (4h, 2d) or a time (RFC 3339). Default: none."),
+]
+
+
+def ack(
+    env: RequiredNames,
+    reason: ReasonOption,
+    until: UntilOption = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Acknowledge the open alerts of environments.
+
+    Stops reminders and escalation, not the record. A worse change ends it, and so does the end of the alert.
+    """
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
+
+    set_verbosity(verbose)
+    end, why = _end(until), _reason(reason)
+    with Session(Target(repo, ref, config)) as session:
+        names = [settings.name for settings in session.select(env)]
+        for name in session.requests().acknowledge(session.ledger.alerts, names, end, why):
+            print(f"{name}: acknowledged. Reminders stop until that ends, or until it becomes worse.")
+
+
+def silence(
+    env: RequiredNames,
+    reason: ReasonOption,
+    until: UntilOption = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Send no alerts of environments for a while.
+
+    The record goes on, and critical alerts are sent all the same. `--until` is required.
+    """
+    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.target import Target
+
+    set_verbosity(verbose)
+    end, why = _end(until), _reason(reason)
+    if end is None:
+        raise UsageError("--until is missing: a silence without an end is forgotten. Give a duration or a time.")
+    with Session(Target(repo, ref, config)) as session:
+        names = [settings.name for settings in session.select(env)]
+        session.requests().silence(names, end, why)
+        for name in names:
+            print(f"{name}: silenced until {end:%Y-%m-%d %H:%M} UTC, but for critical alerts.")
+
+
+def _reason(reason: str) -> str:
+    if not reason.strip():
+        raise UsageError("--reason is empty; write why, for those who read the alert later.")
+    return reason.strip()
+
+
+def _end(until: str | None) -> datetime | None:
+    """A moment in UTC, in the future."""
+    from driftguard.config.values import duration
+
+    if until is None:
+        return None
+    now, length = datetime.now(UTC), duration(until)
+    if length is not None:
+        return now + length
+    try:
+        end = datetime.fromisoformat(until)
+    except ValueError:
+        raise UsageError(
+            f"--until {until}: expected a duration such as 4h, or a time such as 2027-01-31T18:00Z."
+        ) from None
+    end = end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)
+    if end <= now:
+        raise UsageError(f"--until {until} is past; give a time in the future.")
+    return end
