@@ -108,10 +108,9 @@ def run_environments(
         )
     )
     removed = history.removed(ledger, scope.present)
-    early = None
-    if notifier is not None:
-        known = frozenset(settings.name for settings in scope.present) | removed.keys()
-        early = EarlyAlerts(notifier, context.clock, context.alert_settings.group_wait, known)
+    known = frozenset(settings.name for settings in scope.present) | removed.keys()
+    group_wait = context.alert_settings.group_wait
+    early = EarlyAlerts(notifier, context.clock, group_wait, known) if notifier is not None else None
     tasks = probed(context, scope.tasks)
     context.states.expect([task.settings.name for task in tasks])
     results = _run_all(context, tasks, parallelism, on_done, early)
