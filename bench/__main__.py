@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import classify, closures, memory, probe, scan
+from bench import classify, closures, estate, memory, probe, scan
 from bench.measure import Result, machine, table
 from driftguard.demo.cloud import PACKAGED_PROVIDER
 
-_PARTS = ("classify", "closures", "memory", "scan", "probe")
+_PARTS = ("classify", "closures", "estate", "memory", "scan", "probe")
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], Iterable[Result]]] = {
         "classify": lambda folder: classify.measure(folder, repetitions=options.repetitions),
         "closures": closures.measure,
+        "estate": estate.measure,
         "memory": lambda folder: memory.measure(folder, environments=options.many),
         "probe": lambda folder: probe.measure(
             folder,

@@ -22,7 +22,7 @@ from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
 from driftguard.pipeline.commitfiles import TreeFiles
 from driftguard.pipeline.directories import find
-from driftguard.pipeline.entries import entries, plain_entries
+from driftguard.pipeline.entries import entries, naming_entries, plain_entries
 from driftguard.pipeline.layout import Layout, RootModule, is_terraform, read_layout
 
 _MAX_NAMES: Final = 8
@@ -59,17 +59,29 @@ def first_configuration(folder: Path) -> FirstConfiguration:
     if not layout.roots:
         return FirstConfiguration(None, (), layout)
     tree = {path: TreeEntry(_REGULAR, path) for path in paths}
-    directories = find(tree, ["**"])
-    bare = [replace(root, each=(), workspaces=()) for root in layout.roots]  # where names of files are too odd
-    for written in (entries(layout.roots, directories), plain_entries(layout.roots), plain_entries(bare)):
-        text = config.template(written)
-        found = _resolved(text, tree, folder)
-        if found is not None and _right(found, layout.roots):
-            return FirstConfiguration(text, found, layout)
+    with_faults: FirstConfiguration | None = None
+    for made in _accepted(layout, tree, folder):
+        if not any(environment.fault for environment in made.environments):
+            return made
+        with_faults = with_faults or made
+    if with_faults is not None:
+        return with_faults
     raise UsageError(
         f"The environments of {folder} cannot be written as a configuration. Nothing was written. "
         f"Write `environments` in {CONFIG_FILE} by hand; found: {', '.join(root.path for root in layout.roots)}."
     )
+
+
+def _accepted(layout: Layout, tree: Mapping[str, TreeEntry], folder: Path) -> Iterator[FirstConfiguration]:
+    """The configurations that give exactly the layout's environments, the shortest first."""
+    bare = [replace(root, each=(), workspaces=()) for root in layout.roots]  # where names of files are too odd
+    few = entries(layout.roots, find(tree, ["**"]))
+    named = [*few, *naming_entries(layout.roots)]
+    for written in (few, named, plain_entries(layout.roots), plain_entries(bare)):
+        text = config.template(written)
+        found = _resolved(text, tree, folder)
+        if found is not None and _right(found, layout.roots):
+            yield FirstConfiguration(text, found, layout)
 
 
 def _content(path: Path) -> bytes:

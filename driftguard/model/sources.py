@@ -143,6 +143,7 @@ class Closure:
         missing: what of its content could not be had (submodules, Git LFS), one sentence each: it cannot be planned.
         moves: what of it changes without a commit; each is a reason in `open`, too.
         dangling: symbolic links in it that lead to nothing, one sentence each.
+        product: `tofu` where its directory holds files of OpenTofu only, which Terraform does not read; None otherwise.
         given: files of it that lie in no commit, by their paths, with digests of their contents.
         absent: paths that its expressions read and that are not in git, sorted.
     """
@@ -160,6 +161,7 @@ class Closure:
     dangling: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
+    product: str | None = None
 
     def hash(self, tool: str, settings: str) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).

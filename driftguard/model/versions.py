@@ -83,7 +83,7 @@ class VersionNeed:
         """In words, without paths: `1.5.7 (.terraform-version)`, `~> 1.15 (required_version)`."""
         pinned = [f"{self.pin} ({self.pinned_by})"] if self.pin else []
         wanted = [f"{', '.join(self.constraints)} (required_version)"] if self.constraints else []
-        return " and ".join(pinned + wanted) or "any version"
+        return " and ".join(pinned + wanted) or ("OpenTofu" if self.product == "tofu" else "any version")
 
 
 def _pinned(version: str, pin: str | None) -> bool:

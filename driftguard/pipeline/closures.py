@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from posixpath import join, normpath
 
 from driftguard.config import EnvironmentSettings, terraform_variables
@@ -89,9 +90,10 @@ def version_need(repository: Repository, settings: EnvironmentSettings, closure:
     found = dict(repository.read(list(closure.version_files.values())))
     files = {path: found[object_id] for path, object_id in closure.version_files.items()}
     need = need_of(settings.path, closure.requires, files)
+    need = replace(need, product=need.product or closure.product)
     if settings.terraform.version == "auto":
         return need
-    return VersionNeed((*need.constraints, settings.terraform.version), files=files)
+    return VersionNeed((*need.constraints, settings.terraform.version), product=closure.product, files=files)
 
 
 def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> EnvironmentListing:

@@ -31,14 +31,19 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
     text = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
         text += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or (
-            "(?!/)" + part.replace("\\", r"\\").replace("[!", "[^")
-            if part[:1] == "[" and part[-1:] == "]"
-            else re.escape(part)
+            "(?!/)" + _characters(part) if part[:1] == "[" and part[-1:] == "]" else re.escape(part)
         )
     try:
         return re.compile(text, re.DOTALL)
     except re.error:
         raise UsageError(f"{pattern!r} is not a glob: what stands between [ and ] is no set of characters.") from None
+
+
+def _characters(part: str) -> str:
+    """A set of characters of a glob as one of an expression."""
+    negated = part.startswith("[!")
+    inside = re.sub(r"([\\\[&|~])", r"\\\1", part[2 if negated else 1 : -1])
+    return f"[{'^' if negated else ''}{inside}]"
 
 
 def is_terraform(path: str) -> bool:

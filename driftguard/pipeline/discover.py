@@ -125,6 +125,7 @@ class Closures:
             dangling=tuple(f"{link} leads to {target}, which is not in git." for link, target in dangling.items()),
             absent=tuple(sorted(self._absent(root, reached) - given.keys())),
             given=given,
+            product=self._walk.only_product(root),
         )
 
     def _moves(self, root: str, reached: Mapping[str, _ModuleFiles], included: Collection[str]) -> Iterator[Move]:

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Collection, Iterator, Sequence
 from posixpath import basename, dirname
 
+from driftguard.config.environment import usable_name
 from driftguard.config.values import accepts
 from driftguard.pipeline.directories import glob_pattern
 from driftguard.pipeline.layout import RootModule
@@ -31,6 +32,12 @@ def entries(roots: Sequence[RootModule], directories: Collection[str]) -> list[W
         for entry in _paths([root.path for root in alike], directories):
             written.append(_combined(entry, alike[0]))
     return written
+
+
+def naming_entries(roots: Sequence[RootModule]) -> list[Written]:
+    """An entry for each of some roots whose directory cannot give its environment a name: it writes one."""
+    odd = (root for root in roots if root.path != "." and not accepts("name", basename(root.path)))
+    return [_combined(_plain(root.path), root) for root in odd]
 
 
 def plain_entries(roots: Sequence[RootModule]) -> list[Written]:
@@ -123,8 +130,8 @@ def _plain(path: str, *, whole: bool = False) -> Written:
     """One directory; its name is written where the default would not be the wanted one."""
     wanted = path if whole else basename(path)
     written: Written = {"path": _escaped(path)}
-    if path != "." and (whole or written["path"] != path) and accepts("name", wanted):
-        written["name"] = wanted
+    if path != "." and (whole or written["path"] != path or not accepts("name", wanted)):
+        written["name"] = usable_name(path, wanted)
     return written
 
 

@@ -222,7 +222,8 @@ class _Survey:
 
     def single_var_files(self, directory: str) -> tuple[str, ...]:
         """The var files that make an environment each."""
-        return tuple(self._matched(directory, self._var_files(directory)[0]))
+        found = self._matched(directory, self._var_files(directory)[0])
+        return tuple(name for name in found if not _AUTOMATIC.fullmatch(basename(name)))
 
     def _tfvars(self, folder: str, before: str) -> list[str]:
         names = sorted(self._names(folder))

@@ -51,6 +51,12 @@ class TreeWalk:
                 return self._product == "tofu" and path.removesuffix(other) + own in self.tree
         return False
 
+    def only_product(self, directory: str) -> str | None:
+        """`tofu` where a directory holds files of OpenTofu only; None otherwise."""
+        prefix = f"{directory}/" if directory else ""
+        read = (path for path in self.under(prefix) if dirname(path) == directory and is_terraform(path))
+        return "tofu" if all(path.endswith((".tofu", ".tofu.json")) for path in read) else None
+
     def submodule(self, path: str) -> str | None:
         """The submodule without content that a path lies in."""
         return next((name for name in self.submodules if f"{path}/".startswith(f"{name}/")), None)

@@ -176,7 +176,7 @@ SAMPLES: Mapping[str, Sample] = {
         {
             "cdktf.json": "{}",
             "cdktf.out/stacks/net/cdk.tf.json": '{"terraform": {"backend": {"local": {"path": "x"}}}}',
-            "cdktf.out/stacks/app/cdk.tf.json": '{"resource": {}}',
+            "cdktf.out/stacks/app/cdk.tf.json": '{"resource": {"terraform_data": {"a": {}}}}',
         },
         ("app", "net"),
     ),
