@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.cloud import Values, differs, plan
@@ -91,6 +91,8 @@ def desire(
             known[Each()] = str(key) if isinstance(key, int) else key
             forced = resource.replaced_by in changing or address in tainted
             wanted = _wanted(config, resource, types[resource.type], reality.get(address), known, forced)
+            if address in tainted:
+                wanted = replace(wanted, replaces=frozenset())  # whatever changes, that is not why it is replaced
             found.instances[address] = wanted
             before = reality.get(address)
             if before is not None and (wanted.replaced or moves(types[resource.type], wanted, before)):
