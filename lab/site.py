@@ -161,6 +161,7 @@ class Site:
         self._has_moments = any("plantimestamp" in text for text in written.values())
         # Only the operator's file may name a variable that steers Terraform.
         self._operator_file.write_text(_SETTINGS.format(more=more))
+        written[f"{FOLDER}/.terraform.lock.hcl"] = _LOCK_FILE
         written |= {"driftguard.yaml": self.settings, ".gitignore": _IGNORED}
         for path, text in {**written, **(files or {})}.items():
             place = self.repository / path
@@ -269,7 +270,9 @@ class Site:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-_IGNORED: Final = "*.tfstate*\n.terraform/\n.terraform.lock.hcl\n"
+_IGNORED: Final = "*.tfstate*\n.terraform/\n"
+# Providers that are attached are not locked; without the file, DriftGuard is certain of less.
+_LOCK_FILE: Final = "# No provider is installed.\n"
 
 
 def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:

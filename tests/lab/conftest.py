@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,28 @@ def given(tmp_path: Path, provider: Provider) -> Given:
         return history
 
     return begun
+
+
+@pytest.fixture
+def given_types(tmp_path: Path, provider: Provider) -> Given:
+    """Gives a history with one resource of each of some types, all with the same further arguments."""
+
+    def begun(types: tuple[Type, ...], **arguments: str) -> History:
+        site = Site(tmp_path, provider, {kind.name: kind for kind in types})
+        resources = tuple(Resource(f"r{n}", kind.name, {"name": f"r{n}", **arguments}) for n, kind in enumerate(types))
+        history = History(site, Twice(), Configuration(resources=resources))
+        assert history.begin() == []
+        return history
+
+    return begun
+
+
+class Twice(Least):
+    """Draws the least, and something else with every second choice."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        self._drawn += 1
+        return options[self._drawn % len(options)]

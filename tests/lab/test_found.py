@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lab.configuration import Configuration, Data, Impure, Resource, Var
+from lab.changes import time_passed
+from lab.configuration import Configuration, Data, Impure, Ref, Resource, Var
 from lab.history import History
-from lab.schema import Attribute
+from lab.schema import CERTIFICATE, FILE, ROTATING, Attribute
 from tests.lab.conftest import Given
 
 pytestmark = [pytest.mark.lab, pytest.mark.terraform]
@@ -121,3 +122,65 @@ def test_a_value_that_moves_by_itself_is_restless_under_another_address_too(give
     history.commit(Configuration(resources=(renamed,), moved=(("lab_t.one", "lab_t.two"),)), "moved")
     outside(history, text="hotfix")
     assert labels(history)["stamp"] == "restless"
+
+
+STAMPED = thing(stamp=Impure("plantimestamp()"), text="x")
+STAMP = (Attribute("stamp"), Attribute("text"))
+
+
+def test_an_outside_change_to_a_value_of_the_moment_is_drift_beside_a_commit(given: Given) -> None:
+    history = given(STAMP, STAMPED)
+    outside(history, stamp="by hand")
+    config = Configuration(resources=(replace(STAMPED, arguments={**STAMPED.arguments, "text": "y"}),))
+    history.commit(config, "text")
+    assert labels(history) == {"etag": "derived", "stamp": "drift", "text": "pending"}
+
+
+def test_a_value_of_the_moment_voids_no_approval_where_it_is_drift(given: Given) -> None:
+    history = given(STAMP, STAMPED)
+    outside(history, stamp="by hand")
+    history.config = replace(history.config, outputs={"o": Impure("plantimestamp()")})
+    history.commit(history.config, "an output")
+    first = history.site.scan()["plan_fingerprint"]
+    history.site.terraform("version")  # another second
+    assert history.site.scan()["plan_fingerprint"] == first
+
+
+def test_beside_a_deletion_a_value_of_the_moment_is_no_news(given: Given) -> None:
+    history = given(STAMP, STAMPED)
+    history.site.cloud.objects.clear()
+    history.commit(replace(history.config, checks=("d_check",)), "a check")
+    assert labels(history) == {"": "drift"}
+
+
+def test_a_tainted_object_that_another_one_replaces_is_residue(given: Given) -> None:
+    two = Resource("two", "lab_t", {"name": "two", "parent": Ref("one", "id")}, replaced_by="one")
+    history = given((), thing(), two)
+    for address in ("lab_t.one", "lab_t.two"):
+        history.site.terraform("taint", address)
+    _, report, mismatches = history.judge()
+    assert mismatches == []
+    assert [sorted(resource["labels"]) for resource in report["resources"]] == [["derived", "residue"]] * 2
+
+
+def test_a_form_that_only_the_provider_writes_is_noise_beside_drift(given: Given) -> None:
+    attributes = (Attribute("document", "json", form="json"), Attribute("text"))
+    history = given(attributes, thing(document='{"b": [], "a": 1}', text="x"))
+    outside(history, text="hotfix")
+    assert labels(history) == {"document": "noise", "etag": "derived", "text": "drift"}
+
+
+def test_an_object_whose_time_has_come_is_due(given_types: Given) -> None:
+    history = given_types((ROTATING, CERTIFICATE))
+    for _ in range(2):
+        assert time_passed(history)
+    _, report, mismatches = history.judge()
+    assert mismatches == []
+    assert [resource["labels"] for resource in report["resources"]] == [["input"]] * 2
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("out/kubeconfig", "in_sync"), ("../../../etc/x", "drifted")])
+def test_a_file_of_the_checkout_is_restless(given_types: Given, name: str, verdict: str) -> None:
+    history = given_types((FILE,), filename=name)
+    _, report, mismatches = history.judge()
+    assert (mismatches, report["verdict"]) == ([], verdict)
