@@ -8,6 +8,7 @@ from datetime import datetime
 from driftguard.adapters.aws.trail import CloudTrail
 from driftguard.config import EnvironmentSettings
 from driftguard.model import DriftedObject, TrailEvent, Written
+from driftguard.pipeline.alert.guides import own_roles
 from driftguard.pipeline.authorship import Authorship
 from driftguard.ports import BlockAuthors, StopSignal, TerraformVariables, Trail
 
@@ -23,7 +24,7 @@ class EnvironmentTrail(Trail):
     ) -> None:
         """`variables` give an environment's credentials; a `stop` ends the questions."""
         self._environments, self._variables = environments, variables
-        self._trail = CloudTrail(stopping=lambda: stop.requested)
+        self._trail = CloudTrail(stopping=lambda: stop.requested, own_roles=own_roles(list(environments.values())))
 
     def events(
         self, environment: str, objects: Sequence[DriftedObject], since: datetime, until: datetime

@@ -43,7 +43,7 @@ from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, To
 from driftguard.model.report import EnvironmentListing, RunReport
 from driftguard.model.versions import VersionNeed
 from driftguard.pipeline import history
-from driftguard.pipeline.alert.guides import guidance_of
+from driftguard.pipeline.alert.guides import guidance_of, own_roles
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
 from driftguard.pipeline.alert.routes import Routing
 from driftguard.pipeline.alert.sending import AlertContext
@@ -290,6 +290,7 @@ class Session:
             clock=clock,
             authors=EnvironmentAuthors(by_name, authorship),
             trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
+            own_roles=own_roles(self.environments),
         )
         sinks = ConfiguredSinks(routing, self.environ, clock, write)
         guidance = guidance_of(self.environments, self._tools, self.repository.ref, rules.runbook)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -165,9 +166,13 @@ class TrailEvent:
         return re.sub(r"\d{4}_?\d{2}_?\d{2}(?:v\d+)?$", "", self.name)
 
 
-def own_session(event: TrailEvent, prefix: str = "driftguard-") -> bool:
-    """Whether an event is DriftGuard's own: by the name of its role session, or by its user agent."""
-    return (event.role_session or "").startswith(prefix) or "driftguard" in event.user_agent.lower()
+def own_session(event: TrailEvent, roles: AbstractSet[str]) -> bool:
+    """Whether an event is DriftGuard's own: only by the role of its session; a name or a user agent proves nothing.
+
+    Args:
+        roles: names of the roles that DriftGuard assumes.
+    """
+    return event.session is not None and event.session in roles
 
 
 @dataclass(frozen=True, slots=True)

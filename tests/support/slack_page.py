@@ -1,6 +1,7 @@
 """The picture of the main message in the documentation: its real blocks as a page that looks like Slack.
 
-`python -m tests.support.slack_page` writes docs/images/slack-drift.png anew. It needs Chromium:
+`python -m tests.support.slack_page` writes docs/images/slack-drift.png anew, and each golden message as on a phone of
+380 pixels, light and dark. It needs Chromium:
 `apt-get install chromium fonts-lato fonts-noto-color-emoji`.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from driftguard.adapters.slack.blocks import render
 from driftguard.model import Message
-from tests.support.sample_alerts import drift_of_one_attribute
+from tests.support.sample_alerts import SAMPLES, drift_of_one_attribute
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "slack-drift.png"
 _WIDTH, _HEIGHT = 720, 520
@@ -86,14 +87,14 @@ def _mrkdwn(text: str) -> str:
     return _MARKUP.sub(shown, text).replace("</pre><br>", "</pre>").replace("<br><pre>", "<pre>")
 
 
-def photograph(message: Message, picture: Path) -> None:
-    """Write a picture (PNG) of a message, rendered by Chromium."""
+def photograph(text: str, picture: Path, size: tuple[int, int]) -> None:
+    """Write a picture (PNG) of an HTML page of a width and height, rendered by Chromium."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         sys.exit("Chromium is needed: apt-get install chromium fonts-lato fonts-noto-color-emoji")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "message.html"
-        source.write_text(page(message))
+        source.write_text(text)
         flags = [
             "--headless",
             "--no-sandbox",
@@ -102,17 +103,45 @@ def photograph(message: Message, picture: Path) -> None:
             "--disable-component-update",
             "--disable-sync",
             "--hide-scrollbars",
-            "--force-device-scale-factor=2",
+            f"--force-device-scale-factor={2 if size[1] < 1000 else 1}",
             f"--user-data-dir={folder}/profile",
         ]
-        size = f"--window-size={_WIDTH},{_HEIGHT}"
         subprocess.run(
-            [browser, *flags, size, f"--screenshot={picture}", source.as_uri()],
+            [browser, *flags, f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}", source.as_uri()],
             check=True,
             capture_output=True,
             timeout=120,
         )
 
 
+_PHONE_WIDTH, _PHONE_HEIGHT, _IN_A_ROW = 380, 640, 4
+_PHONES = """
+body { display: grid; grid-template-columns: repeat(4, 380px); gap: 12px; padding: 12px; background: #888 }
+.phone { width: 380px; height: 640px; overflow: hidden; box-sizing: border-box; padding: 12px; background: #fff }
+.phone h1 { font-size: 11px; font-weight: 400; margin: 0 0 8px; color: #888 }
+"""
+_DARK = """
+.phone { background: #1a1d21; color: #d1d2d3 } .phone code, .phone pre { background: #232529; border-color: #444;
+  color: #e8912d } .phone a { color: #36c5f0 } .phone .context { color: #9a9b9d }
+.phone .mention { background: #443c1a }
+"""
+
+
+def phones(*, dark: bool) -> str:
+    """An HTML page with each golden message as a phone's first screen shows it."""
+    cards = []
+    for sample in SAMPLES:
+        _, blocks = render(sample().message())
+        name = html.escape(sample.__name__.replace("_", " "))
+        cards.append(f'<div class="phone"><h1>{name}</h1>{"".join(map(_block, blocks))}</div>')
+    style = _STYLE + _PHONES + (_DARK if dark else "")
+    title = "<title>DriftGuard on a phone</title>"
+    return f'<!doctype html><meta charset="utf-8">{title}<style>{style}</style>{"".join(cards)}'
+
+
 if __name__ == "__main__":
-    photograph(drift_of_one_attribute().message(), PICTURE)
+    photograph(page(drift_of_one_attribute().message()), PICTURE, (_WIDTH, _HEIGHT))
+    rows = -(-len(SAMPLES) // _IN_A_ROW)
+    whole = (_IN_A_ROW * (_PHONE_WIDTH + 12) + 12, rows * (_PHONE_HEIGHT + 12) + 12)
+    for theme in ("light", "dark"):
+        photograph(phones(dark=theme == "dark"), PICTURE.with_name(f"phone-{theme}.png"), whole)

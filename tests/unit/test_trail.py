@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from driftguard.adapters.aws.trail import CloudTrail, account_of, client_of, own_session, parse
-from driftguard.model.traces import Confidence, DriftedObject, TrailEvent
+from driftguard.adapters.aws.trail import CloudTrail, account_of, client_of, parse
+from driftguard.model.traces import Confidence, DriftedObject, TrailEvent, own_session
 from driftguard.pipeline.trace import match
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "cloudtrail"
@@ -76,7 +76,15 @@ class Stubbed:
         return self.client
 
     def trail(self, pages: int = 10, **limits: Any) -> CloudTrail:
-        return CloudTrail(clock=self.time.clock, sleep=self.time.sleep, connect=self.connect, pages=pages, **limits)
+        roles = frozenset({str(read("shop", "TagQueue").session)})
+        return CloudTrail(
+            clock=self.time.clock,
+            sleep=self.time.sleep,
+            connect=self.connect,
+            pages=pages,
+            own_roles=roles,
+            **limits,
+        )
 
     def expect(
         self,
@@ -240,15 +248,21 @@ def test_whatever_comes_is_read(raw: dict[str, Any]) -> None:
     assert parse(raw).principal == "unknown"
 
 
-def test_our_own_sessions_are_known_by_the_name_they_are_given_or_their_agent() -> None:
+def ours(event: TrailEvent) -> bool:
+    """Whether an event is of the role that DriftGuard assumes in these recordings."""
+    return own_session(event, frozenset({str(read("shop", "TagQueue").session)}))
+
+
+def test_our_own_sessions_are_known_by_their_role_and_by_nothing_else() -> None:
     own = read("shop", "TagQueue")
     assert own.role_session == "driftguard-prod-20261123T093000-0a1b2c3d"
-    assert own_session(own)
-    assert not own_session(own, prefix="acme-")
+    assert ours(own)
+    assert not own_session(own, frozenset({"another-role"}))
     others = [parse(e) for e in page("shop") if e["EventName"] != "TagQueue"]
     assert len(others) == 7
-    assert not [e for e in others if own_session(e)]
-    assert own_session(replace(others[0], user_agent="aws-sdk-go-v2/1.36 DriftGuard/0.1"))
+    assert not [e for e in others if ours(e)]
+    agent = "aws-sdk-go-v2/1.36 DriftGuard/0.1"
+    assert not ours(replace(others[0], role_session="driftguard-prod", user_agent=agent))
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -259,7 +273,7 @@ def test_many_objects_are_traced_by_one_question(stubbed: Stubbed) -> None:
     events, note = stubbed.trail().events(SHOP, SINCE, UNTIL, KEYS, None)
     assert note is None
     assert [e.at for e in events] == sorted((e.at for e in events), reverse=True)
-    found = match(SHOP, events, own=own_session, now=UNTIL)
+    found = match(SHOP, events, own=ours, now=UNTIL)
     told = {a: (t.principal, t.event, t.via, t.confidence) for a, t in found.traces.items()}
     exact = Confidence.RESOURCE_AND_FIELD
     assert told == {
@@ -359,7 +373,7 @@ def test_global_services_are_asked_where_they_log(stubbed: Stubbed) -> None:
     stubbed.expect(("ResourceName", "worker"), [e for e in page("principals") if e["EventName"] == "PutRolePolicy"])
     events, _ = stubbed.trail().events([role], SINCE, UNTIL, KEYS, None)
     assert stubbed.regions == ["us-east-1"]
-    trace = match([role], events, own=own_session, now=UNTIL).traces[role.address]
+    trace = match([role], events, own=ours, now=UNTIL).traces[role.address]
     assert (trace.principal, trace.via, trace.confidence) == ("dan (federated)", "api", Confidence.RESOURCE_AND_FIELD)
     stubbed.expect(("ResourceName", "worker"), [])
     stubbed.expect(WRITES, [])

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from driftguard.adapters.aws.trailclient import account_of, client_of, endpoint_
 from driftguard.adapters.aws.trailrecord import parse, read
 from driftguard.model.traces import INCOMPLETE_NOTE, DriftedObject, TrailEvent, own_session
 
-__all__ = ["CloudTrail", "account_of", "client_of", "own_session", "parse"]
+__all__ = ["CloudTrail", "account_of", "client_of", "parse"]
 
 _FEW: Final = 4
 _TRIES: Final = 4
@@ -137,6 +138,7 @@ class CloudTrail:
         budget_seconds: how long it is asked in all, waits included; the request that is under way then is finished,
             which takes 20 s at most. A note names what was not read by then.
         stopping: whether to ask nothing more, because everything ends; heeded within half a second of a wait.
+        own_roles: names of the roles that DriftGuard assumes: their calls changed nothing outside Terraform.
     """
 
     def __init__(
@@ -149,12 +151,18 @@ class CloudTrail:
         pages: int = 10,
         budget_seconds: float = 60.0,
         stopping: Callable[[], bool] = lambda: False,
+        own_roles: AbstractSet[str] = frozenset(),
     ) -> None:
+        self._own_roles = own_roles
         self._interval_seconds, self._clock = 1.0 / requests_per_second, clock
         self._allowance = _Allowance(budget_seconds, clock, sleep, stopping)
         self._connect, self._pages = connect or client_of, pages
         self._areas: dict[tuple[str, str], _Area] = {}
         self._guard = threading.Lock()
+
+    def _counts(self, event: TrailEvent, since: datetime, until: datetime) -> bool:
+        own = own_session(event, self._own_roles)
+        return event.error is None and not own and since <= event.at <= until
 
     def events(
         self,
@@ -245,7 +253,7 @@ class CloudTrail:
                     continue
                 # Half of the pages are left to the window, which serves every environment of the account.
                 answer = self._read(area, client, item.names[0], since, until, self._pages // 2)
-                if any(_counts(recorded.event, since, until) for recorded in answer.recorded.values()):
+                if any(self._counts(recorded.event, since, until) for recorded in answer.recorded.values()):
                     missing.remove(item)
         if not missing:
             return None
@@ -353,10 +361,6 @@ def _region_of(item: DriftedObject, home: str | None) -> str | None:
 def _with_names(recorded: _Recorded, known: Mapping[int, str]) -> TrailEvent:
     more = sorted(known[found] for found in recorded.mentioned & known.keys())
     return replace(recorded.event, resources=tuple(dict.fromkeys((*recorded.event.resources, *more))))
-
-
-def _counts(event: TrailEvent, since: datetime, until: datetime) -> bool:
-    return event.error is None and not own_session(event) and since <= event.at <= until
 
 
 def _word(error: Exception) -> str:

@@ -224,7 +224,9 @@ def retry_after(error: GithubException) -> float | None:
         # Against GitHub's own clock, which need not be ours.
         date = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
         return _WAIT_SECONDS if reset is None else max(1.0, reset - date)
-    return _WAIT_SECONDS if error.status == 429 or "rate limit" in refusal_text(error).lower() else None
+    text = refusal_text(error).lower()
+    limited = any(words in text for words in ("rate limit", "abuse detection", "secondary limit", "too many requests"))
+    return _WAIT_SECONDS if error.status == 429 or limited else None
 
 
 def _number(text: str | None) -> float | None:

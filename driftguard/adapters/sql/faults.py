@@ -35,7 +35,13 @@ _POSTGRESQL: Final = (
     ("55P03", _BUSY),
     ("53100", _FULL),
     ("53", ("has no resources left for this connection", "Look at the server's log and limits, and run again.")),
-    ("25006", _READ_ONLY),
+    (
+        "25006",
+        (
+            "is read-only: the server is a standby, as after a failover",
+            "Name the primary in ledger.url, or all hosts with `?target_session_attrs=read-write`, and run again.",
+        ),
+    ),
     ("42501", _READ_ONLY),
     ("28", _DENIED),
     ("3D000", ("does not exist", "Create the database, or set ledger.url to another one.")),

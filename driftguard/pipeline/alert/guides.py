@@ -72,6 +72,12 @@ def guidance_of(
     return Guidance(branch, guides, runbook)
 
 
+def own_roles(environments: Sequence[EnvironmentSettings]) -> frozenset[str]:
+    """The names of the roles that DriftGuard assumes."""
+    arns = (arn for each in environments for arn in (each.aws.plan_role_arn, each.aws.apply_role_arn) if arn)
+    return frozenset(arn.rpartition("/")[2] for arn in arns)
+
+
 def guide_of(settings: EnvironmentSettings, branch: str, program: str) -> Guide:
     """The guide of one environment.
 

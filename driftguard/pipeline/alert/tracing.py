@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -54,8 +56,10 @@ class Tracing:
         clock: Clock,
         authors: BlockAuthors,
         trail: Trail | None,
+        own_roles: AbstractSet[str] = frozenset(),
     ) -> None:
-        """`trail` is None where the configuration turns it off."""
+        """`trail` is None where the configuration turns it off; `own_roles` are those that DriftGuard assumes."""
+        self._own_roles = own_roles
         self._run_id, self._alerts, self._journal, self._clock = run_id, alerts, journal, clock
         self._authors, self._trail = authors, trail
 
@@ -105,7 +109,7 @@ class Tracing:
         if objects and self._trail is not None:
             now = self._clock.now()
             events, note = self._events(alert, objects, now)
-            findings = match(objects, events, own=own_session, now=now)
+            findings = match(objects, events, own=partial(own_session, roles=self._own_roles), now=now)
             missing = note or (findings.notes[0] if findings.notes else _NOTHING_YET)
             for item in objects:
                 before = known.get(item.address, ObjectTrace())
