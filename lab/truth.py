@@ -117,7 +117,8 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
         return ("drift", False) if moved and configured else ("derived", True)
     commit: bool | None = None if wanted is NOT_KNOWN or wanted is UNKNOWN else not same(d, wanted)
     if same(r, d):
-        return (("adopted" if commit else "noise"), commit is not None) if moved else None
+        changed = commit or wanted is UNKNOWN  # what was unknown then and is known now, a commit made known
+        return (("adopted" if changed else "noise"), commit is not None) if moved else None
     if moved:
         return _moved(five, commit)
     if commit is None:
