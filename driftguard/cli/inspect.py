@@ -27,9 +27,10 @@ from driftguard.cli.options import (
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
+from driftguard.model.causes import Faulted, by_cause
 from driftguard.model.configuration_sources import remedy
 from driftguard.model.report import AckReport, AttributeReport, EnvironmentListing, EnvironmentReport
-from driftguard.model.words import PLAIN_WORDS, Label, verdict_text
+from driftguard.model.words import PLAIN_WORDS, Label, plural, verdict_text
 from driftguard.printable import printable
 from driftguard.report import shorten
 
@@ -77,10 +78,21 @@ def environments(
                 msgspec.structs.replace(item, not_probed=not_probed(session, settings)) for item, settings in pairs
             ]
         with Reporter(quiet=quiet) as progress:
-            for text in (*session.notices, *(w for item in listed for w in item.warnings)):
+            for text in (*session.notices, *_notes(listed)):
                 progress.line(f"note: {text}")
     headings, rows = _hindrances(listed) if why_not_probed else _closures(listed)
     emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, format, output)
+
+
+def _notes(listed: Sequence[EnvironmentListing]) -> Iterator[str]:
+    """What is not exact or not certain about closures, once for all environments that share it."""
+    for cause in by_cause(
+        Faulted(item.name, item.path, item.workspace, "note", text)
+        for item in listed
+        for text in dict.fromkeys((*item.warnings, *item.closure_open))
+    ):
+        others = len(cause.environments) - 1
+        yield f"{cause.message} (the same in {plural(others, 'other environment')})" if others else cause.message
 
 
 _Table = tuple[Sequence[str], Sequence[Sequence[str]]]

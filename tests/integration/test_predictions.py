@@ -120,3 +120,12 @@ def test_a_role_that_cannot_be_assumed_is_one_line(sandbox: Sandbox, arn: str) -
     found = checks(sandbox, AWS_EC2_METADATA_DISABLED="true")
     assert (found["roles"]["good"], len(found["roles"]["environments"])) == (False, 5)
     assert arn in found["roles"]["detail"]
+
+
+def test_environments_names_what_moves_without_a_commit_once(sandbox: Sandbox) -> None:
+    names = estate(sandbox, 20, S3 + CODE)
+    ran = sandbox.run("environments", "--format", "json")
+    assert [bool(item["closure_open"]) for item in ran.report["environments"]] == [True] * len(names)
+    (note,) = [line for line in ran.stderr.splitlines() if line.startswith("note: live/")]
+    assert "no .terraform.lock.hcl is committed" in note
+    assert "the same in 19 other environments" in note
