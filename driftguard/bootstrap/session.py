@@ -22,7 +22,7 @@ from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.sources import HclConfigurationReader
-from driftguard.adapters.machine import SystemClock, ThisMachine, default_parallelism
+from driftguard.adapters.machine import ThisMachine, default_parallelism
 from driftguard.adapters.process import Stop
 from driftguard.adapters.schemas import FolderSchemas
 from driftguard.adapters.signatures import GitSignatures
@@ -63,6 +63,7 @@ from driftguard.pipeline.requests import OperatorRequests, given_baseline, selec
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
+from driftguard.ports import Clock
 from driftguard.probe.opening import OpenedProbe, open_probe
 from driftguard.report import run_report
 from driftguard.sealed import mask
@@ -73,7 +74,6 @@ class Session:
 
     def __init__(self, target: Target, stop: Stop | None = None) -> None:
         self._stop = stop or Stop()
-        self._clock = SystemClock()
         self.environ = config.surroundings()
         self._directories = config.directories()
         self._defects = FolderDefects(self._directories.state / "defects")
@@ -164,6 +164,10 @@ class Session:
         ledger = open_ledger(ledger_url(self.settings, self._directories, self.environ, self.repository.display))
         self._closing.callback(ledger.close)
         return ledger
+
+    @cached_property
+    def _clock(self) -> Clock:
+        return self.ledger.clock
 
     def requests(self) -> OperatorRequests:
         """What operators ask for."""

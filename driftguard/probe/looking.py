@@ -148,7 +148,7 @@ class RecordingProbe(Probe):
         wrong = self._distrusted(subject)
         if wrong:
             return f"an audit found a probe of {wrong} wrong"
-        if self._clock.now() - record.at > self._max_age:
+        if not timedelta(0) <= self._clock.now() - record.at <= self._max_age:
             return "the last plan is too old"
         return ""
 

@@ -6,8 +6,10 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.errors import OperatorError
@@ -38,6 +40,14 @@ class TestPostgresLedger(SharedLedgerContract):
     @pytest.fixture
     def disarm(self) -> list[str]:
         return ["ALTER TABLE entries DISABLE TRIGGER ALL"]
+
+
+def test_the_servers_clock_counts_whatever_the_machines_clock_shows(url: str) -> None:
+    right = datetime.now(UTC)
+    with time_machine.travel(right + timedelta(days=2000)):
+        ledger = open_ledger(url)
+        assert abs(ledger.clock.now() - right) < timedelta(minutes=5)
+        ledger.close()
 
 
 def test_a_server_that_went_away_is_one_sentence_and_may_come_back(server: PostgresServer, url: str) -> None:

@@ -133,11 +133,7 @@ def strike(process: subprocess.Popen[str], watch: Watch, kill: Kill) -> tuple[st
         time.sleep(_POLL_SECONDS)
     if kill.phase in _PHASE_SECONDS:
         time.sleep(kill.chance.uniform(0, _PHASE_SECONDS[kill.phase]))
-    # Frozen, so that the phase that is counted is the one that is hit.
-    everything = [process.pid, *descendants(process.pid)]
-    for each in everything:
-        with suppress(ProcessLookupError):
-            os.kill(each, signal.SIGSTOP)
+    everything = _frozen(process.pid)
     hit = watch.phase()
     victim, pids = _victim(process.pid, everything, kill.victim)
     kill_all(pids)
@@ -145,6 +141,17 @@ def strike(process: subprocess.Popen[str], watch: Watch, kill: Kill) -> tuple[st
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGCONT)
     return hit, victim
+
+
+def _frozen(own: int) -> list[int]:
+    """A process and all that it started, stopped: the phase that is counted is the one that is hit."""
+    stopped: list[int] = []
+    while new := [pid for pid in (own, *descendants(own)) if pid not in stopped]:
+        stopped += new
+        for each in new:  # what these started in the meantime is found in the next turn
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+    return stopped
 
 
 def _victim(own: int, everything: list[int], wanted: str) -> tuple[str, list[int]]:

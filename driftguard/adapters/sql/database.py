@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -86,6 +87,15 @@ class Database:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
+
+    def behind(self) -> timedelta:
+        """How far this machine's clock is behind the server's; nothing where there is no server."""
+        if self.sqlite:
+            return timedelta(0)
+        with self.reading() as connection:
+            asked = datetime.now(UTC)
+            found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            return found - (asked + (datetime.now(UTC) - asked) / 2)
 
     def _readable(self) -> AbstractContextManager[Engine]:
         return self._remote.reading() if self._remote is not None else nullcontext(self._engine)

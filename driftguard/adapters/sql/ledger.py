@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttemptHistory, SqlAttempts
+from driftguard.adapters.sql.clock import LedgerClock
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
@@ -135,13 +136,14 @@ class SqlRecord(RunLedger, DigestKey):
 
 
 class SqlLedger(SqlRecord, LedgerCheck):
-    """Implements `ports.Ledger`; `leases`, `attempts` and `alerts` implement their ports on the same database."""
+    """Implements `ports.Ledger`; `leases`, `attempts`, `alerts`, `clock` implement their ports on the same database."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.leases = SqlLeases(database)
         self.attempts = SqlAttempts(database)
         self.alerts = SqlAlerts(database)
+        self.clock = LedgerClock(database.behind())
 
     @property
     def record(self) -> SqlRecord:

@@ -23,6 +23,7 @@ from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
 
 _INITIAL_BACKOFF: Final = timedelta(seconds=30)
 _MAX_BACKOFF: Final = timedelta(hours=1)
+_MAX_WAIT: Final = timedelta(days=1)  # longer than any service asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ class Sender:
         return DeliverySummary(sent, waiting, tuple(self._problems))
 
     def _may_send(self, delivery: Delivery) -> bool:
-        due = delivery.next_try_at is None or delivery.next_try_at <= self.clock.now()
+        now, next_try = self.clock.now(), delivery.next_try_at
+        # One that is further away than any wait was set under a wrong clock.
+        due = next_try is None or next_try <= now or next_try > now + _MAX_WAIT
         usable = self._sinks.get(delivery.sink) is not None and delivery.sink not in self._down
         return due and usable and self._behind.isdisjoint(_steps(delivery))
 

@@ -116,9 +116,10 @@ def _close(
 
 def _fenced(attempt: Attempt, attempts: Attempts, now: datetime) -> bool:
     """Whether enough time has passed since the attempt was first seen dead; the first sight is recorded."""
-    seen = attempt.data.get("seen_dead_at")
-    if seen is None:
+    recorded = attempt.data.get("seen_dead_at")
+    seen = None if recorded is None else datetime.fromisoformat(str(recorded))
+    if seen is None or seen > now:  # never seen, or under a wrong clock
         step = attempt_step(attempt, attempt.state, now, {"seen_dead_at": now.isoformat()})
         attempts.advance(attempt.id, step)
         return False
-    return now - datetime.fromisoformat(str(seen)) >= _FENCED_AFTER
+    return now - seen >= _FENCED_AFTER

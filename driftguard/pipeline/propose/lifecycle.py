@@ -161,7 +161,7 @@ class _Settling:
             self._comment(merged, f"Approved, and not applied yet: {outcome.text}", f"waits {outcome.text}")
             return merged
         known = at_head or merged.id in outcome.void
-        if not known and self._now() - (merged.ended_at or merged.proposed_at) < _LATE:
+        if not known and abs(self._now() - (merged.ended_at or merged.proposed_at)) < _LATE:
             return merged  # merged after this run had read the branch, or what is read lags behind
         why = self._why_void(merged) if known else "the tracked branch does not hold the merge"
         self._comment(merged, f"Nothing was applied: the approval is void, because {why}.", f"void {merged.id}")
