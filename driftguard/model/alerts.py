@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -111,6 +111,16 @@ class Alert:
     resolution: str | None = None
     failure: str | None = None
     acked: Acknowledgement | None = None
+
+    def not_after(self, now: datetime) -> Alert:
+        """The same with its moments after now, those of a wrong clock, as now."""
+        return replace(
+            self,
+            first_seen_at=min(self.first_seen_at, now),
+            changed_at=min(self.changed_at, now),
+            opened_at=self.opened_at and min(self.opened_at, now),
+            resolved_at=self.resolved_at and min(self.resolved_at, now),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,22 +87,11 @@ def follow(
     notices: list[Notice] = []
     for kind in AlertKind:
         before = _newest(alerts, kind)
-        for after, event, line in _steps(before and _not_after(before, now), kind, look):
+        for after, event, line in _steps(before and before.not_after(now), kind, look):
             kept[after.id] = after
             if event is not None:
                 notices.append(_notice(after, event, line, look))
     return Followed(tuple(kept.values()), tuple(notices))
-
-
-def _not_after(alert: Alert, now: datetime) -> Alert:
-    """An alert whose moments after now, those of a wrong clock, count as now; it is kept so."""
-    return replace(
-        alert,
-        first_seen_at=min(alert.first_seen_at, now),
-        changed_at=min(alert.changed_at, now),
-        opened_at=alert.opened_at and min(alert.opened_at, now),
-        resolved_at=alert.resolved_at and min(alert.resolved_at, now),
-    )
 
 
 def _failure(environment: EnvironmentReport, alerts: Sequence[Alert]) -> str | None:
