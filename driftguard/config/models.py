@@ -14,7 +14,7 @@ from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.base import Model
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
-from driftguard.config.probe import ProbeSettings
+from driftguard.config.probe import ProbeSettings, or_off
 from driftguard.errors import UsageError
 from driftguard.model.ledger import MAX_LEASE
 
@@ -359,6 +359,7 @@ class Document(Model):
     probe: ProbeSettings = Field(
         default=ProbeSettings(),
         description="Looking at environments without plans; `off` plans each one.",
+        json_schema_extra=or_off,
     )
     agent: AgentSettings = Field(default=AgentSettings(), description="The schedule of `driftguard agent`.")
     forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")

@@ -27,3 +27,8 @@ class ProbeSettings(Model):
     @classmethod
     def _switched_off(cls, written: Any) -> Any:
         return {"enabled": False} if written is False or written == "off" else written
+
+
+def or_off(schema: dict[str, Any]) -> None:
+    """Let an editor take `off` as well, which YAML reads as false."""
+    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"enum": [False, "off"]}]

@@ -67,6 +67,8 @@ def _type(field: FieldInfo, schema: dict[str, Any]) -> str:
     variants = [part for part in schema.get("anyOf", []) if part.get("type") != "null"]
     if len(variants) == 1:
         schema = variants[0]
+    if variants[1:] and "$ref" in variants[0]:
+        return "mapping, or `off`"
     kind = schema.get("type")
     if kind == "array":
         inner = schema["items"]
