@@ -115,7 +115,7 @@ def test_the_demo_shows_every_label_of_a_change_applies_alerts_proposes_and_roll
     assert "a visibility timeout of 45 seconds" in stderr
     assert "a visibility timeout of 30 seconds" in stderr
     assert "[3/3]" in stderr
-    assert "dev: revert changes outside Terraform" in stdout
+    assert 'dev: merging re-creates module.service.aws_sqs_queue.work["mails"], empty' in stdout
     assert re.search(r"^dev +in sync", stdout.split("$ driftguard status dev")[1], re.MULTILINE)
     assert "driftguard init" in stdout.split("The demo ran the whole loop")[1]
     assert f"the files are in {kept}" in stdout

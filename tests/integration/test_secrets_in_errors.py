@@ -51,6 +51,8 @@ class Quoting:
         self.estate.write(body.replace("VALUE", json.dumps(value)))
         if self.source == "variable":
             self.estate.sandbox.write("environments/dev/terraform.tfvars", f"secret = {json.dumps(value)}\n")
+        # Without a lock file in git, a changed variable and a changed provider could not be distinguished.
+        self.estate.sandbox.write("environments/dev/.terraform.lock.hcl", "# the provider is attached\n")
         self.estate.sandbox.commit(f"change {len(self.outputs)}")
         self.estate.sandbox.variables["TF_VAR_secret"] = value
 
