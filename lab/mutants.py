@@ -46,7 +46,7 @@ class Mutant:
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant("drift is a conflict", "rules", 'DRIFT, "S≠R, D=S"', 'CONFLICT, "S≠R, D=S"'),
     Mutant("drift only where D=S", "rules", 'DRIFT, "S≠R, D=L"', 'CONFLICT, "S≠R, D=L"'),
-    Mutant("conflict is drift", "rules", 'CONFLICT, "S≠R, D≠R, D≠S, D≠L, R≠L"', 'DRIFT, "S≠R, D≠R, D≠S, D≠L, R≠L"'),
+    Mutant("conflict is drift", "rules", 'CONFLICT, "S≠R, D≠R, D≠S, D≠L"', 'DRIFT, "S≠R, D≠R, D≠S, D≠L"'),
     Mutant("absorbed is input", "rules", 'ABSORBED, "S=R, R≠D, D=L, R is', 'INPUT, "S=R, R≠D, D=L, R is'),
     Mutant("input is absorbed", "rules", 'INPUT, "S=R, R≠D, D=L, R is', 'ABSORBED, "S=R, R≠D, D=L, R is'),
     Mutant("an absorbed change is overwritten", "rules", 'CONFLICT, "S=R, R≠D, D≠L', 'PENDING, "S=R, R≠D, D≠L'),

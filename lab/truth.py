@@ -120,7 +120,11 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
         changed = commit or wanted is UNKNOWN  # what was unknown then and is known now, a commit made known
         return (("adopted" if changed else "noise"), commit is not None) if moved else None
     if moved:
-        return _moved(five, commit)
+        if same(d, s) or commit is False:
+            return "drift", True
+        if commit is None and _is_empty(s) and _is_empty(d):
+            return "drift", False
+        return "conflict", commit is not None
     if commit is None:
         return "pending", False
     if then is NOT_KNOWN:
@@ -128,18 +132,6 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if commit:
         return ("pending" if same(r, then) or same(d, then) else "conflict"), True
     return ("input" if same(r, then) else "absorbed"), True
-
-
-def _moved(five: Five, commit: bool | None) -> tuple[str, bool]:
-    """The label where S≠R and D≠R."""
-    s, d = five.state, five.desired
-    if same(d, s) or commit is False:
-        return "drift", True
-    if commit is None and _is_empty(s) and _is_empty(d):
-        return "drift", False
-    if commit and same(five.reality, five.wanted):
-        return "pending", True
-    return "conflict", commit is not None
 
 
 def _is_empty(value: Any) -> bool:

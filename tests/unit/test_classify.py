@@ -53,7 +53,6 @@ def one_attribute(state: Any, reality: Any, desired: Any, baseline: Any, evidenc
         ("s", "r", "s", "x", NEW_COMMIT, "drift", True),
         ("s", "r", "d", "d", NEW_COMMIT, "drift", True),
         ("s", "r", "d", "s", NEW_COMMIT, "conflict", True),
-        ("s", "r", "d", "r", NEW_COMMIT, "pending", True),
         ("s", "r", "d", ..., NEW_COMMIT, "conflict", False),
         ("s", "r", "d", ..., FIRST_SCAN, "conflict", False),
         (None, "r", "", ..., FIRST_SCAN, "drift", False),

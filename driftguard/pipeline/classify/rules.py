@@ -99,7 +99,7 @@ def rule(
     if reality_is_desired:
         return _only_the_state_lags(desired, baseline, known, evidence)
     if not state_is_reality:
-        return _reality_moved(state, reality, desired, baseline, known, evidence)
+        return _reality_moved(state, desired, baseline, known, evidence)
     return _desired_moved(reality, desired, baseline if known else NO_BASELINE_VALUE, evidence, subject)
 
 
@@ -113,7 +113,7 @@ def _only_the_state_lags(desired: Any, baseline: Any, l_known: bool, evidence: E
     return Ruling(Label.NOISE, "S≠R, R=D: nothing planned", certain=evidence.has_baseline)
 
 
-def _reality_moved(state: Any, reality: Any, desired: Any, baseline: Any, l_known: bool, evidence: Evidence) -> Ruling:
+def _reality_moved(state: Any, desired: Any, baseline: Any, l_known: bool, evidence: Evidence) -> Ruling:
     if same(desired, state):
         return Ruling(Label.DRIFT, "S≠R, D=S")
     if not l_known and same_form(desired, state):
@@ -122,10 +122,7 @@ def _reality_moved(state: Any, reality: Any, desired: Any, baseline: Any, l_know
         return Ruling(Label.CONFLICT, "S≠R, D≠R, D≠S, L unknown", certain=False)
     if same(desired, baseline):
         return Ruling(Label.DRIFT, "S≠R, D=L", certain=not _rests_on_an_open_closure(evidence))
-    if same(reality, baseline):
-        # The known-good configuration wanted R, so nothing but the state is behind: a killed apply did not store it.
-        return Ruling(Label.PENDING, "S≠R, R=L, D≠R, D≠S")
-    return Ruling(Label.CONFLICT, "S≠R, D≠R, D≠S, D≠L, R≠L")
+    return Ruling(Label.CONFLICT, "S≠R, D≠R, D≠S, D≠L")
 
 
 def _desired_moved(reality: Any, desired: Any, baseline: Any, evidence: Evidence, subject: Subject) -> Ruling:
