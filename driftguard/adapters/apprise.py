@@ -32,7 +32,7 @@ class AppriseSink(Sink):
         try:
             import apprise
         except ImportError:
-            raise OperatorError(f"the sink {name} needs Apprise: pip install 'driftguard[sinks]'.") from None
+            raise OperatorError(f"the sink {name} needs Apprise: pip install 'driftguard-gitops[sinks]'.") from None
         logging.getLogger("apprise").disabled = True  # its messages hold the URL
         self._name, self._service = name, apprise.Apprise()
         if not self._service.add(url):

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from driftguard.config.alerting import AlertSettings, Slack, Webhook
+from driftguard.config.alerting import AlertSettings, NamedSink, Slack, Webhook
 from driftguard.config.base import Model
 from driftguard.config.forge import Forge
 from driftguard.config.models import Document, EnvironmentEntry
@@ -32,6 +32,7 @@ _OWN_HOSTS: Final = {
     "slack": ("slack.com", "slack-gov.com"),
     "github": ("github.com", "api.github.com", "ssh.github.com"),
     "gitlab": ("gitlab.com",),
+    "pagerduty": ("events.pagerduty.com", "events.eu.pagerduty.com"),
 }
 # Tokens of DriftGuard's own that people keep under these names; nothing in an environment needs them.
 _OWN_TOKENS: Final = ("SLACK_*", "DRIFTGUARD_*")
@@ -55,10 +56,10 @@ def permitted(
         allowed: None where there is no operator's file.
     """
     check = _Check(source, allowed, set(_used(operator)))
-    slack, hook, forge = repository.slack, repository.alerts.webhook, repository.forge
+    slack, forge = repository.slack, repository.forge
     update: dict[str, object] = {
         "slack": check.slack(slack) if slack is not None else None,
-        "alerts": repository.alerts if hook is None or check.webhook(hook) else _without_webhook(repository.alerts),
+        "alerts": check.alerts(repository.alerts),
         "forge": check.forge(forge) if forge is not None else None,
         "ledger": repository.ledger if check.ledger(repository) else type(repository.ledger)(),
         "environments": tuple(check.entry(entry) for entry in repository.environments),
@@ -67,10 +68,6 @@ def permitted(
     document = repository.model_copy(update=update)
     document.__pydantic_fields_set__ = fields - {name for name, value in update.items() if value is None}
     return document, tuple(check.notices)
-
-
-def _without_webhook(alerts: AlertSettings) -> AlertSettings:
-    return alerts.model_copy(update={"webhook": None})
 
 
 def _used(section: Model) -> Iterator[str]:
@@ -100,6 +97,25 @@ class _Check:
         if "api_url" in slack.model_fields_set and not self._host("slack.api_url", slack.api_url, "slack", "it"):
             return slack.model_copy(update={"api_url": Slack.model_fields["api_url"].default})
         return slack
+
+    def alerts(self, alerts: AlertSettings) -> AlertSettings:
+        """The alerts with only those recipients that count."""
+        update: dict[str, object] = {}
+        if alerts.webhook is not None and not self.webhook(alerts.webhook):
+            update["webhook"] = None
+        sinks = tuple(sink for sink in alerts.sinks if self.sink(sink))
+        if sinks != alerts.sinks:
+            update["sinks"] = sinks
+        return alerts.model_copy(update=update) if update else alerts
+
+    def sink(self, sink: NamedSink) -> bool:
+        """Whether a further sink of the repository counts."""
+        left_out = f"the sink {sink.name} is left out"
+        named = (("apprise_env", sink.apprise_env), ("pagerduty_env", sink.pagerduty_env))
+        counts = [self.variable(f"alerts.sinks.{key}", name, left_out) for key, name in named if name is not None]
+        if "api_url" in sink.model_fields_set:
+            counts.append(self._host("alerts.sinks.api_url", sink.api_url, "pagerduty", f"the sink {sink.name}"))
+        return all(counts)
 
     def webhook(self, webhook: Webhook) -> bool:
         """Whether the repository's webhook counts."""

@@ -160,6 +160,8 @@ KEYS = {
     "slack.webhook_env": "slack: {webhook_env: NAME}",
     "alerts.webhook.url_env": "alerts: {webhook: {url_env: NAME, secret_env: OTHER}}",
     "alerts.webhook.secret_env": "alerts: {webhook: {url_env: OTHER, secret_env: NAME}}",
+    "alerts.sinks.pagerduty_env": "alerts: {sinks: [{name: pager, pagerduty_env: NAME}]}",
+    "alerts.sinks.apprise_env": "alerts: {sinks: [{name: pager, apprise_env: NAME}]}",
     "forge.token_env": "forge: {kind: github, repository: acme/infra, token_env: NAME}",
     "forge.app.key_env": "forge: {kind: github, repository: acme/infra, app: {id: 1, key_env: NAME}}",
     "ledger.url_env": "ledger: {url_env: NAME}",
@@ -171,7 +173,22 @@ USERS = {"slack": "ledger: {url_env: MINE}", "": "slack: {token_env: MINE, route
 def value_of(document: object, key: str) -> Any:
     for part in key.split("."):
         document = getattr(document, part, None)
+        if isinstance(document, tuple):
+            document = next(iter(document), None)
     return document
+
+
+def test_a_key_of_pagerduty_goes_to_its_own_hosts_unless_the_operator_allows_another() -> None:
+    text = "alerts: {sinks: [{name: pager, pagerduty_env: KEY, api_url: https://HOST/}]}"
+    for host, operator, sinks in (
+        ("events.eu.pagerduty.com", None, 1),
+        ("evil.example", None, 0),
+        ("evil.example", "allow_env: ['*']", 0),
+        ("proxy.example", "{allow_env: ['*'], allow_hosts: [proxy.example]}", 1),
+    ):
+        settings = load(text.replace("HOST", host), operator)
+        assert len(settings.alerts.sinks) == sinks, host
+        assert len(settings.refused) == 1 - sinks
 
 
 def test_every_key_that_names_a_variable_is_in_the_table() -> None:

@@ -58,10 +58,10 @@ steps = st.tuples(
 
 @pytest.mark.parametrize("examples", one_quick((5, 40)))
 def test_what_is_applied_lies_in_an_approved_range_and_no_range_deadlocks(examples: int) -> None:
-    settings(max_examples=examples, suppress_health_check=list(HealthCheck))(applied_ranges_are_approved)()
+    histories = given(st.lists(steps, min_size=1, max_size=5))
+    settings(max_examples=examples, suppress_health_check=list(HealthCheck))(histories(applied_ranges_are_approved))()
 
 
-@given(st.lists(steps, min_size=1, max_size=5))
 def applied_ranges_are_approved(drawn: list[tuple[str, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder))

@@ -117,9 +117,12 @@ def test_the_time_for_a_large_value_grows_no_faster_than_its_size(kind: str) -> 
     seconds = []
     for size in (1000, 4000):
         text = plan(json.dumps(_WIDE[kind](size)))
-        began = time.process_time()
-        classify_text(ForeignPlan(text, "plan.json"))
-        seconds.append(time.process_time() - began)
+        tries = []
+        for _ in range(3):  # the least of them: other programs run on this machine
+            began = time.process_time()
+            classify_text(ForeignPlan(text, "plan.json"))
+            tries.append(time.process_time() - began)
+        seconds.append(min(tries))
     assert seconds[1] < 10 * max(seconds[0], 0.05)  # four times for linear, sixteen for quadratic
 
 

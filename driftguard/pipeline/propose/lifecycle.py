@@ -16,7 +16,7 @@ from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.propose import text as wording
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.draft import Draft, Drafting
-from driftguard.pipeline.propose.markup import plain
+from driftguard.pipeline.propose.markup import sentence
 
 _MAX_COMMENT: Final = 4000
 # A reader of a copy of the tracked branch may see a merge late, but not this late.
@@ -301,7 +301,7 @@ class _Settling:
         if proposal.number is not None and self._request_of(proposal) is not None:
             text = text if len(text) <= _MAX_COMMENT else f"{text[: _MAX_COMMENT - 1]}…"
             mark = f"<!-- driftguard: {hashlib.sha256(what.encode()).hexdigest()[:24]} -->"
-            self._forge.comment(proposal.number, plain(text), mark)
+            self._forge.comment(proposal.number, sentence(text), mark)
 
     def _saved(self, proposal: Proposal) -> Proposal:
         self._context.journal.save(self._environment, proposal)
