@@ -69,9 +69,13 @@ class Layout:
 
 
 def backend_block(files: Iterable[Outline]) -> Outline | None:
-    """The `backend` or `cloud` block of a directory's files; None without one."""
+    """The `backend` or `cloud` block of a directory's files; None without one.
+
+    Where an override file has another, it is the one that names where the state lies.
+    """
     blocks = (block for file in files for settings in file.of("terraform") for block in settings.blocks)
-    return next((block for block in blocks if block.kind in ("backend", "cloud")), None)
+    found = [block for block in blocks if block.kind in ("backend", "cloud")]
+    return next((block for block in found if not backend_kind(block)[1]), found[0] if found else None)
 
 
 def backend_kind(block: Outline | None) -> tuple[str, bool]:

@@ -1,0 +1,19 @@
+"""Which backend block of a directory counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from driftguard.adapters.hcl.outline import outline
+from driftguard.pipeline.layout import backend_block, backend_kind
+
+EMPTY = 'terraform {\n  backend "s3" {}\n}\n'
+NAMED = 'terraform {\n  backend "s3" {\n    bucket = "b"\n    key = "k"\n  }\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "partial"), [([EMPTY], True), ([NAMED], False), ([EMPTY, NAMED], False), ([NAMED, EMPTY], False)]
+)
+def test_an_override_gives_the_settings_that_the_block_lacks(files: list[str], partial: bool) -> None:
+    outlines = [outline(f"{number}.tf", text.encode()) for number, text in enumerate(files)]
+    assert backend_kind(backend_block(outlines)) == ("s3", partial)
