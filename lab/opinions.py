@@ -95,11 +95,17 @@ def shuffled(history: History, report: Mapping[str, Any]) -> Iterator[Mismatch]:
 
 
 def undone(history: History, report: Mapping[str, Any]) -> Iterator[Mismatch]:
-    """One more change outside Terraform gives another report; its undoing gives the earlier one."""
+    """One more change outside Terraform gives another report; its undoing gives the earlier one.
+
+    Unless the change brought the environment in sync, such as the deletion of what a commit removed: then it is the
+    baseline, and its undoing is drift.
+    """
     objects, kinds = copy.deepcopy(history.site.cloud.objects), dict(history.site.cloud.kinds)
     history.happen(OUTSIDE)
     truth, between = expect(history.situation()), history.site.scan()
     yield from compare(truth, between)
+    if between["verdict"] == "in_sync" != report["verdict"]:
+        return
     history.site.cloud.objects, history.site.cloud.kinds = objects, kinds
     yield from _same_report("a change that was undone", report, history.site.scan())
 
