@@ -58,14 +58,15 @@ class PagerDutySink(Sink):
 
     def _event(self, delivery: Delivery, message: Message) -> dict[str, Any]:
         action = _ACTIONS.get(str(delivery.body.get("event")), "trigger")
-        event: dict[str, Any] = {"routing_key": self._key, "event_action": action, "dedup_key": delivery.alerts[0]}
         if message.resolution is not None and action == "trigger":
-            event["event_action"] = action = "resolve"  # it ended before it was sent
+            action = "resolve"  # it ended before it was sent
+        event: dict[str, Any] = {"routing_key": self._key, "event_action": action, "dedup_key": delivery.alerts[0]}
         if action != "trigger":
             return event
         changes = {address or "error": text for address, text in message.worst}
         details = {"who": message.who, "changes": changes, "decision": list(message.decision)}
-        event["payload"] = {
+        pages = [(step.text, step.url) for step in message.steps if step.url] + list(message.links)
+        payload = {
             "summary": whole_characters(one_line(message.title))[:_MAX_SUMMARY],
             "source": whole_characters(message.environments[0].name if message.environments else "driftguard"),
             "severity": _SEVERITIES[message.severity],
@@ -74,10 +75,8 @@ class PagerDutySink(Sink):
             "class": "driftguard",
             "custom_details": msgspec.json.decode(whole_characters(msgspec.json.encode(details).decode())),
         }
-        event["client"] = "DriftGuard"
-        pages = [(step.text, step.url) for step in message.steps if step.url] + list(message.links)
-        event["links"] = [{"href": url, "text": text} for text, url in pages[:_MAX_LINKS]]
-        return event
+        links = [{"href": url, "text": text} for text, url in pages[:_MAX_LINKS]]
+        return {**event, "payload": payload, "client": "DriftGuard", "links": links}
 
     def update(self, delivery: Delivery, message: Message) -> None:
         """Nothing: every step is an event of its own."""

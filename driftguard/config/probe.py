@@ -31,4 +31,4 @@ class ProbeSettings(Model):
 
 def or_off(schema: dict[str, Any]) -> None:
     """Let an editor take `off` as well, which YAML reads as false."""
-    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"enum": [False, "off"]}]
+    schema.update(anyOf=[{"$ref": schema.pop("$ref")}, {"enum": [False, "off"]}])

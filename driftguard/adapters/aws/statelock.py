@@ -129,8 +129,8 @@ class S3StateLocks(StateLocks):
             return None
         bucket, key = state_object(settings, workspace)
         options: dict[str, str] = {}
-        if settings.get("kms_key_id"):
-            options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(settings["kms_key_id"])}
+        if kms_key := settings.get("kms_key_id"):
+            options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(kms_key)}
         elif settings.get("encrypt"):
             options = {"ServerSideEncryption": "AES256"}
         return S3StateLock(state_client(settings, environment), bucket, key, options)
