@@ -96,7 +96,15 @@ def let_it_fall_due(estate: ToyEstate) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [delete_it, add_a_tag, change_a_secret, merge_a_change, write_the_state, let_it_fall_due]
+    "change",
+    [
+        delete_it,
+        let_it_fall_due,
+        *(
+            pytest.param(change, marks=pytest.mark.crash)
+            for change in (add_a_tag, change_a_secret, merge_a_change, write_the_state)
+        ),
+    ],
 )
 def test_what_a_plan_would_notice_is_planned(estate: ToyEstate, change: Callable[[ToyEstate], None]) -> None:
     assert looked(reconcile(estate.sandbox)) == PROBED
@@ -106,6 +114,7 @@ def test_what_a_plan_would_notice_is_planned(estate: ToyEstate, change: Callable
     assert found["a"] != "plan in_sync" or change is write_the_state  # a refresh finds the truth again
 
 
+@pytest.mark.crash
 def test_a_variable_that_terraform_sees_is_part_of_the_key(estate: ToyEstate) -> None:
     estate.sandbox.commit("variables", {"driftguard.yaml": "environments: [{path: environments/*, env: [TF_VAR_x]}]\n"})
     reconcile(estate.sandbox, TF_VAR_x="1")
@@ -114,6 +123,7 @@ def test_a_variable_that_terraform_sees_is_part_of_the_key(estate: ToyEstate) ->
     assert looked(reconcile(estate.sandbox, TF_VAR_x="2")) == {"a": "plan in_sync", "b": "plan in_sync"}
 
 
+@pytest.mark.crash
 def test_a_cache_of_the_provider_does_not_outlive_a_look(estate: ToyEstate) -> None:
     estate.clouds["a"].faults(cache=True)
     assert looked(reconcile(estate.sandbox)) == PROBED
@@ -121,6 +131,7 @@ def test_a_cache_of_the_provider_does_not_outlive_a_look(estate: ToyEstate) -> N
     assert looked(reconcile(estate.sandbox))["a"] == "plan drifted"
 
 
+@pytest.mark.crash
 def test_a_configuration_that_fails_ends_the_look(estate: ToyEstate) -> None:
     estate.clouds["a"].faults(fail_configure="no credentials")
     found = reconcile(estate.sandbox)
@@ -159,6 +170,7 @@ def test_two_aliases_of_one_provider_are_kept_apart(sandbox: Sandbox, toy: Toy, 
     assert looked(reconcile(sandbox)) == {"a": "plan drifted"}
 
 
+@pytest.mark.crash
 def test_a_provider_that_is_not_the_one_of_the_lock_file_is_refused(estate: ToyEstate) -> None:
     lock = "environments/a/.terraform.lock.hcl"
     text = (estate.sandbox.repository / lock).read_text()
@@ -181,6 +193,7 @@ def test_an_audit_that_finds_a_probe_wrong_ends_probes_of_that_provider(estate: 
     assert looked(reconcile(estate.sandbox)) == {"a": "plan drifted", "b": "plan in_sync"}
 
 
+@pytest.mark.crash
 def test_a_scan_probes_only_when_asked_and_off_switches_it_off(estate: ToyEstate) -> None:
     assert looked(estate.sandbox.scan()) == {"a": "plan in_sync", "b": "plan in_sync"}
     assert looked(estate.sandbox.scan("--probe")) == PROBED
@@ -192,6 +205,7 @@ def test_a_scan_probes_only_when_asked_and_off_switches_it_off(estate: ToyEstate
     assert looked(reconcile(estate.sandbox)) == {"a": "plan in_sync", "b": "plan in_sync"}
 
 
+@pytest.mark.crash
 def test_an_old_plan_is_made_anew(estate: ToyEstate) -> None:
     assert estate.sandbox.operator_file is not None
     estate.sandbox.operator_file.write_text("allow_env: ['*']\nprobe: {audit: 0%, max_age: 1s}\n")
@@ -199,6 +213,7 @@ def test_an_old_plan_is_made_anew(estate: ToyEstate) -> None:
     assert looked(reconcile(estate.sandbox)) == {"a": "plan in_sync", "b": "plan in_sync"}
 
 
+@pytest.mark.crash
 def test_a_watching_agent_finds_drift_between_its_runs(estate: ToyEstate) -> None:
     sandbox = estate.sandbox
     sandbox.commit("watch", {"driftguard.yaml": "agent: {every: 2h, watch: 2s}\n"})
