@@ -34,6 +34,7 @@ class Wanted:
         replaced: whether the object would be made anew.
         replaces: the attributes that would make it so.
         secret: the attributes whose expression names a sensitive variable.
+        ignored: the attributes that stay as they are, and as sensitive as they are (`ignore_changes`).
         trees: the expressions as they are written, by attribute.
     """
 
@@ -43,6 +44,7 @@ class Wanted:
     replaced: bool = False
     replaces: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
     trees: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,6 +155,7 @@ def _wanted(
         replaces=frozenset(replaces),
         trees=resource.arguments,
         secret=frozenset(n for n, tree in resource.arguments.items() if _names_secret(tree, whole.sensitive)),
+        ignored=frozenset(resource.ignore) if prior is not None and not replaces else frozenset(),
     )
 
 

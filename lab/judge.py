@@ -305,7 +305,7 @@ class _Object:
         if self._wanted is None or self._before is None or None in (self.state, self.reality):
             return
         marked = self._situation.written.secret[self._before]
-        for name in sorted(self._wanted.configured):
+        for name in sorted(self._wanted.configured - self._wanted.ignored):
             five = self._five(name)
             unchanged = same(five.state, five.reality) and same(five.reality, five.desired)
             if (
@@ -326,16 +326,17 @@ class _Object:
 
     @property
     def _is_forgotten(self) -> bool:
-        return self._before is not None and self._before.split("[")[0] in self._situation.config.removed
+        places = {place.split("[")[0] for place in (self._before, self._address) if place is not None}
+        return self._before is not None and not places.isdisjoint(self._situation.config.removed)
 
     def _existence(self) -> Iterator[Fact]:
         if self._before in self._situation.written.tainted and self.reality is not None and self.desired is not None:
             yield Fact("", "residue")
-        elif self._imported or self._before not in (None, self._address):
-            yield Fact("", "refactor")
         elif self.desired is None and self._is_forgotten:
             yield Fact("", "refactor")  # also where the object is gone: Terraform plans to forget it all the same
             return
+        elif self._imported or self._before not in (None, self._address):
+            yield Fact("", "refactor")
         if self._imported:
             return
         views = (self.state, self.reality, self.desired, self.earlier, self.then)

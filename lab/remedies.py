@@ -56,7 +56,8 @@ def applied(history: History) -> Iterator[Mismatch]:
     truth = expect(situation)
     now = views(situation, situation.config)
     wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
-    deleted = sum(1 for a, values in now.items() if values is not None and a not in wanted.instances)
+    kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
+    deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
     existing = sum(1 for values in now.values() if values is not None)
     expected = decided(truth, history.policy, deleted, existing)
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)

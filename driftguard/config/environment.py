@@ -107,7 +107,7 @@ def usable_name(directory: str, name: str) -> str:
     """The name, or one made of it by which the environment can be reported where it cannot be called so."""
     if accepts("name", name):
         return name
-    readable = re.sub(r"[^A-Za-z0-9_./@+-]+", "_", name).strip("_-/")[:100]
+    readable = re.sub(r"[^A-Za-z0-9_./@+-]+", "_", name).strip("_-/@+")[:100]
     return f"{readable or 'environment'}-{hashlib.sha256(directory.encode(errors='replace')).hexdigest()[:6]}"
 
 

@@ -97,6 +97,26 @@ def test_a_change_of_sensitivity_alone_is_pending(given: Given) -> None:
     assert labels(history) == {"text": "pending"}
 
 
+@pytest.mark.parametrize("before", [frozenset[str](), frozenset({"v_file"})])
+def test_an_ignored_attribute_stays_as_sensitive_as_it_is(given: Given, before: frozenset[str]) -> None:
+    history = given((Attribute("text"),), thing())
+    ignoring = replace(thing(text=Var("v_file")), ignore=("text",))
+    config = Configuration(resources=(ignoring,), variables={"v_file": None}, values={"v_file": "x"}, sensitive=before)
+    applied = replace(config, resources=(thing(text=Var("v_file")),))
+    history.commit(applied, "text")
+    history.site.apply()
+    assert labels(history) == {}
+    history.commit(replace(config, sensitive=frozenset({"v_file"}) - before), "sensitive")
+    assert labels(history) == {}
+
+
+def test_an_object_that_is_forgotten_at_its_new_address_is_a_refactoring_alone(given: Given) -> None:
+    history = given((Attribute("text"),), thing(text="x"))
+    outside(history, text="hotfix")
+    history.commit(Configuration(moved=(("lab_t.one", "lab_t.two"),), removed=("lab_t.two",)), "moved and forgotten")
+    assert labels(history) == {"": "refactor"}
+
+
 def test_an_element_of_a_set_has_no_position(given: Given) -> None:
     history = given((Attribute("ports", "set"),), thing(ports=["443"]))
     outside(history, ports=["3868"])

@@ -13,8 +13,6 @@ from lab.play import play
 _CHUNKS, _HISTORIES = 2, 25
 
 
-# What it finds is worked on: mistakes of the laboratory's truth about forgotten and moved objects are open.
-@pytest.mark.soak
 @pytest.mark.lab
 @pytest.mark.terraform
 @pytest.mark.parametrize("seed", range(_CHUNKS))
