@@ -54,7 +54,8 @@ class AttributeChange:
 class ResourceChange:
     """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned.
 
-    `due_again`: an object that is due by the clock was so already at its creation.
+    `due_again`: an object that is due by the clock was so already at its creation. `made_with`: the attributes of an
+    object that would be made whose values are other ones in each plan or checkout.
     """
 
     address: str
@@ -68,6 +69,7 @@ class ResourceChange:
     deposed: str | None = None
     action_reason: str | None = None
     due_again: bool = False
+    made_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

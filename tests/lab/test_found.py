@@ -166,6 +166,17 @@ def test_a_value_of_the_moment_voids_no_approval_where_it_is_drift(given: Given)
     assert history.site.scan()["plan_fingerprint"] == first
 
 
+def test_a_new_object_with_a_value_of_the_moment_is_one_plan_from_its_scan_to_its_apply(given: Given) -> None:
+    history = given(STAMP)
+    history.commit(Configuration(resources=(STAMPED,)), "stamped")
+    first = history.site.scan()["plan_fingerprint"]
+    history.site.terraform("version")  # another second
+    assert history.site.scan()["plan_fingerprint"] == first
+    other = replace(STAMPED, arguments={**STAMPED.arguments, "stamp": Impure('"x${plantimestamp()}"')})
+    history.commit(Configuration(resources=(other,)), "stamped otherwise")
+    assert history.site.scan()["plan_fingerprint"] != first
+
+
 def test_beside_a_deletion_a_value_of_the_moment_is_no_news(given: Given) -> None:
     history = given(STAMP, STAMPED)
     history.site.cloud.objects.clear()

@@ -95,8 +95,14 @@ class _Moving:
             if isinstance(resource, ResourceChange)
             if (moving := [a for a in resource.attributes if a.moves and a.path and not a.unknown])
         }
+        self._made: Mapping[str, tuple[str, ...]] = {
+            resource.address: resource.made_with
+            for resource in labelled
+            if isinstance(resource, ResourceChange) and resource.made_with
+        }
         self._outputs = {output.name for output in labelled if isinstance(output, OutputChange) and output.moves}
-        self._references = ConfigurationReferences(document) if self._attributes or self._outputs else None
+        found = bool(self._attributes or self._made or self._outputs)
+        self._references = ConfigurationReferences(document) if found else None
         self._variables = decode(document.variables) if self._references else None
 
     def marked_output(self, name: str, after: Any) -> Any:
@@ -109,9 +115,15 @@ class _Moving:
         return {"moves": path, "expression": expression, "variables": self._variables, "shape": _shape(value)}
 
     def marked(self, address: str, after: Any) -> Any:
-        """The planned values with a mark in place of each restless one."""
+        """The planned values with a mark in place of each that moves by itself."""
+        made = self._made.get(address, ())
+        for name in made:
+            assert self._references is not None
+            after = {**after, name: self._mark(name, self._references.expression(address, name), after.get(name))}
         for attribute in self._attributes.get(address, ()):
             top = attribute.path.split(".", 1)[0].split("[", 1)[0]
+            if top in made:
+                continue
             assert self._references is not None
             expression = self._references.expression(address, top)
             mark = partial(self._mark, attribute.path, expression)

@@ -42,8 +42,16 @@ def label_resource(context: Context, item: ResourceItem | None, drifted: Resourc
     labels = frozenset(attribute.label for attribute in attributes)
     if not labels and drifted is not None:
         labels = frozenset({Label.NOISE})  # Terraform saw a difference that has no meaning
-    change = _change(known, item, labels, attributes)
+    change = replace(_change(known, item, labels, attributes), made_with=_made_with(context, known, item, views))
     return replace(change, due_again=True) if since is not None and since.again and _is_due(change) else change
+
+
+def _made_with(context: Context, known: ResourceItem, item: ResourceItem | None, views: Views) -> tuple[str, ...]:
+    """The attributes of an object that would be made whose values move by themselves."""
+    if item is None or "create" not in item.change.actions or not isinstance(views.desired, dict):
+        return ()
+    values = ((name, value) for name, value in sorted(views.desired.items()) if value is not None)
+    return tuple(n for n, value in values if is_known(value) and moves_by_itself(context, known.address, n))
 
 
 def _renewal(context: Context, known: ResourceItem, views: Views) -> Renewal | None:
