@@ -173,7 +173,7 @@ def _planned(attribute: Attribute, prior: Values | None, wanted: Any) -> Any:
         return UNKNOWN if prior is None else before
     if wanted is None and attribute.mode == "both":
         if attribute.default is not None:
-            return attribute.default
+            return canonical(attribute.kind, attribute.default)
         return UNKNOWN if prior is None else before
     if prior is not None and not differs(attribute, normal(attribute, wanted), normal(attribute, before)):
         return before

@@ -95,6 +95,8 @@ def same(left: Any, right: Any) -> bool:
 
 
 def _form(value: Any) -> str:
+    if value is UNKNOWN:
+        return "unknown"
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return "json:" + json.dumps(json.loads(value), sort_keys=True)
