@@ -22,6 +22,7 @@ from driftguard.pipeline.record import attempt_opened_entry, attempt_step
 from tests.contract.postgres_server import postgres_server, server_programs
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
+from tests.support.killing import descendants
 from tests.support.seeds import one_quick
 
 pytestmark = pytest.mark.terraform
@@ -38,23 +39,6 @@ policy:
 """
 _APPLY_SECONDS = 8.0
 _PASSES = 20
-
-
-def descendants(pid: int) -> list[int]:
-    """Every process that a process started, directly or not, whatever its group."""
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(folder.name))
-    found, queue = [], [pid]
-    while queue:
-        children = parents.get(queue.pop(), [])
-        found += children
-        queue += children
-    return found
 
 
 def kill_driftguard(pid: int) -> None:

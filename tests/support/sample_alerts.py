@@ -409,20 +409,14 @@ def environment_removed() -> Sample:
 
 
 def proposed_pull_request() -> Sample:
-    over_time = Passes()
-    over_time.look(
-        report(
-            "prod-eu",
-            Verdict.DRIFTED,
-            resource(ASSETS, outside("versioning[0].enabled", True, False)),
-            action=Action.PROPOSE,
-            reasons=["policy_propose", "proposed: https://github.com/acme/infra/pull/12"],
-        )
-    )
-    return Sample(over_time.standing(), over_time.notices, NOON)
+    return _proposed("https://github.com/acme/infra/pull/12")
 
 
 def proposed_branch() -> Sample:
+    return _proposed("driftguard/prod-eu/0123abcd-revert")
+
+
+def _proposed(where: str) -> Sample:
     over_time = Passes()
     over_time.look(
         report(
@@ -430,7 +424,7 @@ def proposed_branch() -> Sample:
             Verdict.DRIFTED,
             resource(ASSETS, outside("versioning[0].enabled", True, False)),
             action=Action.PROPOSE,
-            reasons=["policy_propose", "proposed: driftguard/prod-eu/0123abcd-revert"],
+            reasons=["policy_propose", f"proposed: {where}"],
         )
     )
     return Sample(over_time.standing(), over_time.notices, NOON)
