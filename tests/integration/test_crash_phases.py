@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Estate
-from tests.integration.test_crash import NAMES, POLICY, until_quiet
+from tests.integration.test_crash import NAMES, POLICY, as_an_operator, until_quiet
 from tests.integration.test_reconcile import thing
-from tests.support.harness import Ran
 from tests.support.killing import VICTIMS, Kill, Log, Watch, strike
 
 pytestmark = [pytest.mark.terraform, pytest.mark.provider_process]
@@ -35,18 +34,6 @@ def body(value: int) -> str:
         text.replace("}\n", f"  depends_on = [toy_thing.{NAMES[number % 2]}]\n}}\n") if number >= 2 else text
         for number, text in enumerate(things)
     )
-
-
-def as_an_operator(estate: Estate, ran: Ran, name: str) -> bool:
-    """Do what the reason of a hold asks for: import the object if it exists, and retry; whether that was asked."""
-    reasons = ran.environment("dev")["decision"]["reasons"]
-    if not any(reason.startswith("creation_unknown") for reason in reasons):
-        return False
-    if (estate.toy.folder / f"{name}.json").exists():
-        estate.sandbox.terraform("environments/dev", "init", "-input=false")
-        estate.sandbox.terraform("environments/dev", "import", "-input=false", f"toy_thing.{name}", name)
-    assert estate.sandbox.run("retry", "dev").code == 0
-    return True
 
 
 def kill_once(estate: Estate, value: int, kill: Kill, log: Log) -> None:
