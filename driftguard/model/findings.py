@@ -173,6 +173,7 @@ class EnvironmentResult:
         checked_by: `plan` or `probe`.
         planned_at: when the plan was made that the result rests on; None without one.
         cpu_seconds: of all programs that were run for it.
+        probe_disagrees: its plan, an audit, is another one than the plan that a probe found to stand still.
     """
 
     name: str
@@ -195,6 +196,7 @@ class EnvironmentResult:
     checked_by: str = PLAN
     planned_at: datetime | None = None
     cpu_seconds: float = 0.0
+    probe_disagrees: bool = False
     owner: str | None = None
 
 

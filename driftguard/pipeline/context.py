@@ -94,6 +94,7 @@ class EnvironmentTask:
         listening: the engine whose plans are recorded; None where they are not.
         recorded: the plan that a probe found to stand still, so that none is made.
         planned_at: when that plan was made.
+        probe_seconds: the CPU seconds of the provider that the probe cost.
         throttled: a rate limit keeps it from being looked at now.
         audited: the plan that a probe found to stand still, but which is made again to prove it.
     """
@@ -106,5 +107,6 @@ class EnvironmentTask:
     listening: PlanEngine | None = None
     recorded: RecordedPlan | None = None
     planned_at: datetime | None = None
+    probe_seconds: float = 0.0
     throttled: bool = False
     audited: RecordedPlan | None = None

@@ -35,7 +35,7 @@ from driftguard.pipeline.decide.history import MEMORY, next_retry, unsettled, wi
 from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.judging import Judge, Judgement
 from driftguard.pipeline.keeping import AppliedBaseline, BaselineKeeper
-from driftguard.pipeline.probing import Recording, audited
+from driftguard.pipeline.probing import Recording, disagrees
 from driftguard.pipeline.propose.environment import Candidate, concerned, proposed
 from driftguard.pipeline.record import AttemptBasis, new_attempt
 from driftguard.pipeline.recorded import RecordedEngine
@@ -85,6 +85,7 @@ class _Stages:
         )
         self._judge = Judge(context, task)
         self._inputs: Mapping[str, Any] | None = None
+        self._disagrees = False
 
     def result(self) -> EnvironmentResult:
         """The stages in order."""
@@ -171,7 +172,7 @@ class _Stages:
             return scan(context, self._run, reference, stack)
         if listening is None:
             findings = scan(context, self._run, reference, stack)
-            self._notes += audited(records, self._task, findings.plan)
+            self._disagrees = disagrees(self._task, findings.plan)
             return findings
         run = replace(self._run, engine=listening)
         recording = Recording.begin(records, context, run)
@@ -303,5 +304,6 @@ class _Stages:
             drifted=findings.drifted,
             inputs=self._inputs,
             planned_at=self._context.clock.now(),
-            cpu_seconds=sum(engine.cpu_seconds() for engine in engines if engine is not None),
+            cpu_seconds=self._task.probe_seconds + sum(e.cpu_seconds() for e in engines if e is not None),
+            probe_disagrees=self._disagrees,
         )

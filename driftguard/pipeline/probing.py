@@ -63,8 +63,11 @@ def _may_be_probed(context: RunContext, name: str) -> bool:
 
 
 def _with_look(task: EnvironmentTask, look: Looked | None, drawn: bool) -> EnvironmentTask:
-    if look is None or look.plan is None:
-        return task if look is None or not look.throttled else replace(task, throttled=True)
+    if look is None:
+        return task
+    task = replace(task, probe_seconds=look.cpu_seconds, throttled=look.throttled)
+    if look.plan is None:
+        return task
     plan = read_recorded(look.plan)
     if drawn:
         return replace(task, audited=plan, listening=None)
@@ -154,13 +157,28 @@ class Recording:
             self.records.keep(subject, self.started, talk, content)
 
 
-def audited(records: PlanRecords, task: EnvironmentTask, plan: Plan) -> tuple[str, ...]:
-    """Hold a plan against what the probe found before it; a sentence where the probe was wrong."""
-    if task.audited is None or agrees(task.audited, plan):
+def disagrees(task: EnvironmentTask, plan: Plan) -> bool:
+    """Whether a plan that audits a probe has other contents than the plan that the probe found to stand still."""
+    return task.audited is not None and not agrees(task.audited, plan)
+
+
+def proven_wrong(context: RunContext, tasks: Sequence[EnvironmentTask], disagreeing: Sequence[str]) -> tuple[str, ...]:
+    """End probes of the providers of environments whose audit found another plan; a sentence for each environment.
+
+    They are probed once more first: what was changed between the probe and the plan, the second probe sees.
+    """
+    if context.probing is None or not disagreeing:
         return ()
-    providers = sorted(task.audited.providers)
-    records.distrust(providers)
-    return (
-        f"A probe found {task.settings.name} as its last plan did, and a plan now differs: {', '.join(providers)} "
-        "cannot be probed. Every environment that uses one is planned from now on; please report this.",
-    )
+    wrong = [task for task in tasks if task.settings.name in disagreeing]
+    subjects = _TaskSubjects(context.scan, context.folders, {task.settings.name: task for task in wrong})
+    looks = context.probing.probe.look(subjects, [task.settings.name for task in wrong])
+    found = []
+    for task in wrong:
+        if looks[task.settings.name].plan is not None and task.audited is not None:
+            providers = sorted(task.audited.providers)
+            context.probing.probe.distrust(providers)
+            found.append(
+                f"A probe found {task.settings.name} as its last plan did, and a plan differs: {', '.join(providers)} "
+                "cannot be probed. Every environment that uses one is planned from now on; please report this."
+            )
+    return tuple(found)

@@ -38,7 +38,7 @@ from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.environment import run_environment
-from driftguard.pipeline.probing import probed
+from driftguard.pipeline.probing import probed, proven_wrong
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import recorded_notices, run_finished_entry, run_started_entry, scan_entry
 from driftguard.pipeline.states import Postponed
@@ -117,7 +117,7 @@ def run_environments(
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
-    warnings = list(warnings)
+    warnings = [*warnings, *proven_wrong(context, tasks, [each.name for each in results if each.probe_disagrees])]
     if scope.is_whole:
         for name, entry in removed.items():
             results.append(recorded(context, _removed(name, entry, ledger.baseline(name)), journal=False))

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -190,13 +191,15 @@ class _GroupLook:
         self._probe, self._subjects, self._processes, self._records = probe, subjects, processes, records
         self._replayers: dict[tuple[str, bytes], Replayer] = {}
         self._throttled = False
+        self._cpu_seconds = 0.0
 
     def all_of(self, names: Sequence[str]) -> Mapping[str, Looked]:
         """One environment after another; a fault ends the processes, and the next environment gets new ones."""
         try:
-            return {name: self._one(name) for name in names}
+            found = {name: self._one(name) for name in names}
         finally:
             self._end()
+        return {name: replace(look, cpu_seconds=self._cpu_seconds / len(names)) for name, look in found.items()}
 
     def _one(self, name: str) -> Looked:
         record = self._records[name]
@@ -246,7 +249,7 @@ class _GroupLook:
 
     def _end(self) -> None:
         for replayer in self._replayers.values():
-            replayer.end()
+            self._cpu_seconds += replayer.end()
         self._replayers.clear()
 
 

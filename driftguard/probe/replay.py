@@ -8,7 +8,7 @@ place, and one that was given up may still take effect.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import Any, Final
@@ -108,9 +108,3 @@ class Replayer:
         for future in futures:
             future.cancel()
         wait_for(futures)
-
-
-def ordered(session: ProviderSession, changed: Mapping[str, int]) -> ProviderSession:
-    """The session with the questions first whose type has changed most often; the order changes no answer."""
-    exchanges = sorted(session.exchanges, key=lambda exchange: -changed.get(exchange.type_name, 0))
-    return ProviderSession(session.provider, tuple(exchanges))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.harness import Ran, Sandbox, Toy
-from tests.support.toy_estate import BODY, Applied, ToyEstate, processes_of, until
+from tests.support.toy_estate import BODY, Applied, ToyEstate, Wrapped, processes_of, until
 
 pytestmark = [pytest.mark.terraform, pytest.mark.provider_process]
 
@@ -189,8 +189,28 @@ def test_an_audit_that_finds_a_probe_wrong_ends_probes_of_that_provider(estate: 
     switch_on(estate.sandbox, audit="100%")
     audited = reconcile(estate.sandbox)
     assert looked(audited)["a"] == "plan drifted"
+    assert any("a as its last plan did" in text and "cannot be probed" in text for text in audited.report["warnings"])
     switch_on(estate.sandbox)
     assert looked(reconcile(estate.sandbox)) == {"a": "plan drifted", "b": "plan in_sync"}
+
+
+@pytest.mark.crash
+def test_a_change_between_a_probe_and_its_audit_proves_nothing(estate: ToyEstate, tmp_path: Path) -> None:
+    sandbox, flag, thing = estate.sandbox, tmp_path / "flag", estate.clouds["a"].folder / "web.json"
+    trick = f'[ "$1" = plan ] && [ -e "{flag}" ] && sed -i s/one/two/ "{thing}"'
+    Wrapped(sandbox, tmp_path / "bin", trick)
+    reconcile(sandbox)
+    reconcile(sandbox)
+    assert looked(reconcile(sandbox)) == PROBED
+    flag.touch()
+    switch_on(sandbox, audit="100%")
+    audited = reconcile(sandbox)
+    assert looked(audited) == {"a": "plan drifted", "b": "plan in_sync"}
+    assert not [text for text in audited.report["warnings"] if "cannot be probed" in text]
+    flag.unlink()
+    switch_on(sandbox)
+    reconcile(sandbox)
+    assert looked(reconcile(sandbox)) == {"a": "probe drifted", "b": "probe in_sync"}
 
 
 @pytest.mark.crash
