@@ -89,18 +89,10 @@ class _Moving:
 
     def __init__(self, document: PlanDocument, labelled: Iterable[ResourceChange | OutputChange]) -> None:
         labelled = tuple(labelled)
-        self._attributes: Mapping[str, list[AttributeChange]] = {
-            resource.address: moving
-            for resource in labelled
-            if isinstance(resource, ResourceChange)
-            if (moving := [a for a in resource.attributes if a.moves and a.path and not a.unknown])
-        }
-        self._made: Mapping[str, tuple[str, ...]] = {
-            resource.address: resource.made_with
-            for resource in labelled
-            if isinstance(resource, ResourceChange) and resource.made_with
-        }
-        self._outputs = {output.name for output in labelled if isinstance(output, OutputChange) and output.moves}
+        resources = [item for item in labelled if isinstance(item, ResourceChange)]
+        self._attributes = {r.address: moving for r in resources if (moving := _moving_attributes(r))}
+        self._made = {r.address: r.made_with for r in resources if r.made_with}
+        self._outputs = {item.name for item in labelled if isinstance(item, OutputChange) and item.moves}
         found = bool(self._attributes or self._made or self._outputs)
         self._references = ConfigurationReferences(document) if found else None
         self._variables = decode(document.variables) if self._references else None
@@ -129,6 +121,10 @@ class _Moving:
             mark = partial(self._mark, attribute.path, expression)
             after = {**after, top: _replaced(after.get(top), attribute, top, mark)}
         return after
+
+
+def _moving_attributes(resource: ResourceChange) -> list[AttributeChange]:
+    return [a for a in resource.attributes if a.moves and a.path and not a.unknown]
 
 
 def _shape(value: Any) -> Any:
