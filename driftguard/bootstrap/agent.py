@@ -11,6 +11,7 @@ from typing import Final
 
 from driftguard import config
 from driftguard.adapters.defects import FolderDefects
+from driftguard.adapters.git.locations import HostToken
 from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
 from driftguard.adapters.process import Stop
@@ -105,19 +106,16 @@ class _Work(AgentWork):
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
         self._write, self._on_run = write, on_run
         self._opened: Session | None = None
+        self._token: HostToken | None = None  # kept: a GitHub App's is asked for once an hour
         self._watch_interval: timedelta | None = None
 
     def check(self) -> None:
         """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
-        own = config.load(
-            None,
-            source=config.CONFIG_FILE,
-            operator_text=self._target.operator_text(),
-            operator_source=str(self._target.config) if self._target.config else None,
-        )
-        own.ledger.resolve(config.surroundings())
+        self._target.load(None).ledger.resolve(config.surroundings())
+        self._token = self._target.git_token()
         try:
-            open_repository(self._target.repo, config.directories().cache, self._target.ref).close()
+            cache = config.directories().cache
+            open_repository(self._target.repo, cache, self._target.ref, token=self._token).close()
         except UsageError:
             raise
         except DriftGuardError as error:
@@ -126,7 +124,7 @@ class _Work(AgentWork):
     def cadences(self) -> Mapping[str, Cadence]:
         """The cadences of the environments that have one; its session serves the next run."""
         self.close()
-        self._opened = session = Session(self._target, self._stop)
+        self._opened = session = Session(self._target, self._stop, self._token)
         top = session.settings.agent
         self._watch_interval = top.watch if self._options.probe else None
         own = (e for e in session.environments if e.agent != top or self._options.every is None)
@@ -138,7 +136,7 @@ class _Work(AgentWork):
 
     def differing(self) -> frozenset[str]:
         """The environments that a probe finds changed since they were planned."""
-        with Session(self._target, self._stop) as session:
+        with Session(self._target, self._stop, self._token) as session:
             return session.differing()
 
     def close(self) -> None:
@@ -149,7 +147,7 @@ class _Work(AgentWork):
 
     def run(self, due: DueSet) -> None:
         """One run of the environments that are due."""
-        with self._take() or Session(self._target, self._stop) as session:
+        with self._take() or Session(self._target, self._stop, self._token) as session:
             for notice in session.notices:
                 log.info("%s", notice)
             chosen = [environment for environment in session.environments if due.covers(environment.name)]
@@ -162,11 +160,11 @@ class _Work(AgentWork):
 
     def head(self) -> str | None:
         """The commit at the head of the tracked branch."""
-        return head_of(self._target.repo, self._target.ref)
+        return head_of(self._target.repo, self._target.ref, self._token)
 
     def changed(self, head: str) -> frozenset[str]:
         """The environments whose closure or approval files at head differ from those of their last scan."""
-        with Session(self._target, self._stop) as session:
+        with Session(self._target, self._stop, self._token) as session:
             last = LastScans(session.repository, session.ledger, session.head)
             names = frozenset(environment.name for environment in session.environments)
             if last.file_differs(names, config.CONFIG_FILE):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from driftguard.adapters.git.branches import GitBranches, push_location, with_token
-from driftguard.adapters.git.locations import Location, locate
+from driftguard.adapters.forges.opening import git_token, open_service
+from driftguard.adapters.git.branches import GitBranches, push_location
+from driftguard.adapters.git.locations import locate, with_token
 from driftguard.adapters.git.merges import GitMerges
 from driftguard.adapters.git.repository import GitRepository
 from driftguard.config import EnvironmentSettings
@@ -17,7 +17,7 @@ from driftguard.pipeline.approve.reviews import Reviews
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.propose.limits import PREFIX, ForgeFaults, OpenLimit
-from driftguard.ports import HostedForge, ProtectionReader, RequestForge
+from driftguard.ports import ProtectionReader, RequestForge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def open_forge(
     environ: Mapping[str, str],
     write: Callable[[str], None],
 ) -> ForgeAccess:
-    """The forge that the settings name; nothing is asked of it yet, except a GitHub App's token.
+    """The forge that the settings name; nothing is asked of it yet.
 
     Args:
         location: where the repository is read.
@@ -72,7 +72,8 @@ def open_forge(
     Raises:
         DriftGuardError: the forge's credentials are missing, or its location cannot be used.
     """
-    service, to = _service(settings, environ, push_location(locate(location), settings.push_url))
+    service = open_service(settings, environ)
+    to = with_token(push_location(locate(location), settings.push_url), git_token(settings, service))
     branches = GitBranches(repository.mirror, to, author=settings.author, signing=settings.signing)
     if service is not None:
         reviews = Reviews(service.reviews, repository, GitMerges(repository.mirror, to), journal)
@@ -107,28 +108,3 @@ def proposal_context(
         key=ledger.key(),
         clock=clock,
     )
-
-
-def _service(settings: ForgeSettings, environ: Mapping[str, str], to: Location) -> tuple[HostedForge | None, Location]:
-    """The service, None for a plain git server; and the push location with its token."""
-    match settings.kind:
-        case "github":
-            from driftguard.adapters.forges.github import GitHubForge
-
-            github = GitHubForge(settings, environ)
-            return github, _with_token(to, settings.url or "https://github.com", "x-access-token", github.token())
-        case "gitlab":
-            from driftguard.adapters.forges.gitlab import GitLabForge
-
-            gitlab = GitLabForge(settings, environ)
-            return gitlab, _with_token(to, settings.url or "https://gitlab.com", "oauth2", gitlab.token())
-        case "git":
-            return None, to
-        case _:
-            assert_never(settings.kind)
-
-
-def _with_token(location: Location, forge_url: str, user: str, token: str) -> Location:
-    """The location with the forge's token, where it is on the forge's own host."""
-    parts = urlsplit(forge_url)
-    return with_token(location, parts.hostname, user, token, plain_http=parts.scheme == "http")

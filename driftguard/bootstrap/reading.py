@@ -24,12 +24,7 @@ def open_records(target: Target) -> Iterator[JournalReader]:
     """
     directories = config.directories()
     found = file_at_head(target.repo, target.ref, config.CONFIG_FILE) or _by_the_mirror(target, directories)
-    settings = config.load(
-        found.content,
-        source=config.CONFIG_FILE,
-        operator_text=target.operator_text(),
-        operator_source=str(target.config) if target.config else None,
-    )
+    settings = target.load(found.content)
     with closing(open_journal(ledger_url(settings, directories, config.surroundings(), found.display))) as journal:
         yield journal
 
@@ -43,5 +38,5 @@ def ledger_url(settings: Settings, directories: Directories, environ: Mapping[st
 def _by_the_mirror(target: Target, directories: Directories) -> HeadFile:
     from driftguard.adapters.git.repository import open_repository
 
-    with closing(open_repository(target.repo, directories.cache, target.ref)) as repository:
+    with closing(open_repository(target.repo, directories.cache, target.ref, token=target.git_token())) as repository:
         return HeadFile(repository.display, repository.file(repository.head, config.CONFIG_FILE))

@@ -16,6 +16,7 @@ from driftguard import config
 from driftguard.adapters.aws.stamps import BackendStamps
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders, folder_name
+from driftguard.adapters.git.locations import HostToken
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.adapters.givenfiles import FolderFiles
 from driftguard.adapters.hcl.blobs import BlobReader
@@ -72,22 +73,20 @@ from driftguard.sealed import mask
 class Session:
     """One opened repository with its settings at head; what every command starts from. Use it in a `with` block."""
 
-    def __init__(self, target: Target, stop: Stop | None = None) -> None:
+    def __init__(self, target: Target, stop: Stop | None = None, token: HostToken | None = None) -> None:
+        """Bring the repository up to date; `token` is `target.git_token()`, which an agent keeps for an hour."""
         self._stop = stop or Stop()
         self.environ = config.surroundings()
         self._directories = config.directories()
         self._defects = FolderDefects(self._directories.state / "defects")
         self._closing = ExitStack()
         self._location = target.repo
-        self.repository: GitRepository = open_repository(target.repo, self._directories.cache, target.ref)
+        self.repository: GitRepository = open_repository(
+            target.repo, self._directories.cache, target.ref, token=token or target.git_token()
+        )
         self._closing.callback(self.repository.close)
         self.head = self.repository.head
-        self.settings: Settings = config.load(
-            self.repository.file(self.head, config.CONFIG_FILE),
-            source=config.CONFIG_FILE,
-            operator_text=target.operator_text(),
-            operator_source=str(target.config) if target.config else None,
-        )
+        self.settings: Settings = target.load(self.repository.file(self.head, config.CONFIG_FILE))
         self.repository.allow(self.settings.allow_hosts)
         self.notices = (*self.settings.notices, *self.repository.shortcomings)
         self._tools: dict[str, ToolVersion] = {}

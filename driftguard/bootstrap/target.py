@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from driftguard import config
+from driftguard.config import Settings
 from driftguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from driftguard.adapters.git.locations import HostToken
 
 
 class Target(NamedTuple):
@@ -27,3 +32,21 @@ class Target(NamedTuple):
             return self.config.read_bytes()
         except OSError as error:
             raise UsageError(f"--config {self.config} cannot be read: {error.strerror}.") from None
+
+    def load(self, content: bytes | None) -> Settings:
+        """The settings of a tracked commit's file, and of the operator's, which wins. UsageError where one is wrong."""
+        return config.load(
+            content,
+            source=config.CONFIG_FILE,
+            operator_text=self.operator_text(),
+            operator_source=str(self.config) if self.config else None,
+        )
+
+    def git_token(self) -> HostToken | None:
+        """The token with which the repository is read: that of the `forge` in the operator's file, which wins."""
+        forge = self.load(None).forge if self.config else None
+        if forge is None:
+            return None
+        from driftguard.adapters.forges.opening import ReadingToken, git_token
+
+        return git_token(forge, ReadingToken(forge, config.surroundings()))

@@ -86,5 +86,5 @@ class HostedForge(RequestForge, ReviewReader, ProtectionReader, Protocol):
         ...
 
     def token(self) -> str:
-        """What git may push with."""
+        """What git may fetch and push with, asked for each command: it may expire."""
         ...

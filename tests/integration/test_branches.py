@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from driftguard.adapters.git.branches import GitBranches, push_location, with_token
-from driftguard.adapters.git.locations import Location, locate
+from driftguard.adapters.git.branches import GitBranches, push_location
+from driftguard.adapters.git.locations import HostToken, Location, locate, with_token
 from driftguard.adapters.git.repository import GitRepository, open_repository
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
@@ -322,23 +322,37 @@ def test_a_branch_is_pushed_from_a_copy_without_history(place: Place, tmp_path: 
     assert git(place.server, "rev-list", "--count", BRANCH) == "3"
 
 
+class GivenToken:
+    """A token that never changes."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def token(self) -> str:
+        return self._word
+
+
+def host_token(host: str, word: str, **more: bool) -> HostToken:
+    return HostToken(host, "x-access-token", GivenToken(word), **more)
+
+
 def test_a_token_travels_to_its_host_alone_and_is_shown_to_no_user(place: Place) -> None:
     with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
         plain = replace(locate(server.url("infra.git")), credentials={})
         commit = place.commit()
-        wrong = with_token(plain, "127.0.0.1", "x-access-token", "wr0ng-word")
-        for location in (plain, wrong, with_token(plain, "elsewhere.example", "x-access-token", "t0ken-word")):
+        wrong = with_token(plain, host_token("127.0.0.1", "wr0ng-word"))
+        for location in (plain, wrong, with_token(plain, host_token("elsewhere.example", "t0ken-word"))):
             with pytest.raises(ForgeFault) as refused:
                 place.branches(location).push(BRANCH, commit, None)
             assert "-word" not in str(refused.value)
             assert refused.value.denied
-        place.branches(with_token(plain, "127.0.0.1", "x-access-token", "t0ken-word")).push(BRANCH, commit, None)
+        place.branches(with_token(plain, host_token("127.0.0.1", "t0ken-word"))).push(BRANCH, commit, None)
     assert place.tip() == commit
 
 
 def test_a_token_is_not_sent_where_others_can_read_it(place: Place) -> None:
     def given(url: str, **more: bool) -> bool:
-        return bool(with_token(locate(url), "git.example.org", "oauth2", "t0ken-word", **more).credentials)
+        return bool(with_token(locate(url), host_token("git.example.org", "t0ken-word", **more)).variables())
 
     assert given("https://git.example.org/infra.git")
     assert not given("http://git.example.org/infra.git")
@@ -346,7 +360,7 @@ def test_a_token_is_not_sent_where_others_can_read_it(place: Place) -> None:
     assert not given("https://git.example.org.evil.example/infra.git")
     assert not given("ssh://git@git.example.org/infra.git")
     own = locate("https://ada:her-word@git.example.org/infra.git")
-    assert with_token(own, "git.example.org", "oauth2", "t0ken-word") == own
+    assert with_token(own, host_token("git.example.org", "t0ken-word")) == own
 
 
 def test_branches_go_to_the_origin_of_a_work_tree(place: Place) -> None:

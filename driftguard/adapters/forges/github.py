@@ -61,7 +61,7 @@ class GitHubForge(HostedForge):
         return GitHubReviews(self._access)
 
     def token(self) -> str:
-        """What git may push with; an app's is fetched, and holds for an hour."""
+        """What git may fetch and push with; an app's is renewed before it expires."""
         return self._access.token()
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import email.utils
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,8 +17,9 @@ from driftguard.errors import ForgeFault, OperatorError
 from driftguard.sealed import REDACTED, mask
 
 if TYPE_CHECKING:
-    from github import Github, GithubException
+    from github import Github, GithubException, GithubIntegration
     from github.Auth import AppAuth, Auth
+    from github.InstallationAuthorization import InstallationAuthorization
     from github.Repository import Repository
 
 _T = TypeVar("_T")
@@ -25,6 +28,8 @@ _PUBLIC: Final = "https://api.github.com"
 _WAIT_SECONDS: Final = 60.0
 # PyGithub drops the query when it follows a renamed repository, so its name is asked for again now and then.
 _REPOSITORY_KEPT_SECONDS: Final = 300.0
+# The longest that git may use a token after it was asked for: a fetch and a push have less.
+_GIT_SECONDS: Final = timedelta(minutes=12)
 # Errors of PyGithub and ours over an answer that is not GitHub's: a proxy's page, an object without its fields.
 _GARBLED: Final = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -53,7 +58,7 @@ class GitHubAccess:
         self.name = (settings.repository or "").strip("/")
         base = (settings.url or _PUBLIC).rstrip("/")
         self.web = _web_address(base)
-        self._stopping = stopping
+        self._settings, self._environ, self._stopping = settings, environ, stopping
         self._options: dict[str, Any] = {
             "base_url": base,
             "timeout": timeout_seconds,
@@ -68,14 +73,14 @@ class GitHubAccess:
         self._app_auth: AppAuth | None = None
         self._auth: Auth | None = None
         self._secret = ""
+        self._guard = threading.Lock()
+        self._git_token: InstallationAuthorization | None = None
         app = settings.app
         self._installation = app.installation if app else None
         if app is not None:
             self._app_auth = _app_auth(app, environ)
         else:
-            self._secret = credential(
-                "GitHub", "token", "forge.token", settings.token_env, settings.token_file, environ
-            )
+            self._secret = self._read_token()
 
     def repository(self) -> Repository:
         """The repository, as GitHub names it now. To be called within `asking`."""
@@ -86,11 +91,11 @@ class GitHubAccess:
 
     def login(self) -> str | None:
         """Our login there; None where GitHub does not give it (the token of a GitHub Actions job)."""
-        from github import GithubException, GithubIntegration
+        from github import GithubException
 
         if self._app_auth is not None:
             with self.asking("read the GitHub App's name"):
-                slug = GithubIntegration(auth=self._app_auth, retry=retries(), **self._options).get_app().slug
+                slug = self._integration().get_app().slug
             return f"{slug}[bot]"
         with self.asking("read who the token belongs to"):
             try:
@@ -129,13 +134,14 @@ class GitHubAccess:
             raise ForgeFault(f"DriftGuard is stopping, so GitHub was not asked to {what}. {AGAIN}")
 
     def token(self) -> str:
-        """What git may push with; an app's is asked for, and holds for an hour."""
-        if self._secret:
-            return self._secret
-        with self.asking("give a token for pushing"):
-            client = self._client()
-            self.repository()  # the token is fetched with the first request
-            return str(client.requester.auth.token) if client.requester.auth else ""
+        """What git may fetch and push with; an app's is renewed before it expires, a file's is read anew."""
+        if self._app_auth is None:
+            return self._read_token()
+        with self._guard, self.asking("give a token for git"):
+            given = self._git_token
+            if given is None or given.expires_at - _GIT_SECONDS < datetime.now(UTC):
+                given = self._git_token = self._integration().get_access_token(self._installed())
+            return str(given.token)
 
     def each(self, what: str, items: Iterable[_T]) -> Iterator[_T]:
         """The items of every page, with a look for a stop between them."""
@@ -145,18 +151,30 @@ class GitHubAccess:
 
     def _client(self) -> Github:
         if self._github is None:
-            from github import Auth, Github, GithubIntegration
+            from github import Auth, Github
 
             if self._app_auth is None:
                 auth: Auth.Auth = Auth.Token(self._secret)
             else:
-                if self._installation is None:
-                    integration = GithubIntegration(auth=self._app_auth, retry=retries(), **self._options)
-                    owner, _, name = self.name.partition("/")
-                    self._installation = integration.get_repo_installation(owner, name).id
-                auth = Auth.AppInstallationAuth(self._app_auth, self._installation)
+                auth = Auth.AppInstallationAuth(self._app_auth, self._installed())
             self._github = Github(auth=auth, retry=retries(), **self._options)
         return self._github
+
+    def _integration(self) -> GithubIntegration:
+        from github import GithubIntegration
+
+        return GithubIntegration(auth=self._app_auth, retry=retries(), **self._options)
+
+    def _installed(self) -> int:
+        """The id of the app's installation on the repository."""
+        if self._installation is None:
+            owner, _, name = self.name.partition("/")
+            self._installation = self._integration().get_repo_installation(owner, name).id
+        return self._installation
+
+    def _read_token(self) -> str:
+        given = self._settings
+        return credential("GitHub", "token", "forge.token", given.token_env, given.token_file, self._environ)
 
     def _safe(self, text: str) -> str:
         if self._secret:

@@ -63,7 +63,7 @@ class GitLabForge(HostedForge):
         return GitLabReviews(self._access)
 
     def token(self) -> str:
-        """What git may push with, under any user name."""
+        """What git may fetch and push with, under any user name."""
         return self._access.token()
 
     def requests(self, branch: str) -> tuple[PullRequest, ...]:

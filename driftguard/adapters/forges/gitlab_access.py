@@ -93,7 +93,8 @@ class GitLabAccess:
         """
         self.name = (settings.repository or "").strip("/")
         self.web = (settings.url or _PUBLIC).rstrip("/")
-        self._token = credential("GitLab", "token", "forge.token", settings.token_env, settings.token_file, environ)
+        self._settings, self._environ = settings, environ
+        self._token = self.token()
         self._stopping, self._timeout_seconds = stopping, timeout_seconds
         self._lock = threading.Lock()
         self._client: Gitlab | None = None
@@ -101,8 +102,9 @@ class GitLabAccess:
         self._user: int | None = None
 
     def token(self) -> str:
-        """What git may push with."""
-        return self._token
+        """What git may fetch and push with, read anew: a file's token may have been replaced."""
+        settings = self._settings
+        return credential("GitLab", "token", "forge.token", settings.token_env, settings.token_file, self._environ)
 
     def project(self) -> int:
         """The project's id, which outlives its being renamed."""

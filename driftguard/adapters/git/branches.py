@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from driftguard.adapters.git.commands import attempt, commands, run
-from driftguard.adapters.git.locations import Location, authorization, locate
+from driftguard.adapters.git.locations import Location, locate
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
 from driftguard.ports import Branches
@@ -92,15 +90,16 @@ class GitBranches(Branches):
         Raises:
             ForgeFault: the server refuses or cannot be reached.
         """
+        variables = self._place.variables()
         status, output, error = attempt(
             self._git,
             *("ls-remote", "--heads", "--", self._place.source, f"refs/heads/{prefix}*"),
             seconds=self._seconds,
-            variables=self._place.credentials,
+            variables=variables,
         )
         if status != 0:
             raise ForgeFault(
-                f"The branches of {self._place.display} could not be listed: {self._words(error)}. "
+                f"The branches of {self._place.display} could not be listed: {_words(variables, error)}. "
                 "The next run retries.",
                 denied=_NO_RIGHT.search(error) is not None,
                 missing=_NOT_THERE.search(error) is not None,
@@ -163,7 +162,7 @@ class GitBranches(Branches):
         if status != 0:
             key = self._signing.key_file or self._signing.key_id
             raise OperatorError(
-                f"A commit could not be signed with {key}: {self._words(error)}. Nothing was pushed. "
+                f"A commit could not be signed with {key}: {_words({}, error)}. Nothing was pushed. "
                 "Check forge.signing: the key must be readable and usable without a passphrase being typed."
             )
         return output.strip()
@@ -189,13 +188,13 @@ class GitBranches(Branches):
         lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
         wanted = f"{commit or ''}:refs/heads/{branch}"
         arguments = (*_PUSH, lease, "--", self._place.source, wanted)
-        variables = self._place.credentials
+        variables = self._place.variables()
         status, output, error = attempt(self._git, *arguments, seconds=self._seconds, variables=variables)
         if status == 0:
             return
         what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
         reason = _reason(output)
-        words = self._words(error, reason)
+        words = _words(variables, error, reason)
         # The server's own answer, or else what happened on the way to it.
         denied = _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
         try:  # the answer may be all that was lost, so what is there now counts
@@ -215,20 +214,6 @@ class GitBranches(Branches):
         if denied:
             raise ForgeFault(f"{what}: {words}. Check that DriftGuard may push branches there.", denied=True)
         raise ForgeFault(f"{what}: {words}. The next run retries.")
-
-    def _words(self, error: str, reason: str = "") -> str:
-        """The output of git and the server, on one line, without credentials."""
-        if "did not complete in" in error:
-            return _NO_ANSWER
-        remote = [line.removeprefix("remote:") for line in error.split("\n") if line.startswith("remote:")]
-        words = " ".join([reason, *remote]) if reason else error
-        for value in self._place.credentials.values():  # a server may repeat what it was given
-            kind, _, pair = value.rpartition(" ")
-            if kind == "Authorization: Basic":
-                word = base64.b64decode(pair).decode(errors="replace").partition(":")[2]
-                for secret in (pair, word, quote(word, safe="")):
-                    words = words.replace(secret, "(sensitive)") if secret else words
-        return one_line(mask(words))[:400].rstrip(".") or "no reason was given"
 
     @staticmethod
     def _signing_variables(signing: Signing) -> dict[str, str]:
@@ -259,21 +244,6 @@ def push_location(location: Location, push_url: str | None) -> Location:
     return _located(str(location.root / url) if plain_path else url, "the remote `origin`")
 
 
-def with_token(location: Location, host: str | None, user: str, token: str, *, plain_http: bool = False) -> Location:
-    """The location with a token for pushing, where it is on that host by HTTPS and has no credentials of its own.
-
-    Args:
-        plain_http: send it also over a connection that others can read; to this machine itself that is always done.
-    """
-    parts = urlsplit(location.source)
-    if parts.scheme not in ("http", "https") or parts.hostname != host or location.credentials or not token:
-        return location
-    if parts.scheme == "http" and not plain_http and not _is_this_machine(parts.hostname or ""):
-        return location
-    userinfo = f"{quote(user, safe='')}:{quote(token, safe='')}"
-    return replace(location, credentials=authorization(parts.scheme, parts.netloc, userinfo))
-
-
 def _located(url: str, name: str) -> Location:
     """A place to push to; `HOST:PATH` is one too, where HOST is what the user's SSH configuration calls a server."""
     if _ALIAS.match(url):
@@ -285,11 +255,19 @@ def _located(url: str, name: str) -> Location:
         raise UsageError(f"branches cannot be pushed to {name}: {words} Set forge.push_url to where they go.") from None
 
 
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _words(variables: Mapping[str, str], error: str, reason: str = "") -> str:
+    """The output of git and the server, on one line, without the credentials of the command."""
+    if "did not complete in" in error:
+        return _NO_ANSWER
+    remote = [line.removeprefix("remote:") for line in error.split("\n") if line.startswith("remote:")]
+    words = " ".join([reason, *remote]) if reason else error
+    for value in variables.values():  # a server may repeat what it was given
+        kind, _, pair = value.rpartition(" ")
+        if kind == "Authorization: Basic":
+            word = base64.b64decode(pair).decode(errors="replace").partition(":")[2]
+            for secret in (pair, word, quote(word, safe="")):
+                words = words.replace(secret, "(sensitive)") if secret else words
+    return one_line(mask(words))[:400].rstrip(".") or "no reason was given"
 
 
 def _check_path(path: str) -> None:

@@ -95,7 +95,7 @@ class LfsContents:
         settings = {"lfs.url": url, "remote.origin.url": url, "core.hooksPath": self._mirror / "lfs" / "hooks"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{pointer.oid}\nsize {pointer.size}\n"
-        credentials = self._location.credentials if host == own else {}
+        credentials = self._location.variables() if host == own else {}
         status, _, error = attempt(
             runner, *options, "lfs", "smudge", seconds=_SECONDS, variables=credentials, stdin=text
         )

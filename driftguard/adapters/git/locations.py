@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import git
 
@@ -20,6 +22,29 @@ _SCP = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!//
 _VARIABLES_SINCE = (2, 31)
 
 
+class TokenSource(Protocol):
+    """A token that may expire."""
+
+    def token(self) -> str:
+        """The token now; empty where there is none. DriftGuardError where it cannot be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostToken:
+    """A token for git on one host.
+
+    Attributes:
+        user: the name beside it.
+        plain_http: send it also over a connection that others can read; to this machine itself that is always done.
+    """
+
+    host: str | None
+    user: str
+    source: TokenSource = field(repr=False)
+    plain_http: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A repository's place.
@@ -28,13 +53,28 @@ class Location:
         source: what git is handed; without credentials.
         display: what people are shown.
         root: the user's own work tree, when the location is in one.
-        credentials: environment variables for the commands that talk to the source.
+        credentials: of the URL itself, as environment variables.
+        token: in their place, where it may be sent there.
     """
 
     source: str
     display: str
     root: Path | None = None
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: HostToken | None = None
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables for one command that talks to the source; a token is asked for each time.
+
+        Raises:
+            DriftGuardError: the token cannot be had.
+        """
+        token = self.token.source.token() if self.token is not None else ""
+        if self.token is None or not token:
+            return self.credentials
+        parts = urlsplit(self.source)
+        userinfo = f"{quote(self.token.user, safe='')}:{quote(token, safe='')}"
+        return authorization(parts.scheme, parts.netloc, userinfo)
 
 
 def locate(location: str) -> Location:
@@ -52,6 +92,23 @@ def locate(location: str) -> Location:
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", location):
         raise UsageError(f"--repo {mask(location)!r}: only https, http, ssh, git and file URLs can be read.")
     return _path(location)
+
+
+def with_token(location: Location, token: HostToken | None) -> Location:
+    """The location with a token, where it is on that host by HTTPS and has no credentials of its own."""
+    parts = urlsplit(location.source)
+    if token is None or parts.scheme not in ("http", "https") or parts.hostname != token.host or location.credentials:
+        return location
+    if parts.scheme == "http" and not token.plain_http and not _is_this_machine(parts.hostname or ""):
+        return location
+    return replace(location, token=token)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_branch(name: str) -> None:

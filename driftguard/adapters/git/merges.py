@@ -66,7 +66,7 @@ class GitMerges(Merges):
             self._git,
             *("fetch", *options, "--", self._place.source, ref),
             seconds=self._seconds,
-            variables=self._place.credentials,
+            variables=self._place.variables(),
         )
         if self._tree(head) is None:
             raise ForgeFault(f"{head[:12]} could not be fetched from {self._place.display} ({ref})")

@@ -48,7 +48,7 @@ def fetch(mirror: git.Git, folder: Path, location: Location, ref: str | None, se
         UsageError: there is no such branch.
         OperatorError: the repository cannot be reached or read.
     """
-    remote = {"about": location.display, "seconds": seconds, "variables": location.credentials}
+    remote = {"about": location.display, "seconds": seconds, "variables": location.variables()}
     listed = run(
         mirror, "ls-remote", "--symref", "--", location.source, "HEAD", "refs/heads/*", **remote,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -91,7 +91,7 @@ def remote_head(location: Location, ref: str | None, seconds: float) -> str | No
         wanted,
         about=location.display,
         seconds=seconds,
-        variables=location.credentials,
+        variables=location.variables(),
     )
     return next((value for value, name in _pairs(listed) if name == wanted), None)
 

@@ -19,7 +19,7 @@ from driftguard.adapters.git.blame import LAST_MOMENT, newest_change
 from driftguard.adapters.git.commands import attempt, commands, run, succeeds
 from driftguard.adapters.git.environment import forget_surrounding_git
 from driftguard.adapters.git.lfs import LfsContents
-from driftguard.adapters.git.locations import Location, check_branch, locate
+from driftguard.adapters.git.locations import HostToken, Location, check_branch, locate, with_token
 from driftguard.adapters.git.mirror import fetch, open_mirror, remote_head
 from driftguard.adapters.git.submodules import Submodules
 from driftguard.adapters.git.worktrees import WorkTrees
@@ -231,7 +231,7 @@ class GitRepository(Repository, History, Blame, TrackedHead):
             return self._spans[key]
 
 
-def head_of(location: str, ref: str | None) -> str | None:
+def head_of(location: str, ref: str | None, token: HostToken | None = None) -> str | None:
     """The commit at the tracked branch's head, by one `ls-remote`; None where there is no such branch.
 
     Raises:
@@ -239,11 +239,16 @@ def head_of(location: str, ref: str | None) -> str | None:
         OperatorError: the repository cannot be reached.
     """
     forget_surrounding_git()
-    return remote_head(locate(location), ref, _LISTING_SECONDS)
+    return remote_head(with_token(locate(location), token), ref, _LISTING_SECONDS)
 
 
 def open_repository(
-    location: str, cache: Path, ref: str | None = None, *, network_seconds: float = _NETWORK_SECONDS
+    location: str,
+    cache: Path,
+    ref: str | None = None,
+    *,
+    token: HostToken | None = None,
+    network_seconds: float = _NETWORK_SECONDS,
 ) -> GitRepository:
     """Bring the mirror of a repository up to date and resolve the head of its tracked branch.
 
@@ -251,6 +256,7 @@ def open_repository(
         location: a path (anywhere inside a work tree, or a bare repository) or a URL.
         cache: DriftGuard's cache folder; mirrors lie in `repos` below it.
         ref: the tracked branch; None for the repository's own default (a work tree's current branch).
+        token: to read it with, where it is on the token's host and has no credentials of its own.
         network_seconds: how long the repository may take to answer, for each of two requests.
 
     Raises:
@@ -260,7 +266,7 @@ def open_repository(
     forget_surrounding_git()
     if ref is not None:
         check_branch(ref)
-    place = locate(location)
+    place = with_token(locate(location), token)
     folder = cache / "repos" / folder_name(place.source)
     mirror = folder / "mirror.git"
     try:

@@ -106,7 +106,7 @@ class Submodules:
             place = locate(url)
         except DriftGuardError as error:
             return str(error)
-        credentials = self._location.credentials if host == own else place.credentials
+        credentials = self._location.variables() if host == own else place.credentials
         options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         for wanted in (f"{pin}:refs/driftguard/modules/{pin}", f"+refs/heads/*:refs/driftguard/modules/of-{pin}/*"):
             attempt(

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.forge_server import Reply
@@ -36,6 +36,7 @@ class Caller:
     user: User
     kind: str = "user"
     app: App | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ class Api:
         self.store, self.shapes = store, shapes
         self.tokens: dict[str, Caller] = {}
         self.apps: dict[int, App] = {}
+
+    def caller(self, token: str) -> Caller | None:
+        """Whose token it is; None for one that is unknown or has expired."""
+        found = self.tokens.get(token)
+        expired = found is not None and found.expires_at is not None and found.expires_at <= self.store.now()
+        return None if expired else found
 
     def repository(self, asked: Asked, *, writes: bool = False) -> Repository:
         """The repository of a request, if the caller may see it and write to it."""
@@ -134,9 +141,10 @@ def _access_token(api: Api, asked: Asked) -> Reply:
     if asked.words["installation_id"] != str(app.installation):
         raise Refusal(404, _NOT_FOUND)
     token = f"ghs_{secrets.token_hex(18)}"
-    api.tokens[token] = Caller(asked.caller.user, "installation", app)
-    expires = (api.store.now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Reply({"token": token, "expires_at": expires, "permissions": {}, "repository_selection": "all"}, 201)
+    expires = api.store.now() + timedelta(hours=1)
+    api.tokens[token] = Caller(asked.caller.user, "installation", app, expires)
+    shown = expires.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Reply({"token": token, "expires_at": shown, "permissions": {}, "repository_selection": "all"}, 201)
 
 
 def _the_app(asked: Asked) -> App:

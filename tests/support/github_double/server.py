@@ -199,7 +199,7 @@ class GitHubDouble(ForgeServer):
             raise Refusal(401, "Requires authentication")
         if credential.count(".") == 2:
             return self._app_of(credential)
-        caller = self.api.tokens.get(credential)
+        caller = self.api.caller(credential)
         if caller is None:
             raise Refusal(401, "Bad credentials")
         return caller
