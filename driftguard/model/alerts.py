@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from driftguard.model.ledger import Entry
+from driftguard.model.moments import is_ahead
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.traces import ObjectTrace
 
@@ -64,10 +65,14 @@ class Acknowledgement:
     until: datetime | None = None
     severity: Severity = Severity.CRITICAL
 
+    def stands(self, now: datetime) -> bool:
+        """Whether its time has not ended. One with an end that was given under a clock that was ahead never stands."""
+        return self.until is None or (now < self.until and not is_ahead(self.at, now))
+
     def covers(self, severity: Severity, now: datetime) -> bool:
         """Whether it still holds for an alert of this severity."""
         order = list(Severity)
-        return (self.until is None or now < self.until) and order.index(severity) <= order.index(self.severity)
+        return self.stands(now) and order.index(severity) <= order.index(self.severity)
 
     @property
     def text(self) -> str:

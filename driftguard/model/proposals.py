@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from driftguard.model.moments import is_ahead
+
 
 class RequestState(StrEnum):
     """How far a pull request is."""
@@ -197,6 +199,10 @@ class Proposal:
     by: str | None = None
     ended_at: datetime | None = None
     merge_commit: str | None = None
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether it approves nothing any more; nor does one that was made under a clock that was ahead."""
+        return now >= self.expires_at or is_ahead(self.proposed_at, now)
 
     @property
     def preferred(self) -> ProposedBranch:

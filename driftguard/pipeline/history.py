@@ -257,7 +257,7 @@ def retried(journal: JournalReader) -> dict[str, int]:
 def silences(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
     """The silences that have not ended yet, by environment."""
     found = {name: _word(entry) for name, entry in journal.latest(EntryKind.SILENCED).items()}
-    return {name: word for name, word in found.items() if word.until is None or now < word.until}
+    return {name: word for name, word in found.items() if word.stands(now)}
 
 
 def acknowledgements(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
@@ -268,7 +268,7 @@ def acknowledgements(journal: JournalReader, now: datetime) -> dict[str, Acknowl
         word, last = _word(entry), steps.get(name)
         later = last is not None and (last.sequence or 0) > (entry.sequence or 0)
         ended = later and last is not None and (not last.data.get("acked") or last.data.get("event") == "resolved")
-        if not ended and (word.until is None or now < word.until):
+        if not ended and word.stands(now):
             found[name] = word
     return found
 

@@ -149,7 +149,7 @@ class RecordingProbe(Probe):
         wrong = self._distrusted(subject)
         if wrong:
             return f"an audit found a probe of {wrong} wrong"
-        if not timedelta(0) <= self._clock.now() - record.at <= self._max_age:
+        if not record.is_fresh(self._clock.now(), self._max_age):
             return "the last plan is too old"
         return ""
 

@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,10 @@ class PlanRecord(msgspec.Struct, frozen=True):
     at: datetime
     sessions: tuple[ProviderSession, ...]
     plan: msgspec.Raw
+
+    def is_fresh(self, now: datetime, max_age: timedelta) -> bool:
+        """Whether the plan is young enough to be confirmed; one of after now, made under a wrong clock, is not."""
+        return timedelta(0) <= now - self.at <= max_age
 
 
 class RecordStore:

@@ -106,6 +106,33 @@ def test_a_response_without_a_result_neither_loses_nor_doubles_an_alert(
     assert len(slack.messages("drift")) == 1
 
 
+def test_a_delivery_that_was_put_off_under_a_wrong_clock_is_sent(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    runs = refused_once(sandbox, estate_of, slack, ServerError(500))
+    let_pass(sandbox, -timedelta(days=2000))
+    assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+
+
+def test_a_message_that_was_meant_for_after_now_is_found_again(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    runs = refused_once(sandbox, estate_of, slack, LostAnswer())
+    let_pass(sandbox, -timedelta(days=2000))
+    assert runs.reconcile().report["alerts"]["waiting"] == 0
+    assert len(slack.messages("drift")) == 1
+
+
+def refused_once(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble, fault: Fault) -> AlertRuns:
+    """An alert whose first delivery met a fault and waits."""
+    cloud = estate_of("blue").clouds["blue"]
+    runs = AlertRuns(sandbox, slack)
+    cloud.change("web", value="outside")
+    slack.fail("chat.postMessage", fault)
+    assert runs.reconcile().report["alerts"]["waiting"] == 1
+    return runs
+
+
 def test_a_short_wait_that_slack_asks_for_is_waited_for(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:

@@ -141,9 +141,9 @@ def test_a_lock_file_without_h1_is_no_proof(tmp_path: Path) -> None:
 # --- records ---------------------------------------------------------------------------------------
 
 
-def record(secret: bytes = b"hunter2-hunter2") -> PlanRecord:
+def record(secret: bytes = b"hunter2-hunter2", at: datetime = datetime(2026, 1, 2, tzinfo=UTC)) -> PlanRecord:
     session = ProviderSession(ADDRESS, (Exchange("/tfplugin6.Provider/ReadResource", secret, b"d" * 32),))
-    return PlanRecord({"closure": "1"}, "state", datetime(2026, 1, 2, tzinfo=UTC), (session,), msgspec.Raw(b"\x01"))
+    return PlanRecord({"closure": "1"}, "state", at, (session,), msgspec.Raw(b"\x01"))
 
 
 def test_a_record_is_read_as_it_was_kept_and_holds_nothing_in_clear(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ class SlackSink(Sink):
         """The id of a message that an interrupted run may have posted; None where it did not arrive."""
         if parent is None:
             channel = self._channel_id(delivery.channel)
-            where: dict[str, Any] = {"oldest": f"{(delivery.meant_for - _LOOK_BACK).timestamp():.6f}"}
+            meant_for = min(delivery.meant_for.timestamp(), time.time())  # a moment after now is of a wrong clock
+            where: dict[str, Any] = {"oldest": f"{meant_for - _LOOK_BACK.total_seconds():.6f}"}
             read: Callable[..., Any] = self._client.conversations_history
         else:
             channel, _, stamp = str(parent.reference).partition("/")

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from driftguard.model.fingerprints import comparable
+from driftguard.model.moments import is_ahead
 from driftguard.pipeline.approve.approval_file import ApprovalFile, Unreadable, path_of, read
 
 
@@ -83,6 +84,8 @@ def _against(approval: ApprovalFile, path: str, facts: PlanFacts) -> Iterator[st
         yield "it was used already"
     if approval.id in facts.over:
         yield "its proposal has ended"
+    if is_ahead(approval.proposed_at, facts.now):
+        yield f"it was proposed at {approval.proposed_at:%Y-%m-%d %H:%M} UTC, under a clock that was ahead"
     if facts.now >= approval.expires_at:
         yield f"it expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC"
     if approval.closure_hash != facts.closure_hash:

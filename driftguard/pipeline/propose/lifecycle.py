@@ -231,7 +231,7 @@ class _Settling:
     def _out_of_date(self, live: Proposal, draft: Draft) -> bool:
         as_now = (draft.drift_fingerprint, draft.plan_fingerprint, draft.closure_hash)
         then = (live.drift_fingerprint, live.plan_fingerprint, live.closure_hash)
-        return as_now != then or self._now() >= live.expires_at
+        return as_now != then or live.has_expired(self._now())
 
     def _push(self, live: Proposal | None, proposal: Proposal) -> str | None:
         """Push the branches; the name of one with commits of others, which is left alone; None where none has."""
