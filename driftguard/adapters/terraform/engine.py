@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from python_terraform import IsFlagged
 
 from driftguard.adapters.filelock import locked
@@ -24,6 +22,7 @@ from driftguard.adapters.terraform.commandline import APPLYING, READING, Command
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.terraform.events import collect_drift, outcomes_in
 from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
+from driftguard.adapters.terraform.initialising import backend_files, init_key, numbers, takes_reconfigure
 from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
@@ -79,7 +78,7 @@ class TerraformPlanner(PlanEngine):
     def prepare(self, work: WorkingDirectory, closure_key: str, *, force: bool = False) -> float:
         """Initialise the working directory, unless it is ready for these files; the seconds that it took."""
         ready_for = work.data_dir / _READY_FOR
-        wanted = _init_key(self._tool, closure_key, work)
+        wanted = init_key(self._tool, closure_key, work)
         lock_file, kept = work.directory / _LOCK_FILE, work.data_dir / _LOCK_FILE
         moved, upgrade = self._resolutions.modules_moved(work, self._stop), self._resolutions.providers_are_old(work)
         ready = ready_for.exists() and ready_for.read_text() == wanted
@@ -102,13 +101,14 @@ class TerraformPlanner(PlanEngine):
         return (work.data_dir / _READY_FOR).exists()
 
     def _init(self, work: WorkingDirectory, *, upgrade: bool) -> float:
-        options: dict[str, Any] = {**_QUIET, "reconfigure": IsFlagged, **({"upgrade": IsFlagged} if upgrade else {})}
-        if _numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
+        options: dict[str, Any] = {**_QUIET, **({"upgrade": IsFlagged} if upgrade else {})}
+        options |= {"reconfigure": IsFlagged} if takes_reconfigure(work) else {}
+        if numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
             options |= {"var_file": list(work.var_files)}  # they may stand in sources of modules and in the backend
-        options |= {"backend_config": _backend_files(work)} if work.backend_config else {}
+        options |= {"backend_config": backend_files(work)} if work.backend_config else {}
         since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
         diagnostics = Diagnostics()
-        if _numbers(self._tool.version) >= since:
+        if numbers(self._tool.version) >= since:
             options |= {"json": IsFlagged}
         work.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         extra = self._variables(work)
@@ -315,6 +315,7 @@ class TerraformPlanner(PlanEngine):
             "CHECKPOINT_DISABLE": "1",
             "TF_INPUT": "0",
             "TF_DATA_DIR": str(work.data_dir),
+            "TF_FORCE_LOCAL_BACKEND": "1",  # never a run on HCP Terraform: it would wait and lock its workspace
             "TF_PLUGIN_CACHE_DIR": work.environment.get("TF_PLUGIN_CACHE_DIR", str(self._plugin_cache)),
         }
         if work.workspace != "default":
@@ -337,7 +338,7 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
     ) -> ApplyRun:
         """Apply a plan file; a failure is in the result, with what was done by then."""
         options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
-        if _numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
+        if numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
             options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
         if lock_timeout_seconds is not None:
             options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"
@@ -378,23 +379,3 @@ class TerraformApplier(TerraformPlanner, ApplyEngine):
         )
         if done.code != 0:
             raise self._failed(ErrorKind.LOCKED, "force-unlock", done, Diagnostics(), work)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0])[:3])
-
-
-def _backend_files(work: WorkingDirectory) -> list[str]:
-    """Backend settings as files: on the command line every user of the machine could read them."""
-    if not isinstance(work.backend_config, Mapping):
-        return list(work.backend_config)
-    path = work.private / "backend.tfbackend.json"
-    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
-        json.dump(dict(work.backend_config), stream)
-    return [str(path)]
-
-
-def _init_key(tool: ToolVersion, closure_key: str, work: WorkingDirectory) -> str:
-    config = work.backend_config
-    parts = [str(tool), tool.path, closure_key, dict(config) if isinstance(config, Mapping) else list(config)]
-    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
