@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from driftguard import config
+from driftguard.adapters.aws.credentials import Credentials
 from driftguard.adapters.machine import SystemClock, default_parallelism
 from driftguard.adapters.terraform.tool import find_tool
-from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.sinks import send_test
 from driftguard.bootstrap.target import Target

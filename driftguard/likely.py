@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from driftguard import config
+from driftguard.adapters.aws.credentials import Credentials
 from driftguard.adapters.folders import RunFolders
 from driftguard.adapters.machine import SystemClock
 from driftguard.adapters.process import Stop
-from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import UsageError

@@ -15,11 +15,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from driftguard import config
+from driftguard.adapters.aws.credentials import Credentials
 from driftguard.adapters.aws.stateaccess import NO_CREDENTIALS, StatePlace, refusal
 from driftguard.adapters.hcl.outline import outline
 from driftguard.adapters.hcl.sources import Configuration
 from driftguard.adapters.machine import SystemClock
-from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.session import Session
 from driftguard.config import EnvironmentSettings
 from driftguard.coverage import uncovered_places

@@ -6,13 +6,15 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from types import TracebackType
 
 from driftguard import config
+from driftguard.adapters.aws.credentials import Credentials
+from driftguard.adapters.aws.environmenttrail import EnvironmentTrail
 from driftguard.adapters.aws.stamps import BackendStamps
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders, folder_name
@@ -32,9 +34,7 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.adapters.terraform.unwritten import FolderStates
-from driftguard.bootstrap.credentials import Credentials
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
-from driftguard.bootstrap.origins import EnvironmentAuthors, EnvironmentTrail
 from driftguard.bootstrap.reading import ledger_url
 from driftguard.bootstrap.sinks import ConfiguredSinks
 from driftguard.bootstrap.target import Target
@@ -51,7 +51,7 @@ from driftguard.pipeline.alert.sending import AlertContext
 from driftguard.pipeline.alert.tracing import Tracing, with_alerts
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
-from driftguard.pipeline.authorship import Authorship
+from driftguard.pipeline.authorship import Authorship, EnvironmentAuthors
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, described, not_described, version_need
 from driftguard.pipeline.commitfiles import resolved
@@ -60,8 +60,8 @@ from driftguard.pipeline.owners import with_owners
 from driftguard.pipeline.probing import differing
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
-from driftguard.pipeline.requests import OperatorRequests, given_baseline, selected
-from driftguard.pipeline.run import RunScope, run_environments
+from driftguard.pipeline.requests import OperatorRequests, given_baselines, selected
+from driftguard.pipeline.run import RunScope, run_environments, run_scope
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
 from driftguard.ports import Clock
@@ -286,14 +286,15 @@ class Session:
         by_name = {settings.name: settings for settings in self.environments}
         alerts, clock = self.ledger.alerts, self._clock
         authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)
+        roles = own_roles(self.environments)
         tracing = Tracing(
             run_id,
             alerts=alerts,
             journal=self.ledger,
             clock=clock,
             authors=EnvironmentAuthors(by_name, authorship),
-            trail=EnvironmentTrail(by_name, credentials, self._stop) if rules.trail else None,
-            own_roles=own_roles(self.environments),
+            trail=EnvironmentTrail(by_name, credentials, self._stop, roles) if rules.trail else None,
+            own_roles=roles,
         )
         sinks = ConfiguredSinks(routing, self.environ, clock, write)
         guidance = guidance_of(self.environments, self._tools, self.repository.ref, rules.runbook)
@@ -305,24 +306,8 @@ class Session:
         )
 
     def _scope(self, environments: Sequence[EnvironmentSettings], acts: bool) -> RunScope:
-        """The environments with what is needed to run them.
-
-        Raises:
-            DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
-        """
-        tasks: list[EnvironmentTask] = []
-        incomplete: dict[str, tuple[EnvironmentSettings, DriftGuardError]] = {}
-        for settings in environments:
-            try:
-                if settings.fault is not None:
-                    raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
-                tasks.append(self.task(settings, acts))
-            except DriftGuardError as error:
-                incomplete[settings.name] = settings, error
-        errors = [error for _, error in incomplete.values()]
-        if errors and not tasks and not isinstance(errors[0], EnvironmentFault):
-            raise errors[0]
-        return RunScope(self.repository.display, self.repository.ref, tasks, incomplete, self.environments)
+        task = partial(self.task, acts=acts)
+        return run_scope(self.repository.display, self.repository.ref, environments, self.environments, task)
 
     def task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
         """One environment; a scan gets no program that could apply."""
@@ -372,16 +357,6 @@ class Session:
         return ApprovalSources(self.repository, self.closures.settings, signatures, forge.reviews if forge else None)
 
     def given_baselines(self, environments: Sequence[EnvironmentSettings], commit: str) -> dict[str, Baseline]:
-        """The baselines that a commit would be, by environment; without those that it does not have whole.
-
-        Raises:
-            UsageError: there is no such commit.
-        """
-        sha, now = self.repository.resolve(commit), self._clock.now()
-        given = {}
-        for settings in (each for each in environments if each.fault is None):
-            with suppress(EnvironmentFault):
-                tool = self.tool(settings)
-                if found := given_baseline(self.closures, settings, sha, tool, now):
-                    given[settings.name] = found
-        return given
+        """See `requests.given_baselines`. UsageError where there is no such commit."""
+        sha = self.repository.resolve(commit)
+        return given_baselines(self.closures, environments, sha, self.tool, self._clock.now())

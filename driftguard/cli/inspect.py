@@ -183,9 +183,9 @@ def history(
     with open_records(Target(repo, ref, config)) as journal:
         entries = recent(journal, env or [], until=_moment(at), limit=limit)
     rows = [
-        (str(e["sequence"]), e["at"], e["environment"] or "-", e["kind"].replace("_", " "), e["summary"])
+        (str(e.sequence), e.at, e.environment or "-", e.kind.replace("_", " "), e.summary)
         for e in entries
-        if verbose or e["kind"] != "attempt_progress"
+        if verbose or e.kind != "attempt_progress"
     ]
     emit_rows(("no.", "at", "environment", "entry", "detail"), rows, {"entries": entries}, format, output)
 

@@ -97,6 +97,10 @@ class Cloud:
             self._clients[service] = self._new_client(service)
         return self._clients[service]
 
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue of this cloud; raises as the calls of `client`."""
+        return str(self.client("sqs").get_queue_url(QueueName=name).get("QueueUrl"))
+
     def _new_client(self, service: str) -> Any:
         import boto3
         import botocore.session

@@ -29,12 +29,14 @@ from driftguard.demo.cloud import (
 )
 from driftguard.errors import EnvironmentFault, OperatorError
 from driftguard.model import ToolVersion
+from driftguard.model.report import EnvironmentReport
 from driftguard.model.versions import VersionNeed
 
 _COMMAND_SECONDS = 600.0
 _PROGRAM = "from driftguard.cli import main; main()"
 _IDENTITY = ("AUTHOR", "COMMITTER")
 _TERMINAL = ("TERM", "COLORTERM", "NO_COLOR")
+_NOT_PROXIED = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
 _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -87,15 +89,14 @@ class DemoSandbox:
         self.channel = inherited.get("DRIFTGUARD_DEMO_CHANNEL") if inherited.get("SLACK_BOT_TOKEN") else None
         self.slack_api = inherited.get("DRIFTGUARD_DEMO_SLACK_API") or "https://slack.com/api/"
         if self.channel:
-            self.variables["SLACK_BOT_TOKEN"] = inherited["SLACK_BOT_TOKEN"]
-            self.variables |= {name: inherited[name] for name in _NETWORK if name in inherited}
-            self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
+            self.variables |= {name: inherited[name] for name in (*_NETWORK, "SLACK_BOT_TOKEN") if name in inherited}
+            self.variables |= _NOT_PROXIED
         provider = provider_cli_config(folder)
         if provider is not None:
-            self.variables["TF_CLI_CONFIG_FILE"] = str(provider)
+            self.variables |= {"TF_CLI_CONFIG_FILE": str(provider)}
         else:  # the provider is downloaded from its registry
             self.variables |= {name: inherited[name] for name in _NETWORK if name in inherited}
-            self.variables["NO_PROXY"] = self.variables["no_proxy"] = "127.0.0.1,localhost"
+            self.variables |= _NOT_PROXIED
         write_estate(
             self.repository, cloud, provider_version=PACKAGED_PROVIDER if provider is not None else FETCHED_PROVIDER
         )
@@ -179,7 +180,8 @@ class DemoSandbox:
     def labels(self, environment: str) -> set[str]:
         """The labels of an environment's last scan in the ledger."""
         text = self.driftguard("explain", environment, "--format", "json", expect=0, show=False)
-        return {label for resource in msgspec.json.decode(text)["resources"] for label in resource["labels"]}
+        report = msgspec.json.decode(text, type=EnvironmentReport)
+        return {str(label) for resource in report.resources for label in resource.labels}
 
     def _run(
         self,

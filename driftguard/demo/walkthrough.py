@@ -129,17 +129,17 @@ def _change_outside_terraform(sandbox: DemoSandbox) -> None:
             ("shop-prod-orders", "VisibilityTimeout", "600"),  # a commit will set another value
             ("shop-prod-dead-letters", "MessageRetentionPeriod", "864000"),  # a commit will set the same value
         ):
-            url = queues.get_queue_url(QueueName=name)["QueueUrl"]
+            url = sandbox.cloud.queue_url(name)
             queues.set_queue_attributes(QueueUrl=url, Attributes={attribute: value})
         # dev: a tag, a firewall rule, a deleted queue, and a tag that the configuration ignores.
-        orders = queues.get_queue_url(QueueName="shop-dev-orders")["QueueUrl"]
+        orders = sandbox.cloud.queue_url("shop-dev-orders")
         queues.tag_queue(QueueUrl=orders, Tags={"owner": "mallory", "last-deployed": "today"})
         groups = network.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["shop-dev-service"]}])
         network.authorize_security_group_ingress(
             GroupId=groups["SecurityGroups"][0]["GroupId"],
             IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
         )
-        queues.delete_queue(QueueUrl=queues.get_queue_url(QueueName="shop-dev-mails")["QueueUrl"])
+        queues.delete_queue(QueueUrl=sandbox.cloud.queue_url("shop-dev-mails"))
 
 
 def _merge_unapplied_commits(sandbox: DemoSandbox) -> None:
@@ -221,8 +221,8 @@ def _confirmed(branch: str) -> bool:
 def _check_visibility_timeout(sandbox: DemoSandbox, *, seconds: int) -> None:
     """Check the visibility timeout of staging's queue in the cloud itself."""
     queues = sandbox.cloud.client("sqs")
-    url = queues.get_queue_url(QueueName="shop-staging-orders")["QueueUrl"]
-    found = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    url = sandbox.cloud.queue_url("shop-staging-orders")
+    found = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"]).get("Attributes")
     if found != {"VisibilityTimeout": str(seconds)}:
         raise DemoFailed(
             f"the visibility timeout of staging's queue should be {seconds} seconds; the cloud returns {found}."

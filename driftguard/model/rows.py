@@ -140,6 +140,14 @@ class RequestRow(Struct, frozen=True):
     by: str = ""
 
 
+class GivenRow(Struct, frozen=True):
+    """A baseline on an operator's word."""
+
+    commit: str
+    reason: str
+    by: str = ""
+
+
 class WordRow(Struct, frozen=True):
     """An operator's word about an environment's alerts; `until` is RFC 3339."""
 

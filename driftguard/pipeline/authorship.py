@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from functools import cache
 from posixpath import basename, dirname
 from typing import Final
 
+from driftguard.config import EnvironmentSettings
 from driftguard.errors import OperatorError
 from driftguard.hcledit.source import Parser
 from driftguard.model import Written
 from driftguard.pipeline.declared import LocatedBlock, declared
-from driftguard.ports import Blame, Repository
+from driftguard.ports import Blame, BlockAuthors, Repository
 from driftguard.sealed import mask
 
 _SECONDS: Final = 60.0
@@ -84,3 +86,14 @@ def located_blocks(parser: Parser, path: str, source: bytes) -> tuple[LocatedBlo
 
 def _overrides(path: str) -> bool:
     return basename(path) == "override.tf" or path.endswith("_override.tf")
+
+
+class EnvironmentAuthors(BlockAuthors):
+    """The authors of blocks at one commit, by environment."""
+
+    def __init__(self, environments: Mapping[str, EnvironmentSettings], authorship: Authorship) -> None:
+        self._environments, self._authorship = environments, authorship
+
+    def written_by(self, environment: str, address: str) -> Written | None:
+        """See `BlockAuthors.written_by`."""
+        return self._authorship.written_by(self._environments[environment].path, address)

@@ -11,7 +11,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import OperatorError, UsageError
@@ -39,6 +39,19 @@ class LastScan:
     def commit(self) -> str:
         """The commit that was planned."""
         return self.report.commit or ""
+
+
+class EntryRow(Struct, frozen=True):
+    """One entry of the ledger, as `history --format json` prints it."""
+
+    sequence: int | None
+    at: str
+    run: str
+    environment: str | None
+    kind: str
+    summary: str
+    data: dict[str, Any]
+    hash: str | None
 
 
 def read_scan(entry: Entry) -> EnvironmentReport:
@@ -80,9 +93,7 @@ def last_scans(
     ]
 
 
-def recent(
-    ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None, limit: int
-) -> list[dict[str, Any]]:
+def recent(ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[EntryRow]:
     """The newest entries of the ledger that concern the environments, oldest first."""
     entries: list[Entry] = []
     if not patterns:
@@ -90,7 +101,7 @@ def recent(
     for name in dict.fromkeys(n for p in patterns for n in _known_names(ledger, p)):
         entries += ledger.entries(environment=name, until=until, limit=limit)
     entries.sort(key=lambda entry: entry.sequence or 0)
-    return [_entry_json(entry) for entry in entries[-limit:]]
+    return [_entry_row(entry) for entry in entries[-limit:]]
 
 
 def _known_names(ledger: JournalReader, pattern: str) -> list[str]:
@@ -101,17 +112,17 @@ def _known_names(ledger: JournalReader, pattern: str) -> list[str]:
     return found
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "sequence": entry.sequence,
-        "at": timestamp(entry.at),
-        "run": entry.run_id,
-        "environment": entry.environment,
-        "kind": str(entry.kind),
-        "summary": _entry_summary(entry),
-        "data": dict(entry.data),
-        "hash": entry.hash,
-    }
+def _entry_row(entry: Entry) -> EntryRow:
+    return EntryRow(
+        sequence=entry.sequence,
+        at=timestamp(entry.at),
+        run=entry.run_id,
+        environment=entry.environment,
+        kind=str(entry.kind),
+        summary=_entry_summary(entry),
+        data=dict(entry.data),
+        hash=entry.hash,
+    )
 
 
 def renamed(ledger: JournalReader, environments: Sequence[EnvironmentSettings]) -> dict[str, str]:
@@ -220,7 +231,8 @@ def _attempt(data: Mapping[str, Any]) -> str:
 
 
 def _given(data: Mapping[str, Any]) -> str:
-    return f"{str(data['commit'])[:10]} given as baseline by {data['by'] or 'an operator'}: {data['reason']}"
+    row = convert(data, rows.GivenRow)
+    return f"{row.commit[:10]} given as baseline by {row.by or 'an operator'}: {row.reason}"
 
 
 def _worded(data: Mapping[str, Any]) -> str:
@@ -292,4 +304,6 @@ def _word(entry: Entry) -> Acknowledgement:
 
 def approved_points(journal: JournalReader) -> dict[str, str]:
     """The commit up to which everything was approved, by environment."""
-    return {name: str(entry.data["commit"]) for name, entry in journal.latest(EntryKind.APPROVED).items()}
+    return {
+        name: convert(entry.data, rows.ApprovedRow).commit for name, entry in journal.latest(EntryKind.APPROVED).items()
+    }

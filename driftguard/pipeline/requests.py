@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Protocol
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import UsageError
+from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import (
     Acknowledgement,
     Alert,
@@ -58,14 +59,30 @@ def _unmatched(names: Iterable[str], patterns: Sequence[str]) -> str:
     return ", ".join(p for p in patterns if not any(fnmatchcase(name, p) for name in known))
 
 
-def given_baseline(
+def given_baselines(
+    closures: ClosureIndex,
+    environments: Sequence[EnvironmentSettings],
+    commit: str,
+    tool: Callable[[EnvironmentSettings], ToolVersion],
+    now: datetime,
+) -> dict[str, Baseline]:
+    """The baselines that a commit would be, by environment; without those that it does not have whole.
+
+    Args:
+        tool: gives an environment's Terraform, or raises EnvironmentFault.
+    """
+    given = {}
+    for settings in (each for each in environments if each.fault is None):
+        with suppress(EnvironmentFault):
+            if found := _given_baseline(closures, settings, commit, tool(settings), now):
+                given[settings.name] = found
+    return given
+
+
+def _given_baseline(
     closures: ClosureIndex, settings: EnvironmentSettings, commit: str, tool: ToolVersion, now: datetime
 ) -> Baseline | None:
-    """The baseline that a commit would be for an environment; None where its directory did not exist then.
-
-    Raises:
-        EnvironmentFault: the commit does not have it whole.
-    """
+    """None where its directory did not exist then; EnvironmentFault where the commit does not have it whole."""
     closure = closures.at(settings, commit)
     if closure is None:
         return None

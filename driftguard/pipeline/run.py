@@ -78,6 +78,36 @@ class RunScope:
         return len(self.names) == len(self.present)
 
 
+def run_scope(
+    repository: str,
+    ref: str,
+    environments: Sequence[EnvironmentSettings],
+    present: Sequence[EnvironmentSettings],
+    task: Callable[[EnvironmentSettings], EnvironmentTask],
+) -> RunScope:
+    """The environments with what is needed to run them.
+
+    Args:
+        task: makes one environment ready, or raises what it lacks.
+
+    Raises:
+        DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
+    """
+    tasks: list[EnvironmentTask] = []
+    incomplete: dict[str, tuple[EnvironmentSettings, DriftGuardError]] = {}
+    for settings in environments:
+        try:
+            if settings.fault is not None:
+                raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
+            tasks.append(task(settings))
+        except DriftGuardError as error:
+            incomplete[settings.name] = settings, error
+    errors = [error for _, error in incomplete.values()]
+    if errors and not tasks and not isinstance(errors[0], EnvironmentFault):
+        raise errors[0]
+    return RunScope(repository, ref, tasks, incomplete, present)
+
+
 def run_environments(
     context: RunContext,
     scope: RunScope,

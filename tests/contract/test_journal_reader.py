@@ -96,5 +96,5 @@ def test_an_entry_of_a_newer_version_is_read_by_its_name_beside_the_others(ledge
         for reader in (ledger, journal):
             assert [str(entry.kind) for entry in reader.entries()] == ["scanned", "foretold"]
         rows = recent(journal, [], until=None, limit=5)
-    assert [(row["kind"], row["data"]) for row in rows][1] == ("foretold", {"words": "new"})
+    assert [(row.kind, row.data) for row in rows][1] == ("foretold", {"words": "new"})
     assert ledger.verify() == ()

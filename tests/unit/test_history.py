@@ -92,7 +92,7 @@ class Journal:
 )
 def test_every_kind_of_entry_has_a_summary(kind: EntryKind, data: Mapping[str, Any], summary: str) -> None:
     (entry,) = recent(Journal(kind, data), [], until=None, limit=10)
-    assert (entry["summary"], entry["data"]) == (summary, data)
+    assert (entry.summary, entry.data) == (summary, data)
 
 
 def test_a_scan_of_a_newer_version_keeps_its_fields_in_json() -> None:

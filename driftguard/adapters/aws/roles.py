@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from msgspec import Struct, convert
+
 from driftguard.config import Aws
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind
@@ -38,6 +40,22 @@ _ORIGINS: Final = {
     "assume-role-with-web-identity": "a web identity",
     "sso": "AWS IAM Identity Center",
 }
+
+
+class _Keys(Struct, frozen=True, rename="pascal"):
+    """STS's `Credentials`."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expiration: datetime
+
+    def __repr__(self) -> str:
+        return f"_Keys(expiration={self.expiration})"
+
+
+class _Assumed(Struct, frozen=True, rename="pascal"):
+    credentials: _Keys
 
 
 @dataclass(slots=True)
@@ -95,16 +113,16 @@ class RoleSessions:
                 asked_at = self._now()
                 answer = self._assume(settings, role, environment, purpose)
                 # Our own clock decides as well: one that is behind must not make a session seem to last longer.
-                slot.ends_at = min(answer["Expiration"], asked_at + settings.duration)
+                slot.ends_at = min(answer.expiration, asked_at + settings.duration)
                 slot.variables = {
-                    "AWS_ACCESS_KEY_ID": answer["AccessKeyId"],
-                    "AWS_SECRET_ACCESS_KEY": answer["SecretAccessKey"],
-                    "AWS_SESSION_TOKEN": answer["SessionToken"],
+                    "AWS_ACCESS_KEY_ID": answer.access_key_id,
+                    "AWS_SECRET_ACCESS_KEY": answer.secret_access_key,
+                    "AWS_SESSION_TOKEN": answer.session_token,
                 }
             return dict(slot.variables)
 
-    def _assume(self, settings: Aws, role: str, environment: str, purpose: str) -> Any:
-        """STS's `Credentials` for a new session."""
+    def _assume(self, settings: Aws, role: str, environment: str, purpose: str) -> _Keys:
+        """A new session."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         request: dict[str, Any] = {
@@ -113,13 +131,13 @@ class RoleSessions:
             "DurationSeconds": int(settings.duration.total_seconds()),
         }
         if settings.external_id is not None:
-            request["ExternalId"] = settings.external_id
+            request |= {"ExternalId": settings.external_id}
         if settings.session_tags:
-            request["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(settings.session_tags.items())]
+            request |= {"Tags": [{"Key": key, "Value": value} for key, value in sorted(settings.session_tags.items())]}
         what = f"{role} cannot be assumed for the {purpose} of {environment}"
         client, origin = self._ready(settings.region or self._region, what)
         try:
-            return client.assume_role(**request)["Credentials"]
+            return convert(client.assume_role(**request), _Assumed).credentials
         except (BotoCoreError, ClientError) as error:
             raise _fault(error, what, origin, settings) from None
 

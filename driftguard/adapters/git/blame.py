@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import git
+from msgspec import Struct, convert
 
 from driftguard.adapters.git.commands import run
 from driftguard.errors import OperatorError
@@ -50,8 +51,15 @@ def newest_change(
     return None if newest is None or newest.sha in cut else newest
 
 
+class _Described(Struct, frozen=True, rename="kebab"):
+    sha: str
+    author: str
+    committer_time: int
+    summary: str
+
+
 def _commit(fields: dict[str, str]) -> Commit:
+    found = convert(fields, _Described, strict=False)
     # The committer's time is the time in this history; the author's may be of any age.
-    seconds = min(max(int(fields["committer-time"]), 0), LAST_MOMENT)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return Commit(fields["sha"], mask(fields["author"]), moment, mask(fields["summary"]))
+    moment = datetime.fromtimestamp(min(max(found.committer_time, 0), LAST_MOMENT), UTC)
+    return Commit(found.sha, mask(found.author), moment, mask(found.summary))

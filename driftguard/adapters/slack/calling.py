@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec import Struct, ValidationError, convert
+
 from driftguard.adapters.webhook import seconds_to_wait
 from driftguard.errors import DeliveryFault
 
@@ -65,6 +67,18 @@ class Refused(DeliveryFault):
         )
 
 
+class Posted(Struct, frozen=True):
+    """Slack's response to a post: the channel's id, and the message's time stamp, which identifies it there."""
+
+    channel: str
+    ts: str
+
+    @property
+    def reference(self) -> str:
+        """Channel and time stamp, as a delivery keeps them."""
+        return f"{self.channel}/{self.ts}"
+
+
 class WebApi:
     """Slack's Web API with a bot token.
 
@@ -110,6 +124,14 @@ class WebApi:
             except (SlackClientError, *TROUBLE) as error:
                 raise unreachable(what, error, "`slack.api_url` or the token") from None
         raise AssertionError("the last try returns or raises")
+
+    def post(self, what: str, method: Callable[..., Any], **arguments: Any) -> Posted:
+        """Where a message was posted; raises as `call`, and DeliveryFault where the response lacks the message."""
+        answer = self.call(what, method, **arguments)
+        try:
+            return convert(answer.data, Posted)
+        except ValidationError as error:
+            raise unreachable(what, error, "`slack.api_url`") from None
 
     def pages(self, what: str, method: Callable[..., Any], key: str, **arguments: Any) -> Iterator[Any]:
         """The items of a list that Slack gives in pages, up to 4,000."""

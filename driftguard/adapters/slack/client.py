@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from driftguard.adapters.slack.blocks import escape, mention_of, render
-from driftguard.adapters.slack.calling import Refused, WebApi
+from driftguard.adapters.slack.calling import Posted, Refused, WebApi
 from driftguard.errors import DeliveryFault
 from driftguard.model import Delivery, Message
 from driftguard.ports import Sink
@@ -50,13 +50,13 @@ class SlackSink(Sink):
             "unfurl_media": False,
         }
         try:
-            answer = self._api.call(f"post to {channel}", self._client.chat_postMessage, blocks=blocks, **about)
+            posted = self._api.post(f"post to {channel}", self._client.chat_postMessage, blocks=blocks, **about)
         except Refused as refused:
             if refused.word not in _TOO_MUCH:
                 raise
-            answer = self._api.call(f"post to {channel}", self._client.chat_postMessage, **about)
-        self._ids[channel] = answer["channel"]
-        return f"{answer['channel']}/{answer['ts']}"
+            posted = self._api.post(f"post to {channel}", self._client.chat_postMessage, **about)
+        self._ids[channel] = posted.channel
+        return posted.reference
 
     def update(self, delivery: Delivery, message: Message) -> None:
         """Raises DeliveryFault with `gone` where the message, or its channel, is not there any more."""
@@ -86,7 +86,7 @@ class SlackSink(Sink):
         if file is not None:
             text = escape(str(delivery.body.get("without_file") or delivery.body.get("line", "")), 2500)
         try:
-            answer = self._api.call(
+            posted = self._api.post(
                 f"reply in {delivery.channel}",
                 self._client.chat_postMessage,
                 channel=channel,
@@ -101,7 +101,7 @@ class SlackSink(Sink):
             if refused.word not in _NO_THREAD:
                 raise
             return ""
-        return f"{channel}/{answer['ts']}"
+        return f"{channel}/{posted.ts}"
 
     def find(self, delivery: Delivery, parent: Delivery | None) -> str | None:
         """The id of a message that an interrupted run may have posted; None where it did not arrive."""
@@ -119,7 +119,7 @@ class SlackSink(Sink):
         try:
             for message in self._api.pages(f"read {delivery.channel}", read, "messages", **where):
                 if _names(message, delivery.id):
-                    return f"{channel}/{message['ts']}"
+                    return f"{channel}/{message.get('ts')}"
         except Refused as refused:
             if refused.word not in ("missing_scope", "not_in_channel", "channel_not_found", "thread_not_found"):
                 raise
@@ -128,20 +128,22 @@ class SlackSink(Sink):
     def test(self, channel: str, text: str) -> str:
         """Send a test message and look for it again, as after a lost response; one line about the result."""
         who = self._api.call("ask who this is", self._client.auth_test)
-        answer = self._api.call(f"post to {channel}", self._client.chat_postMessage, channel=channel, text=escape(text))
-        lacking = self._cannot_find(channel, answer["channel"], answer["ts"])
+        posted = self._api.post(f"post to {channel}", self._client.chat_postMessage, channel=channel, text=escape(text))
+        lacking = self._cannot_find(channel, posted)
         doubt = f"; an alert whose response is lost may be posted twice, as {lacking}" if lacking else ""
-        return f"{who['user']} of {who['team']} posted to {channel}{doubt}"
+        return f"{who.get('user')} of {who.get('team')} posted to {channel}{doubt}"
 
-    def _cannot_find(self, channel: str, channel_id: str, stamp: str) -> str | None:
+    def _cannot_find(self, channel: str, posted: Posted) -> str | None:
         """Why a message that is there cannot be found again."""
         found = self._channel_id(channel)
-        if found != channel_id:
+        if found != posted.channel:
             scopes = "channels:read, or groups:read for a private channel"
             return f"the channel's id is not found by its name: give the bot {scopes}, or name the id in slack.routes"
-        read, where = self._client.conversations_history, {"channel": channel_id, "oldest": stamp, "inclusive": True}
+        read = self._client.conversations_history
+        where = {"channel": posted.channel, "oldest": posted.ts, "inclusive": True}
         try:
-            if any(message["ts"] == stamp for message in self._api.pages(f"read {channel}", read, "messages", **where)):
+            messages = self._api.pages(f"read {channel}", read, "messages", **where)
+            if any(message.get("ts") == posted.ts for message in messages):
                 return None
         except Refused as refused:
             return f"the bot cannot read the channel ({refused.reason})"
@@ -180,7 +182,7 @@ class SlackSink(Sink):
             read = self._client.conversations_list
             try:
                 found = self._api.pages("list channels", read, "channels", types=types, exclude_archived=True)
-                self._ids.update((f"#{channel['name']}", channel["id"]) for channel in found)
+                self._ids.update((f"#{channel.get('name')}", channel.get("id")) for channel in found)
                 return
             except Refused as refused:
                 if refused.perhaps_delivered:  # Slack broke: whether there is such a channel is not known
