@@ -16,6 +16,7 @@ from driftguard.pipeline.approve.gather import (
     PlanAtHand,
     Since,
     gather_approvals,
+    gather_approvals_until_refused,
     gather_plan_approval,
     gather_range,
 )
@@ -152,11 +153,10 @@ class Judge:
             closure_then=closures.at(settings, self.approved) if self.approved else None,
         )
         commits = gather_range(context.approvals, since, plan.path)
-        if in_sync and commits.touching and any(policy.approval.require == "reviewed" for policy in policies):
-            # Nothing is to be applied, so the forge is not asked in each run.
-            return _Standards(policies, (), commits, plan)
         rules = dict.fromkeys(policy.approval for policy in policies)
-        judged = tuple(gather_approvals(context.approvals, rule, commits) for rule in rules)
+        # Where nothing is to be applied, the first commit without a review is enough: the forge is asked in each run.
+        gather = gather_approvals_until_refused if in_sync else gather_approvals
+        judged = tuple(gather(context.approvals, rule, commits) for rule in rules)
         return _Standards(policies, judged, commits, plan)
 
     def _approved_point(self) -> str | None:

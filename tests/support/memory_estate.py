@@ -12,6 +12,8 @@ from typing import Any
 from driftguard import config
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.folders import RunFolders
+from driftguard.adapters.git.locations import locate
+from driftguard.adapters.git.merges import GitMerges
 from driftguard.adapters.git.repository import open_repository
 from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
@@ -22,10 +24,11 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.unwritten import FolderStates
 from driftguard.config import EnvironmentSettings
-from driftguard.model import EntryKind, EnvironmentResult, RunResult, Signature, SignedBy
+from driftguard.model import EntryKind, EnvironmentResult, MergedRequest, Review, RunResult, Signature, SignedBy
 from driftguard.pipeline import directories
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
+from driftguard.pipeline.approve.reviews import OwnCommits, Reviews
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex
 from driftguard.pipeline.context import EnvironmentTask, RunContext
@@ -33,7 +36,7 @@ from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.run import RunScope, run_environments
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
-from driftguard.ports import Backend, Purpose, Signatures, StateLock, TrackedHead
+from driftguard.ports import Backend, Purpose, ReviewReader, Signatures, StateLock, TrackedHead
 from tests.support.harness import Sandbox, Toy
 from tests.support.memory_engine import MemoryEngine, MemoryStates
 
@@ -66,6 +69,7 @@ class MemoryEstate:
 
     Attributes:
         signatures: verifies commits; by default those of git.
+        requests: the pull requests that commits came with; none by default.
         broken: engines that take the place of the usual one, by environment.
     """
 
@@ -74,6 +78,7 @@ class MemoryEstate:
         self.toys = {name: Toy(folder / "clouds" / name) for name in names}
         self.states = MemoryStates()
         self.signatures: Signatures | None = None
+        self.requests: ReviewedCommits | None = None
         self.broken: dict[str, MemoryEngine] = {}
         self.folder = folder
         self.ledger_url = ledger_url or f"sqlite:///{folder / 'ledger.db'}"
@@ -109,6 +114,10 @@ class MemoryEstate:
             closure, engine = closures.at(each, repository.head), self.broken.get(each.name, MemoryEngine(self.states))
             assert closure is not None
             tasks.append(EnvironmentTask(each, closure, engine, engine if acts else None, stop))
+        reviews = None
+        if self.requests is not None:
+            merges = GitMerges(repository.mirror, locate(str(self.sandbox.repository)))
+            reviews = Reviews(self.requests, repository, merges, self.requests)
         with closing(RunFolders(cache, "repository", run_id, stop)) as folders:
             context = RunContext(
                 run_id=run_id,
@@ -116,7 +125,7 @@ class MemoryEstate:
                 ledger=ledger,
                 attempts=ledger.attempts,
                 approvals=ApprovalSources(
-                    repository, index, self.signatures or GitSignatures(repository.mirror, ""), None
+                    repository, index, self.signatures or GitSignatures(repository.mirror, ""), reviews
                 ),
                 proposals=ProposalJournal(ledger, clock, run_id),
                 folders=folders,
@@ -165,6 +174,48 @@ class SignedCommits:
 
     def verify(self, commits: Sequence[str], signers: Path) -> Mapping[str, SignedBy]:
         return {sha: SignedBy(Signature.GOOD if sha in self.good else Signature.UNSIGNED) for sha in commits}
+
+
+class ReviewedCommits(ReviewReader, OwnCommits):
+    """The merged pull requests of an estate's commits, each with a branch whose head is in the repository."""
+
+    def __init__(self, estate: MemoryEstate) -> None:
+        self._git = estate.sandbox.git
+        self._requests: dict[str, MergedRequest] = {}
+        self.merged(self._git("rev-parse", "HEAD"), reviewer="bob")
+
+    def merged(self, sha: str, *, reviewer: str, latest: bool = True, honest: bool = True) -> None:
+        """Let a commit be the squashed merge of a request.
+
+        Args:
+            latest: the review is of the branch's last commit.
+            honest: the merge holds what the branch held.
+        """
+        number, tree = len(self._requests) + 1, self._git("rev-parse", f"{sha}^{{tree}}")
+        parents = self._git("rev-list", "--parents", "--max-count=1", sha).split()[1:]
+        if not honest:
+            tree = self._git("mktree", "--missing", "-z")
+        head = self._git("commit-tree", tree, *(f"-p{parent}" for parent in parents), "-m", f"request {number}")
+        self._git("update-ref", f"refs/pull/{number}/head", head)
+        review = Review(reviewer, head if latest else sha, approves=True, may_write=True)
+        self._requests[sha] = MergedRequest(
+            number=number,
+            url=f"https://forge.example/{number}",
+            base="main",
+            author="ada",
+            authors=("ada",),
+            head=head,
+            merge_commit=sha,
+            commit_count=1,
+            reviews=(review,),
+            head_ref=f"refs/pull/{number}/head",
+        )
+
+    def merged_with(self, commit: str, base: str, *, owners: bool = False) -> tuple[MergedRequest, ...]:
+        return (self._requests[commit],) if commit in self._requests else ()
+
+    def own_commits(self) -> frozenset[str]:
+        return frozenset()
 
 
 def found(result: RunResult, name: str) -> EnvironmentResult:

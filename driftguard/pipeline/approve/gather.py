@@ -87,6 +87,16 @@ def gather_approvals(sources: ApprovalSources, approval: Approval, commits: Rang
     return judge_approvals(approval.require, commits, signatures, reviewed, approval.approvals)
 
 
+def gather_approvals_until_refused(sources: ApprovalSources, approval: Approval, commits: Range) -> Approvals:
+    """Whether every commit of a range is approved; reviews are asked for one by one, until one is missing."""
+    if approval.require == "reviewed":
+        for commit in commits.touching:
+            alone = gather_approvals(sources, approval, replace(commits, touching=(commit,)))
+            if not alone.approved:
+                return alone
+    return gather_approvals(sources, approval, commits)
+
+
 def _with_newest(history: History, commits: Range, path: str) -> Range:
     """The range with the newest commit that touches a file: the approved point moves on without asking for it."""
     if commits.is_ancestor is False:
