@@ -50,3 +50,11 @@ def test_a_forge_that_is_away_is_given_up_after_two_faults() -> None:
     assert faults.given_up() is None
     faults.add(ForgeFault("GitHub did not answer.", whole_forge=True))
     assert faults.given_up() == "GitHub could not be reached"
+
+
+def test_faults_for_some_environments_leave_the_forge_to_the_others() -> None:
+    faults = ForgeFaults()
+    for _ in range(5):
+        faults.add(ForgeFault("GitHub answered 502.", whole_forge=True))
+        assert faults.given_up() is None
+        faults.clear()

@@ -76,6 +76,7 @@ def proposed(context: ProposalContext, candidate: Candidate) -> EnvironmentResul
         return _with_reasons(result, (Reason(ReasonName.PROPOSAL_FAILED, given_up),))
     try:
         reasons = settle(context, result.name, _draft(context, candidate), _outcome(context, candidate))
+        context.faults.clear()
     except (ForgeFault, OperatorError) as fault:
         context.faults.add(fault)
         reasons = (Reason(ReasonName.PROPOSAL_FAILED, reason_text(fault)),)

@@ -43,7 +43,7 @@ class OpenLimit:
 
 
 class ForgeFaults:
-    """Faults of the forge as a whole in one run: after the second, it is not asked for the remaining environments.
+    """Faults of the forge as a whole in one run: after two in a row, it is not asked for the remaining environments.
 
     A fault of one request, such as a protected branch, is its environment's own and counts for no other.
     """
@@ -55,6 +55,10 @@ class ForgeFaults:
         """Count a fault, where every other request fails for the same reason."""
         if isinstance(fault, ForgeFault) and fault.whole_forge:
             self._faults.append(reason_text(fault))
+
+    def clear(self) -> None:
+        """Count anew: the forge did what was asked for an environment, so it is there for the others."""
+        self._faults.clear()
 
     def given_up(self) -> str | None:
         """The first fault, where the forge is not to be asked any more in this run; None otherwise."""
