@@ -302,9 +302,9 @@ def _ask_forge(session: Session) -> tuple[bool | None, BranchProtection | None, 
         return False, None, "no `forge` is configured"
     try:
         forge = session.opened_forge()
-        if forge.protection is None:
+        if forge.service is None:
             return False, None, "a plain git server reports no protection"
-        return True, forge.protection.protection(session.repository.ref), None
+        return True, forge.service.protection(session.repository.ref), None
     except DriftGuardError as error:
         return None, None, str(error).rstrip(".")
 

@@ -17,7 +17,7 @@ from driftguard.pipeline.approve.reviews import Reviews
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.propose.limits import PREFIX, ForgeFaults, OpenLimit
-from driftguard.ports import ProtectionReader, RequestForge
+from driftguard.ports import HostedForge, RequestForge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class ForgeAccess:
     """The forge of one run.
 
     Attributes:
-        reviews, protection: None where there is no service that knows them.
+        reviews, service: None where there is no service but a plain git server.
         pushed_to: where branches go, without credentials.
     """
 
@@ -41,7 +41,7 @@ class ForgeAccess:
     requests: RequestForge
     branches: GitBranches
     reviews: Reviews | None
-    protection: ProtectionReader | None
+    service: HostedForge | None
     pushed_to: str
 
     def probe(self) -> str:
@@ -52,7 +52,11 @@ class ForgeAccess:
         """
         requests = self.requests.open_requests(PREFIX)
         branches = self.branches.listed(PREFIX)
-        return f"{len(requests)} proposals are open; branches go to {self.pushed_to}, which has {len(branches)} of ours"
+        caveat = self.service.caveat() if self.service is not None else None
+        listed = (
+            f"{len(requests)} proposals are open; branches go to {self.pushed_to}, which has {len(branches)} of ours"
+        )
+        return f"{listed}; {caveat}" if caveat else listed
 
 
 def open_forge(

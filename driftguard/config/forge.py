@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -77,6 +78,13 @@ class Forge(Model):
     )
     signing: Signing | None = Field(default=None, description="Sign the commits.")
 
+    @model_validator(mode="after")
+    def _address_of_an_api(self) -> Forge:
+        better = _better_than(self.kind, self.url) if self.url is not None else None
+        if better is not None:
+            v.refused(f"has a `url` that is not the API of `kind: {self.kind}`: did you mean {better}?")
+        return self
+
     @field_validator("token_file")
     @classmethod
     def _absolute(cls, path: str | None, info: ValidationInfo) -> str | None:
@@ -104,3 +112,23 @@ class Forge(Model):
         if credentials != 1:
             v.refused("needs exactly one of `token_env`, `token_file` and `app`")
         return self
+
+
+def _better_than(kind: str, url: str) -> str | None:
+    """What to write in place of a URL that is certainly wrong; None for one that may be right."""
+    parts = urlsplit(url)
+    host, path = (parts.hostname or "").removeprefix("www."), parts.path.rstrip("/")
+    if kind == "git":
+        return None
+    if kind == "github":
+        if host == "gitlab.com" or path.endswith("/api/v4"):
+            return "`kind: gitlab`"
+        if host == "github.com":
+            return "`https://api.github.com`, which is the default"
+        return f"`{parts.scheme}://{parts.netloc}/api/v3`" if path == "/api/graphql" else None
+    if host in ("github.com", "api.github.com") or path.endswith("/api/v3"):
+        return "`kind: github`"
+    for api in ("/api/v4", "/api/graphql", "/api"):
+        if path.endswith(api):
+            return f"`{parts.scheme}://{parts.netloc}{path.removesuffix(api)}`"
+    return "`https://gitlab.com`, which is the default" if host == "gitlab.com" and path else None

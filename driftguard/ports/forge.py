@@ -85,6 +85,14 @@ class HostedForge(RequestForge, ReviewReader, ProtectionReader, Protocol):
         """The same service as far as it reads: nothing that it holds opens or changes a request."""
         ...
 
+    def caveat(self) -> str | None:
+        """What the credential cannot do although its permissions suffice, in one clause; None where there is nothing.
+
+        Raises:
+            ForgeFault: the service does not say whose the credential is.
+        """
+        ...
+
     def token(self) -> str:
         """What git may fetch and push with, asked for each command: it may expire."""
         ...

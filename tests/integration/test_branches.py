@@ -253,6 +253,27 @@ def test_who_may_read_but_not_push_is_denied(place: Place) -> None:
         assert branches.listed("ma") == {"main": place.head}
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."),
+        (403, "You have triggered an abuse detection mechanism."),
+        (429, "Retry later"),
+    ],
+)
+def test_a_rate_limit_of_the_git_server_is_no_missing_permission(place: Place, refusal: tuple[int, str]) -> None:
+    with GitServer(place.server.parent, "x-access-token", "t0ken-word") as server:
+        url = server.url("infra.git")
+        branches, server.refusal = place.branches(locate(url)), refusal
+        for attempt in (lambda: branches.push(BRANCH, place.commit(), None), lambda: branches.listed("driftguard/")):
+            with pytest.raises(ForgeFault, match="rate limit exceeded") as limited:
+                attempt()
+            assert flags(limited.value) == (False, False, False)
+            assert limited.value.retry_after_seconds == 60
+        with pytest.raises(OperatorError, match="its rate limit is exceeded"):
+            open_repository(url, place.cache / "other")
+
+
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps is not installed")
 def test_credentials_stand_on_no_command_line_and_in_no_error(place: Place) -> None:
     pair = base64.b64encode(b"x-access-token:t0ken-word").decode()

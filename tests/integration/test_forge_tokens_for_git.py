@@ -148,6 +148,20 @@ def test_a_replaced_token_of_gitlab_is_used_at_once(gitlab: GitLabDouble, tmp_pa
     assert token.source.token() == "glpat-the-second-one-000"
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        (None, "github.com"),
+        ("https://api.github.com", "github.com"),
+        ("https://api.acme.ghe.com", "acme.ghe.com"),
+        ("https://git.acme.example/api/v3", "git.acme.example"),
+    ],
+)
+def test_the_token_goes_to_the_host_of_the_repositories(url: str | None, host: str) -> None:
+    forge = Forge(kind="github", repository="acme/infra", token_env="TOKEN", url=url)
+    assert reading(forge, {}).host == host
+
+
 def test_without_its_credential_a_repository_is_read_as_it_would_be_without_a_forge(
     github: GitHubDouble, repository: Repository, served: GitServer
 ) -> None:

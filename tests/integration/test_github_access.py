@@ -62,7 +62,14 @@ def everything_shown(error: BaseException) -> str:
     ("fault", "denied", "missing", "words"),
     [
         (refused(401, "Bad credentials"), True, False, "Check the credential of `forge`"),
-        (refused(403, "Resource not accessible by integration"), True, False, "Give the credential of `forge`"),
+        (
+            refused(403, "Resource not accessible by integration"),
+            True,
+            False,
+            "`permissions: {contents: write, pull-re",
+        ),
+        (refused(403, "Resource not accessible by personal access token"), True, False, "Give the credential of `for"),
+        (refused(403, "GitHub Actions is not permitted to create or approve pull requests."), True, False, "Switch on"),
         (refused(404, "Not Found"), False, True, r"Check `forge.repository` \(acme/infra\)"),
         (refused(410, "Issues are disabled for this repo"), False, True, "HTTP 410"),
         (refused(409, "Conflict"), False, False, r"HTTP 409: Conflict\). The next run retries"),
@@ -113,6 +120,11 @@ def test_an_answer_that_is_not_githubs_is_a_fault(github: GitHubDouble, forge: G
         (primary_limit(1200, status=429), 1200),
         (primary_limit(-5), 1),
         (refused(429, "Too many requests"), 60),
+        (refused(403, "You have triggered an abuse detection mechanism. Please retry your request again later."), 60),
+        (refused(403, "API rate limit exceeded for installation ID 7."), 60),
+        (refused(403, "You have exceeded a secondary rate limit.", retry_after="later"), 60),
+        (refused(422, "Validation Failed: was submitted too quickly"), 60),
+        (Answer(403, "You have exceeded a secondary rate limit", content_type="text/plain"), 60),
         (refused(429, "Too many requests", retry_after="soon"), 60),
     ],
 )
@@ -194,6 +206,39 @@ def test_nothing_is_asked_once_a_stop_was_requested(github: GitHubDouble, reposi
     with pytest.raises(ForgeFault, match="DriftGuard is stopping"):
         forge(lambda: len(github.requests) >= 2).open_requests("driftguard/")
     assert [request.path for request in github.requests] == ["/repos/acme/infra", "/repos/acme/infra/pulls"]
+
+
+@pytest.mark.parametrize("path", ["", "/acme/infra", "/api"])
+def test_an_address_that_is_not_the_api_is_named_with_the_likely_one(
+    github: GitHubDouble, repository: Repository, connect_github: Connect, path: str
+) -> None:
+    with pytest.raises(ForgeFault, match=f"did you mean {github.web}/api/v3\\?") as caught:
+        connect_github(url=f"{github.web}{path}").requests(BRANCH)
+    assert caught.value.whole_forge
+    assert not caught.value.denied
+    assert github.requests == []
+
+
+def test_a_page_in_place_of_an_answer_names_the_likely_address_of_the_api(
+    github: GitHubDouble, repository: Repository, connect_github: Connect
+) -> None:
+    signing_in = Answer(200, "<html>Sign in</html>", {}, "text/html")
+    github.fail(LIST, signing_in)
+    with pytest.raises(ForgeFault) as caught:  # of the right address: a proxy's page
+        connect_github().requests(BRANCH)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_workflows_own_token_is_known_to_start_no_checks(
+    github: GitHubDouble, repository: Repository, connect_github: Connect
+) -> None:
+    caveat = connect_github(github.add_actions_token(repository)).caveat()
+    assert caveat == (
+        "no check starts on pull requests of this token, which is a workflow's own (GITHUB_TOKEN): use a GitHub App"
+    )
+    assert connect_github().caveat() is None
+    app = github.add_app(repository, PUBLIC)
+    assert as_app(github, {"KEY": KEY}, id=app.id, key_env="KEY").caveat() is None
 
 
 def test_who_may_only_read_is_denied(github: GitHubDouble, repository: Repository, connect_github: Connect) -> None:

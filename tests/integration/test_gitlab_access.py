@@ -244,6 +244,23 @@ def test_a_rate_limit_states_how_long_to_wait_and_is_not_waited_for(
     assert len(gitlab.made("POST")) == 1
 
 
+def test_an_address_below_the_server_is_named_with_the_likely_one(
+    gitlab: GitLabDouble, project: Project, connect_gitlab: Connect
+) -> None:
+    for page in (Answer(404, "<html>Not found</html>", {}, "text/html"), Answer(200, "<html>", {}, "text/html")):
+        gitlab.fail("*", page)
+        with pytest.raises(ForgeFault, match=f"did you mean {gitlab.url}\\?"):
+            connect_gitlab(url=f"{gitlab.url}/acme/infra").requests(BRANCH)
+    gitlab.requests.clear()
+
+
+def test_a_403_in_the_words_of_a_rate_limit_is_no_missing_permission(gitlab: GitLabDouble, forge: GitLabForge) -> None:
+    gitlab.fail(LIST, refused(403, "This endpoint has been requested too many times. Try again later."))
+    with pytest.raises(ForgeFault, match=r"rate limit exceeded: it did not list .* \(HTTP 403\)") as caught:
+        forge.requests(BRANCH)
+    assert (caught.value.denied, caught.value.retry_after_seconds) == (False, 60)
+
+
 @pytest.mark.parametrize(
     ("fault", "whole"),
     [

@@ -230,6 +230,10 @@ class ForgeServer(ABC):
         return Answer(reply.status, json.dumps(data), headers)
 
 
+# A page of the site: not the API.
+_PAGE = Answer(404, "<html>Page not found</html>", {}, "text/html")
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer waits for an acknowledgement of its head
@@ -241,7 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         request = Request(self.command, path.removeprefix(double.prefix), dict(urllib.parse.parse_qsl(query)))
         try:
-            answer = double.answer(request, {name.lower(): value for name, value in self.headers.items()}, raw)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = double.answer(request, headers, raw) if path.startswith(double.prefix) else _PAGE
         except Exception:  # noqa: BLE001 - the test is told when it leaves the block
             double.problems.append(traceback.format_exc())
             answer = Answer(500, "{}")

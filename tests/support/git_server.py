@@ -25,6 +25,7 @@ class GitServer:
     Attributes:
         writable: whether who has the password may also push.
         lost_answers: how many of the next pushes are done without their answer arriving.
+        refusal: an HTTP status and text with which everything is refused; None refuses nothing.
         away_after_loss: whether the server answers nothing at all once an answer was lost.
     """
 
@@ -32,6 +33,7 @@ class GitServer:
         """`accepts` decides about a password in place of comparing it."""
         self._user, self._password = user, password
         self.writable, self.lost_answers, self.away_after_loss, self._away = True, 0, False, False
+        self.refusal: tuple[int, str] | None = None
         server = self
         known = accepts or (lambda given: given == password)
 
@@ -43,6 +45,12 @@ class GitServer:
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if server._away:
+                    return
+                if server.refusal is not None:
+                    self.send_response(server.refusal[0])
+                    self.send_header("Content-Type", "text/plain")
+                    self.end_headers()
+                    self.wfile.write(server.refusal[1].encode())
                     return
                 if not allowed(self.headers.get("Authorization") or ""):
                     self.send_response(401)

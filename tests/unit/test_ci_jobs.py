@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from driftguard.config import Forge
 from tests.support.ci_jobs import ACTION, ROOT, Action, accepted_by_driftguard, stub_arguments, stub_driftguard
 
 DEPLOY = ROOT / "deploy"
@@ -184,9 +185,22 @@ def test_the_workflow_does_not_start_without_the_operators_file(stub: Path) -> N
 
 
 def test_the_workflow_explains_that_its_own_token_starts_no_checks() -> None:
-    comment = " ".join(re.findall(r"^# ?(.*)$", (DEPLOY / "github/driftguard.yml").read_text(), re.MULTILINE))
+    text = (DEPLOY / "github/driftguard.yml").read_text()
+    comment = " ".join(re.findall(r"^# ?(.*)$", text, re.MULTILINE))
     assert "GitHub starts no workflow for what a workflow's own GITHUB_TOKEN pushes or opens" in comment
-    assert "`contents: write`, `pull-requests: write`" in comment
+    assert "change `contents` and `pull-requests` below to `write`" in comment
+
+
+def test_the_workflow_hands_over_what_pull_requests_need_and_no_more() -> None:
+    text = (DEPLOY / "github/driftguard.yml").read_text()
+    job = yaml.safe_load(text)
+
+    given = next(step["env"] for step in job["jobs"]["reconcile"]["steps"] if "acme/driftguard" in step.get("uses", ""))
+    named = re.search(r"^#   (forge: .*)$", text, re.MULTILINE)
+    assert named is not None
+    forge = Forge(**yaml.safe_load(named[1])["forge"])
+    assert forge.app is not None
+    assert {forge.app.key_env, "GITHUB_TOKEN"} <= set(given)
 
 
 # --- the other services ----------------------------------------------------------------------------------

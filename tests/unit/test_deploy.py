@@ -342,7 +342,7 @@ def test_nothing_floats_and_nothing_is_fetched_by_a_shell() -> None:
 
 def test_the_workflow_asks_for_no_more_than_it_needs_and_never_cancels_an_apply() -> None:
     workflow = parsed("github/driftguard.yml")
-    assert workflow["permissions"] == {"contents": "read", "id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read", "pull-requests": "read", "id-token": "write"}
     assert workflow["concurrency"] == {"group": "driftguard", "cancel-in-progress": False}
     assert workflow[True].keys() == {"schedule", "push", "workflow_dispatch"}  # YAML 1.1 reads `on` as true
     assert next(CronSim(workflow[True]["schedule"][0]["cron"], NEW_YEAR))

@@ -11,6 +11,8 @@ from tests.unit.test_config import load
 
 GITHUB = "forge: {kind: github, repository: acme/infra, token_env: GITHUB_TOKEN"
 
+GITLAB = "forge: {kind: gitlab, repository: acme/infra, token_env: GITLAB_TOKEN"
+
 
 @pytest.mark.parametrize(
     "text",
@@ -55,6 +57,14 @@ def test_a_forge_of_ones_own_is_read_where_the_operator_allows_its_host() -> Non
         ("forge: {kind: git, signing: {format: ssh, key_id: x}}", "needs `key_file` with `format: ssh`"),
         ("forge: {kind: git, signing: {format: openpgp}}", "or `key_id` with `format: openpgp`"),
         ("forge: {kind: git, most_open: 0}", "most_open"),
+        (f"{GITHUB}, url: https://github.com}}", "did you mean `https://api.github.com`, which is the default?"),
+        (f"{GITHUB}, url: https://www.github.com/acme/infra}}", "did you mean `https://api.github.com`"),
+        (f"{GITHUB}, url: https://git.acme.example/api/graphql}}", "did you mean `https://git.acme.example/api/v3`?"),
+        (f"{GITHUB}, url: https://gitlab.com}}", "did you mean `kind: gitlab`?"),
+        (f"{GITLAB}, url: https://git.acme.example/api/v4}}", "did you mean `https://git.acme.example`?"),
+        (f"{GITLAB}, url: https://git.acme.example/gitlab/api/v4/}}", "mean `https://git.acme.example/gitlab`?"),
+        (f"{GITLAB}, url: https://gitlab.com/acme/infra}}", "did you mean `https://gitlab.com`, which is the default?"),
+        (f"{GITLAB}, url: https://git.acme.example/api/v3}}", "did you mean `kind: github`?"),
         ("policy: {approval: {require: reviewed, code_owners: maybe}}", "code_owners"),
     ],
 )

@@ -60,6 +60,14 @@ class GitHubForge(HostedForge):
         """GitHub as far as reviews are read."""
         return GitHubReviews(self._access)
 
+    def caveat(self) -> str | None:
+        """That GitHub starts no checks for what the token of a workflow's job opens; None for another credential."""
+        if self._access.login() is not None:
+            return None
+        return (
+            "no check starts on pull requests of this token, which is a workflow's own (GITHUB_TOKEN): use a GitHub App"
+        )
+
     def token(self) -> str:
         """What git may fetch and push with; an app's is renewed before it expires."""
         return self._access.token()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from driftguard.adapters.forges.access import AGAIN, AWAY, credential, retries, unreachable
+from driftguard.adapters.ratelimits import WAIT_SECONDS, is_rate_limit
 from driftguard.config.forge import App, Forge
 from driftguard.errors import ForgeFault, OperatorError
 from driftguard.sealed import REDACTED, mask
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _PUBLIC: Final = "https://api.github.com"
-# GitHub writes "wait a few minutes" without a time.
-_WAIT_SECONDS: Final = 60.0
 # PyGithub drops the query when it follows a renamed repository, so its name is asked for again now and then.
 _REPOSITORY_KEPT_SECONDS: Final = 300.0
 # The longest that git may use a token after it was asked for: a fetch and a push have less.
@@ -57,7 +56,7 @@ class GitHubAccess:
         """
         self.name = (settings.repository or "").strip("/")
         base = (settings.url or _PUBLIC).rstrip("/")
-        self.web = _web_address(base)
+        self.web = web_address(base)
         self._settings, self._environ, self._stopping = settings, environ, stopping
         self._options: dict[str, Any] = {
             "base_url": base,
@@ -124,7 +123,8 @@ class GitHubAccess:
             raise unreachable("GitHub", what, error, writes=writes) from None
         except (BadAttributeException, *_GARBLED) as error:
             raise ForgeFault(
-                f"GitHub's answer could not be understood when asked to {what} ({type(error).__name__}). {AGAIN}",
+                f"GitHub's answer could not be understood when asked to {what} ({type(error).__name__}). "
+                f"{self._perhaps_meant() or AGAIN}",
                 perhaps_done=writes,
             ) from None
 
@@ -176,6 +176,23 @@ class GitHubAccess:
         given = self._settings
         return credential("GitHub", "token", "forge.token", given.token_env, given.token_file, self._environ)
 
+    def _perhaps_meant(self) -> str:
+        """The likely address of the API, where the configured one does not look like one; empty otherwise."""
+        parts = urlsplit(self._options["base_url"])
+        if parts.path.endswith("/api/v3") or (not parts.path and (parts.hostname or "").startswith("api.")):
+            return ""
+        return f"Check `forge.url`: did you mean {parts.scheme}://{parts.netloc}/api/v3?"
+
+    def _permission(self, answer: str) -> str:
+        """What to permit; the token of a workflow's job gets its permissions from the workflow and the settings."""
+        if "GitHub Actions is not permitted to" in answer:
+            return (
+                'Switch on "Allow GitHub Actions to create and approve pull requests" in Settings > Actions > General.'
+            )
+        if self._app_auth is None and "by integration" in answer:
+            return "A workflow's GITHUB_TOKEN needs `permissions: {contents: write, pull-requests: write}`."
+        return f"Give the credential of `forge` this permission on {self.name}."
+
     def _safe(self, text: str) -> str:
         if self._secret:
             text = text.replace(self._secret, REDACTED)
@@ -191,6 +208,8 @@ class GitHubAccess:
                 whole_forge=True,
             )
         answer = f"(HTTP {status}: {self._safe(refusal_text(error)) or 'no reason given'})"
+        if not _is_of_the_api(error) and (meant := self._perhaps_meant()):
+            return ForgeFault(f"{self._options['base_url']} did not {what} {answer}. {meant}", whole_forge=True)
         if status >= 500:
             return ForgeFault(
                 f"GitHub did not answer properly when asked to {what} {answer}. {AGAIN}",
@@ -202,10 +221,7 @@ class GitHubAccess:
                 f"GitHub refused to {what} {answer}. Check the credential of `forge`.", denied=True, whole_forge=True
             )
         if status == 403:
-            return ForgeFault(
-                f"GitHub refused to {what} {answer}. Give the credential of `forge` this permission on {self.name}.",
-                denied=True,
-            )
+            return ForgeFault(f"GitHub refused to {what} {answer}. {self._permission(answer)}", denied=True)
         if status in (404, 410):
             return ForgeFault(
                 f"GitHub did not {what}, because it is not there or may not be seen {answer}. "
@@ -215,12 +231,18 @@ class GitHubAccess:
         return ForgeFault(f"GitHub refused to {what} {answer}. {AGAIN}")
 
 
+def _is_of_the_api(error: GithubException) -> bool:
+    """Whether a refusal is one of GitHub's API: an object with a message, not a page for browsers."""
+    return isinstance(error.data, dict) and "message" in error.data
+
+
 def refusal_text(error: GithubException) -> str:
     """GitHub's own words about a refusal; they may quote the request."""
     data: Any = error.data
     if not isinstance(data, dict):
         return ""
-    words = [str(data.get("message") or "")]
+    plain = str(data.get("data") or "")  # PyGithub's key for an answer that is not JSON
+    words = [str(data.get("message") or ("" if plain.lstrip().startswith("<") else plain))]
     for item in data.get("errors") or ():
         if isinstance(item, dict):
             words.append(str(item.get("message") or f"{item.get('field')}: {item.get('code')}"))
@@ -231,7 +253,8 @@ def refusal_text(error: GithubException) -> str:
 
 def retry_after(error: GithubException) -> float | None:
     """The seconds that GitHub asks to wait; None where it refused for another reason."""
-    if error.status not in (403, 429):
+    limited = is_rate_limit(refusal_text(error))
+    if error.status not in (403, 429) and not (error.status == 422 and limited):
         return None
     headers = {name.lower(): str(value) for name, value in (error.headers or {}).items()}
     asked = _number(headers.get("retry-after"))
@@ -241,10 +264,8 @@ def retry_after(error: GithubException) -> float | None:
         reset = _number(headers.get("x-ratelimit-reset"))
         # Against GitHub's own clock, which need not be ours.
         date = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
-        return _WAIT_SECONDS if reset is None else max(1.0, reset - date)
-    text = refusal_text(error).lower()
-    limited = any(words in text for words in ("rate limit", "abuse detection", "secondary limit", "too many requests"))
-    return _WAIT_SECONDS if error.status == 429 or limited else None
+        return WAIT_SECONDS if reset is None else max(1.0, reset - date)
+    return WAIT_SECONDS if error.status == 429 or limited else None
 
 
 def _number(text: str | None) -> float | None:
@@ -254,7 +275,7 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _web_address(base: str) -> str:
+def web_address(base: str) -> str:
     """Of github.com and ghe.com the API has a host of its own; of other servers it is `/api/v3` on the same one."""
     parts = urlsplit(base)
     host = parts.netloc.rpartition("@")[2]

@@ -62,6 +62,10 @@ class GitLabForge(HostedForge):
         """GitLab as far as reviews are read."""
         return GitLabReviews(self._access)
 
+    def caveat(self) -> str | None:
+        """Nothing: GitLab starts pipelines for whoever pushes."""
+        return None
+
     def token(self) -> str:
         """What git may fetch and push with, under any user name."""
         return self._access.token()

@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import msgspec
 
 from driftguard.adapters.forges.access import AGAIN, AWAY, credential, retries, unreachable
+from driftguard.adapters.ratelimits import WAIT_SECONDS, is_rate_limit
 from driftguard.config.forge import Forge
 from driftguard.errors import ForgeFault
 from driftguard.sealed import REDACTED, mask
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _PUBLIC: Final = "https://gitlab.com"
-# Where GitLab names no time: its limits count by the minute.
-_WAIT_SECONDS: Final = 60.0
 _PAGE: Final = 100
 # Errors of python-gitlab and ours over an answer that is not GitLab's: a proxy's page, an object without fields.
 _GARBLED: Final = (AttributeError, LookupError, TypeError, ValueError)
@@ -44,9 +43,9 @@ class Conflict(ForgeFault):
 class _LimitedError(Exception):
     """The rate limit is used up."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, status: int, seconds: float) -> None:
         super().__init__()
-        self.seconds = seconds
+        self.status, self.seconds = status, seconds
 
 
 class _ElsewhereError(Exception):
@@ -209,7 +208,7 @@ class GitLabAccess:
             yield
         except _LimitedError as limit:
             raise ForgeFault(
-                f"GitLab's rate limit exceeded: it did not {what} (HTTP 429). "
+                f"GitLab's rate limit exceeded: it did not {what} (HTTP {limit.status}). "
                 f"A run after {limit.seconds:.0f} s retries.",
                 retry_after_seconds=limit.seconds,
                 whole_forge=True,
@@ -221,7 +220,8 @@ class GitLabAccess:
             ) from None
         except (GitlabParsingError, *_GARBLED) as error:
             raise ForgeFault(
-                f"GitLab's answer could not be understood when asked to {what} ({type(error).__name__}). {AGAIN}",
+                f"GitLab's answer could not be understood when asked to {what} ({type(error).__name__}). "
+                f"{self._perhaps_meant() or AGAIN}",
                 perhaps_done=writes,
             ) from None
         except GitlabError as error:
@@ -229,12 +229,19 @@ class GitLabAccess:
         except OSError as error:
             raise unreachable("GitLab", what, error, writes=writes) from None
 
+    def _perhaps_meant(self) -> str:
+        """The likely address of the server, where the configured one has a path; empty otherwise."""
+        parts = urlsplit(self.web)
+        return f"Check `forge.url`: did you mean {parts.scheme}://{parts.netloc}?" if parts.path else ""
+
     def _safe(self, text: str) -> str:
         return mask(" ".join(text.replace(self._token, REDACTED).split()))[:300]
 
     def _refused(self, what: str, error: GitlabError, writes: bool) -> ForgeFault:
         status = error.response_code or 0
         answer = f"(HTTP {status}: {self._safe(_refusal_text(error)) or 'no reason given'})"
+        if _is_page(error) and (meant := self._perhaps_meant()):
+            return ForgeFault(f"{self.web} did not {what} {answer}. {meant}", whole_forge=True)
         if status >= 500:
             return ForgeFault(
                 f"GitLab did not answer properly when asked to {what} {answer}. {AGAIN}",
@@ -267,11 +274,18 @@ class GitLabAccess:
 def _refusal_text(error: GitlabError) -> str:
     """GitLab's own words about a refusal: text, a list, or an object of lists; nothing of a proxy's page."""
     message: Any = error.error_message
-    if isinstance(message, str) and message.lstrip().startswith("<"):
+    if _is_page(error):
         return ""
     if isinstance(message, Mapping):
         return "; ".join(f"{name}: {_joined(value)}" for name, value in message.items())
     return _joined(message)
+
+
+def _is_page(error: GitlabError) -> bool:
+    """Whether a refusal is a page for browsers, as a proxy or another address of the site gives it."""
+    message: Any = error.error_message
+    text = message.decode(errors="replace") if isinstance(message, bytes) else message
+    return isinstance(text, str) and text.lstrip().startswith("<")
 
 
 def _joined(message: Any) -> str:
@@ -282,10 +296,10 @@ def _joined(message: Any) -> str:
 
 def _checked(response: Any, *_: Any, **__: Any) -> None:
     """Look at each answer before python-gitlab does, which keeps no headers and follows every redirect."""
-    if response.status_code == 429:
+    if response.status_code == 429 or (response.status_code == 403 and is_rate_limit(response.text)):
         seconds = _seconds(response.headers)
         response.close()
-        raise _LimitedError(seconds)
+        raise _LimitedError(response.status_code, seconds)
     if response.is_redirect:
         target = urlsplit(urljoin(response.url, response.headers["location"]))
         asked = urlsplit(response.url)
@@ -302,7 +316,7 @@ def _seconds(headers: Mapping[str, str]) -> float:
         return max(1.0, float(wait))
     reset = headers.get("RateLimit-Reset", "").strip()
     if not reset.isdecimal():
-        return _WAIT_SECONDS
+        return WAIT_SECONDS
     # Against GitLab's own clock, which need not be ours.
     date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
     return max(1.0, float(reset) - date)

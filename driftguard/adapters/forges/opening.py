@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, assert_never
 from urllib.parse import urlsplit
 
+from driftguard.adapters.forges.github_access import web_address
 from driftguard.adapters.git.locations import HostToken, TokenSource
 from driftguard.config.forge import Forge
 from driftguard.errors import OperatorError
@@ -43,7 +44,8 @@ def git_token(settings: Forge, source: TokenSource | None) -> HostToken | None:
     if source is None or settings.kind not in _USERS:
         return None
     public, user = _USERS[settings.kind]
-    parts = urlsplit(settings.url or public)
+    address = (settings.url or public).rstrip("/")
+    parts = urlsplit(web_address(address) if settings.kind == "github" else address)
     return HostToken(parts.hostname, user, source, plain_http=parts.scheme == "http")
 
 

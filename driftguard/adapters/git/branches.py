@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from driftguard.adapters.git.commands import attempt, commands, run
 from driftguard.adapters.git.locations import Location, locate
+from driftguard.adapters.ratelimits import WAIT_SECONDS, is_rate_limit
 from driftguard.config import Signing
 from driftguard.errors import ForgeFault, OperatorError, UsageError
 from driftguard.ports import Branches
@@ -97,6 +98,8 @@ class GitBranches(Branches):
             seconds=self._seconds,
             variables=variables,
         )
+        if status != 0 and is_rate_limit(error):
+            raise _limited(f"The branches of {self._place.display} could not be listed", _words(variables, error))
         if status != 0:
             raise ForgeFault(
                 f"The branches of {self._place.display} could not be listed: {_words(variables, error)}. "
@@ -195,6 +198,8 @@ class GitBranches(Branches):
         what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
         reason = _reason(output)
         words = _words(variables, error, reason)
+        if is_rate_limit(error) or is_rate_limit(reason):
+            raise _limited(what, words)
         # The server's own answer, or else what happened on the way to it.
         denied = _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
         try:  # the answer may be all that was lost, so what is there now counts
@@ -212,7 +217,10 @@ class GitBranches(Branches):
         if there != expected:
             raise ForgeFault(f"{what}: it was moved meanwhile, so it was left alone. The next run retries.")
         if denied:
-            raise ForgeFault(f"{what}: {words}. Check that DriftGuard may push branches there.", denied=True)
+            check = "Check that DriftGuard may push branches there."
+            if "denied to github-actions[bot]" in error:
+                check = "A workflow's GITHUB_TOKEN needs `permissions: {contents: write}`."
+            raise ForgeFault(f"{what}: {words}. {check}", denied=True)
         raise ForgeFault(f"{what}: {words}. The next run retries.")
 
     @staticmethod
@@ -268,6 +276,14 @@ def _words(variables: Mapping[str, str], error: str, reason: str = "") -> str:
             for secret in (pair, word, quote(word, safe="")):
                 words = words.replace(secret, "(sensitive)") if secret else words
     return one_line(mask(words))[:400].rstrip(".") or "no reason was given"
+
+
+def _limited(what: str, words: str) -> ForgeFault:
+    return ForgeFault(
+        f"{what}: rate limit exceeded ({words}). A run after {WAIT_SECONDS:.0f} s retries.",
+        retry_after_seconds=WAIT_SECONDS,
+        whole_forge=True,
+    )
 
 
 def _check_path(path: str) -> None:

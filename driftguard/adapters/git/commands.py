@@ -14,6 +14,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import git
 
 from driftguard.adapters.git.environment import ALWAYS
+from driftguard.adapters.ratelimits import is_rate_limit
 from driftguard.errors import OperatorError
 from driftguard.sealed import mask
 
@@ -112,6 +113,8 @@ def _text(words: bytes | str) -> str:
 def _sentence(command: str, about: str | None, error: str) -> str:
     words = " ".join(mask(error).split())
     of = f" of {mask(about)}" if about else ""
+    if is_rate_limit(words):  # GitHub's comes with 403, which else is about credentials
+        return f"git {command}{of} failed: its rate limit is exceeded. Nothing was run; the next run retries."
     for pattern, sentence in _SENTENCES:
         if re.search(pattern, words, re.I):
             return f"git {command}{of} failed: {sentence}. Nothing was run."

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from driftguard.adapters.process import Completed
+from driftguard.adapters.ratelimits import is_rate_limit
 from driftguard.adapters.terraform.hiding import Hiding
 from driftguard.errors import EnvironmentFault, InitNeeded, TransientFault
 from driftguard.model import ErrorKind
@@ -94,9 +95,10 @@ def fault_from(
     message = f"`{command}` failed with exit code {done.code}: {text or 'no output.'}"
     if diagnostics.asks_for_init:
         return InitNeeded(kind, message)
-    for pattern, precise in ((_LOCKED, ErrorKind.LOCKED), (_THROTTLED, ErrorKind.THROTTLED)):
-        if pattern.search(printed):
-            return TransientFault(precise, message)
+    if _LOCKED.search(printed):
+        return TransientFault(ErrorKind.LOCKED, message)
+    if _THROTTLED.search(printed) or is_rate_limit(printed):
+        return TransientFault(ErrorKind.THROTTLED, message)
     return EnvironmentFault(ErrorKind.DENIED if _DENIED.search(printed) else kind, message)
 
 
