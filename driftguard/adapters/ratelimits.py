@@ -17,5 +17,5 @@ _WORDS: Final = re.compile(
 
 
 def is_rate_limit(text: str) -> bool:
-    """Whether a refusal's words are those of a rate limit, and so say nothing about permissions."""
+    """Whether a refusal's words are those of a rate limit and not those of a missing permission."""
     return _WORDS.search(text) is not None

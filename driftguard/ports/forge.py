@@ -89,7 +89,7 @@ class HostedForge(RequestForge, ReviewReader, ProtectionReader, Protocol):
         """What the credential cannot do although its permissions suffice, in one clause; None where there is nothing.
 
         Raises:
-            ForgeFault: the service does not say whose the credential is.
+            ForgeFault: the service does not name the owner of the credential.
         """
         ...
 

@@ -63,7 +63,7 @@ class GitLabForge(HostedForge):
         return GitLabReviews(self._access)
 
     def caveat(self) -> str | None:
-        """Nothing: GitLab starts pipelines for whoever pushes."""
+        """Nothing: GitLab starts pipelines for every account that pushes."""
         return None
 
     def token(self) -> str:

@@ -198,10 +198,9 @@ class GitBranches(Branches):
         what = f"{branch} could not be {'pushed' if commit else 'deleted'} at {self._place.display}"
         reason = _reason(output)
         words = _words(variables, error, reason)
-        if is_rate_limit(error) or is_rate_limit(reason):
+        if is_rate_limit(f"{error}\n{reason}"):
             raise _limited(what, words)
-        # The server's own answer, or else what happened on the way to it.
-        denied = _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
+        denied = _is_denied(reason, error)
         try:  # the answer may be all that was lost, so what is there now counts
             there = self.listed(branch).get(branch)
         except ForgeFault as fault:
@@ -216,12 +215,7 @@ class GitBranches(Branches):
             return
         if there != expected:
             raise ForgeFault(f"{what}: it was moved meanwhile, so it was left alone. The next run retries.")
-        if denied:
-            check = "Check that DriftGuard may push branches there."
-            if "denied to github-actions[bot]" in error:
-                check = "A workflow's GITHUB_TOKEN needs `permissions: {contents: write}`."
-            raise ForgeFault(f"{what}: {words}. {check}", denied=True)
-        raise ForgeFault(f"{what}: {words}. The next run retries.")
+        raise ForgeFault(f"{what}: {words}. {_remedy(error) if denied else 'The next run retries.'}", denied=denied)
 
     @staticmethod
     def _signing_variables(signing: Signing) -> dict[str, str]:
@@ -276,6 +270,17 @@ def _words(variables: Mapping[str, str], error: str, reason: str = "") -> str:
             for secret in (pair, word, quote(word, safe="")):
                 words = words.replace(secret, "(sensitive)") if secret else words
     return one_line(mask(words))[:400].rstrip(".") or "no reason was given"
+
+
+def _remedy(error: str) -> str:
+    if "denied to github-actions[bot]" in error:
+        return "A workflow's GITHUB_TOKEN needs `permissions: {contents: write}`."
+    return "Check that DriftGuard may push branches there."
+
+
+def _is_denied(reason: str, error: str) -> bool:
+    """Whether a push is not allowed: by the server's own answer, or else by what happened on the way to it."""
+    return _TROUBLE.search(reason) is None if reason else _NO_RIGHT.search(error) is not None
 
 
 def _limited(what: str, words: str) -> ForgeFault:
