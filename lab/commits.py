@@ -169,7 +169,7 @@ def imported(history: History) -> str:
     new = draw_resource(history.dice, history.site.types, "found", ())
     kind = history.site.types[new.type]
     plain = {n: tree for n, tree in new.arguments.items() if n != "name" and not any(expressions(tree))}
-    if new.module or any(a.mode == "required" and a.name not in plain for a in kind.own):
+    if kind.is_foreign or new.module or any(a.mode == "required" and a.name not in plain for a in kind.own):
         return ""
     new = replace(new, keys=None, arguments={"name": "found", **plain}, ignore=())
     values = {a.name: canonical(a.kind, new.arguments.get(a.name, a.empty)) for a in kind.attributes}

@@ -22,12 +22,21 @@ def draw_types(dice: Dice) -> dict[str, Type]:
     """One or two resource types of one to four attributes."""
     types = {}
     for number in range(dice.number(1, 2)):
-        own = tuple(_attribute(dice, f"x{index}") for index in range(dice.number(1, 4)))
-        types[f"lab_t{number}"] = Type(f"lab_t{number}", own)
-    if dice.flag(4):
+        own = [_attribute(dice, f"x{index}") for index in range(dice.number(1, 3))]
+        # What few changes need, so that each kind of change meets each other one often enough.
+        own += [Attribute("tags", "map")] if dice.flag() else []
+        own += [Attribute("ports", dice.choice(("list", "blocks", "nested_list")))] if dice.flag() else []
+        own += [_defaulted(dice)] if dice.flag() else []
+        types[f"lab_t{number}"] = Type(f"lab_t{number}", tuple(own))
+    if dice.flag():
         foreign = dice.choice((FILE, ROTATING, CERTIFICATE))
         types[foreign.name] = Type(foreign.name, (*foreign.own, Attribute("x0")))
     return types
+
+
+def _defaulted(dice: Dice) -> Attribute:
+    attribute = Attribute("size", dice.choice(("string", "number", "set")), mode="both")
+    return replace(attribute, default=value(dice, attribute))
 
 
 def _attribute(dice: Dice, name: str) -> Attribute:
@@ -53,7 +62,7 @@ def _attribute(dice: Dice, name: str) -> Attribute:
 def draw_configuration(dice: Dice, types: Mapping[str, Type], *, actions: bool = False) -> Configuration:
     """One to four resources, with what they refer to."""
     resources: list[Resource] = []
-    for name in _NAMES[: dice.number(1, 4)]:
+    for name in _NAMES[: dice.choice((1, 2, 3, 3, 4, 4))]:
         resource = draw_resource(dice, types, name, resources)
         resources.append(replace(resource, notifies=actions and dice.flag()))
     return Configuration(
@@ -75,12 +84,13 @@ def _outputs(dice: Dice, resources: Sequence[Resource]) -> Any:
 
 def draw_resource(dice: Dice, types: Mapping[str, Type], name: str, earlier: Sequence[Resource]) -> Resource:
     """A resource that refers only to earlier ones."""
-    kind = types[dice.choice(sorted(types))]
-    module = dice.choice(((), (), (), ("inner",), ("inner", "deep")))
-    keys = dice.choice((None, None, None, 2, ("eu", "us")))
+    foreign = [kind for kind in sorted(types) if types[kind].is_foreign] if name == _NAMES[0] else []
+    kind = types[dice.choice(foreign or sorted(types))]
+    module = dice.choice(((), (), (), (), ("inner",), ("inner", "deep")))
+    keys = dice.choice((None, None, None, None, 2, ("eu", "us")))
     near = [r for r in earlier if r.module == module and r.keys is None]
     arguments: dict[str, Any] = {"name": name if keys is None else Text(f"{name}-", Each())}
-    if near and dice.flag(3):
+    if near and dice.flag():
         arguments["parent"] = Ref(dice.choice(near).name, "id")
     for attribute in kind.own:
         if attribute.mode == "required" or (attribute.configurable and not dice.flag(4)):

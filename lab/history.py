@@ -17,6 +17,20 @@ from lab.truth import NOT_KNOWN
 from lab.values import Dice
 
 _TRIES: Final = 3
+# How often a kind is tried: more often where it is seldom possible.
+_USUAL: Final = 4
+_OFTEN: Final[Mapping[str, int]] = {
+    "parent deleted outside": 14,
+    "reordered outside": 14,
+    "empty map entry outside": 10,
+    "element added outside": 6,
+    "element removed outside": 6,
+    "provider upgraded": 8,
+    "keys changed": 8,
+    "resource imported": 7,
+    "state rolled back": 20,
+    "time passed": 12,
+}
 Change = Callable[["History"], str]
 GIVEN: Final = {"v_given": "given"}
 DATA_VALUES: Final = {"d_one": "looked up", "d_check": "fine"}
@@ -122,8 +136,11 @@ class History:
 
     def happen(self, changes: Mapping[str, Change]) -> None:
         """Draw one change that is possible now, and make it."""
+        fresh = [item for item in changes.items() if item[0] not in self.kinds]
+        varied = fresh if fresh and not self.dice.flag(4) else list(changes.items())
+        options = [item for item in varied for _ in range(_OFTEN.get(item[0], _USUAL))]
         for _ in range(_TRIES):
-            kind, change = self.dice.choice(list(changes.items()))
+            kind, change = self.dice.choice(options)
             line = change(self)
             if line:
                 self.kinds.append(kind)

@@ -287,7 +287,8 @@ class _Object:
             if not same(values.state, values.reality):
                 form_alone = not values.state and not values.reality  # null and empty
                 undone = not form_alone and not same(values.reality, values.wanted)
-                yield Fact(path, "conflict", five.wanted is not NOT_KNOWN, values, optional=not undone, lost=True)
+                certain = values.wanted is not NOT_KNOWN and values.wanted is not UNKNOWN
+                yield Fact(path, "conflict", certain, values, optional=not undone, lost=True)
 
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""

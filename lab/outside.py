@@ -18,18 +18,22 @@ def _object(history: History) -> tuple[str, Values] | None:
     return (key := history.dice.choice(options), objects[key]) if options else None
 
 
-def _picked(history: History, fits: Callable[[Attribute], bool]) -> tuple[Values, Attribute] | None:
-    found = _object(history)
-    if found is None:
+def _picked(history: History, fits: Callable[[Attribute, Any], bool]) -> tuple[Values, Attribute] | None:
+    """An object with one of its attributes that fits with its value."""
+    cloud, options = history.site.cloud, []
+    for object_id in sorted(cloud.objects.keys() - set(history.config.imports.values())):
+        values, kind = cloud.objects[object_id], history.site.types[cloud.kinds[object_id]]
+        fitting = [a for a in kind.own if not a.write_only and not a.clock and fits(a, values[a.name])]
+        options += [(values, fitting)] if fitting else []
+    if not options:
         return None
-    kind = history.site.types[history.site.cloud.kinds[found[0]]]
-    options = [a for a in kind.own if fits(a) and not a.write_only and not a.clock]
-    return (found[1], history.dice.choice(options)) if options else None
+    values, fitting = history.dice.choice(options)
+    return values, history.dice.choice(fitting)
 
 
 def attribute_changed(history: History) -> str:
     """A new value for an attribute, often for one that was touched before."""
-    picked = _touched(history) if history.touched and history.dice.flag() else _picked(history, lambda a: True)
+    picked = _touched(history) if history.touched and history.dice.flag() else _picked(history, lambda _, value: True)
     if picked is None:
         return ""
     values, attribute = picked
@@ -62,7 +66,7 @@ def _set(values: Values, attribute: Attribute, new: Any) -> str:
 
 
 def empty_entry(history: History) -> str:
-    picked = _picked(history, lambda a: a.kind == "map")
+    picked = _picked(history, lambda a, _: a.kind == "map")
     if picked is None:
         return ""
     values, attribute = picked
@@ -70,7 +74,7 @@ def empty_entry(history: History) -> str:
 
 
 def element_added(history: History) -> str:
-    picked = _picked(history, lambda a: a.kind in SETS or a.kind in LISTS)
+    picked = _picked(history, lambda a, _: a.kind in SETS or a.kind in LISTS)
     if picked is None:
         return ""
     values, attribute = picked
@@ -81,8 +85,8 @@ def element_added(history: History) -> str:
 
 
 def element_removed(history: History) -> str:
-    picked = _picked(history, lambda a: a.kind in SETS or a.kind in LISTS)
-    if picked is None or not picked[0][picked[1].name]:
+    picked = _picked(history, lambda a, value: bool(value) and (a.kind in SETS or a.kind in LISTS))
+    if picked is None:
         return ""
     values, attribute = picked
     old = list(values[attribute.name])
@@ -91,8 +95,8 @@ def element_removed(history: History) -> str:
 
 
 def reordered(history: History) -> str:
-    picked = _picked(history, lambda a: a.kind in LISTS)
-    if picked is None or not picked[0][picked[1].name]:
+    picked = _picked(history, lambda a, value: a.kind in LISTS and bool(value) and value != value[::-1])
+    if picked is None:
         return ""
     values, attribute = picked
     return _set(values, attribute, list(reversed(values[attribute.name])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -124,7 +125,7 @@ def _played(history: History, tally: Tally) -> list[Mismatch]:
     mismatches = history.begin(baseline=not dice.flag(12))
     if mismatches:
         return mismatches
-    for _ in range(dice.number(1, 6)):
+    for _ in range(dice.number(1, 9)):
         history.happen(CHANGES)
     truth, report, mismatches = history.judge()
     _count(tally, history, truth)
@@ -178,7 +179,11 @@ def play(runs: int, seed: int, manner: str) -> Tally:
         store = stack.enter_context(StateStore())
         if manner == "count":
             for number in range(runs):
-                play_one(Rolled(f"{seed}/{number}"), provider, store, tally)
+                try:
+                    play_one(Rolled(f"{seed}/{number}"), provider, store, tally)
+                except (AssertionError, LookupError, TypeError, ValueError):
+                    tally.invalid += 1
+                    tally.wrong.append(("the laboratory failed", [], f"seed {seed}/{number}\n{traceback.format_exc()}"))
             return tally
 
         @hypothesis.seed(seed)

@@ -10,7 +10,7 @@ from lab.cloud import Values, normal
 from lab.configuration import Moment
 from lab.desire import Desire, desire
 from lab.history import History
-from lab.judge import Expected, Mismatch, expect, type_of, views
+from lab.judge import Expected, Mismatch, Situation, expect, type_of, views
 from lab.truth import identical, verdict
 from lab.wire import UNKNOWN
 
@@ -29,11 +29,11 @@ _GROUPS: Final[Mapping[str, frozenset[str]]] = {
 _ALMOST_EVERYTHING: Final = 0.8
 
 
-def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], deleted: int, existing: int) -> str:
+def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: bool) -> str:
     """The decision that follows from labels and a policy of `alert` and `apply` or `revert`.
 
     Args:
-        deleted: how many objects the plan deletes for good, of how many that exist.
+        held: whether the state or the number of deletions forbids an apply, whatever the labels are.
     """
     labels = {label for expected in truth.values() for label in expected.labels}
     if verdict([labels]) == "in_sync":
@@ -46,8 +46,23 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], deleted: i
         return "alert"
     # What moves by itself is applied with anything else, certain or not.
     certain = all(f.certain or f.label == "restless" for expected in truth.values() for f in expected.facts)
-    emptied = deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing
-    return "hold" if "conflict" in labels or "alert" in words or not certain or emptied else "apply"
+    return "hold" if "conflict" in labels or "alert" in words or not certain or held else "apply"
+
+
+def _is_held(history: History, situation: Situation) -> bool:
+    """Whether the plan deletes almost everything for good, or the state lost everything that it held."""
+    now = views(situation, situation.config)
+    wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
+    kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
+    deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
+    existing = sum(1 for values in now.values() if values is not None)
+    lost = situation.then is not None and bool(situation.then.reality) and not history.site.state_resources()
+    return lost or (deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing)
+
+
+def _may_be_held(truth: Mapping[str, Expected]) -> bool:
+    """Whether a label that is acted on may be uncertain, see `judge.UNCERTAIN`."""
+    return any(f.either and f.label != "restless" for expected in truth.values() for f in expected.facts)
 
 
 def applied(history: History) -> Iterator[Mismatch]:
@@ -56,12 +71,11 @@ def applied(history: History) -> Iterator[Mismatch]:
     truth = expect(situation)
     now = views(situation, situation.config)
     wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
-    kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
-    deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
-    existing = sum(1 for values in now.values() if values is not None)
-    expected = decided(truth, history.policy, deleted, existing)
+    expected = decided(truth, history.policy, held=_is_held(history, situation))
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
+    if expected == "apply" and _may_be_held(truth) and report["decision"]["action"] == "hold":
+        expected = "hold"
     if report["decision"]["action"] != expected:
         yield Mismatch("decision", expected, f"{report['decision']['action']} {report['decision']['reasons']}")
         return

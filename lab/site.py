@@ -234,6 +234,11 @@ class Site:
                     found.add(self.types[resource["type"]], _address(resource, instance), instance)
         return found
 
+    def state_resources(self) -> int:
+        """How many resource blocks the state has objects of, deposed ones too."""
+        text = self.state_text()
+        return sum(r["mode"] == "managed" for r in json.loads(text)["resources"]) if text else 0
+
     def planned(self, config: Configuration, *, refresh: bool) -> dict[str, dict[str, Any]]:
         """What Terraform itself plans for a configuration: each address's change, as its JSON has it."""
         scratch = self.scratch

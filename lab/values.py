@@ -76,7 +76,7 @@ def element(dice: Dice, kind: str) -> Any:
 
 
 def _elements(dice: Dice, kind: str) -> list[Any]:
-    found = [element(dice, kind) for _ in range(dice.number(0, 3))]
+    found = [element(dice, kind) for _ in range(dice.choice((0, 1, 2, 2, 3)))]
     if kind in SETS:
         found = [item for index, item in enumerate(found) if item not in found[:index]]
     return found

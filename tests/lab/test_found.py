@@ -148,6 +148,13 @@ STAMPED = thing(stamp=Impure("plantimestamp()"), text="x")
 STAMP = (Attribute("stamp"), Attribute("text"))
 
 
+def test_a_resource_that_another_restless_one_replaces_is_pending(given: Given) -> None:
+    two = Resource("two", "lab_t", {**STAMPED.arguments, "name": "two", "parent": Ref("one", "id")}, replaced_by="one")
+    history = given(STAMP, STAMPED, two)
+    _, report, mismatches = history.judge()
+    assert (mismatches, report["verdict"]) == ([], "pending")
+
+
 def test_an_outside_change_to_a_value_of_the_moment_is_drift_beside_a_commit(given: Given) -> None:
     history = given(STAMP, STAMPED)
     outside(history, stamp="by hand")

@@ -29,8 +29,7 @@ def verdict_of(label_sets: Iterable[Iterable[Label]]) -> Verdict:
 def restless_alone(resources: Sequence[ResourceChange]) -> frozenset[str]:
     """Addresses without keys of resources that change only because of what moves by itself.
 
-    Each has a restless attribute, or follows from one that has, and no resource that only follows is deleted or
-    replaced.
+    Each has a restless attribute, or follows from one that has, and none is deleted or replaced because of another.
     """
     groups: dict[str, list[ResourceChange]] = {}
     for resource in resources:
@@ -59,12 +58,17 @@ def _follows(resource: ResourceChange, address: str, found: set[str]) -> bool:
         return False
     own = Label.RESTLESS in resource.labels
     derived = [a for a in resource.attributes if a.label is Label.DERIVED]
-    if not own and (not derived or "delete" in resource.actions):
+    if (not own and not derived) or ("delete" in resource.actions and not _replaces_itself(resource)):
         return False
     from_others = [attribute for attribute in derived if not _is_own(attribute, address)]
     if not own and not from_others:
         return False
     return all(attribute.causes and set(map(without_keys, attribute.causes)) <= found for attribute in from_others)
+
+
+def _replaces_itself(resource: ResourceChange) -> bool:
+    """Whether a restless attribute forces the replacement, which is so only where it has no effect outside."""
+    return any(a.forces_replacement for a in resource.attributes if a.label is Label.RESTLESS)
 
 
 def _is_own(attribute: AttributeChange, address: str) -> bool:
