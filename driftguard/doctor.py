@@ -68,6 +68,8 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
         yield _check("environments", lambda: _listed([e.name for e in session.environments]))
         yield from _predicted(session)
         yield _check("ledger", lambda: _ledger(session))
+        for shortcoming in _shortcomings(session):
+            yield Finding("ledger", False, shortcoming)
         for notice in session.notices:
             yield Finding("configuration", notice not in session.settings.refused, notice)
         if session.settings.forge is not None:
@@ -173,6 +175,13 @@ def _predicted(session: Session) -> Iterator[Finding]:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _shortcomings(session: Session) -> tuple[str, ...]:
+    try:
+        return session.ledger.shortcomings
+    except DriftGuardError:  # reported by the check of the ledger
+        return ()
 
 
 def _ledger(session: Session) -> str:

@@ -244,7 +244,7 @@ class Session:
             parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
             notifier=self._notifier(run_id, credentials, write) if acts else None,
-            warnings=(*self.notices, *(lacking if acts else ())),
+            warnings=(*self.notices, *self.ledger.shortcomings, *(lacking if acts else ())),
         )
         return with_alerts(run_report(result), self.ledger.alerts.standing(), context.silences)
 

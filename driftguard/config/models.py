@@ -243,8 +243,8 @@ class LedgerSettings(Model):
 
     url: v.LedgerUrl | None = Field(
         default=None,
-        description="`sqlite:///PATH`, `postgresql://HOST/DATABASE` (no password) or `s3://BUCKET/KEY`, which takes "
-        "`?encryption=aws:kms&kms_key_id=ARN`.",
+        description="`sqlite:///PATH`, `postgresql://HOST[:PORT][,HOST…]/DATABASE` (no password; of several hosts "
+        "the one that takes writes) or `s3://BUCKET/KEY`, which takes `?encryption=aws:kms&kms_key_id=ARN`.",
     )
     url_env: v.VariableName | None = Field(
         default=None, description="The environment variable that holds the URL instead."

@@ -37,6 +37,19 @@ class PostgresServer:
         """Stop at once, dropping every connection."""
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
+    @property
+    def address(self) -> str:
+        """Host and port, as a URL has them."""
+        return f"127.0.0.1:{self._port}"
+
+    def take_writes(self, takes: bool) -> None:
+        """Refuse writes as a server does that is none of the primary's, or take them again; at once."""
+        import psycopg
+
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'off' if takes else 'on'}")
+            connection.execute("SELECT pg_reload_conf()")
+
     def url(self, database: str, *, password: str | None = None) -> str:
         return f"postgresql://{SUPERUSER}:{password or self._password}@127.0.0.1:{self._port}/{database}"
 

@@ -6,13 +6,15 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 
+from driftguard.adapters.sql.addresses import parse
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.errors import OperatorError
+from driftguard.errors import OperatorError, UsageError
 from tests.contract.ledger_contract import scanned
 from tests.contract.postgres_server import PASSWORD, PostgresServer, postgres_server, server_programs
 from tests.contract.shared_ledger_contract import SharedLedgerContract
@@ -88,6 +90,96 @@ def test_a_wrong_password_is_one_sentence_without_it(server: PostgresServer) -> 
 def test_a_database_that_does_not_exist_is_one_sentence(server: PostgresServer) -> None:
     with pytest.raises(OperatorError, match=r"nowhere .*does not exist") as caught:
         open_ledger(server.url("nowhere"))
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def other(server: PostgresServer) -> Iterator[PostgresServer]:
+    """A second server, with the same user and password."""
+    programs = server_programs()
+    assert programs is not None
+    with postgres_server(programs) as running:
+        yield running
+
+
+@contextmanager
+def read_only(server: PostgresServer) -> Iterator[None]:
+    server.take_writes(False)
+    try:
+        yield
+    finally:
+        server.take_writes(True)
+
+
+def test_of_several_hosts_the_one_that_takes_writes_keeps_the_ledger(
+    server: PostgresServer, other: PostgresServer
+) -> None:
+    url = server.new_database()
+    while (theirs := other.new_database()).rpartition("/")[2] != url.rpartition("/")[2]:
+        pass
+    both = url.replace(server.address, f"{server.address},{other.address}")
+    with read_only(server):
+        ledger = open_ledger(both)
+        ledger.append(scanned())
+        ledger.close()
+    second = open_ledger(theirs)
+    assert [entry.sequence for entry in second.entries()] == [1]
+    second.close()
+    first = open_ledger(url)
+    assert first.entries() == ()
+    # A failover while the ledger is open: the pooled connection is to a server that takes no writes any more.
+    ledger = open_ledger(both)
+    ledger.append(scanned())
+    assert len(first.entries()) == 1
+    with read_only(server):
+        with pytest.raises(OperatorError, match="is read-only: the server is a standby or takes no writes"):
+            ledger.append(scanned())
+        ledger.append(scanned())
+        assert len(first.entries()) == 1
+    assert len(ledger.entries()) == 2
+    ledger.close()
+    first.close()
+
+
+def test_servers_that_all_take_no_writes_are_one_sentence(server: PostgresServer, other: PostgresServer) -> None:
+    url = server.new_database()
+    ledger = open_ledger(url)
+    both = url.replace(server.address, f"{server.address},{other.address}")
+    with read_only(server), read_only(other):
+        with pytest.raises(OperatorError, match=r"is read-only: .* Name the primary in ledger\.url") as caught:
+            ledger.append(scanned())
+        assert PASSWORD not in str(caught.value)
+        with pytest.raises(OperatorError, match="is read-only: ") as caught:
+            open_ledger(both)
+        assert f"postgresql://{server.address},{other.address}/" in str(caught.value)
+        assert PASSWORD not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts", "ports", "extra"),
+    [
+        ("postgresql://db1,db2/ledger", "db1,db2", "5432,5432", {"target_session_attrs": "read-write"}),
+        ("postgresql://u:p%40w@db1:1,db2:2/l?sslmode=require", "db1,db2", "1,2", {"sslmode": "require"}),
+        ("postgres://u@[::1]:1,[fe80::1%eth0],db2:/l", "::1,fe80::1%eth0,db2", "1,5432,5432", {}),
+        ("postgresql://a,b/l?target_session_attrs=any", "a,b", "5432,5432", {"target_session_attrs": "any"}),
+    ],
+)
+def test_several_hosts_and_ports_are_read_as_libpq_reads_them(
+    given: str, hosts: str, ports: str, extra: dict[str, str]
+) -> None:
+    found = parse(given)
+    assert (found.query["host"], found.query["port"], found.host, found.port) == (hosts, ports, None, None)
+    assert found.database in ("ledger", "l")
+    assert extra.items() <= dict(found.query).items()
+    assert found.password in (None, "p@w")
+
+
+@pytest.mark.parametrize("hosts", ["db1:x,db2", "db1,", ",", "[::1,db2", "a:1:2,b"])
+def test_hosts_that_cannot_be_read_are_one_sentence_without_the_password(hosts: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        parse(f"postgresql://u:canary-Pa55word@{hosts}/ledger")
     assert PASSWORD not in str(caught.value)
 
 

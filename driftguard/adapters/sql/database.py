@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, table, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column
 
 from driftguard.adapters.aws.objects import SharedObject
-from driftguard.adapters.sql.faults import operator_error
+from driftguard.adapters.sql.addresses import display_name, parse
+from driftguard.adapters.sql.faults import READ_ONLY_SERVER, operator_error
+from driftguard.adapters.sql.mounts import network_filesystem
 from driftguard.adapters.sql.remote import RemoteFile
 from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE
 from driftguard.distribution import install_command
@@ -52,8 +55,8 @@ class Database:
         usual = _REMOTE_WAIT_SECONDS if shared else _WAIT_SECONDS
         self._wait_seconds = usual if wait_seconds is None else wait_seconds
         self._writer = threading.Lock()
-        self._url = URL.create("sqlite") if shared else _parse(url)
-        self.name = shared.name if shared else _name(self._url)
+        self._url = URL.create("sqlite") if shared else parse(url)
+        self.name = shared.name if shared else display_name(self._url)
         self.sqlite = self._url.get_backend_name() == "sqlite"
         if self.sqlite and not shared:
             _create_private_file(Path(self._url.database or ""), self.name)
@@ -87,6 +90,17 @@ class Database:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What makes the ledger less durable than it should be, one sentence each."""
+        found = network_filesystem(Path(self.name)) if self.sqlite and self._remote is None else None
+        if found is None:
+            return ()
+        return (
+            f"The ledger {self.name} is SQLite on a network file system ({found}), whose locks do not hold between "
+            "machines: two processes can damage it. Use PostgreSQL or S3 (`ledger.url`), or a local disk.",
+        )
 
     def behind(self) -> timedelta:
         """How far this machine's clock is behind the server's; nothing where there is no server."""
@@ -175,7 +189,7 @@ class Database:
                 event.listen(engine, "begin", _begin_sqlite)
                 return engine
             # No prepared statements: they break behind a connection pooler such as PgBouncer.
-            return create_engine(
+            engine = create_engine(
                 url,
                 connect_args={"prepare_threshold": None, "connect_timeout": 10, "application_name": "driftguard"},
                 isolation_level="READ COMMITTED",
@@ -183,6 +197,8 @@ class Database:
                 hide_parameters=True,
                 max_overflow=-1,
             )
+            event.listen(engine, "handle_error", _leave_a_read_only_server)
+            return engine
         except ImportError:
             raise OperatorError(
                 f"The ledger {self.name} needs the PostgreSQL driver, which is not installed. "
@@ -262,32 +278,6 @@ def _encryption(options: str) -> dict[str, str]:
     return {name: value for name, value in arguments.items() if value}
 
 
-def _parse(url: str) -> URL:
-    expected = "Set ledger.url to sqlite:///PATH, postgresql://HOST/DATABASE or s3://BUCKET/KEY."
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # The text is not shown: what cannot be parsed cannot be cleaned of its password either.
-        raise UsageError(f"The ledger's URL cannot be read; nothing was run. {expected}") from None
-    scheme = parsed.drivername
-    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
-    if scheme != "sqlite":
-        raise UsageError(f"A ledger of kind {scheme} is not supported; nothing was run. {expected}")
-    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-        raise UsageError(f"The ledger's SQLite URL names no file; nothing was run. {expected}")
-    path = Path(parsed.database).expanduser().absolute()
-    return URL.create("sqlite", database=str(path))
-
-
-def _name(url: URL) -> str:
-    """What messages call the database: never its user, password or options."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    port = f":{url.port}" if url.port else ""
-    return f"postgresql://{url.host or ''}{port}/{url.database or ''}"
-
-
 def _create_private_file(path: Path, name: str) -> None:
     # SQLite gives -wal and -shm the mode of the database file, so the file must exist before SQLite creates it.
     # A file that exists is not opened here: closing it would drop the locks other connections of this process hold.
@@ -313,3 +303,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("driftguard_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _leave_a_read_only_server(context: ExceptionContext) -> None:
+    # A connection from before a failover stays with the old server: the next one finds the one that takes writes.
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SERVER:
+        context.is_disconnect = True

@@ -18,6 +18,13 @@ _DAMAGED: Final = ("is damaged or not a ledger", "Restore it from a backup, or s
 _UNREACHABLE: Final = ("cannot be reached", "Check that the server runs and ledger.url is right, and run again.")
 _DENIED: Final = ("refused the login", "Check user and password in ledger.url.")
 
+_READ_ONLY_SERVER: Final = (
+    "is read-only: the server is a standby or takes no writes, as after a failover",
+    "Name the primary in ledger.url, or all hosts (postgresql://HOST1,HOST2/DATABASE), and run again.",
+)
+#: PostgreSQL's code for a write that a server refuses because it takes none.
+READ_ONLY_SERVER: Final = "25006"
+
 # Primary names of SQLite's result codes: extended ones such as SQLITE_IOERR_WRITE start with these.
 _SQLITE: Final = (
     ("SQLITE_BUSY", _BUSY),
@@ -35,13 +42,7 @@ _POSTGRESQL: Final = (
     ("55P03", _BUSY),
     ("53100", _FULL),
     ("53", ("has no resources left for this connection", "Look at the server's log and limits, and run again.")),
-    (
-        "25006",
-        (
-            "is read-only: the server is a standby, as after a failover",
-            "Name the primary in ledger.url, or all hosts with `?target_session_attrs=read-write`, and run again.",
-        ),
-    ),
+    (READ_ONLY_SERVER, _READ_ONLY_SERVER),
     ("42501", _READ_ONLY),
     ("28", _DENIED),
     ("3D000", ("does not exist", "Create the database, or set ledger.url to another one.")),
@@ -77,8 +78,17 @@ def _meaning(error: SQLAlchemyError) -> tuple[str, str]:
             return meaning
     # The driver gives a connection that was never made, or was lost, no SQLSTATE.
     if not sqlite_name and not state and isinstance(error, DBAPIError):
-        return _DENIED if "authentication failed" in str(cause) else _UNREACHABLE
+        return _of_connecting(str(cause))
     return _OTHER
+
+
+def _of_connecting(words: str) -> tuple[str, str]:
+    """A connection that was not made: libpq gives its words, one line for each host."""
+    if "authentication failed" in words:
+        return _DENIED
+    # https://github.com/postgres/postgres/blob/REL_17_STABLE/src/interfaces/libpq/fe-connect.c
+    refusing = ("session is read-only", "server is in hot standby mode")
+    return _READ_ONLY_SERVER if any(sentence in words for sentence in refusing) else _UNREACHABLE
 
 
 def _clean(text: str, url: URL) -> str:

@@ -150,6 +150,11 @@ class SqlLedger(SqlRecord, LedgerCheck):
         """The same ledger without what only acting needs."""
         return SqlRecord(self._database)
 
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What makes the ledger less durable than it should be, one sentence each."""
+        return self._database.shortcomings
+
     def close(self) -> None:
         """Close every connection to the database."""
         self._database.close()

@@ -14,7 +14,7 @@ def open_ledger(url: str, *, wait_seconds: float | None = None, lock_seconds: fl
 
     Args:
         url: `sqlite:///path` (relative to the working directory), `sqlite:////absolute/path`,
-            `postgresql://[user[:password]@]host[:port]/database[?option=value]`, or `s3://bucket/key`.
+            `postgresql://[user[:password]@]host[:port][,host[:port]…]/database[?option=value]`, or `s3://bucket/key`.
         wait_seconds: how long any call waits for other writers before it raises OperatorError; None is 30 s, and
             300 s for S3.
         lock_seconds: S3 only: a lock that was not renewed for so long was left by a process that died.
