@@ -1,0 +1,58 @@
+"""The estate as the ledger knows it: summaries and counts, which no reader has to make from reports of a year.
+
+Every method takes `names`: the environments that count, or None for all of them; and moments that are aware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from driftguard.model.estate import LabelDay, Occurrence, Recurring, Repair, RunDay, RunSummary, Summary
+from driftguard.model.ledger import Entry
+from driftguard.ports.record import JournalReader
+
+
+class EstateReader(JournalReader, Protocol):
+    """Reads the journal, and what the ledger keeps beside it about the whole estate."""
+
+    def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
+        """The newest report of each environment in short, sorted by name; `until` inclusive."""
+        ...
+
+    def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries with these numbers, in order; those that are not there are left out."""
+        ...
+
+    def occurrences(self, *, at: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Occurrence, ...]:
+        """What was open at a moment, by environment, address and label; what is open now without one."""
+        ...
+
+    def label_days(
+        self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
+    ) -> tuple[LabelDay, ...]:
+        """Openings and endings by day and label, in this order; those before `since` under the day ``""``."""
+        ...
+
+    def repairs(self, since: datetime, until: datetime, *, names: Sequence[str] | None = None) -> tuple[Repair, ...]:
+        """The changes outside Terraform that were repaired in a time, in no order."""
+        ...
+
+    def recurring(
+        self, since: datetime, until: datetime, *, limit: int, names: Sequence[str] | None = None
+    ) -> tuple[Recurring, ...]:
+        """The resources that were changed outside Terraform more than once in a time, most often first."""
+        ...
+
+    def run_days(self, since: datetime, until: datetime) -> tuple[RunDay, ...]:
+        """What runs that began in a time looked at and cost, by day."""
+        ...
+
+    def runs(self, *, until: datetime | None = None, limit: int = 100, before: int | None = None) -> list[RunSummary]:
+        """The newest runs, newest first.
+
+        Args:
+            before: only those whose start has a smaller number in the journal.
+        """
+        ...
