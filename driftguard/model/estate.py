@@ -176,7 +176,8 @@ def label_counts(report: EnvironmentReport) -> dict[str, int]:
     """How many resources, outputs and actions of a report have each label."""
     counts: dict[str, int] = {}
     labels = [label for resource in report.resources for label in resource.labels]
-    labels += [each.label for each in (*report.outputs, *report.invocations)]
+    labels += [output.label for output in report.outputs]
+    labels += [invocation.label for invocation in report.invocations]
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     return counts
