@@ -30,7 +30,7 @@ class SuspensionRow(Struct, frozen=True):
 
 
 class PolicyRow(Struct, frozen=True):
-    """What a list tells about the policy of an environment."""
+    """What a list shows of the policy of an environment."""
 
     pending: str = "alert"
     drift: str = "alert"

@@ -23,12 +23,12 @@ from driftguard.report import shorten
 # What follows from another change has that one's cause.
 _NOT_LISTED: Final = SETTLED | {Label.DERIVED}
 _MAX_RULES: Final = 5
-_MAX_PLACES: Final = 100
+_MAX_LISTED: Final = 100
 UNKNOWN_YET: Final = "known after apply"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AffectedResource:
     """One resource of one environment that a cause changed.
 
     Attributes:
@@ -56,7 +56,7 @@ class SharedCause:
         wanted: what the configuration wants, redacted; `UNKNOWN_YET` where only an apply shows it.
         origin: the version or the variable behind it, such as `hashicorp/aws 5.99.1 → 5.100.0` or `var.image_tag`;
             empty where none is known.
-        places: the oldest first.
+        resources: the oldest first.
         first_actor: who made the oldest of the changes that CloudTrail names an author of; None without one.
     """
 
@@ -65,7 +65,7 @@ class SharedCause:
     attribute: str
     wanted: Any
     origin: str
-    places: tuple[Place, ...]
+    resources: tuple[AffectedResource, ...]
     first_actor: str | None = None
     sensitive: bool = False
 
@@ -78,12 +78,12 @@ class SharedCause:
     @property
     def environments(self) -> tuple[str, ...]:
         """The names of the environments, sorted."""
-        return tuple(sorted({place.environment for place in self.places}))
+        return tuple(sorted({each.environment for each in self.resources}))
 
     @property
     def since(self) -> datetime:
         """When the oldest of the changes was first reported."""
-        return self.places[0].since
+        return self.resources[0].since
 
     @property
     def subject(self) -> str:
@@ -96,7 +96,7 @@ class SharedCause:
 @dataclass(slots=True)
 class _Group:
     sensitive: bool = False
-    places: list[Place] = field(default_factory=list)
+    resources: list[AffectedResource] = field(default_factory=list)
 
 
 _Key = tuple[str, str, str, str, str]
@@ -124,7 +124,9 @@ def shared_causes(
             values.setdefault(key, wanted)
             group.sensitive = group.sensitive or attribute.sensitive
             since = began.get((report.name, address, attribute.label), at)
-            group.places.append(Place(report.name, address, since, attribute.reality, attribute.certain, report.owner))
+            group.resources.append(
+                AffectedResource(report.name, address, since, attribute.reality, attribute.certain, report.owner)
+            )
     causes = [_cause(key, values[key], group, traces or {}) for key, group in groups.items()]
     return tuple(sorted(causes, key=lambda cause: (-len(cause.environments), cause.since, cause.subject, cause.id)))
 
@@ -166,10 +168,8 @@ def _key(resource: ResourceReport, attribute: AttributeReport) -> tuple[_Key, An
 
 def _cause(key: _Key, wanted: Any, group: _Group, traces: Mapping[tuple[str, str], Trace]) -> SharedCause:
     label, type_, attribute, _, origin = key
-    places = tuple(sorted(group.places, key=lambda place: (place.since, place.environment, place.address)))
-    known = [
-        traces[place.environment, place.address] for place in places if (place.environment, place.address) in traces
-    ]
+    resources = tuple(sorted(group.resources, key=lambda each: (each.since, each.environment, each.address)))
+    known = [traces[each.environment, each.address] for each in resources if (each.environment, each.address) in traces]
     first = min(known, key=lambda trace: trace.at, default=None)
     return SharedCause(
         label=label,
@@ -177,7 +177,7 @@ def _cause(key: _Key, wanted: Any, group: _Group, traces: Mapping[tuple[str, str
         attribute=attribute,
         wanted=wanted,
         origin=origin,
-        places=places,
+        resources=resources,
         first_actor=None if first is None else first.principal,
         sensitive=group.sensitive,
     )
@@ -187,7 +187,7 @@ def ignore_rule(cause: SharedCause) -> str | None:
     """Lines of `driftguard.yaml` that make the change noise; None where no rule can: an object, a version."""
     if not cause.attribute or cause.origin or cause.type == "output" or cause.label in OF_THE_OBJECT:
         return None
-    addresses = list(dict.fromkeys(place.address for place in cause.places))
+    addresses = list(dict.fromkeys(each.address for each in cause.resources))
     if len(addresses) > _MAX_RULES:
         addresses = [f"*{cause.type}.*"]
     lines = (
@@ -217,17 +217,17 @@ def request_text(cause: SharedCause) -> str:
     if cause.first_actor:
         lines.append(f"First changed by {code(cause.first_actor)}, as CloudTrail names it.")
     lines += ["", *_outcome(cause), "", "| environment | resource | current value |", "| --- | --- | --- |"]
-    for place in cause.places[:_MAX_PLACES]:
-        value = "" if place.reality is None else code(shorten(place.reality)).replace("|", "\\|")
-        resource = code(place.address).replace("|", "\\|")
-        lines.append(f"| {plain(place.environment)} | {resource} | {value} |")
-    if len(cause.places) > _MAX_PLACES:
-        lines.append(f"\nand {plural(len(cause.places) - _MAX_PLACES, 'more resource')}.")
+    for each in cause.resources[:_MAX_LISTED]:
+        value = "" if each.reality is None else code(shorten(each.reality)).replace("|", "\\|")
+        resource = code(each.address).replace("|", "\\|")
+        lines.append(f"| {plain(each.environment)} | {resource} | {value} |")
+    if len(cause.resources) > _MAX_LISTED:
+        lines.append(f"\nand {plural(len(cause.resources) - _MAX_LISTED, 'more resource')}.")
     return "\n".join(lines) + "\n"
 
 
 def _what(cause: SharedCause) -> str:
-    count, where = len(cause.places), plural(len(cause.environments), "environment")
+    count, where = len(cause.resources), plural(len(cause.environments), "environment")
     return f"{code(cause.subject)}: {plural(count, 'change')} in {where}"
 
 

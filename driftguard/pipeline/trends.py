@@ -156,8 +156,8 @@ def age_bands(occurrences: Iterable[Occurrence], now: datetime) -> tuple[AgeBand
     began: dict[tuple[str, str], datetime] = {}
     for each in occurrences:
         if each.label in OUTSIDE:
-            place = (each.environment, each.address)
-            began[place] = min(each.began_at, began.get(place, each.began_at))
+            key = (each.environment, each.address)
+            began[key] = min(each.began_at, began.get(key, each.began_at))
     counts = dict.fromkeys([*(band for band, _ in BANDS), OLDEST_BAND], 0)
     for moment in began.values():
         counts[next((band for band, end in BANDS if now - moment < end), OLDEST_BAND)] += 1

@@ -78,7 +78,7 @@ def test_what_is_open_is_what_the_last_known_report_labels(reports: list[Environ
         assert each.label in OUTSIDE or each.recurs
 
 
-def test_a_summary_tells_since_when_an_environment_is_not_in_sync() -> None:
+def test_a_summary_has_the_moment_since_when_an_environment_is_not_in_sync() -> None:
     inputs = {"policies": [{"pending": "apply", "drift": "revert", "suspended": None, "limits": {"share": 0.5}}]}
     drifted = report("drifted", a=("drift",), b=("drift", "pending"))
     first = summary_of(Entry(EntryKind.SCANNED, START, "r", "prod", {"inputs": inputs}), drifted, None)

@@ -62,7 +62,7 @@ def test_a_cause_is_as_old_as_its_oldest_change_and_names_its_first_author() -> 
     trace = Trace("aws_db_instance.main", "ModifyDBInstance", old, "ada", "", "console", "resource")
     reports = [(environment("a", engine()), NOW), (environment("b", engine()), NOW)]
     [cause] = shared_causes(reports, [occurrence], {("b", "aws_db_instance.main"): trace})
-    assert (cause.since, cause.first_actor, cause.places[0].environment) == (old, "ada", "b")
+    assert (cause.since, cause.first_actor, cause.resources[0].environment) == (old, "ada", "b")
 
 
 def test_noise_and_what_follows_from_another_change_have_no_row() -> None:
