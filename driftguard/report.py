@@ -97,6 +97,7 @@ def environment_report(result: EnvironmentResult) -> EnvironmentReport:
         ),
         warnings=result.warnings,
         owner=result.owner,
+        plan_url=result.plan_url,
     )
 
 

@@ -34,6 +34,7 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.adapters.terraform.unwritten import FolderStates
+from driftguard.adapters.tfe.platforms import Platforms
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.reading import ledger_url
 from driftguard.bootstrap.sinks import ConfiguredSinks
@@ -98,6 +99,8 @@ class Session:
         source = str(target.config) if target.config else None
         index = SettingsIndex(self.repository, target.operator_text(), source)
         reader = BlobReader(self.repository, self._reader)
+        self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
+        self._closing.callback(self.platforms.close)
         self.closures = ClosureIndex(self.repository, reader, index, self.environ, FolderFiles())
 
     def __enter__(self) -> Session:
@@ -147,7 +150,9 @@ class Session:
         if settings.name not in self._tools:
             need = self.version_need(settings)
             variables = config.terraform_environment(settings.env, self.environ)
-            tool = self.toolbox.choose(settings.terraform.binary, need, settings.path, variables)
+            remote = self.platforms.of(settings)
+            chosen = self.toolbox.choose
+            tool = remote.version if remote else chosen(settings.terraform.binary, need, settings.path, variables)
             self._tools[settings.name], self.closures.products[settings.name] = tool, tool.product
         return self._tools[settings.name]
 
@@ -312,7 +317,9 @@ class Session:
     def task(self, settings: EnvironmentSettings, acts: bool) -> EnvironmentTask:
         """One environment; a scan gets no program that could apply."""
         stop, tool, plugins = Stop(self._stop), self.tool(settings), self._directories.cache / "plugins"
-        closure = self._closure_at_head(settings)
+        closure, remote = self._closure_at_head(settings), self.platforms.of(settings)
+        if remote is not None:
+            return EnvironmentTask(settings, closure, remote.planner(stop), None, stop)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:
             return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop, listening)

@@ -128,6 +128,7 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
     head = Text("\n").append(printable(environment.name), style="bold")
     head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
     lines: list[RenderableType] = [head]
+    lines += [_shown(f"  {environment.plan_url}", "dim")] if environment.plan_url else []
     if error is not None:
         lines.append(_shown(f"  {error.kind}: {error.message}"))
     lines.extend(_shown(f"  note: {warning}", "dim") for warning in environment.warnings)

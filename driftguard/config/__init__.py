@@ -6,19 +6,20 @@ from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, R
 from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.generating import CommitFiles, NoFiles
+from driftguard.config.ledger import LedgerSettings
 from driftguard.config.models import (
     Approval,
     Aws,
     Backoff,
     Flapping,
     IgnoreRule,
-    LedgerSettings,
     Limits,
     Policy,
     Suspended,
     Terraform,
     Window,
 )
+from driftguard.config.platform import Tfe, own_token, token_variable
 from driftguard.config.probe import ProbeSettings
 from driftguard.config.schema import json_schema, reference
 from driftguard.config.settings import CONFIG_FILE, Find, Settings, load
@@ -62,6 +63,7 @@ __all__ = [
     "Slack",
     "Suspended",
     "Terraform",
+    "Tfe",
     "Webhook",
     "Window",
     "directories",
@@ -70,6 +72,7 @@ __all__ = [
     "json_schema",
     "load",
     "missing_variables",
+    "own_token",
     "reference",
     "run_url",
     "summary_page",
@@ -77,4 +80,5 @@ __all__ = [
     "template",
     "terraform_environment",
     "terraform_variables",
+    "token_variable",
 ]

@@ -18,6 +18,7 @@ from driftguard.config.alerting import AlertSettings, NamedSink, Slack, Webhook
 from driftguard.config.base import Model
 from driftguard.config.forge import Forge
 from driftguard.config.models import Document, EnvironmentEntry
+from driftguard.config.platform import Tfe
 from driftguard.config.surroundings import is_passed_on
 
 # Variables that steer Terraform, git, the loader or a connection: only the operator's file may set them.
@@ -63,6 +64,7 @@ def permitted(
         "forge": check.forge(forge) if forge is not None else None,
         "ledger": repository.ledger if check.ledger(repository) else type(repository.ledger)(),
         "environments": tuple(check.entry(entry) for entry in repository.environments),
+        "tfe": check.tfe("tfe", repository.tfe),
     }
     fields = repository.model_fields_set
     document = repository.model_copy(update=update)
@@ -158,10 +160,20 @@ class _Check:
         if entry.files is not None:
             self._refuse("environments.files", "counts in the operator's file only", "nothing is copied")
             entry = entry.model_copy(update={"files": None})
+        entry = entry.model_copy(update={"tfe": self.tfe("environments.tfe", entry.tfe)})
         if "env" not in entry.model_fields_set:
             return entry
         kept = {name: value for name, value in entry.env.items() if self._env(name, value)}
         return entry if kept == entry.env else entry.model_copy(update={"env": kept})
+
+    def tfe(self, key: str, tfe: Tfe) -> Tfe:
+        """The platform's keys without a token: which of them goes where is the operator's choice."""
+        if tfe.token_env is None:
+            return tfe
+        self._refuse(f"{key}.token_env", "counts in the operator's file only", "no token is taken from it")
+        kept = tfe.model_copy(update={"host": None, "token_env": None})
+        kept.__pydantic_fields_set__ = tfe.model_fields_set - {"host", "token_env"}
+        return kept
 
     def variable(self, key: str, name: str, consequence: str) -> bool:
         """Whether a key may read a variable; each variable belongs to one key."""
@@ -181,6 +193,8 @@ class _Check:
         problem = None
         if _STEERING.fullmatch(name):
             problem = f"sets {name}, which steers Terraform or a connection: only the operator's file may"
+        elif value is not None and name.startswith("TF_TOKEN_"):
+            problem = f"gives a value to {name}, and a token of a commit does not count"
         elif value is None and not is_passed_on(name):
             if name in self._used or _matches(name, _OWN_TOKENS):
                 problem = f"asks for {name}, which is DriftGuard's own"

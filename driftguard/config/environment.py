@@ -13,6 +13,7 @@ from posixpath import join, normpath
 from driftguard.config import reading
 from driftguard.config.alerting import AgentSettings
 from driftguard.config.models import Aws, Policy, Terraform
+from driftguard.config.platform import Tfe
 from driftguard.config.values import accepts
 from driftguard.sealed import looks_secret
 
@@ -54,6 +55,7 @@ class EnvironmentSettings:
     elsewhere: tuple[str, ...] = ()
     files_from: str | None = None
     approved_by_operator: bool = False
+    tfe: Tfe = field(default_factory=Tfe)
 
     @property
     def named_files(self) -> frozenset[str]:

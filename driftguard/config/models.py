@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,8 +13,9 @@ from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
 from driftguard.config.base import Model
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
+from driftguard.config.ledger import LedgerSettings
+from driftguard.config.platform import Tfe
 from driftguard.config.probe import ProbeSettings, or_off
-from driftguard.errors import UsageError
 from driftguard.model.ledger import MAX_LEASE
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
@@ -238,36 +238,6 @@ class Policy(Model):
         return None
 
 
-class LedgerSettings(Model):
-    """The ledger, the durable record. Default: SQLite in the state folder."""
-
-    url: v.LedgerUrl | None = Field(
-        default=None,
-        description="`sqlite:///PATH`, `postgresql://HOST[:PORT][,HOST…]/DATABASE` (no password; of several hosts "
-        "the one that takes writes) or `s3://BUCKET/KEY`, which takes `?encryption=aws:kms&kms_key_id=ARN`.",
-    )
-    url_env: v.VariableName | None = Field(
-        default=None, description="The environment variable that holds the URL instead."
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> LedgerSettings:
-        if self.url is not None and self.url_env is not None:
-            v.refused("has both `url` and `url_env`; keep one")
-        return self
-
-    def resolve(self, environ: Mapping[str, str]) -> str | None:
-        """The ledger's URL, which may hold a password; None for the default. UsageError when `url_env` is not set."""
-        if self.url_env is None:
-            return self.url
-        if not environ.get(self.url_env):
-            raise UsageError(
-                f"The environment variable {self.url_env} (ledger.url_env) with the ledger's URL is not set. Nothing "
-                "was run. Set it, or remove the key from the configuration."
-            )
-        return environ[self.url_env]
-
-
 class Records(Model):
     """Files of which each record makes an environment."""
 
@@ -330,6 +300,7 @@ class EnvironmentEntry(Model):
     terraform: Terraform = Field(default=Terraform(), description="Overrides `terraform`.")
     policy: Policy = Field(default=Policy(), description="Overrides `policy`, key by key.")
     aws: Aws = Field(default=Aws(), description="Overrides `aws`, key by key.")
+    tfe: Tfe = Field(default=Tfe(), description="Overrides `tfe`, key by key.")
     agent: AgentSettings = Field(default=AgentSettings(), description="Overrides `agent` for this environment.")
 
 
@@ -351,6 +322,7 @@ class Document(Model):
     ignore: tuple[IgnoreRule, ...] = Field(default=(), description="Differences that count as noise.")
     policy: Policy = Field(default=Policy(), description="The action for each kind of change, and its conditions.")
     aws: Aws = Field(default=Aws(), description="AWS roles of all environments.")
+    tfe: Tfe = Field(default=Tfe(), description="HCP Terraform, Terraform Enterprise and servers like them.")
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="The ledger, the durable record.")
     alerts: AlertSettings = Field(
         default=AlertSettings(), description="When alerts are sent, and how they are grouped."
@@ -379,7 +351,7 @@ class Document(Model):
     )
 
 
-_MERGED: Final = (Policy, Limits, Aws, Terraform)
+_MERGED: Final = (Policy, Limits, Aws, Terraform, Tfe)
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -387,7 +359,8 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 def overlay(base: AnyModel, over: AnyModel, *, leave: frozenset[str] = frozenset()) -> AnyModel:
     """`base` with every key written in `over`, but those in `leave`.
 
-    `policy`, its `limits`, `aws`, `terraform` and plain mappings merge key by key; all else is replaced as a whole.
+    `policy`, its `limits`, `aws`, `terraform`, `tfe` and plain mappings merge key by key; all else is replaced
+    as a whole.
     """
     update: dict[str, Any] = {}
     for key in over.model_fields_set - leave:

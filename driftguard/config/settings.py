@@ -30,16 +30,8 @@ from driftguard.config.generating import (
     generates,
     variants,
 )
-from driftguard.config.models import (
-    Aws,
-    Document,
-    EnvironmentEntry,
-    IgnoreRule,
-    LedgerSettings,
-    Policy,
-    Terraform,
-    overlay,
-)
+from driftguard.config.ledger import LedgerSettings
+from driftguard.config.models import Aws, Document, EnvironmentEntry, IgnoreRule, Policy, Terraform, overlay
 from driftguard.config.probe import ProbeSettings
 from driftguard.config.values import is_glob
 from driftguard.errors import UsageError
@@ -201,6 +193,7 @@ class Settings:
             owner=settings.owner,
             files_from=fill.text(settings.files.from_) if settings.files else None,
             approved_by_operator=self._operators_approval(draft.entries),
+            tfe=settings.tfe,
         )
         strange = None if usable == draft.name else odd(directory)
         empty = next((glob for glob, found in named.items() if not found), None)
@@ -339,7 +332,7 @@ def _layered(document: Document, entries: Sequence[EnvironmentEntry], *, without
     """One file's keys for an environment: its top level, then its entries in order; only written keys are set."""
     top = {
         key: getattr(document, key)
-        for key in ("terraform", "policy", "aws", "agent")
+        for key in ("terraform", "policy", "aws", "tfe", "agent")
         if key in document.model_fields_set
     }
     layered = EnvironmentEntry(path=".", **top)

@@ -173,6 +173,7 @@ class EnvironmentResult:
         checked_by: `plan` or `probe`.
         planned_at: when the plan was made that the result rests on; None without one.
         cpu_seconds: of all programs that were run for it.
+        plan_url: the page of the run on a platform that made the plan; None for a plan made here.
         probe_disagrees: its plan, an audit, is another one than the plan that a probe found to stand still.
     """
 
@@ -198,6 +199,7 @@ class EnvironmentResult:
     cpu_seconds: float = 0.0
     probe_disagrees: bool = False
     owner: str | None = None
+    plan_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

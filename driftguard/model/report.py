@@ -175,6 +175,7 @@ class EnvironmentReport(Struct, frozen=True):
         checked_by: `plan`, or `probe` where the last plan was found to stand still.
         planned_at: when that plan was made; None without one.
         cpu_seconds: of all programs that were run for it.
+        plan_url: the page of the run on a platform that made the plan.
         warnings: sentences about what could not be read exactly.
         resources_omitted: how many resources an alert's excerpt leaves out.
         commit: the commit that was planned; part of a ledger row and of an alert's excerpt.
@@ -205,6 +206,7 @@ class EnvironmentReport(Struct, frozen=True):
     resources_omitted: int | UnsetType = UNSET
     commit: str | UnsetType = UNSET
     acked: AckReport | None = None
+    plan_url: str | None = None
 
     @property
     def error_kind(self) -> str:

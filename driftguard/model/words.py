@@ -116,6 +116,13 @@ class ErrorKind(StrEnum):
         "a directory, a state that is no part of git. The message names it. Correct `driftguard.yaml` or the machine; "
         "`driftguard doctor` checks both.",
     )
+    PLATFORM = (
+        "platform",
+        "the platform did not plan",
+        "HCP Terraform, Terraform Enterprise or a server like them did not answer, or did not begin or end a run. The "
+        "message names the call and the run. The next run retries; if it happens in every run, look at the run's page "
+        "and at the platform's status, and raise `tfe.queue_timeout` where its queue is long.",
+    )
     INTERRUPTED = (
         "interrupted",
         "the run was interrupted",

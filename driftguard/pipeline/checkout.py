@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from driftguard.config import EnvironmentSettings, IgnoreRule
@@ -106,7 +106,8 @@ def checked_out(
         raise EnvironmentFault(ErrorKind.CONFIG, f"{missing[0]}{more}")
     if run.repeats is not None:
         return working_directory(context, run, run.folders.data / role, role, purpose)
-    tree = stack.enter_context(context.repository.worktree(commit or context.head, f"{run.settings.name} {role}"))
+    commit = commit or context.head
+    tree = stack.enter_context(context.repository.worktree(commit, f"{run.settings.name} {role}"))
     directory = tree / run.settings.path
     if not directory.is_dir():
         raise EnvironmentFault(
@@ -114,7 +115,8 @@ def checked_out(
         )
     if context.closures.given is not None and run.settings.files_from is not None:
         context.closures.given.copy(run.settings.files_from, directory)
-    return working_directory(context, run, directory, role, purpose)
+    work = working_directory(context, run, directory, role, purpose)
+    return replace(work, tree=tree, title=f"{run.settings.name} at {commit[:12]}")
 
 
 def working_directory(
@@ -141,4 +143,5 @@ def working_directory(
         lock_committed=lock_file in run.closure.files or lock_file in run.closure.given,
         moves=frozenset(move.kind for move in run.closure.moves),
         refresh_seconds=settings.terraform.refresh_modules.total_seconds(),
+        queue_seconds=settings.tfe.queue_timeout.total_seconds(),
     )

@@ -306,4 +306,5 @@ class _Stages:
             planned_at=self._context.clock.now(),
             cpu_seconds=self._task.probe_seconds + sum(e.cpu_seconds() for e in engines if e is not None),
             probe_disagrees=self._disagrees,
+            plan_url=findings.plan.run.url,
         )

@@ -25,6 +25,9 @@ class WorkingDirectory:
         lock_committed: whether the provider lock file is part of the commit.
         moves: kinds of what the closure does not fix: `module`, `provider` (see `model.Move`).
         refresh_seconds: age at which it is asked again what they are now.
+        tree: the work tree, clean at the commit; None where there is none.
+        title: environment and commit, for what is made of it elsewhere.
+        queue_seconds: maximum time that a platform may leave a run waiting before its plan begins.
     """
 
     directory: Path
@@ -39,6 +42,9 @@ class WorkingDirectory:
     lock_committed: bool = False
     moves: frozenset[str] = frozenset()
     refresh_seconds: float = 0.0
+    tree: Path | None = None
+    title: str = ""
+    queue_seconds: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class PlanRun:
 
     Attributes:
         talk: the talk with providers; None where none was recorded.
+        url: the page of the run on the platform that made it; None for a plan made here.
     """
 
     changes: bool
@@ -107,6 +114,7 @@ class PlanRun:
     state: StateIdentity
     seconds: float
     talk: Talk | None = field(default=None, repr=False)
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import pytest
 
 from driftguard.demo.cloud import REGION, Cloud
 from tests.support.harness import Ran, Sandbox, Toy
+from tests.support.tfe_double.certificate import certificate
+from tests.support.tfe_double.place import PlatformAccess
+from tests.support.tfe_double.running import RealTerraform
+from tests.support.tfe_double.server import PlatformDouble
 from tests.support.toy_estate import Applied, ToyEstate
 
 
@@ -96,3 +101,35 @@ def applied(tmp_path_factory: pytest.TempPathFactory, toy_configuration: Path, a
 def estate_of(sandbox: Sandbox, tmp_path: Path, applied: Applied) -> Callable[..., ToyEstate]:
     """Makes environments of the given names on this test's machine."""
     return lambda *names: ToyEstate(sandbox, tmp_path / "clouds", applied, names)
+
+
+@pytest.fixture(scope="session")
+def loopback_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for servers on loopback, and the context of such a server."""
+    return certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def platform(tmp_path: Path, loopback_certificate: tuple[Path, ssl.SSLContext]) -> Iterator[PlatformDouble]:
+    """A double of a platform whose runs are real Terraform."""
+    (tmp_path / "platform").mkdir()
+    with PlatformDouble(RealTerraform(tmp_path / "platform"), loopback_certificate[1]) as double:
+        yield double
+
+
+@pytest.fixture
+def access(
+    request: pytest.FixtureRequest, sandbox: Sandbox, loopback_certificate: tuple[Path, ssl.SSLContext]
+) -> PlatformAccess:
+    """A platform on which this test's machine is logged in: a real server where TFE_URL and TFE_TOKEN are given."""
+    if os.environ.get("TFE_URL"):
+        host, token = os.environ["TFE_URL"].removeprefix("https://").strip("/"), os.environ["TFE_TOKEN"]
+        version = os.environ.get("TFE_TERRAFORM_VERSION", "1.11.4")
+        given = PlatformAccess(host, token, os.environ["TFE_ORGANIZATION"], None, version)
+        trusted = os.environ.get("SSL_CERT_FILE")
+        given.log_in(sandbox, Path(trusted) if trusted else None)
+        return given
+    double: PlatformDouble = request.getfixturevalue("platform")
+    given = PlatformAccess(double.host, double.token, double.organization, double)
+    given.log_in(sandbox, loopback_certificate[0])
+    return given

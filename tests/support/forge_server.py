@@ -7,6 +7,7 @@ import email.utils
 import json
 import math
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -117,6 +118,7 @@ class ForgeServer(ABC):
     prefix: ClassVar[str] = ""
     page_size: ClassVar[int]
     lock: threading.RLock
+    tls: ssl.SSLContext | None = None
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -126,7 +128,10 @@ class ForgeServer(ABC):
 
     def __enter__(self) -> Self:
         self._server = _Server(self)
-        self.web = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if self.tls is not None:  # the handshake is the business of each connection's thread
+            plain = self._server.socket
+            self._server.socket = self.tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        self.web = f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         self.started()
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self

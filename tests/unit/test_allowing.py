@@ -166,6 +166,13 @@ KEYS = {
     "forge.app.key_env": "forge: {kind: github, repository: acme/infra, app: {id: 1, key_env: NAME}}",
     "ledger.url_env": "ledger: {url_env: NAME}",
 }
+# Those that the repository's file cannot name at all.
+OPERATORS = {
+    "tfe.token_env": "tfe: {host: tfe.corp-net.example, token_env: NAME}",
+    "environments.tfe.token_env": (
+        "environments: [{path: environments/*, tfe: {host: tfe.corp-net.example, token_env: NAME}}]"
+    ),
+}
 # One that uses MINE already, in another section.
 USERS = {"slack": "ledger: {url_env: MINE}", "": "slack: {token_env: MINE, routes: [{channel: '#x'}]}"}
 
@@ -198,7 +205,26 @@ def test_every_key_that_names_a_variable_is_in_the_table() -> None:
         for key, field in keys(model).items()
         if key.endswith("_env") and "tuple" not in str(field.annotation)
     }
-    assert found == set(KEYS)
+    assert found == set(KEYS) | set(OPERATORS)
+
+
+@pytest.mark.parametrize("key", OPERATORS)
+@pytest.mark.parametrize("operator", [None, "{allow_env: ['*'], allow_hosts: ['*']}"])
+def test_a_platforms_token_is_the_operators_choice(key: str, operator: str | None) -> None:
+    settings = load(OPERATORS[key], operator)
+    (environment,) = settings.resolve(lambda include, exclude: ["environments/dev"])
+    assert (environment.tfe.host, environment.tfe.token_env) == (None, None)
+    assert f"`{key}` counts in the operator's file only" in " ".join(settings.refused)
+    (environment,) = load("", OPERATORS[key]).resolve(lambda include, exclude: ["environments/dev"])
+    assert config.own_token(environment.tfe, {"NAME": "secret"}) == {"TF_TOKEN_tfe_corp__net_example": "secret"}
+
+
+@pytest.mark.parametrize("operator", [None, "allow_env: ['*']"])
+def test_a_token_of_a_commit_does_not_count(operator: str | None) -> None:
+    entry = "environments: [{path: environments/*, env: {TF_TOKEN_app_terraform_io: written, A: b}}]"
+    settings = load(entry, operator)
+    assert environment_variables(settings) == {"A": "b"}
+    assert "a token of a commit does not count" in " ".join(settings.refused)
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -28,7 +28,7 @@ class Credentials(TerraformVariables):
         needed_seconds = _PROCESSES_WITH_ONE_SESSION * settings.timeout.total_seconds()
         role = self._sessions.variables(settings.aws, settings.name, purpose, needed_seconds)
         allowed = config.terraform_environment(settings.env, self._environ, own_aws_identity=role is None)
-        return {**allowed, **(role or {})}
+        return {**allowed, **config.own_token(settings.tfe, self._environ), **(role or {})}
 
     def trail_probes(self, environments: Sequence[EnvironmentSettings]) -> Iterator[tuple[str, str]]:
         """Whether CloudTrail can be asked: region and one line, once for each region and role in use."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from driftguard.adapters.terraform import hiding
 from driftguard.adapters.terraform.commandline import APPLYING, READING, CommandLine
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.terraform.events import collect_drift, outcomes_in
-from driftguard.adapters.terraform.files import identity_in_plan, identity_of, member
+from driftguard.adapters.terraform.files import LOCK_FILE, identity_in_plan, identity_of, lock_file_versions, member
 from driftguard.adapters.terraform.initialising import backend_files, init_key, numbers, takes_reconfigure
 from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
@@ -52,7 +51,6 @@ _LOCKED_GRACE_SECONDS = 30.0
 _CANNOT_WRITE: dict[str, Any] = {"kill": True}
 _HIDING_SECONDS = 60.0  # for reading a plan and a state once a command has failed
 _READY_FOR = "driftguard-ready-for"
-_LOCK_FILE = ".terraform.lock.hcl"
 
 
 class TerraformPlanner(PlanEngine):
@@ -79,7 +77,7 @@ class TerraformPlanner(PlanEngine):
         """Initialise the working directory, unless it is ready for these files; the seconds that it took."""
         ready_for = work.data_dir / _READY_FOR
         wanted = init_key(self._tool, closure_key, work)
-        lock_file, kept = work.directory / _LOCK_FILE, work.data_dir / _LOCK_FILE
+        lock_file, kept = work.directory / LOCK_FILE, work.data_dir / LOCK_FILE
         moved, upgrade = self._resolutions.modules_moved(work, self._stop), self._resolutions.providers_are_old(work)
         ready = ready_for.exists() and ready_for.read_text() == wanted
         if ready and not (force or moved or upgrade):
@@ -116,7 +114,7 @@ class TerraformPlanner(PlanEngine):
         cache.mkdir(parents=True, exist_ok=True)
         if not work.lock_committed:
             # Nothing is verified against a lock file here, so a cached package is as good as a fresh one.
-            extra |= {"TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
+            extra |= {"TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCYLOCK_FILE": "1"}
         with locked(cache / ".driftguard.lock", stop=self._stop):  # Terraform's plugin cache has no lock of its own
             done = self._command.cmd(
                 "init", work=work, stop=self._stop, extra=extra, on_line=diagnostics.feed, **options
@@ -263,12 +261,7 @@ class TerraformPlanner(PlanEngine):
 
     def providers(self, work: WorkingDirectory) -> Mapping[str, str]:
         """Versions of the providers in the lock file, by their addresses; empty without one."""
-        try:
-            text = (work.directory / _LOCK_FILE).read_text()
-        except FileNotFoundError:
-            return {}
-        # Written by Terraform alone, always in this one form.
-        return dict(re.findall(r'^provider "([^"]+)" \{\n  version\s*= "([^"]+)"', text, re.MULTILINE))
+        return lock_file_versions(work.directory)
 
     def _failed(
         self,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
 from driftguard.ports import StateIdentity
+
+LOCK_FILE: Final = ".terraform.lock.hcl"
 
 
 class _StateObject(msgspec.Struct):
@@ -56,6 +61,16 @@ def identity_in_plan(plan_file: Path) -> StateIdentity | None:
         return replace(identity_of(refreshed), empty=identity_of(before).empty)
     except EnvironmentFault:
         return None
+
+
+def lock_file_versions(directory: Path) -> Mapping[str, str]:
+    """Versions of the providers in a directory's lock file, by their addresses; empty without one."""
+    try:
+        text = (directory / LOCK_FILE).read_text()
+    except FileNotFoundError:
+        return {}
+    # Written by Terraform alone, always in this one form.
+    return dict(re.findall(r'^provider "([^"]+)" \{\n  version\s*= "([^"]+)"', text, re.MULTILINE))
 
 
 def member(plan_file: Path, name: str) -> bytes | None:

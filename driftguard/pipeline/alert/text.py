@@ -82,7 +82,7 @@ def message_of(
         since=min(alert.first_seen_at for alert in alerts),
         seen_at=now,
         meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
-        links=(("This run", run_url),) if run_url else (),
+        links=tuple((text, url) for text, url in (("This run", run_url), ("The plan", first.report.plan_url)) if url),
         mention=mention,
         details=_details(standing) if needs_file(first.report) else None,
     )
