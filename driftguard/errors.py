@@ -5,6 +5,7 @@
     ├── OperatorError         the operator repairs the machine, the ledger, git or a credential (exit 1)
     ├── EnvironmentFault      the environment's owner acts: its verdict is `unknown`, the run continues
     │   ├── TransientFault    the next run retries
+    │   ├── WaitsElsewhere    an operator acts on the platform; the next run looks again
     │   └── InitNeeded        the plan stage runs `terraform init` and repeats the call
     ├── DeliveryFault         the outbox (undelivered alerts in the ledger) retries
     ├── ForgeFault            the next run retries
@@ -46,6 +47,10 @@ class EnvironmentFault(DriftGuardError):
 
 class TransientFault(EnvironmentFault):
     """A temporary failure (a state lock, a rate limit, a state that changed): the next run retries."""
+
+
+class WaitsElsewhere(EnvironmentFault):
+    """A run on a platform waits for a decision there; it stays as it is."""
 
 
 class InitNeeded(EnvironmentFault):

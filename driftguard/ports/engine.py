@@ -259,7 +259,39 @@ class Applier(Protocol):
         ...
 
 
-class ApplyEngine(PlanEngine, Applier, Protocol):
+class AttemptNotes(Protocol):
+    """Records what an attempt makes elsewhere, durably, before its next step is taken."""
+
+    def made(self, what: Mapping[str, str]) -> None:
+        """All that was made so far, by names of the engine's own. Raises where it could not be recorded."""
+        ...
+
+
+class AppliesElsewhere(Protocol):
+    """What an engine leaves elsewhere while it applies. One that runs here leaves nothing."""
+
+    def recording(self, notes: AttemptNotes, held: Mapping[str, str] | None) -> ApplyEngine:
+        """The engine for one attempt.
+
+        Args:
+            held: what an earlier attempt at the same plan left waiting for a decision there.
+        """
+        ...
+
+    def withdraw(self) -> None:
+        """Give up what the last plan left waiting there; what is confirmed is left alone. Never raises a fault."""
+        ...
+
+    def settle(self, left: Mapping[str, str]) -> bool:
+        """End what an attempt that is over left there; whether it may have changed anything.
+
+        Raises:
+            TransientFault: `locked`: it is applying right now.
+        """
+        ...
+
+
+class ApplyEngine(PlanEngine, Applier, AppliesElsewhere, Protocol):
     """A Terraform-compatible program as an apply holds it."""
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from driftguard.adapters.terraform.here import AppliesHere
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
 from driftguard.ports import (
-    ApplyEngine,
     ApplyProgress,
     ApplyRun,
     Backend,
@@ -74,7 +74,7 @@ class MemoryStates:
         return self._states.setdefault((str(folder), workspace), _State())
 
 
-class MemoryEngine(ApplyEngine):
+class MemoryEngine(AppliesHere):
     """Plans and applies in this process."""
 
     def __init__(self, states: MemoryStates) -> None:

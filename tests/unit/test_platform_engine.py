@@ -14,7 +14,7 @@ import pytest
 from driftguard.adapters.process import Stop
 from driftguard.adapters.tfe.client import Platform
 from driftguard.adapters.tfe.engine import PlatformPlanner
-from driftguard.adapters.tfe.workspaces import Place, RemoteWorkspace
+from driftguard.adapters.tfe.workspaces import RemoteWorkspace, WorkspaceName
 from driftguard.errors import EnvironmentFault, TransientFault
 from driftguard.model import ErrorKind
 from driftguard.ports import StateIdentity, WorkingDirectory
@@ -55,8 +55,8 @@ class Remote:
         )
         self.plan_file = folder / "private" / "plan"
 
-    def place(self) -> Place:
-        return Place(self.double.host, self.double.organization, "prod")
+    def place(self) -> WorkspaceName:
+        return WorkspaceName(self.double.host, self.double.organization, "prod")
 
     def remote(self, token: str | None = None) -> RemoteWorkspace:
         platform = Platform(self.double.host, token or self.double.token)

@@ -21,12 +21,12 @@ from driftguard.adapters.terraform.commandline import APPLYING, READING, Command
 from driftguard.adapters.terraform.diagnostics import Diagnostics, fault_from
 from driftguard.adapters.terraform.events import collect_drift, outcomes_in
 from driftguard.adapters.terraform.files import LOCK_FILE, identity_in_plan, identity_of, lock_file_versions, member
+from driftguard.adapters.terraform.here import AppliesHere
 from driftguard.adapters.terraform.initialising import backend_files, init_key, numbers, takes_reconfigure
 from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
 from driftguard.ports import (
-    ApplyEngine,
     ApplyProgress,
     ApplyRun,
     Backend,
@@ -316,7 +316,7 @@ class TerraformPlanner(PlanEngine):
         return variables
 
 
-class TerraformApplier(TerraformPlanner, ApplyEngine):
+class TerraformApplier(TerraformPlanner, AppliesHere):
     """The same program, which may also apply a plan and release a state lock."""
 
     verbs = READING | APPLYING

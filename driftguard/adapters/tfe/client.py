@@ -23,7 +23,7 @@ from driftguard.model import ErrorKind
 from driftguard.ports import StopSignal
 from driftguard.sealed import mask
 
-# Addresses of uploads and downloads are signed: whoever has one needs no token.
+# Addresses of uploads and downloads are signed: they need no token.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -77,7 +77,7 @@ def wait(seconds: float, stop: StopSignal) -> None:
         time.sleep(min(left, _TICK_SECONDS))
 
 
-class Window:
+class RequestWindow:
     """So many requests in so many seconds, for everything that shares it."""
 
     def __init__(self, requests: int, seconds: float) -> None:
@@ -110,7 +110,7 @@ class Platform:
         self.host = host
         self._token = token
         self._http = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
-        self._all, self._run_lists = Window(30, 1.0), Window(30, 60.0)
+        self._all, self._run_lists = RequestWindow(30, 1.0), RequestWindow(30, 60.0)
         self._api: str | None = None
         self._guard = threading.Lock()
 

@@ -122,7 +122,7 @@ class PlatformPlanner(PlanEngine):
         started = time.monotonic()
         workspace = self._at_hand()
         identity, state = self._remote.state(workspace.id)
-        _write(_state_file(plan_file), state)
+        self._store(plan_file, state)
         run = self._made(workspace, work, plan_only=True)
         try:
             run = self._planned(run, work)
@@ -130,7 +130,7 @@ class PlatformPlanner(PlanEngine):
             self._abandon(run.id)
             raise
         text = self._plan_text(run, state)
-        _write(plan_file, text)
+        self._write_plan(plan_file, text)
         return self._plan_run(run, text, identity, time.monotonic() - started)
 
     def _at_hand(self) -> Workspace:
@@ -187,6 +187,16 @@ class PlatformPlanner(PlanEngine):
         drifted = tuple(StreamDrift(i.address, i.type, i.provider_name) for i in found.resource_drift)
         return PlanRun(found.changes, drifted, identity, seconds, url=self.page(run.id))
 
+    def _write_plan(self, plan_file: Path, text: bytes) -> None:
+        _write(plan_file, text)
+
+    def _store(self, plan_file: Path, state: bytes) -> None:
+        """Keep the state that a plan is made from beside it."""
+        _write(_state_file(plan_file), state)
+
+    def _stored(self, plan_file: Path) -> bytes:
+        return _state_file(plan_file).read_bytes()
+
     def _abandon(self, run: str) -> None:
         """Cancel or discard a run that is not waited for any more, also where this run is interrupted."""
         with suppress(EnvironmentFault):
@@ -198,7 +208,7 @@ class PlatformPlanner(PlanEngine):
 
     def state_in_plan(self, work: WorkingDirectory, plan_file: Path, *, refreshed: bool) -> bytes:
         """The state as it was stored when the run was made: a platform gives no refreshed one."""
-        return _state_file(plan_file).read_bytes()
+        return self._stored(plan_file)
 
     def state_identity(self, work: WorkingDirectory) -> StateIdentity:
         """Lineage and serial of the state now."""

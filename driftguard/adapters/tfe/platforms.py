@@ -116,9 +116,9 @@ class Platforms:
             return None
         name = found.workspace(settings.workspace)
         platform = self.platform(found.host, settings)
-        from driftguard.adapters.tfe.workspaces import Place, RemoteWorkspace
+        from driftguard.adapters.tfe.workspaces import RemoteWorkspace, WorkspaceName
 
-        remote = RemoteWorkspace(platform, Place(found.host, found.organization, name), self._stop)
+        remote = RemoteWorkspace(platform, WorkspaceName(found.host, found.organization, name), self._stop)
         workspace = remote.read()
         return RemoteExecution(remote, workspace) if workspace.is_remote else None
 

@@ -32,6 +32,7 @@ WAITING: Final = frozenset(
     }
 )
 FAILED: Final = frozenset({"errored", "canceled", "force_canceled", "discarded"})
+_APPLYING: Final = frozenset({"confirmed", "pre_apply_running", "apply_queued", "applying", "applied"})
 ENDED: Final = FAILED | {"planned_and_finished", "planned_and_saved", "applied"}
 
 
@@ -85,6 +86,7 @@ class Run:
 
     Attributes:
         changes: whether the platform found any.
+        confirmed: whether its apply was begun, or at least asked for.
     """
 
     id: str
@@ -98,6 +100,7 @@ class Run:
     apply: str | None
     configuration: str | None
     message: str
+    confirmed: bool
 
     @property
     def queued(self) -> bool:
@@ -156,6 +159,8 @@ def run(document: Mapping[str, Any]) -> Run:
         apply=_related(related, "apply"),
         configuration=_related(related, "configuration-version"),
         message=str(found.get("message") or ""),
+        confirmed=any(str(name).startswith(("appl", "confirmed")) for name in row(found.get("status-timestamps")))
+        or found.get("status") in _APPLYING,
     )
 
 

@@ -25,7 +25,7 @@ _NOT_FOUND: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkspaceName:
     """A workspace by its names: the platform's host, the organization, the workspace."""
 
     host: str
@@ -40,7 +40,7 @@ class Place:
 class RemoteWorkspace:
     """One workspace on a platform. Every method raises as `Platform.get` and `Platform.post`."""
 
-    def __init__(self, platform: Platform, place: Place, stop: StopSignal) -> None:
+    def __init__(self, platform: Platform, place: WorkspaceName, stop: StopSignal) -> None:
         self.platform, self.place, self._stop = platform, place, stop
 
     def stopped_by(self, stop: StopSignal) -> RemoteWorkspace:

@@ -82,7 +82,7 @@ def message_of(
         since=min(alert.first_seen_at for alert in alerts),
         seen_at=now,
         meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
-        links=tuple((text, url) for text, url in (("This run", run_url), ("The plan", first.report.plan_url)) if url),
+        links=_links(run_url, first),
         mention=mention,
         details=_details(standing) if needs_file(first.report) else None,
     )
@@ -91,6 +91,12 @@ def message_of(
         return _still_open(message, alerts, first, changes, repository, guidance)
     environments = tuple(_environments(alerts, first, changes, {}))
     return replace(message, environments=environments, resolution=_resolution(alerts))
+
+
+def _links(run_url: str | None, alert: Alert) -> tuple[tuple[str, str], ...]:
+    """The page of the job that found it, and that of the plan's run on a platform."""
+    pages = (("This run", run_url), ("The plan", alert.report.plan_url))
+    return tuple((text, url) for text, url in pages if url)
 
 
 def _still_open(
