@@ -194,6 +194,7 @@ def views(situation: Situation, config: Configuration) -> dict[str, Values | Non
 
 
 _NOTHING: Final = Wanted({})
+_ENDS: Final = ("", ".", "[")
 
 
 class _Object:
@@ -213,12 +214,23 @@ class _Object:
         self._wanted_before: Wanted | None = None
         self.earlier: Any = NOT_KNOWN
         if earlier is not None:
-            self._wanted_before = earlier.instances.get(address) or earlier.instances.get(before or address)
+            places = self._addresses_before()
+            self._wanted_before = next((earlier.instances[a] for a in places if a in earlier.instances), None)
             self.earlier = self._wanted_before.values if self._wanted_before else None
         self.then: Any = NOT_KNOWN
         if situation.then is not None:
             known = situation.then.reality
-            self.then = known.get(address, known.get(before or address))
+            self.then = next((known[a] for a in self._addresses_before() if a in known), None)
+
+    def _addresses_before(self) -> Iterator[str]:
+        """Where the object may have been at the baseline: here, where the state has it, or before moves since."""
+        yield self._address
+        yield self._before or self._address
+        before, moves = self._address, list(self._situation.config.moved)
+        while found := next((m for m in moves if before.startswith(m[1]) and before[len(m[1]) :][:1] in _ENDS), None):
+            moves.remove(found)
+            before = found[0] + before[len(found[1]) :]
+            yield before
 
     def facts(self) -> Iterator[Fact]:
         """The object's own labels, then those of its attributes."""
@@ -298,8 +310,9 @@ class _Object:
                 yield Fact(path, "pending", False, values, optional=optional, gone=True)
             elif values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
                 found = label(values, True)
+                either = five.then is NOT_KNOWN
                 if found is not None and found[0] != "noise":
-                    yield Fact(path, found[0], found[1], values, gone=True)
+                    yield Fact(path, found[0], found[1], values, gone=True, either=either)
 
     def _secrets(self) -> Iterator[Fact]:
         """Attributes whose sensitivity alone a commit changed."""

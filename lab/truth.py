@@ -221,7 +221,9 @@ def _bag(path: str, five: Five) -> Iterator[tuple[str, Five]]:
     for text in sorted(elements):
         counts = [bag[text] for bag in bags[:3] if bag is not None]
         for copy in range(min(counts), max(counts)):
-            inside = (NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else ABSENT for bag in bags)
+            inside = [NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else ABSENT for bag in bags]
+            if inside[3] is ABSENT and isinstance(five.wanted, list) and UNKNOWN in five.wanted:
+                inside[3] = UNKNOWN  # an element that is known after an apply only may be this one
             yield f"{path}[]", Five(*inside)
 
 

@@ -87,6 +87,10 @@ class Sources(Protocol):
         """
         ...
 
+    def moved_from(self, address: str) -> tuple[str, ...]:
+        """Where the `moved` blocks say that an object at an address was before, the nearest first."""
+        ...
+
     def is_left_out(self, filename: str) -> bool | None:
         """Whether a file lies in the work tree where another checkout does not have it; None if that is not known.
 

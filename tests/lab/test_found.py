@@ -222,3 +222,21 @@ def test_a_file_of_the_checkout_is_restless(given_types: Given, name: str, verdi
     history = given_types((FILE,), filename=name)
     _, report, mismatches = history.judge()
     assert (mismatches, report["verdict"]) == ([], verdict)
+
+
+def test_a_change_absorbed_with_its_move_is_measured_at_the_old_address(given: Given) -> None:
+    history = given((Attribute("text"), Attribute("other")), thing(text="x", other="x"))
+    outside(history, text="hotfix")
+    renamed = replace(thing(text="x", other="y"), name="two")
+    history.commit(Configuration(resources=(renamed,), moved=(("lab_t.one", "lab_t.two"),)), "moved")
+    history.site.apply("-refresh-only")
+    assert labels(history) == {"etag": "derived", "text": "absorbed", "other": "pending"}
+
+
+def test_an_outside_element_that_an_unknown_one_may_become_is_an_uncertain_conflict(given: Given) -> None:
+    two = Resource("two", "lab_t", {"name": "two", "ports": ["c", Ref("one", "id")]})
+    history = given((Attribute("ports", "set"),), thing(), two)
+    history.site.cloud.objects[history.site.cloud.named("two") or ""]["ports"].append("a")
+    history.commit(replace(history.config, resources=(thing(),)), "two is removed")
+    history.site.terraform("taint", "lab_t.one")
+    assert labels(history)["ports[]"] == "conflict"

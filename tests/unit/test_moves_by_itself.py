@@ -204,3 +204,44 @@ def test_the_configurations_text_follows_locals_and_modules() -> None:
     plain = sources.of("toy.plain", "name")
     assert plain is not None
     assert not plain.moves
+
+
+@pytest.mark.parametrize(
+    ("address", "before"),
+    [
+        ("a_b.three[0]", ("a_b.two[0]", "a_b.one[0]")),
+        ("a_b.three_more", ()),
+        ('module.new["x.y"].a_b.inner', ('module.new["x.y"].a_b.old', "module.old.a_b.old")),
+        ("a_b.ring", ("a_b.other",)),
+    ],
+)
+def test_moved_blocks_lead_back_to_earlier_addresses(address: str, before: tuple[str, ...]) -> None:
+    root = """
+        module "new" {
+          source   = "../module"
+          for_each = toset(["x.y"])
+        }
+        moved {
+          from = a_b.one
+          to   = a_b.two
+        }
+        moved {
+          from = a_b.two
+          to   = a_b.three
+        }
+        moved {
+          from = module.old
+          to   = module.new["x.y"]
+        }
+        moved {
+          from = a_b.other
+          to   = a_b.ring
+        }
+        moved {
+          from = a_b.ring
+          to   = a_b.other
+        }
+    """
+    module = "moved {\n  from = a_b.old\n  to = a_b.inner\n}\n"
+    files = {"e/main.tf": root.encode(), "module/main.tf": module.encode()}
+    assert Configuration("e", files).moved_from(address) == before

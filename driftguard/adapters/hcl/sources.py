@@ -25,6 +25,7 @@ _KNOWN_ROOTS: Final = ("local.", "var.", "module.", "path.", "each.", "count.", 
 _READS: Final = re.compile(r"\b(?:file\w*|templatefile)\s*\(")
 # A string without an interpolation calls no function.
 _PLAIN_STRING: Final = re.compile(r'"(?:[^"\\$%]|\\.|[$%](?!\{))*"')
+_STEP: Final = re.compile(r"""module\.[\w-]+(?:\[(?:\d+|"(?:[^"\\]|\\.)*")\])?""")
 _MAX_REACHED: Final = 500
 _MAX_DEPTH: Final = 20
 # What a resource block holds besides its attributes.
@@ -50,6 +51,7 @@ class _ModuleTexts:
     outputs: dict[str, str] = field(default_factory=dict)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moves: list[tuple[str, str]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -108,6 +110,29 @@ class Configuration:
             if source.startswith(("./", "../")) and depth < _MAX_DEPTH:
                 below = posixpath.normpath(posixpath.join(directory, source))
                 yield from self._reachable(f"{prefix}module.{name}.", below, depth + 1)
+
+    def moved_from(self, address: str) -> tuple[str, ...]:
+        """Where the `moved` blocks say that an object was before, the nearest first."""
+        if not any(b"moved" in content for content in self._files.values()):
+            return ()
+        found = [address]
+        while len(found) < _MAX_DEPTH:
+            before = next(self._before(found[-1]), found[-1])
+            if before in found:
+                break
+            found.append(before)
+        return tuple(found[1:])
+
+    def _before(self, address: str) -> Iterator[str]:
+        """One move back: by a block in any module around the object, whose addresses are relative to that module."""
+        path = module_path(address)
+        for depth in range(len(path), -1, -1):
+            chain = self._chain(path[:depth])
+            around = "" if not depth else ".".join(_STEP.findall(address)[:depth]) + "."
+            for source, target in self._module(chain[-1]).moves if chain is not None else ():
+                rest = address[len(around) + len(target) :]
+                if address.startswith(around + target) and rest[:1] in ("", ".", "["):
+                    yield f"{around}{source}{rest}"
 
     def place_of(self, texts: tuple[str, ...]) -> str:
         """The first file and line with one of the words."""
@@ -207,6 +232,10 @@ class TextSources:
             call=min(_calls(texts), default=""),
         )
 
+    def moved_from(self, address: str) -> tuple[str, ...]:
+        """Where the `moved` blocks at head say that an object was before, the nearest first."""
+        return self._head.moved_from(address)
+
     def is_left_out(self, filename: str) -> bool:
         """Whether a file name leads from the root module to a place in the work tree that git does not track."""
         checkout = self._checkout
@@ -266,6 +295,11 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _address(value: Any) -> str:
+    """An address of a `moved` block, without what stands around it as an expression."""
+    return _text(value).removeprefix("${").removesuffix("}").strip()
+
+
 def _add(module: _ModuleTexts, parsed: Mapping[str, Any]) -> None:
     for block in _blocks(parsed.get("locals")):
         module.locals.update({key: _text(value) for key, value in block.items()})
@@ -273,6 +307,7 @@ def _add(module: _ModuleTexts, parsed: Mapping[str, Any]) -> None:
         module.outputs[name] = _text(body.get("value"))
     for name, body in _labelled(parsed.get("module")):
         module.calls[name] = body
+    module.moves += [(_address(b.get("from")), _address(b.get("to"))) for b in _blocks(parsed.get("moved"))]
     for kind, prefix in (("resource", ""), ("data", "data.")):
         for block in _blocks(parsed.get(kind)):
             for type_, inner in block.items():

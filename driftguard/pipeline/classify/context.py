@@ -89,10 +89,24 @@ class Context:
         anew = {"create", "read"}
         return self._addresses(i for i in self._acting() if unknown_in(i.change) and anew & set(i.change.actions))
 
-    def baseline_item(self, address: str, previous_address: str | None) -> ResourceItem | None:
+    def baseline_item(self, known: ResourceItem) -> ResourceItem | None:
         """The resource in the baseline's plan, under its address then."""
         wanted = self.wanted or {}
-        return wanted.get(address) or wanted.get(previous_address or address)
+        if known.previous_address is None:
+            return wanted.get(self.address_before(known))
+        return wanted.get(known.address) or wanted.get(known.previous_address)
+
+    def address_before(self, known: ResourceItem) -> str:
+        """The address at the baseline, also where the state was written since with the object at its new address."""
+        if known.previous_address is not None:
+            return known.previous_address
+        if self.wanted is None or self.sources is None or self._is_wanted(known.address):
+            return known.address
+        return next((a for a in self.sources.moved_from(known.address) if self._is_wanted(a)), known.address)
+
+    def _is_wanted(self, address: str) -> bool:
+        item = (self.wanted or {}).get(address)
+        return item is not None and bytes(item.change.after) != b"null"
 
     def _acting(self) -> Iterable[ResourceItem]:
         return (i for i in self.document.resource_changes if would_act(i) or i.change.actions == ("read",))

@@ -123,7 +123,7 @@ class _Wanted:
         if copy < self._counts[self._masks.text(element)]:
             return element
         fits = any(compatible(element, wanted, mask, self._masks) for wanted, mask in self._partial)
-        return element if fits else ABSENT
+        return UNKNOWN if fits else ABSENT
 
     def partly_unknown(self, element: Any, mask: Any) -> Any:
         """L of an element whose value D does not know in full."""

@@ -75,7 +75,7 @@ def _ruling(
     if of_a_file is not None:
         return of_a_file
     baseline = views.baseline if views.baseline is NO_BASELINE_VALUE else _there(views.baseline)
-    subject = Subject(known.previous_address or known.address)
+    subject = Subject(context.address_before(known))
     ruling = rule(
         _there(views.state), _there(views.reality), _there(views.desired), baseline, context.evidence, subject
     )

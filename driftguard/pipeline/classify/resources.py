@@ -112,7 +112,7 @@ class _Attributes:
     ) -> None:
         self._context, self._known, self._item, self._views, self._due = context, known, item, views, since
         self._evidence = context.evidence
-        self._address_before = known.previous_address or known.address
+        self._address_before = context.address_before(known)
 
     def all(self) -> Iterator[AttributeChange]:
         """Every attribute that differs, or whose value is known only after the apply."""

@@ -76,7 +76,7 @@ def _baseline_view(context: Context, known: ResourceItem) -> tuple[Any, Any]:
     """L of a whole object with its mask of unknowns; `NO_BASELINE_VALUE` without a baseline plan."""
     if context.wanted is None:
         return NO_BASELINE_VALUE, False
-    found = context.baseline_item(known.address, known.previous_address)
+    found = context.baseline_item(known)
     if found is None:
         return None, False
     return decode(found.change.after), decode(found.change.after_unknown)
