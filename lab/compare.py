@@ -79,7 +79,8 @@ def _values_of(fact: Fact) -> tuple[str, str]:
         return fact.path, ""
     reality = ABSENT if fact.gone else five.reality
     views = (five.state, reality, ABSENT if fact.lost else five.desired)
-    shown = [HIDDEN if fact.secret and not (v is ABSENT and fact.gone) else printed(v) for v in views]
+    hidden = (fact.secret, fact.secret and not fact.gone, fact.secret)
+    shown = [HIDDEN if secret else printed(view) for view, secret in zip(views, hidden, strict=True)]
     return fact.path, f"{' | '.join(shown)}{' unknown' * (five.desired is UNKNOWN)}{' forces' * fact.forces}"
 
 

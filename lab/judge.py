@@ -305,6 +305,8 @@ class _Object:
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""
         for path, values in places(attribute, attribute.name, five):
+            if values.desired is UNKNOWN:
+                continue
             if values.wanted is NOT_KNOWN and not same(values.desired, values.state):
                 optional = not values.state and not values.desired
                 yield Fact(path, "pending", False, values, optional=optional, gone=True)
@@ -312,7 +314,8 @@ class _Object:
                 found = label(values, True)
                 either = five.then is NOT_KNOWN
                 if found is not None and found[0] != "noise":
-                    yield Fact(path, found[0], found[1], values, gone=True, either=either)
+                    optional = values.wanted is UNKNOWN and values.desired is ABSENT
+                    yield Fact(path, found[0], found[1], values, optional=optional, gone=True, either=either)
 
     def _secrets(self) -> Iterator[Fact]:
         """Attributes whose sensitivity alone a commit changed."""

@@ -215,16 +215,29 @@ def _first(value: Any) -> Any:
 
 
 def _bag(path: str, five: Five) -> Iterator[tuple[str, Five]]:
-    values = (five.state, five.reality, five.desired, five.wanted, five.then)
-    bags = [_counted(value) for value in values]
-    elements = {_form(e): e for value in values[:3] if isinstance(value, list) for e in value}
+    """Element by element; an unknown one of D stands for one that R has and D does not name, first one that S has."""
+    views = (five.state, five.reality, five.desired)
+    elements = {_form(e): e for value in views if isinstance(value, list) for e in value if e is not UNKNOWN}
+    state, reality, desired = (_counted(value) or Counter() for value in views)
+    wanted, then = _counted(five.wanted), _counted(five.then)
+    may_be = isinstance(five.wanted, list) and UNKNOWN in five.wanted  # known after an apply only
+
+    def held(bag: Counter[str] | None, text: str, copy: int, otherwise: Any = ABSENT) -> Any:
+        return NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else otherwise
+
+    for _ in range(desired.pop(_form(UNKNOWN), 0)):
+        spare = [text for text in sorted(elements) if reality[text] > desired[text]]
+        taken = min(spare, key=lambda text: (state[text] == 0, text), default="")
+        there = (elements[taken] if state[taken] else ABSENT, elements[taken]) if taken else (ABSENT, ABSENT)
+        state[taken] -= there[0] is not ABSENT
+        reality[taken] -= bool(taken)
+        yield f"{path}[]", Five(*there, UNKNOWN, UNKNOWN, NOT_KNOWN)
     for text in sorted(elements):
-        counts = [bag[text] for bag in bags[:3] if bag is not None]
+        counts = [bag[text] for bag in (state, reality, desired)]
         for copy in range(min(counts), max(counts)):
-            inside = [NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else ABSENT for bag in bags]
-            if inside[3] is ABSENT and isinstance(five.wanted, list) and UNKNOWN in five.wanted:
-                inside[3] = UNKNOWN  # an element that is known after an apply only may be this one
-            yield f"{path}[]", Five(*inside)
+            s, r, d = (held(bag, text, copy) for bag in (state, reality, desired))
+            before = held(wanted, text, copy, UNKNOWN if may_be else ABSENT)
+            yield f"{path}[]", Five(s, r, d, before, held(then, text, copy))
 
 
 def _counted(value: Any) -> Counter[str] | None:

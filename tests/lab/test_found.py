@@ -240,3 +240,17 @@ def test_an_outside_element_that_an_unknown_one_may_become_is_an_uncertain_confl
     history.commit(replace(history.config, resources=(thing(),)), "two is removed")
     history.site.terraform("taint", "lab_t.one")
     assert labels(history)["ports[]"] == "conflict"
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+@pytest.mark.parametrize(("deleted", "expected"), [(False, "derived"), (True, None)])
+def test_an_unknown_element_stands_for_the_one_that_was_there(
+    given: Given, baseline: bool, deleted: bool, expected: str | None
+) -> None:
+    two = Resource("two", "lab_t", {"name": "two", "ports": ["c", Ref("one", "id")]})
+    history = given((Attribute("ports", "set"),), thing(), two, baseline=baseline)
+    history.site.terraform("taint", "lab_t.one")
+    if deleted:
+        del history.site.cloud.objects[history.site.cloud.named("two") or ""]
+        history.commit(replace(history.config, checks=("d_check",)), "a check")
+    assert labels(history).get("ports[]") == expected
