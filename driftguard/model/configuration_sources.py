@@ -88,7 +88,7 @@ class Sources(Protocol):
         ...
 
     def moved_from(self, address: str) -> tuple[str, ...]:
-        """Where the `moved` blocks say that an object at an address was before, the nearest first."""
+        """Where an object at an address was before, by the `moved` blocks, the nearest first."""
         ...
 
     def is_left_out(self, filename: str) -> bool | None:

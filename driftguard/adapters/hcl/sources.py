@@ -112,7 +112,7 @@ class Configuration:
                 yield from self._reachable(f"{prefix}module.{name}.", below, depth + 1)
 
     def moved_from(self, address: str) -> tuple[str, ...]:
-        """Where the `moved` blocks say that an object was before, the nearest first."""
+        """Where an object was before, by the `moved` blocks, the nearest first."""
         if not any(b"moved" in content for content in self._files.values()):
             return ()
         found = [address]
@@ -233,7 +233,7 @@ class TextSources:
         )
 
     def moved_from(self, address: str) -> tuple[str, ...]:
-        """Where the `moved` blocks at head say that an object was before, the nearest first."""
+        """Where an object was before, by the `moved` blocks at head, the nearest first."""
         return self._head.moved_from(address)
 
     def is_left_out(self, filename: str) -> bool:
