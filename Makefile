@@ -10,7 +10,7 @@ JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
-	@echo "make test    set up and run the tests, without those on AWS, of crashes and in a browser"
+	@echo "make test    set up and run the tests, without further cases, AWS, crashes and the browser"
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
@@ -26,7 +26,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/driftguard demo $(DEMO)
 
 # A part that is named runs whole; otherwise the tests of minutes are left to `make check`.
-QUICK  := not soak and not aws and not crash and not browser
+QUICK  := not soak and not aws and not crash and not further and not browser
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test: $(VENV)/.dev

@@ -157,7 +157,7 @@ class Site:
         more = "".join(f", TF_VAR_{name}" for name in self.given)
         written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
         if self.store is not None:
-            written[f"{FOLDER}/backend.tf"] = self.store.backend(self._name)
+            written[f"{FOLDER}/backend.tf"] = f"terraform {{\n{self.store.backend(self._name)}}}\n"
         self._has_moments = any("plantimestamp" in text for text in written.values())
         # Only the operator's file may name a variable that steers Terraform.
         self._operator_file.write_text(_SETTINGS.format(more=more))

@@ -35,8 +35,8 @@ class StateStore:
         """The backend block for a state."""
         address = f"http://127.0.0.1:{self._server.server_port}/{name}"
         return (
-            f'terraform {{\n  backend "http" {{\n    address        = "{address}"\n'
-            f'    lock_address   = "{address}"\n    unlock_address = "{address}"\n  }}\n}}\n'
+            f'  backend "http" {{\n    address        = "{address}"\n'
+            f'    lock_address   = "{address}"\n    unlock_address = "{address}"\n  }}\n'
         )
 
 

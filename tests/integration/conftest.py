@@ -1,4 +1,4 @@
-"""Estates whose state lies in S3 with lock files, as real ones do."""
+"""Estates of toy things: with states behind an `http` backend, or in S3 with lock files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from driftguard.demo.cloud import REGION, Cloud
+from lab.statestore import StateStore
 from tests.support.harness import Ran, Sandbox, Toy
 from tests.support.tfe_double.certificate import certificate
 from tests.support.tfe_double.place import PlatformAccess
@@ -21,21 +22,59 @@ from tests.support.toy_estate import Applied, ToyEstate
 
 
 class Estate:
-    """One or more environments of toy things with their states in S3.
+    """One or more environments of toy things with their states in a backend that locks them.
 
     Attributes:
         sandbox: the machine, with the repository.
         toy: the cloud of the things.
     """
 
-    def __init__(self, sandbox: Sandbox, toy: Toy, cloud: Cloud) -> None:
-        self.sandbox, self.toy, self.cloud = sandbox, toy, cloud
+    def __init__(self, sandbox: Sandbox, toy: Toy, store: StateStore) -> None:
+        self.sandbox, self.toy, self._store = sandbox, toy, store
         self.bucket = f"state-{uuid.uuid4().hex[:12]}"
-        self.storage = cloud.client("s3")
+
+    def backend(self, environment: str) -> str:
+        """The backend block of an environment."""
+        return self._store.backend(f"{self.bucket}/{environment}")
+
+    def write(self, body: str, environment: str = "dev") -> None:
+        """Write an environment's root module into the work tree."""
+        self.sandbox.write(
+            f"environments/{environment}/main.tf", self.toy.root_module(body, backend=self.backend(environment))
+        )
+
+    def merge(self, message: str, body: str, environment: str = "dev") -> str:
+        """Write and commit an environment's root module."""
+        self.write(body, environment)
+        return self.sandbox.commit(message)
+
+    def configure(self, text: str) -> None:
+        """Commit a driftguard.yaml."""
+        self.sandbox.commit("Configure DriftGuard", {"driftguard.yaml": text})
+
+    def reconcile(self, *arguments: str, **variables: str) -> Ran:
+        return self.sandbox.run("reconcile", "--format", "json", *arguments, **variables)
+
+    def locked(self, environment: str = "dev") -> bool:
+        """Whether the state is locked."""
+        return f"{self.bucket}/{environment}" in self._store.locks
+
+    def lose_state(self, environment: str = "dev") -> None:
+        """Remove an environment's state from its backend."""
+        del self._store.states[f"{self.bucket}/{environment}"]
+
+
+class S3Estate(Estate):
+    """An estate whose states lie in S3 with lock files, as real ones do: for what DriftGuard itself asks of S3."""
+
+    def __init__(self, sandbox: Sandbox, toy: Toy, store: StateStore, cloud: Cloud) -> None:
+        super().__init__(sandbox, toy, store)
+        self.cloud, self.storage = cloud, cloud.client("s3")
         self.storage.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         sandbox.variables.update(cloud.environment())
 
     def backend(self, environment: str) -> str:
+        """The backend block of an environment."""
         endpoint = self.cloud.endpoint
         return f"""
   backend "s3" {{
@@ -58,25 +97,8 @@ class Estate:
   }}
 """
 
-    def write(self, body: str, environment: str = "dev") -> None:
-        """Write an environment's root module into the work tree."""
-        self.sandbox.write(
-            f"environments/{environment}/main.tf", self.toy.root_module(body, backend=self.backend(environment))
-        )
-
-    def merge(self, message: str, body: str, environment: str = "dev") -> str:
-        """Write and commit an environment's root module."""
-        self.write(body, environment)
-        return self.sandbox.commit(message)
-
-    def configure(self, text: str) -> None:
-        """Commit a driftguard.yaml."""
-        self.sandbox.commit("Configure DriftGuard", {"driftguard.yaml": text})
-
-    def reconcile(self, *arguments: str, **variables: str) -> Ran:
-        return self.sandbox.run("reconcile", "--format", "json", *arguments, **variables)
-
     def lock_key(self, environment: str = "dev") -> str:
+        """The object that is an environment's lock."""
         return f"{environment}/terraform.tfstate.tflock"
 
     def locked(self, environment: str = "dev") -> bool:
@@ -85,9 +107,21 @@ class Estate:
         return bool(listed.get("KeyCount"))
 
 
+@pytest.fixture(scope="session")
+def state_store() -> Iterator[StateStore]:
+    """Terraform's `http` backend, for states whose place is not the subject."""
+    with StateStore() as running:
+        yield running
+
+
 @pytest.fixture
-def estate(sandbox: Sandbox, toy: Toy, cloud: Cloud, tmp_path: Path) -> Estate:
-    return Estate(sandbox, toy, cloud)
+def estate(sandbox: Sandbox, toy: Toy, state_store: StateStore) -> Estate:
+    return Estate(sandbox, toy, state_store)
+
+
+@pytest.fixture
+def s3_estate(sandbox: Sandbox, toy: Toy, state_store: StateStore, cloud: Cloud) -> S3Estate:
+    return S3Estate(sandbox, toy, state_store, cloud)
 
 
 @pytest.fixture(scope="session")

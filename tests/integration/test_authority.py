@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Estate
+from tests.integration.conftest import Estate, S3Estate
 from tests.integration.test_reconcile import decision, thing
 
 pytestmark = pytest.mark.terraform
@@ -63,7 +63,7 @@ def test_only_what_known_signers_signed_is_applied(estate: Estate, tmp_path: Pat
     assert estate.toy.thing("a")["value"] == "3"
 
 
-def test_assumed_roles_are_seen_by_their_own_terraform_and_by_nothing_else(estate: Estate, tmp_path: Path) -> None:
+def test_assumed_roles_are_seen_by_their_own_terraform_and_by_nothing_else(s3_estate: S3Estate, tmp_path: Path) -> None:
     log = tmp_path / "seen"
     wrapper = tmp_path / "terraform-that-tells"
     wrapper.write_text(
@@ -82,11 +82,11 @@ exec terraform "$@"
         f"terraform: {{binary: {wrapper}}}\nconcurrency: 1\n"
     )
     stolen = "arn:aws:iam::123456789012:role/admin"
-    estate.configure(f"policy: {{pending: apply}}\naws: {{apply_role_arn: '{stolen}'}}\n")
-    estate.write(thing("a"))
-    estate.write(thing("p"), environment="prod")
-    estate.sandbox.commit("Add dev and prod")
-    ran = estate.reconcile("--config", str(operator), AWS_ENDPOINT_URL=estate.cloud.endpoint)
+    s3_estate.configure(f"policy: {{pending: apply}}\naws: {{apply_role_arn: '{stolen}'}}\n")
+    s3_estate.write(thing("a"))
+    s3_estate.write(thing("p"), environment="prod")
+    s3_estate.sandbox.commit("Add dev and prod")
+    ran = s3_estate.reconcile("--config", str(operator), AWS_ENDPOINT_URL=s3_estate.cloud.endpoint)
     assert ran.code == 0, ran.stderr
     assert "every `aws` in this file is ignored" in ran.stderr
 
@@ -97,5 +97,5 @@ exec terraform "$@"
     assert dev["plan"] != dev["apply"]
     assert {dev["plan"], dev["apply"]}.isdisjoint({"testing", "none"})
     assert {key for verb, _, key in seen if verb == "version"} == {"none"}
-    left = b"".join(estate.sandbox.bytes_left().values())
+    left = b"".join(s3_estate.sandbox.bytes_left().values())
     assert dev["apply"].encode() not in left

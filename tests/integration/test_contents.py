@@ -1,4 +1,4 @@
-"""Plans and applies see what git has: submodules, Git LFS, ephemeral variables, data files; states in S3."""
+"""Plans and applies see what git has: submodules, Git LFS, ephemeral variables, data files."""
 
 from __future__ import annotations
 

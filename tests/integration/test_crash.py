@@ -20,7 +20,7 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.model import Attempt, AttemptState
 from driftguard.pipeline.record import attempt_opened_entry, attempt_step
 from tests.contract.postgres_server import postgres_server, server_programs
-from tests.integration.conftest import Estate
+from tests.integration.conftest import S3Estate
 from tests.integration.test_reconcile import decision, thing
 from tests.support.harness import Ran
 from tests.support.killing import descendants
@@ -40,6 +40,11 @@ policy:
 """
 _APPLY_SECONDS = 8.0
 _PASSES = 20
+
+
+@pytest.fixture
+def estate(s3_estate: S3Estate) -> S3Estate:
+    return s3_estate
 
 
 def kill_driftguard(pid: int) -> None:
@@ -66,7 +71,7 @@ KILLS: list[Callable[[int], None]] = [kill_driftguard, kill_terraform, kill_ever
 
 
 @contextmanager
-def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def started(estate: S3Estate, **variables: str) -> Iterator[subprocess.Popen[str]]:
     process = estate.sandbox.start("reconcile", "--format", "json", **variables)
     try:
         yield process
@@ -75,7 +80,7 @@ def started(estate: Estate, **variables: str) -> Iterator[subprocess.Popen[str]]
         process.communicate()
 
 
-def until_quiet(estate: Estate) -> None:
+def until_quiet(estate: S3Estate) -> None:
     """Wait until no process works in this estate any more: an orphaned Terraform ends by itself."""
     deadline = time.monotonic() + 180
     mark = str(estate.sandbox.home).encode()
@@ -96,7 +101,7 @@ def _running(mark: bytes) -> Iterator[str]:
             continue
 
 
-def as_an_operator(estate: Estate, ran: Ran, name: str) -> bool:
+def as_an_operator(estate: S3Estate, ran: Ran, name: str) -> bool:
     """Do what the reason of a hold asks for: import the object if it exists, and retry; whether that was asked."""
     reasons = ran.environment("dev")["decision"]["reasons"]
     if not any(reason.startswith("creation_unknown") for reason in reasons):
@@ -108,7 +113,7 @@ def as_an_operator(estate: Estate, ran: Ran, name: str) -> bool:
     return True
 
 
-def converge(estate: Estate) -> dict[str, Any]:
+def converge(estate: S3Estate) -> dict[str, Any]:
     """Run passes until one ends in sync, and do what a hold asks an operator for; its report of the environment."""
     ran = estate.reconcile()
     for _ in range(_PASSES):
@@ -122,7 +127,7 @@ def converge(estate: Estate) -> dict[str, Any]:
     )
 
 
-def crash(estate: Estate, seed: int) -> None:
+def crash(estate: S3Estate, seed: int) -> None:
     """Kill one apply at a moment chosen by the seed, and hold what is left to the four invariants."""
     chance = random.Random(seed)
     kill = KILLS[seed % len(KILLS)]
@@ -152,21 +157,21 @@ def crash(estate: Estate, seed: int) -> None:
 
 @pytest.mark.provider_process
 @pytest.mark.parametrize("seed", one_quick(range(3)))
-def test_an_apply_that_is_killed_is_finished_by_later_runs(estate: Estate, seed: int) -> None:
+def test_an_apply_that_is_killed_is_finished_by_later_runs(estate: S3Estate, seed: int) -> None:
     crash(estate, seed)
 
 
 @pytest.mark.provider_process
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3, 53))
-def test_an_apply_that_is_killed_is_finished_by_later_runs_soak(estate: Estate, seed: int) -> None:
+def test_an_apply_that_is_killed_is_finished_by_later_runs_soak(estate: S3Estate, seed: int) -> None:
     crash(estate, seed)
 
 
 @pytest.mark.crash
 @pytest.mark.provider_process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Estate, number: signal.Signals) -> None:
+def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: S3Estate, number: signal.Signals) -> None:
     estate.configure(POLICY)
     estate.toy.faults(create_seconds=2)
     chain = thing("a") + "".join(
@@ -192,7 +197,7 @@ def test_a_signal_during_an_apply_interrupts_it_as_terraform_wants_it(estate: Es
     converge(estate)
 
 
-def test_a_lock_of_another_user_is_never_broken(estate: Estate) -> None:
+def test_a_lock_of_another_user_is_never_broken(estate: S3Estate) -> None:
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     estate.merge("Add a", thing("a"))
     estate.reconcile()
@@ -207,7 +212,7 @@ def test_a_lock_of_another_user_is_never_broken(estate: Estate) -> None:
     assert estate.toy.thing("a")["value"] is None
 
 
-def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(estate: Estate) -> None:
+def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(estate: S3Estate) -> None:
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     estate.merge("Add a", thing("a"))
     assert estate.reconcile().code == 0
@@ -226,7 +231,7 @@ def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(est
     assert not estate.locked()
 
 
-def race(estate: Estate, **variables: str) -> None:
+def race(estate: S3Estate, **variables: str) -> None:
     """Two reconcilers at once: each thing is made once, whoever makes it."""
     estate.merge("Add dev", "".join(thing(name) for name in "ab"))
     estate.merge("Add prod", "".join(thing(name) for name in "cd"), environment="prod")
@@ -243,13 +248,13 @@ def race(estate: Estate, **variables: str) -> None:
 
 
 @pytest.mark.crash
-def test_two_reconcilers_on_one_ledger_apply_once(estate: Estate) -> None:
+def test_two_reconcilers_on_one_ledger_apply_once(estate: S3Estate) -> None:
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     race(estate)
 
 
 @pytest.mark.crash
-def test_two_reconcilers_on_postgresql_apply_once_and_a_ledger_that_is_away_stops_applies(estate: Estate) -> None:
+def test_two_reconcilers_on_postgresql_apply_once_and_a_ledger_that_is_away_stops_applies(estate: S3Estate) -> None:
     programs = server_programs()
     if programs is None:
         pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Estate
+from tests.integration.conftest import S3Estate
 from tests.integration.test_crash import NAMES, POLICY, as_an_operator, until_quiet
 from tests.integration.test_reconcile import thing
 from tests.support.killing import VICTIMS, Kill, Log, Watch, strike
@@ -26,6 +26,11 @@ BATCH = 10
 _RUNS = 25
 
 
+@pytest.fixture
+def estate(s3_estate: S3Estate) -> S3Estate:
+    return s3_estate
+
+
 def body(value: int) -> str:
     """Things of which the last two wait for the others, and one more for each value."""
     things = [thing(name, value=str(value)) for name in NAMES]
@@ -36,7 +41,7 @@ def body(value: int) -> str:
     )
 
 
-def kill_once(estate: Estate, value: int, kill: Kill, log: Log) -> None:
+def kill_once(estate: S3Estate, value: int, kill: Kill, log: Log) -> None:
     """Kill one apply, and hold what it leaves to the invariants once later runs have converged."""
     estate.toy.faults(create_seconds=0.6)
     commit = estate.merge(f"Set {value}", body(value))
@@ -67,7 +72,7 @@ def kill_once(estate: Estate, value: int, kill: Kill, log: Log) -> None:
         log.add(phase=hit[0], victim=hit[1], operator=asked)
 
 
-def kill_often(estate: Estate, seed: int, kills: int, log: Log) -> None:
+def kill_often(estate: S3Estate, seed: int, kills: int, log: Log) -> None:
     """Kill a number of applies of one environment, one after another."""
     chance = random.Random(seed)
     estate.configure(POLICY)
@@ -79,13 +84,13 @@ def kill_often(estate: Estate, seed: int, kills: int, log: Log) -> None:
 
 
 @pytest.mark.crash
-def test_an_apply_killed_in_any_phase_leaves_nothing_twice_and_no_lock(estate: Estate, tmp_path: Path) -> None:
+def test_an_apply_killed_in_any_phase_leaves_nothing_twice_and_no_lock(estate: S3Estate, tmp_path: Path) -> None:
     kill_often(estate, 0, 2, Log(tmp_path / "kills"))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(0, SEEDS, BATCH))
 def test_an_apply_killed_in_any_phase_leaves_nothing_twice_and_no_lock_soak(
-    estate: Estate, tmp_path: Path, seed: int
+    estate: S3Estate, tmp_path: Path, seed: int
 ) -> None:
     kill_often(estate, seed + 1, min(BATCH, SEEDS - seed), Log(Path(LOG) if LOG else tmp_path / "kills"))

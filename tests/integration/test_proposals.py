@@ -1,4 +1,4 @@
-"""Remediation by pull request with plain git as the forge: real Terraform, states in S3, a real server."""
+"""Remediation by pull request with plain git as the forge: real Terraform, a real server."""
 
 from __future__ import annotations
 
@@ -142,6 +142,7 @@ def test_more_drift_after_the_merge_makes_it_void_and_a_new_proposal_follows(tea
     assert team.toy.thing("a") == {**team.toy.thing("a"), "value": "git", "tags": {"owner": "core"}}
 
 
+@pytest.mark.further
 def test_more_drift_before_the_merge_brings_the_proposal_up_to_date(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -222,6 +223,7 @@ def test_forged_copied_edited_and_used_approvals_apply_nothing(team: Team) -> No
     assert team.toy.effects() == effects
 
 
+@pytest.mark.further
 def test_a_person_who_closes_it_has_answered(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -235,6 +237,7 @@ def test_a_person_who_closes_it_has_answered(team: Team) -> None:
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
 
 
+@pytest.mark.further
 def test_drift_that_is_gone_closes_its_proposal(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -246,6 +249,7 @@ def test_drift_that_is_gone_closes_its_proposal(team: Team) -> None:
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
 
 
+@pytest.mark.further
 def test_what_a_user_pushes_to_the_branch_is_left_alone(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -302,6 +306,7 @@ def test_a_sensitive_value_stands_nowhere_in_a_proposal(estate: Estate, tmp_path
     assert "s3cret" not in shown + ran.stdout + ran.stderr
 
 
+@pytest.mark.further
 def test_the_proposal_of_an_environment_that_is_gone_is_closed(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -420,6 +425,7 @@ def test_the_whole_circle_over_http_without_a_work_tree(estate: Estate, tmp_path
 # --- approvals that had their answer ----------------------------------------------------------------
 
 
+@pytest.mark.further
 def test_an_approval_of_the_other_choice_that_was_void_stays_so(estate: Estate, tmp_path: Path) -> None:
     team = Team(estate, tmp_path / "origin.git", ADOPT)
     team.toy.change("a", value="outside")
@@ -433,6 +439,7 @@ def test_an_approval_of_the_other_choice_that_was_void_stays_so(estate: Estate, 
     assert team.toy.effects() == effects
 
 
+@pytest.mark.further
 def test_a_proposal_that_was_squashed_onto_the_branch_is_merged_and_no_refusal(team: Team) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -445,6 +452,7 @@ def test_a_proposal_that_was_squashed_onto_the_branch_is_merged_and_no_refusal(t
     assert decision(team.reconcile()) == ("propose", ["policy_propose", "proposed"])
 
 
+@pytest.mark.further
 def test_an_address_of_any_characters_can_be_approved(estate: Estate, tmp_path: Path) -> None:
     odd = thing("a", value="git") + thing("k", value="git").replace("{\n", '{\n  for_each = toset(["\U0001f600"])\n', 1)
     team = Team(estate, tmp_path / "origin.git", PROPOSE, odd)

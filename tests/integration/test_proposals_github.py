@@ -121,6 +121,7 @@ def test_drift_becomes_a_pull_request_whose_merge_is_applied(team: GitHubTeam, h
     assert len(team.github.requests) == requests  # what is in sync asks nobody
 
 
+@pytest.mark.further
 def test_a_proposal_that_grows_voids_earlier_reviews_and_reports_it(team: GitHubTeam) -> None:
     team.github.protect(team.repository, "main", approvals=1, dismiss_stale=True)
     team.toy.change("a", value="outside")
@@ -151,6 +152,7 @@ def test_a_pull_request_that_a_person_closed_stays_closed(team: GitHubTeam) -> N
     assert "closed by bob" in team.sandbox.run("explain", "dev").stdout
 
 
+@pytest.mark.further
 def test_a_pull_request_that_a_person_retargeted_is_left_as_it_is_until_the_drift_is_gone(team: GitHubTeam) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -319,6 +321,7 @@ def test_no_user_approves_their_own_commit_by_writing_it_under_another_address(
     assert "nobody@nowhere.example, whom the forge knows no account of" in str(reasons(ran))
 
 
+@pytest.mark.further
 def test_a_proposal_that_was_reviewed_is_applied_though_its_own_address_is_no_accounts(
     estate: Estate, github: GitHubDouble
 ) -> None:
@@ -349,6 +352,7 @@ def test_a_proposal_needs_a_review_where_commits_do(estate: Estate, github: GitH
     assert team.toy.thing("a")["value"] == "outside"
 
 
+@pytest.mark.crash
 def test_a_killed_run_opens_no_second_pull_request(team: GitHubTeam, tmp_path: Path) -> None:
     team.toy.change("a", value="outside")
     team.github.fail(OPEN, LostAnswer())
@@ -360,6 +364,7 @@ def test_a_killed_run_opens_no_second_pull_request(team: GitHubTeam, tmp_path: P
     assert len(team.repository.pulls) == 1
 
 
+@pytest.mark.further
 def test_an_approval_that_was_void_stays_so_without_the_forge(team: GitHubTeam) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -372,6 +377,7 @@ def test_an_approval_that_was_void_stays_so_without_the_forge(team: GitHubTeam) 
     assert team.toy.effects() == effects
 
 
+@pytest.mark.further
 def test_nothing_is_done_to_the_same_number_in_another_repository(team: GitHubTeam) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -393,6 +399,7 @@ def test_nothing_is_done_to_the_same_number_in_another_repository(team: GitHubTe
     assert other.pull(foreign.number + 1).state == "closed"
 
 
+@pytest.mark.further
 def test_what_is_held_for_a_while_leaves_its_proposal_open(team: GitHubTeam) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()
@@ -406,6 +413,7 @@ def test_what_is_held_for_a_while_leaves_its_proposal_open(team: GitHubTeam) -> 
     assert (pull.state, pull.comments) == ("open", [])
 
 
+@pytest.mark.further
 def test_environments_that_are_judged_at_once_keep_to_the_most_that_may_be_open(
     estate: Estate, github: GitHubDouble
 ) -> None:

@@ -24,7 +24,7 @@ from driftguard.ports import Alerts, Attempts, Branches, Leases, Outbox, Sink, S
 from driftguard.ports.engine import Applier
 from driftguard.ports.forge import RequestWriter
 from tests.contract.engine_contract import working_directory
-from tests.integration.conftest import Estate
+from tests.integration.conftest import S3Estate
 from tests.support.toy_estate import Wrapped
 
 pytestmark = pytest.mark.terraform
@@ -33,6 +33,11 @@ pytestmark = pytest.mark.terraform
 CHANGING = (Applier, StateLock, RequestWriter, Branches, Sink, Outbox, Alerts, Leases, Attempts)
 _THING = 'resource "toy_thing" "a" {\n  name  = "a"\n  value = "1"\n}\n'
 _FORGE = "forge: {kind: github, repository: acme/infra, token_env: FORGE_TOKEN, url: 'http://127.0.0.1:9'}\n"
+
+
+@pytest.fixture
+def estate(s3_estate: S3Estate) -> S3Estate:
+    return s3_estate
 
 
 def methods_of(port: type) -> set[str]:
@@ -104,7 +109,7 @@ def held_during(session: Session, *, acts: bool) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-def session(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(estate: S3Estate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     estate.configure(f"policy: {{pending: alert}}\n{_FORGE}")
     estate.merge("Add a", _THING)
     for name in set(os.environ) - {"PATH"}:
@@ -163,7 +168,7 @@ def only_reads(call: str) -> bool:
     return all(option in allowed or _FREE.fullmatch(option) for option in options)
 
 
-def test_no_argument_list_of_a_reading_command_can_change_anything(estate: Estate, tmp_path: Path) -> None:
+def test_no_argument_list_of_a_reading_command_can_change_anything(estate: S3Estate, tmp_path: Path) -> None:
     estate.merge("Add a", _THING)
     assert estate.reconcile().code == 2
     estate.sandbox.apply("environments/dev")

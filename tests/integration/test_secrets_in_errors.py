@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.conftest import Estate
 from tests.support.harness import Ran
+from tests.support.seeds import one_quick
 
 pytestmark = pytest.mark.terraform
 
@@ -31,7 +32,7 @@ SOURCES = {
 }
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(params=one_quick(SOURCES, pytest.mark.further))
 def source(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -11,19 +11,25 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Estate
+from tests.integration.conftest import S3Estate
 from tests.integration.test_reconcile import decision, thing
 from tests.support.refusing import Refusing, refusing_http, refusing_s3
+from tests.support.seeds import one_quick
 
 pytestmark = pytest.mark.terraform
 
 ACTING = "policy: {pending: apply, drift: revert, input: apply, backoff: {first: 1s, most: 1s}}\n"
 
 
+@pytest.fixture
+def estate(s3_estate: S3Estate) -> S3Estate:
+    return s3_estate
+
+
 class Refused:
     """An environment `dev` whose backend refuses to store a state on demand."""
 
-    def __init__(self, estate: Estate, kind: str, refusing: Refusing) -> None:
+    def __init__(self, estate: S3Estate, kind: str, refusing: Refusing) -> None:
         self.estate, self.refusing = estate, refusing
         self.backend = f'backend "http" {{\n  address = "{refusing.endpoint}/dev"\n}}\n'
         if kind == "s3":
@@ -40,8 +46,8 @@ class Refused:
         return found
 
 
-@pytest.fixture(params=["s3", "http"])
-def refused(request: pytest.FixtureRequest, estate: Estate) -> Iterator[Refused]:
+@pytest.fixture(params=one_quick(["s3", "http"], pytest.mark.further))
+def refused(request: pytest.FixtureRequest, estate: S3Estate) -> Iterator[Refused]:
     with ExitStack() as stack:
         backend = refusing_http() if request.param == "http" else refusing_s3(estate.cloud.endpoint)
         yield Refused(estate, request.param, stack.enter_context(backend))
@@ -100,8 +106,8 @@ def test_a_retry_goes_on_without_a_state_that_could_not_be_stored(refused: Refus
 LEAVES = '  provisioner "local-exec" {{\n    command = "echo \'value = \\"left\\"\' > {file}"\n  }}\n}}\n'
 
 
-@pytest.mark.parametrize("file", ["../prod/left.auto.tfvars", "left.auto.tfvars"])
-def test_files_that_an_apply_leaves_are_part_of_no_other_plan(estate: Estate, file: str) -> None:
+@pytest.mark.parametrize("file", one_quick(["../prod/left.auto.tfvars", "left.auto.tfvars"], pytest.mark.further))
+def test_files_that_an_apply_leaves_are_part_of_no_other_plan(estate: S3Estate, file: str) -> None:
     estate.configure(f"concurrency: 1\n{ACTING}")
     variable = 'variable "value" {\n  default = "1"\n}\n'
     leaving = thing("a").replace("}\n", LEAVES.format(file=file))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Estate
+    from tests.integration.conftest import S3Estate
 
 PHASES = (
     "planning",
@@ -85,7 +85,7 @@ class Watch:
         changes: how many effects the apply has.
     """
 
-    def __init__(self, estate: Estate, commit: str, changes: int) -> None:
+    def __init__(self, estate: S3Estate, commit: str, changes: int) -> None:
         (file,) = estate.sandbox.home.rglob("ledger.db")
         self._estate, self._commit, self._changes = estate, commit, changes
         self._ledger = sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)

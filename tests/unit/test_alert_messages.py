@@ -299,16 +299,27 @@ def its_first_line_names_the_event_and_its_last_the_time(message: Message) -> No
         assert any("*What happens next" in str(block) for block in blocks)
 
 
-def test_thousands_of_resources_and_environments_are_counted_and_not_listed() -> None:
+def drift_of(environments: int, resources: int) -> Message:
+    """The alert about the same drift of some resources in each of some environments."""
     over_time = Passes()
-    many = [resource(f"toy_thing.web[{n}]", outside("value", "one", "&" * 300)) for n in range(3000)]
+    many = [resource(f"toy_thing.web[{n}]", outside("value", "one", "&" * 300)) for n in range(resources)]
     one = drifted("environment", *many)
-    over_time.look(*(structs.replace(one, name=f"environment-{n:04}") for n in range(300)))
+    over_time.look(*(structs.replace(one, name=f"environment-{n:04}") for n in range(environments)))
     message = message_of(over_time.standing(), now=NOON)
     accepted(message)
-    assert message.title == "Drift in 300 environments: 3000 resources were changed outside Terraform"
+    return message
+
+
+def test_thousands_of_resources_are_counted_and_not_listed() -> None:
+    message = drift_of(environments=2, resources=3000)
+    assert message.title == "Drift in 2 environments: 3000 resources were changed outside Terraform"
     assert "toy_thing.web[0]`  changed outside Terraform; 199 more alike" in as_slack_shows(message)
     assert "… and 2800 more resources" in as_slack_shows(message)
+
+
+def test_hundreds_of_environments_are_counted_and_not_listed() -> None:
+    message = drift_of(environments=300, resources=2)
+    assert message.title == "Drift in 300 environments: 2 resources were changed outside Terraform"
     assert "and 259 more" in as_slack_shows(message)
 
 
