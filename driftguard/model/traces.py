@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -97,6 +97,7 @@ class DriftedObject:
         region: from its ARN or its attributes; None for a global service's object or where neither has one.
         paths: names of the changed top-level attributes, sorted.
         absent: deleted outside Terraform.
+        maintenance_window: the weekly time in which AWS maintains it, such as `sun:05:00-sun:06:00`.
     """
 
     address: str
@@ -105,6 +106,7 @@ class DriftedObject:
     region: str | None
     paths: tuple[str, ...]
     absent: bool
+    maintenance_window: str | None = None
 
     @property
     def arn(self) -> str | None:
@@ -137,6 +139,8 @@ class TrailEvent:
         error: the error's code; None for a call that succeeded.
         role_session: the name of the assumed role's session.
         region: where CloudTrail recorded it; None if the event does not name it.
+        account: whose session it is, as the event names it.
+        by_service: done by an AWS service itself, on behalf of no principal.
     """
 
     id: str
@@ -154,6 +158,8 @@ class TrailEvent:
     error: str | None
     role_session: str | None
     region: str | None = None
+    account: str | None = None
+    by_service: bool = False
 
     @property
     def service(self) -> str:
@@ -170,9 +176,15 @@ def own_session(event: TrailEvent, roles: AbstractSet[str]) -> bool:
     """Whether an event is DriftGuard's own: only by the role of its session; a name or a user agent proves nothing.
 
     Args:
-        roles: names of the roles that DriftGuard assumes.
+        roles: the roles that DriftGuard assumes, each as `ACCOUNT:NAME`: another account's may have the same name.
     """
-    return event.session is not None and event.session in roles
+    return event.session is not None and f"{event.account}:{event.session}" in roles
+
+
+def role_key(arn: str) -> str:
+    """A role as `ACCOUNT:NAME`, from its ARN; names are unique in an account whatever their paths."""
+    parts = arn.split(":")
+    return f"{parts[4] if len(parts) > 5 else ''}:{arn.rpartition('/')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +194,10 @@ class Trace:
     Attributes:
         event: its name.
         principal: an IAM user's name; `role/session`; `user (SSO PermissionSet)`; `root`; a service;
-            `name (federated)`.
-        via: `console`, `terraform`, `cli`, `sdk`, `service` or `api`.
+            `name (federated)`; with ` (source identity NAME)` where a session has one, which roles cannot change.
+        via: `console`, `terraform`, `cli`, `sdk`, `service`, `api`; `aws` for a service itself.
         confidence: a `Confidence`; any other text only where a newer DriftGuard wrote it.
+        paths: the changed attributes that the event proves; empty where it proves none, or before that was recorded.
     """
 
     address: str
@@ -194,6 +207,7 @@ class Trace:
     source_ip: str
     via: str
     confidence: str
+    paths: tuple[str, ...] = ()
 
     @property
     def names(self) -> bool:
@@ -221,7 +235,14 @@ class ObjectTrace(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class TraceFindings:
-    """Who changed what: traces by address, and sentences on what is not known."""
+    """Who changed what.
+
+    Attributes:
+        traces: by address.
+        notes: sentences on what is not known.
+        reasons: why no event is known, by the address of each object without a trace.
+    """
 
     traces: Mapping[str, Trace]
     notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)

@@ -76,7 +76,7 @@ def change_text(resource: ResourceReport, trace: ObjectTrace | None = None) -> C
     if resource.attributes_omitted:
         lines.append(f"and {plural(resource.attributes_omitted, 'more attribute')}")
     done = "deleted" if resource.deleted_outside else "changed"
-    by = tuple(_by(trace or ObjectTrace(), done))
+    by = tuple(origin(trace or ObjectTrace(), done))
     return ChangeText(resource.address, label, tuple(lines), by, consequence=consequence(resource), who=who(trace))
 
 
@@ -328,9 +328,14 @@ def who(trace: ObjectTrace | None) -> str:
     return f"Probably {changed.principal}, {_time(changed)}: {changed.event}"
 
 
-def _by(trace: ObjectTrace, done: str) -> Iterator[str]:
+def origin(trace: ObjectTrace, done: str) -> Iterator[str]:
+    """Sentences on who probably changed an object, or why that is not known, and who wrote its block.
+
+    Args:
+        done: what was done to it, such as `changed`.
+    """
     if trace.changed_by is not None:
-        yield _changed_by(trace.changed_by, done)
+        yield _changed_by(trace.changed_by, done, trace.changed_paths)
     elif trace.note:
         yield trace.note
     written = trace.written_by
@@ -341,13 +346,23 @@ def _by(trace: ObjectTrace, done: str) -> Iterator[str]:
         )
 
 
-def _changed_by(changed: Trace, done: str) -> str:
+def _changed_by(changed: Trace, done: str, paths: Sequence[str]) -> str:
     evidence = _EVIDENCE.get(changed.confidence)
     if evidence is None:
         return f"Author unknown. At about that time: {changed.event}, {_time(changed)}."
+    unproven = [path for path in paths if path not in changed.paths] if changed.paths else []
+    if unproven:
+        evidence = f"the event names the resource and {_listed(changed.paths)}, not {_listed(unproven)}"
+    if changed.via == "aws":
+        by_itself = f"Probably {done} by the AWS service {changed.principal} itself"
+        return f"{by_itself}, {_time(changed)}: {changed.event} ({evidence})"
     via = _VIA.get(changed.via, changed.via)
     source = f" from {changed.source_ip}" if changed.source_ip else ""
     return f"Probably {done} by {changed.principal} {via}{source}, {_time(changed)}: {changed.event} ({evidence})"
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
 
 
 def _time(changed: Trace) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,11 +18,15 @@ from driftguard.model import Classification, ResourceChange
 from driftguard.model.plan_document import PlanDocument, ResourceItem, decode
 from driftguard.model.traces import Confidence, DriftedObject, Trace, TraceFindings, TrailEvent
 from driftguard.model.words import CHANGED_OUTSIDE
+from driftguard.pipeline.maintenance import was_open
+from driftguard.pipeline.trailcalls import Reach, is_known, letters, reach
 from driftguard.sealed import ABSENT, Sealed, looks_secret
 
 # CloudTrail stamps whole seconds by AWS's clock; ours may be behind it.
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
 _NAMED_APART: Final = 3
+_LATE: Final = "yet; delivery can lag 15 minutes."
+_ORDER: Final = tuple(Confidence)
 
 # Attributes that name an object, the ones that CloudTrail is asked by first.
 _NAMES: Final = ("bucket", "name", "function_name", "identifier", "cluster_identifier", "id", "url", "key_id", "arn")
@@ -40,25 +45,6 @@ _EC2_ID: Final = re.compile(r"[a-z]+-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 # Names that stand in requests for other reasons than to name an object.
 _COMMON: Final = frozenset({"default", "true", "false", "enabled", "disabled", "none"})
 
-# Attributes whose changes have events of other names.
-_TAGGING: Final = re.compile(r"(?:Untag|Tag)(?:s|ging)?(?=[A-Z]|$)")
-_EVENTS_OF: Final[Mapping[str, re.Pattern[str]]] = {
-    "tags": _TAGGING,
-    "tags_all": _TAGGING,
-    "ingress": re.compile(r"SecurityGroup(?:\w*Ingress|Rules$)"),
-    "egress": re.compile(r"SecurityGroup(?:\w*Egress|Rules$)"),
-    "route": re.compile(r"^(?:Create|Replace|Delete)Route$"),
-    "inline_policy": re.compile(r"^(?:Put|Delete)(?:Role|User|Group)Policy$"),
-    "managed_policy_arns": re.compile(r"^(?:Attach|Detach)(?:Role|User|Group)Policy$"),
-    "acl": re.compile(r"Acl$"),
-    "grant": re.compile(r"Acl$"),
-    "lifecycle_rule": re.compile(r"Lifecycle"),
-    "cors_rule": re.compile(r"Cors"),
-    "server_side_encryption_configuration": re.compile(r"Encryption"),
-    "replication_configuration": re.compile(r"Replication"),
-    "source_code_hash": re.compile(r"^UpdateFunctionCode$"),
-    "vpc_security_group_ids": re.compile(r"ModifySecurityGroups|NetworkInterfaceAttribute|SetSecurityGroups"),
-}
 _DELETING: Final = re.compile(
     r"^(?:Batch)?(?:Delete|Terminate|Release|Deregister|Remove|Revoke|Detach|Disassociate|ScheduleKeyDeletion)"
 )
@@ -70,8 +56,18 @@ _ENDS: Final = (
     (re.compile(r"_kms_key$"), re.compile(r"^ScheduleKeyDeletion")),
     (re.compile(r"_permission$"), re.compile(r"^RemovePermission")),
 )
-# A word shorter than this is only compared as a whole: `id` and `type` are part of almost everything.
-_MIN_PART_LENGTH: Final = 6
+# What people and AWS call the weekly time in which a service maintains an object.
+_MAX_WINDOW: Final = 40
+_MAINTENANCE: Final = ("maintenance_window", "preferred_maintenance_window")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How well an event fits an object; `paths` are the changed attributes that it can have changed."""
+
+    event: TrailEvent
+    confidence: Confidence
+    paths: tuple[str, ...] = ()
 
 
 def objects_of(document: PlanDocument, classification: Classification) -> tuple[DriftedObject, ...]:
@@ -98,17 +94,19 @@ def match(
     *,
     own: Callable[[TrailEvent], bool],
     now: datetime,
+    since: datetime | None = None,
 ) -> TraceFindings:
     """The best event of each object: the newest of those with the highest confidence.
 
-    Calls that read, that failed, or that are our own do not count.
+    Calls that read, that failed, that are our own, or that cannot have made the change do not count.
 
     Args:
         own: whether an event is of one of our own sessions.
         now: when reality was read, aware; what came later cannot have caused what was seen.
+        since: when the objects were read before, aware; None where that is not known.
     """
     writes = _writes(events, own, now + _CLOCKS_DIFFER)
-    found: dict[str, tuple[TrailEvent, Confidence]] = {}
+    found: dict[str, _Fit] = {}
     explained: set[str] = set()
     for item in objects:
         explained.update(event.id for event in writes if _mentions(item, event))
@@ -117,9 +115,22 @@ def match(
             found[item.address] = best
     for item in objects:
         if item.address not in found and (event := _alone(item, writes, explained)) is not None:
-            found[item.address] = (event, Confidence.TIME)
-    traces = {address: _trace(address, *found[address]) for address in sorted(found)}
-    return TraceFindings(traces, _notes([o.address for o in objects if o.address not in found]))
+            found[item.address] = _Fit(event, Confidence.TIME)
+    traces = {address: _trace(address, found[address]) for address in sorted(found)}
+    missing = [item for item in objects if item.address not in found]
+    reasons = {item.address: _reason(item, since, now) for item in missing}
+    return TraceFindings(traces, _notes([item.address for item in missing]), reasons)
+
+
+def _reason(item: DriftedObject, since: datetime | None, now: datetime) -> str:
+    """Why no event is known of an object."""
+    window = item.maintenance_window
+    if window is not None and since is not None and not item.absent and was_open(window, since, now):
+        return (
+            f"CloudTrail shows nothing for {item.address} yet; its maintenance window ({window} UTC) was in that time, "
+            "in which AWS itself upgrades and applies pending modifications."
+        )
+    return f"CloudTrail shows nothing for {item.address} {_LATE}"
 
 
 def _writes(events: Iterable[TrailEvent], own: Callable[[TrailEvent], bool], latest: datetime) -> list[TrailEvent]:
@@ -128,25 +139,40 @@ def _writes(events: Iterable[TrailEvent], own: Callable[[TrailEvent], bool], lat
     return sorted(others.values(), key=lambda e: (e.at, e.id), reverse=True)
 
 
-def _best(item: DriftedObject, writes: Sequence[TrailEvent]) -> tuple[TrailEvent, Confidence] | None:
+def _best(item: DriftedObject, writes: Sequence[TrailEvent]) -> _Fit | None:
     """The newest of the events with the highest confidence."""
-    fits = [(event, confidence) for event in writes if (confidence := _fit(item, event)) is not None]
-    return next((fit for fit in fits if fit[1] is Confidence.RESOURCE_AND_FIELD), fits[0] if fits else None)
+    fits = [fit for event in writes if (fit := _fit(item, event)) is not None]
+    return min(fits, key=lambda fit: _ORDER.index(fit.confidence), default=None)  # the first of equals is the newest
 
 
-def _fit(item: DriftedObject, event: TrailEvent) -> Confidence | None:
+def _fit(item: DriftedObject, event: TrailEvent) -> _Fit | None:
     """How well an event fits an object; None where it does not mention it, or cannot have done this to it."""
     if not _mentions(item, event):
         return None
     if item.absent:
-        if not _DELETING.match(event.action):
-            return None
-        ends = any(kind.search(item.type) and word.search(event.action) for kind, word in _ENDS)
-        # `DeleteBucketTagging` takes something from a bucket; `DeleteBucket` takes the bucket.
-        return Confidence.RESOURCE_AND_FIELD if ends or _is_birth_or_death(item, event) else Confidence.RESOURCE
+        return _fit_of_a_deletion(item, event)
     if _is_birth_or_death(item, event):
-        return Confidence.RESOURCE  # its request names every attribute, so that none of them is evidence
-    return Confidence.RESOURCE_AND_FIELD if _touches(item, event) else Confidence.RESOURCE
+        # A new object under the old name: its request names every attribute, so that none of them is evidence.
+        return None if _DELETING.match(event.action) else _Fit(event, Confidence.RESOURCE)
+    found = {path: reach(event.service, event.action, event.fields, path) for path in item.paths}
+    proven = tuple(path for path in item.paths if found[path] is Reach.PROVEN)
+    if proven:
+        return _Fit(event, Confidence.RESOURCE_AND_FIELD, proven)
+    if Reach.POSSIBLE in found.values():
+        return _Fit(event, Confidence.RESOURCE)
+    return None if is_known(event.service, event.action) else _Fit(event, Confidence.TIME)
+
+
+def _fit_of_a_deletion(item: DriftedObject, event: TrailEvent) -> _Fit | None:
+    """As `_fit`: `DeleteBucketTagging` takes a bucket's tags, `DeleteBucket` the bucket and all that is part of it."""
+    if not _DELETING.match(event.action):
+        return None
+    ends = any(kind.search(item.type) and word.search(event.action) for kind, word in _ENDS)
+    if ends or _is_birth_or_death(item, event):
+        return _Fit(event, Confidence.RESOURCE_AND_FIELD)
+    if _is_death_of_its_parent(item, event):
+        return _Fit(event, Confidence.RESOURCE)
+    return None if is_known(event.service, event.action) else _Fit(event, Confidence.TIME)
 
 
 def _mentions(item: DriftedObject, event: TrailEvent) -> bool:
@@ -168,29 +194,24 @@ def _alone(item: DriftedObject, writes: Sequence[TrailEvent], explained: set[str
         return None
     free = [event for event in service if event.id not in explained]
     if item.absent:
-        return next((event for event in free if _DELETING.match(event.action)), None)
+        return next((event for event in free if _fit_of_a_deletion(item, event) is not None), None)
     return _likeliest_update(item, free)
 
 
 def _likeliest_update(item: DriftedObject, events: Sequence[TrailEvent]) -> TrailEvent | None:
-    updates = [event for event in events if not _is_birth_or_death(item, event)]
-    return next((event for event in updates if _touches(item, event)), updates[0] if updates else None)
+    """The newest event that may have changed the object, one that did before one of which nothing is known."""
+    possible = [
+        (found, event)
+        for event in events
+        if not _is_birth_or_death(item, event) and (found := _farthest(item, event)) is not Reach.IMPOSSIBLE
+    ]
+    proven = (event for found, event in possible if found is Reach.PROVEN)
+    return next(proven, possible[0][1] if possible else None)
 
 
-def _touches(item: DriftedObject, event: TrailEvent) -> bool:
-    """Whether an event changes one of the object's changed attributes, as far as names show."""
-    action = _letters(event.action)
-    keys = {_letters(field) for field in event.fields}
-    for path in item.paths:
-        known = _EVENTS_OF.get(path)
-        if known is not None and known.search(event.action):
-            return True
-        word = _letters(path.removesuffix("_configuration"))
-        if word in keys or (len(word) >= _MIN_PART_LENGTH and word in action):
-            return True
-        if any(min(len(key), len(word)) >= _MIN_PART_LENGTH and (key in word or word in key) for key in keys):
-            return True
-    return False
+def _farthest(item: DriftedObject, event: TrailEvent) -> Reach:
+    found = {reach(event.service, event.action, event.fields, path) for path in item.paths} or {Reach.UNKNOWN}
+    return next(each for each in (Reach.PROVEN, Reach.POSSIBLE, Reach.UNKNOWN, Reach.IMPOSSIBLE) if each in found)
 
 
 def _is_birth_or_death(item: DriftedObject, event: TrailEvent) -> bool:
@@ -198,20 +219,30 @@ def _is_birth_or_death(item: DriftedObject, event: TrailEvent) -> bool:
     verb = re.match(r"Create|Delete|Run|Terminate|Allocate|Release", event.action)
     if verb is None:
         return False
-    noun = _letters(event.action[verb.end() :]).rstrip("s")
+    noun = letters(event.action[verb.end() :]).rstrip("s")
     words = item.type.removeprefix("aws_").split("_")
     return noun in {"".join(words[start:]).rstrip("s") for start in range(len(words))}
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[^a-z]", "", text.lower())
+def _is_death_of_its_parent(item: DriftedObject, event: TrailEvent) -> bool:
+    """Whether an event deletes an object that this one is part of: `DeleteRole` for `aws_iam_role_policy`."""
+    verb = re.match(r"Delete|Terminate", event.action)
+    noun = letters(event.action[verb.end() :]).rstrip("s") if verb is not None else ""
+    words = item.type.removeprefix("aws_").split("_")
+    runs = ("".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1))
+    return noun in {run.rstrip("s") for run in runs}
 
 
-def _trace(address: str, event: TrailEvent, confidence: Confidence) -> Trace:
-    return Trace(address, event.name, event.at, event.principal, event.source_ip, _via(event), confidence)
+def _trace(address: str, fit: _Fit) -> Trace:
+    event = fit.event
+    return Trace(
+        address, event.name, event.at, event.principal, event.source_ip, _via(event), fit.confidence, fit.paths
+    )
 
 
 def _via(event: TrailEvent) -> str:
+    if event.by_service:
+        return "aws"
     agent = event.user_agent.lower()
     if "terraform" in agent or "opentofu" in agent:
         return "terraform"
@@ -227,11 +258,10 @@ def _via(event: TrailEvent) -> str:
 
 
 def _notes(missing: Sequence[str]) -> tuple[str, ...]:
-    late = "yet; delivery can lag 15 minutes."
     if len(missing) <= _NAMED_APART:
-        return tuple(f"CloudTrail shows nothing for {address} {late}" for address in missing)
+        return tuple(f"CloudTrail shows nothing for {address} {_LATE}" for address in missing)
     some = ", ".join(missing[:_NAMED_APART])
-    return (f"CloudTrail shows nothing for {len(missing)} resources ({some}, …) {late}",)
+    return (f"CloudTrail shows nothing for {len(missing)} resources ({some}, …) {_LATE}",)
 
 
 def _object(change: ResourceChange, items: Sequence[ResourceItem]) -> DriftedObject:
@@ -248,6 +278,9 @@ def _object(change: ResourceChange, items: Sequence[ResourceItem]) -> DriftedObj
             sorted({re.split(r"[.\[]", a.path)[0] for a in change.attributes if a.label in CHANGED_OUTSIDE and a.path})
         ),
         absent=any(a.label in CHANGED_OUTSIDE and a.reality == Sealed(ABSENT) for a in existence),
+        maintenance_window=next(
+            (window for view in views for key in _MAINTENANCE if (window := _text(view, key))), None
+        ),
     )
 
 
@@ -286,6 +319,11 @@ def _names(type_: str, view: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_evidence(name: str) -> bool:
     return 3 <= len(name) <= 2000 and name.lower() not in _COMMON
+
+
+def _text(view: Mapping[str, Any], key: str) -> str | None:
+    value = view.get(key)
+    return value if isinstance(value, str) and len(value) <= _MAX_WINDOW else None
 
 
 def _region(view: Mapping[str, Any]) -> str | None:

@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.model.traces import Confidence, DriftedObject, TraceFindings, TrailEvent
+from driftguard.model.traces import Confidence, DriftedObject, ObjectTrace, TraceFindings, TrailEvent
+from driftguard.pipeline.changes import origin
 from driftguard.pipeline.classify.labels import Evidence, classify
+from driftguard.pipeline.maintenance import was_open
 from driftguard.pipeline.trace import match, objects_of
+from driftguard.pipeline.trailcalls import Reach, known_calls, reach
 from tests.support.plans import KEY, plan, resource
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -168,9 +172,34 @@ def test_a_type_shows_its_service(type_: str, service: str) -> None:
         (drifted("aws_s3_bucket", "policy"), event("PutBucketPolicy", source="s3")),
         (drifted("aws_iam_role", "assume_role_policy"), event("UpdateAssumeRolePolicy", source="iam")),
         (drifted("aws_iam_role", "managed_policy_arns"), event("AttachRolePolicy", source="iam")),
-        (drifted("aws_sqs_queue", "visibility_timeout_seconds"), event("X", fields=("VisibilityTimeout",))),
-        (drifted("aws_db_instance", "instance_class"), event("X", source="rds", fields=("dBInstanceClass",))),
-        (drifted("aws_lambda_function", "timeout"), event("X", source="lambda", fields=("timeout",))),
+        (
+            drifted("aws_sqs_queue", "visibility_timeout_seconds"),
+            event("SetQueueAttributes", fields=("VisibilityTimeout",)),
+        ),
+        (
+            drifted("aws_sqs_queue", "max_message_size"),
+            event("SetQueueAttributes", fields=("MaximumMessageSize", "queueUrl")),
+        ),
+        (
+            drifted("aws_db_instance", "instance_class"),
+            event("ModifyDBInstance", source="rds", fields=("dBInstanceClass",)),
+        ),
+        (
+            drifted("aws_db_instance", "ca_cert_identifier"),
+            event("ModifyDBInstance", source="rds", fields=("cACertificateIdentifier",)),
+        ),
+        (
+            drifted("aws_lambda_function", "timeout"),
+            event("UpdateFunctionConfiguration20150331v2", source="lambda", fields=("timeout",)),
+        ),
+        (
+            drifted("aws_instance", "vpc_security_group_ids"),
+            event("ModifyInstanceAttribute", source="ec2", fields=("instanceId", "groupSet", "items", "groupId")),
+        ),
+        (drifted("aws_autoscaling_group", "desired_capacity"), event("SetDesiredCapacity", source="autoscaling")),
+        (drifted("aws_cloudwatch_log_group", "retention_in_days"), event("PutRetentionPolicy", source="logs")),
+        (drifted("aws_route53_record", "records"), event("ChangeResourceRecordSets", source="route53")),
+        (drifted("aws_kms_key", "enable_key_rotation"), event("DisableKeyRotation", source="kms")),
         (drifted("aws_sqs_queue", absent=True), event("DeleteQueue")),
         (drifted("aws_instance", absent=True), event("TerminateInstances", source="ec2")),
         (drifted("aws_kms_key", absent=True), event("ScheduleKeyDeletion", source="kms")),
@@ -187,18 +216,159 @@ def test_an_event_fits_the_attribute_it_changes(item: DriftedObject, found: Trai
     ("item", "found"),
     [
         (drifted("aws_sqs_queue", "tags"), event("SetQueueAttributes", fields=("attributes", "VisibilityTimeout"))),
+        (drifted("aws_sqs_queue", "delay_seconds"), event("SetQueueAttributes", fields=("VisibilityTimeout",))),
         (drifted("aws_api_gateway_stage", "tags"), event("UpdateStage", source="apigateway")),
         (drifted("aws_security_group", "ingress"), event("AuthorizeSecurityGroupEgress", source="ec2")),
         (drifted("aws_instance", "instance_type"), event("StopInstances", source="ec2", fields=("instanceId",))),
         (drifted("aws_route_table", "route"), event("AssociateRouteTable", source="ec2")),
+        (drifted("aws_s3_bucket", "policy"), event("PutBucketTagging", source="s3")),
+        (drifted("aws_db_instance", "instance_class"), event("RebootDBInstance", source="rds")),
+        (drifted("aws_sqs_queue", "delay_seconds"), event("DeleteQueue")),
         (drifted("aws_s3_bucket", absent=True), event("DeleteBucketTagging", source="s3")),
-        # Whoever creates an object names every attribute; it is no sign that this one was changed.
-        (drifted("aws_sqs_queue", "tags"), event("CreateQueue", fields=("tags", "queueName"))),
+        (drifted("aws_iam_role", absent=True), event("DeleteRolePolicy", source="iam")),
     ],
     ids=lambda value: value.name if isinstance(value, TrailEvent) else value.type,
 )
-def test_an_event_that_changes_something_else_fits_the_resource_only(item: DriftedObject, found: TrailEvent) -> None:
-    assert confidence(item, replace(found, resources=("the-thing",))) is Confidence.RESOURCE
+def test_an_event_that_cannot_have_made_the_change_proves_nothing(item: DriftedObject, found: TrailEvent) -> None:
+    assert confidence(item, replace(found, resources=("the-thing",))) is None
+    assert confidence(item, replace(found, resources=())) is None
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        # Whoever creates an object names every attribute; it is no sign that this one was changed.
+        (drifted("aws_sqs_queue", "tags"), event("CreateQueue", fields=("tags", "queueName"))),
+        (drifted("aws_cloudwatch_metric_alarm", "threshold"), event("PutMetricAlarm", source="monitoring")),
+        (drifted("aws_sns_topic", "display_name"), event("SetTopicAttributes", source="sns")),
+        (drifted("aws_db_instance", "instance_class"), event("ModifyDBInstance", source="rds")),  # keys not recorded
+        (drifted("aws_iam_role_policy", absent=True), event("DeleteRole", source="iam")),
+        (drifted("aws_lb_listener", absent=True), event("DeleteListener", source="elasticloadbalancing")),
+    ],
+    ids=lambda value: value.name if isinstance(value, TrailEvent) else value.type,
+)
+def test_an_event_that_may_have_made_the_change_fits_the_resource(item: DriftedObject, found: TrailEvent) -> None:
+    fits = confidence(item, replace(found, resources=("the-thing",)))
+    assert fits in (Confidence.RESOURCE, Confidence.RESOURCE_AND_FIELD)
+    assert (fits is Confidence.RESOURCE_AND_FIELD) == (item.type == "aws_lb_listener")
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (drifted("aws_sqs_queue", "delay_seconds"), event("ReshapeQueue", fields=("DelaySeconds",))),
+        (drifted("aws_glue_job", "timeout"), event("UpdateJob", source="glue", fields=("timeout",))),
+        (drifted("aws_eks_cluster", absent=True), event("DeleteEverything", source="eks")),
+    ],
+    ids=lambda value: value.name if isinstance(value, TrailEvent) else value.type,
+)
+def test_of_a_call_that_is_not_known_only_the_time_is_evidence_and_no_author_is_named(
+    item: DriftedObject, found: TrailEvent
+) -> None:
+    trace = matched(replace(found, resources=("the-thing",)), objects=[item]).traces[item.address]
+    assert (trace.confidence, trace.names) == (Confidence.TIME, False)
+
+
+def test_a_trace_names_the_changed_attributes_that_its_event_proves() -> None:
+    item = drifted("aws_sqs_queue", "delay_seconds", "tags", "visibility_timeout_seconds")
+    found = event("SetQueueAttributes", fields=("VisibilityTimeout", "DelaySeconds"), resources=("the-thing",))
+    trace = matched(found, objects=[item]).traces[item.address]
+    assert trace.paths == ("delay_seconds", "visibility_timeout_seconds")
+    (line, *_) = origin(ObjectTrace(changed_by=trace, changed_paths=item.paths), "changed")
+    assert line.endswith("(the event names the resource and `delay_seconds`, `visibility_timeout_seconds`, not `tags`)")
+
+
+def test_the_table_knows_more_than_sixty_calls_that_aws_has() -> None:
+    known = known_calls()
+    assert sum(len(calls) for calls in known.values()) >= 100
+    loader = Loader()
+    models = {"elasticloadbalancing": ("elb", "elbv2"), "monitoring": ("cloudwatch",)}
+    # CloudTrail writes some calls of S3 in its own way.
+    of_s3 = {
+        *("PutBucketPublicAccessBlock", "DeleteBucketPublicAccessBlock", "PutAccelerateConfiguration"),
+        *("PutBucketLifecycle", "PutBucketNotification"),
+    }
+    for service, calls in known.items():
+        operations: set[str] = set()
+        for name in models.get(service, (service,)):
+            operations |= set(loader.load_service_model(name, "service-2")["operations"])
+        assert set(calls) - operations - (of_s3 if service == "s3" else set()) == set(), service
+
+
+@given(
+    st.sampled_from(sorted((s, c) for s, calls in known_calls().items() for c in calls)),
+    st.lists(st.sampled_from(["tags", "policy", "delaySeconds", "Attributes", "x"]), max_size=3),
+    st.sampled_from(["tags", "policy", "delay_seconds", "name", "port", "an_attribute_that_no_call_names"]),
+)
+def test_a_call_that_is_known_never_proves_by_luck(call: tuple[str, str], fields: list[str], attribute: str) -> None:
+    found = reach(*call, fields, attribute)
+    assert found is not Reach.UNKNOWN
+    if attribute == "an_attribute_that_no_call_names":
+        assert found is not Reach.PROVEN
+    if attribute == "tags" and "tags" not in fields:
+        assert found in (Reach.IMPOSSIBLE, Reach.POSSIBLE)
+    assert reach("unheard-of", call[1], fields, attribute) in (Reach.UNKNOWN, reach("ec2", "CreateTags", [], attribute))
+
+
+# --- maintenance and services --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("window", "hours", "open_"),
+    [
+        ("mon:05:00-mon:06:00", 24, True),  # NOW is a Monday, 12:00
+        ("mon:05:00-mon:06:00", 5, False),
+        ("sun:23:30-mon:00:30", 12, True),
+        ("sun:23:30-mon:00:30", 11, False),
+        ("mon:11:30-mon:12:30", 1, True),
+        ("mon:12:30-mon:13:30", 24, False),
+        ("Tue:05:00-Tue:06:00", 24 * 7, True),
+        ("tue:05:00-tue:06:00", 24 * 6, False),
+        ("7:05:00", 24 * 7, False),
+        ("xyz:05:00-xyz:06:00", 24 * 7, False),
+        ("", 24 * 7, False),
+    ],
+)
+def test_a_maintenance_window_between_two_looks_is_known(window: str, hours: float, open_: bool) -> None:
+    assert was_open(window, NOW - timedelta(hours=hours), NOW) is open_
+
+
+def test_without_an_event_a_maintenance_window_is_named() -> None:
+    state = {"identifier": "orders", "engine_version": "15.4", "maintenance_window": "mon:05:00-mon:06:00"}
+    changed = {**state, "engine_version": "15.7"}
+    document = plan(resource("aws_db_instance.orders", state=state, reality=changed, desired=state))
+    (database,) = objects_of(document, classify(document, SAME_COMMIT, KEY))
+    found = match([database], [], own=lambda _: False, now=NOW, since=NOW - timedelta(hours=24))
+    assert found.reasons == {
+        "aws_db_instance.orders": "CloudTrail shows nothing for aws_db_instance.orders yet; its maintenance window "
+        "(mon:05:00-mon:06:00 UTC) was in that time, in which AWS itself upgrades and applies pending modifications."
+    }
+    for since in (NOW - timedelta(hours=1), None):
+        quiet = match([database], [], own=lambda _: False, now=NOW, since=since).reasons
+        assert "maintenance" not in quiet["aws_db_instance.orders"]
+
+
+def test_each_object_without_a_trace_has_its_own_reason() -> None:
+    found = matched(objects=[QUEUE, MAILS]).reasons
+    assert {address: address in reason for address, reason in found.items()} == {
+        "aws_sqs_queue.jobs": True,
+        "aws_sqs_queue.mails": True,
+    }
+
+
+def test_a_change_by_an_aws_service_itself_is_reported_as_such() -> None:
+    item = drifted("aws_autoscaling_group", "desired_capacity")
+    found = event(
+        "SetDesiredCapacity",
+        source="autoscaling",
+        principal="autoscaling.amazonaws.com",
+        by_service=True,
+        resources=("the-thing",),
+    )
+    trace = matched(found, objects=[item]).traces[item.address]
+    assert trace.via == "aws"
+    (line, *_) = origin(ObjectTrace(changed_by=trace, changed_paths=item.paths), "changed")
+    assert line.startswith("Probably changed by the AWS service autoscaling.amazonaws.com itself, 2026-11-23 11:30 UTC")
 
 
 def test_the_newest_of_the_most_confident_wins_whatever_the_order() -> None:
@@ -210,8 +380,7 @@ def test_the_newest_of_the_most_confident_wins_whatever_the_order() -> None:
     for order in (events, events[::-1]):
         trace = matched(*order).traces[QUEUE.address]
         assert (trace.principal, trace.event, trace.at) == ("ada", "TagQueue", NOW - timedelta(minutes=5))
-    trace = matched(events[0]).traces[QUEUE.address]
-    assert (trace.principal, trace.confidence) == ("newest", Confidence.RESOURCE)
+    assert not matched(events[0]).traces  # it cannot have changed tags
 
 
 def test_what_reads_failed_came_later_or_is_our_own_did_nothing() -> None:
@@ -248,15 +417,13 @@ def test_no_user_deletes_by_tagging() -> None:
 
 
 def test_the_only_one_who_wrote_to_the_service_is_named_by_time_alone() -> None:
-    unnamed = event("SetQueueAttributes", resources=())
+    unnamed = event("TagQueue", resources=())
     trace = matched(unnamed, event("RunInstances", source="ec2", principal="bob")).traces[QUEUE.address]
     assert (trace.principal, trace.confidence) == ("eve", Confidence.TIME)
 
 
 def test_two_who_wrote_to_the_service_are_both_left_in_peace() -> None:
-    assert not matched(
-        event("SetQueueAttributes", resources=()), event("SetQueueAttributes", resources=(), principal="bob")
-    ).traces
+    assert not matched(event("TagQueue", resources=()), event("TagQueue", resources=(), principal="bob")).traces
     # bob's call is explained by the other queue; that he was there is enough.
     found = matched(
         event("SetQueueAttributes", resources=(), principal="eve"),

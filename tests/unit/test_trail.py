@@ -18,7 +18,7 @@ import pytest
 from botocore.stub import Stubber
 
 from driftguard.adapters.aws.trail import CloudTrail, account_of, client_of, parse
-from driftguard.model.traces import Confidence, DriftedObject, TrailEvent, own_session
+from driftguard.model.traces import Confidence, DriftedObject, TrailEvent, own_session, role_key
 from driftguard.pipeline.trace import match
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "cloudtrail"
@@ -76,7 +76,8 @@ class Stubbed:
         return self.client
 
     def trail(self, pages: int = 10, **limits: Any) -> CloudTrail:
-        roles = frozenset({str(read("shop", "TagQueue").session)})
+        own = read("shop", "TagQueue")
+        roles = frozenset({f"{own.account}:{own.session}"})
         return CloudTrail(
             clock=self.time.clock,
             sleep=self.time.sleep,
@@ -152,6 +153,7 @@ def test_an_event_shows_who_what_when_and_from_where() -> None:
         error=None,
         role_session=None,
         region=REGION,
+        account="123456789012",
     )
 
 
@@ -183,6 +185,44 @@ def test_principals_are_named_as_people_know_them(
     found = read(where, event)
     assert (found.principal, found.session, found.role_session) == (principal, session, role_session)
     assert found.console is console
+
+
+def test_a_source_identity_stands_behind_the_role_that_it_came_through() -> None:
+    issuer = {"type": "Role", "userName": "oncall", "arn": "arn:aws:iam::123456789012:role/oncall"}
+    identity = {
+        "type": "AssumedRole",
+        "arn": "arn:aws:sts::123456789012:assumed-role/oncall/shared",
+        "sessionContext": {"sessionIssuer": issuer, "sourceIdentity": "ada@example.com"},
+    }
+    found = parse({"CloudTrailEvent": json.dumps({"userIdentity": identity})})
+    assert found.principal == "oncall/shared (source identity ada@example.com)"
+    assert (found.account, found.session, found.by_service) == ("123456789012", "oncall", False)
+    through = {**identity, "invokedBy": "cloudformation.amazonaws.com"}
+    assert parse({"CloudTrailEvent": json.dumps({"userIdentity": through})}).principal == (
+        "oncall/shared (source identity ada@example.com) through cloudformation.amazonaws.com"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "principal"),
+    [
+        # As AWS documents non-API events of services: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/
+        (
+            {
+                "eventType": "AwsServiceEvent",
+                "eventSource": "kms.amazonaws.com",
+                "eventName": "RotateKey",
+                "userIdentity": {"accountId": "123456789012", "invokedBy": "AWS Internal"},
+            },
+            "kms.amazonaws.com",
+        ),
+        ({"userIdentity": {"type": "AWSService", "invokedBy": "rds.amazonaws.com"}}, "rds.amazonaws.com"),
+        ({"eventType": "AwsServiceEvent", "userIdentity": None}, "an AWS service"),
+    ],
+)
+def test_what_a_service_did_by_itself_is_its_own(record: dict[str, Any], principal: str) -> None:
+    found = parse({"Username": "somebody", "CloudTrailEvent": json.dumps(record)})
+    assert (found.principal, found.by_service, found.session) == (principal, True, None)
 
 
 @pytest.mark.parametrize("name", ["shop", "principals", "broken"])
@@ -250,14 +290,16 @@ def test_whatever_comes_is_read(raw: dict[str, Any]) -> None:
 
 def ours(event: TrailEvent) -> bool:
     """Whether an event is of the role that DriftGuard assumes in these recordings."""
-    return own_session(event, frozenset({str(read("shop", "TagQueue").session)}))
+    own = read("shop", "TagQueue")
+    return own_session(event, frozenset({role_key(f"arn:aws:iam::{own.account}:role/ci/{own.session}")}))
 
 
 def test_our_own_sessions_are_known_by_their_role_and_by_nothing_else() -> None:
     own = read("shop", "TagQueue")
     assert own.role_session == "driftguard-prod-20261123T093000-0a1b2c3d"
     assert ours(own)
-    assert not own_session(own, frozenset({"another-role"}))
+    for other in ("another-role", str(own.session), f"210987654321:{own.session}", f"{own.account}:another-role"):
+        assert not own_session(own, frozenset({other}))
     others = [parse(e) for e in page("shop") if e["EventName"] != "TagQueue"]
     assert len(others) == 7
     assert not [e for e in others if ours(e)]

@@ -138,7 +138,8 @@ class CloudTrail:
         budget_seconds: how long it is asked in all, waits included; the request that is under way then is finished,
             which takes 20 s at most. A note names what was not read by then.
         stopping: whether to ask nothing more, because everything ends; heeded within half a second of a wait.
-        own_roles: names of the roles that DriftGuard assumes: their calls changed nothing outside Terraform.
+        own_roles: the roles that DriftGuard assumes, as `own_session` takes them: their calls changed nothing outside
+            Terraform.
     """
 
     def __init__(

@@ -44,7 +44,10 @@ def read(event: Mapping[str, Any], names: frozenset[str] = frozenset()) -> tuple
     outer += [str(_dict(item).get("ARN") or "") for item in _list(record.get("resources"))]
     mentioned = [text for text in outer if text and mask(text) == text] + sorted(names & strings)
     agent = _text(record.get("userAgent")).strip("[]")
+    by_service = _is_of_a_service(record, identity)
     principal, session, role_session = _who(identity, _text(event.get("Username")))
+    if by_service:
+        principal = _service_name(identity, record)
     name = _text(event.get("EventName") or record.get("eventName"))
     found = TrailEvent(
         id=_text(event.get("EventId") or record.get("eventID")),
@@ -62,6 +65,8 @@ def read(event: Mapping[str, Any], names: frozenset[str] = frozenset()) -> tuple
         error=_text(record.get("errorCode")) or None,
         role_session=role_session,
         region=_text(record.get("awsRegion")) or None,
+        account=_account(identity),
+        by_service=by_service,
     )
     return found, frozenset(hash(text) for text in strings)
 
@@ -78,15 +83,32 @@ def _who(identity: Mapping[str, Any], username: str) -> tuple[str, str | None, s
     kind, by = _text(identity.get("type")), _text(identity.get("invokedBy"))
     name = _text(identity.get("userName")) or _text(identity.get("arn")).rsplit("/", 1)[-1] or username
     session = role_session = None
-    if kind == "AWSService":
-        return by or username or "an AWS service", None, None
     if kind == "AssumedRole":
         name, session, role_session = _assumed(identity, username)
     else:
         name = _named(kind, name, identity, username)
+    # Set when the first role was assumed, and kept through all that follow: who is behind a shared role.
+    if source := _text(_dict(identity.get("sessionContext")).get("sourceIdentity")):
+        name = f"{name or 'unknown user'} (source identity {source})"
     if by.endswith(".amazonaws.com"):
         name = f"{name or 'unknown user'} through {by}"  # e.g. a change of a CloudFormation stack
     return name or "unknown", session, role_session
+
+
+def _account(identity: Mapping[str, Any]) -> str | None:
+    arn = _text(identity.get("arn")).split(":")
+    return _text(identity.get("accountId")) or (arn[4] if len(arn) > 5 else "") or None
+
+
+def _is_of_a_service(record: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether an AWS service did it by itself, not on behalf of a principal."""
+    return _text(record.get("eventType")) == "AwsServiceEvent" or _text(identity.get("type")) == "AWSService"
+
+
+def _service_name(identity: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """The service's own name, such as `autoscaling.amazonaws.com`; of AWS's own machinery the one whose event it is."""
+    by = _text(identity.get("invokedBy"))
+    return by if by.endswith(".amazonaws.com") else _text(record.get("eventSource")) or by or "an AWS service"
 
 
 def _named(kind: str, name: str, identity: Mapping[str, Any], username: str) -> str:

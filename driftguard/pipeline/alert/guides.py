@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from driftguard.config import EnvironmentSettings
 from driftguard.model import ToolVersion
+from driftguard.model.traces import role_key
 from driftguard.sealed import looks_secret
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):([0-9]{12})?:.+")
@@ -73,9 +74,9 @@ def guidance_of(
 
 
 def own_roles(environments: Sequence[EnvironmentSettings]) -> frozenset[str]:
-    """The names of the roles that DriftGuard assumes."""
+    """The roles that DriftGuard assumes, as `own_session` takes them."""
     arns = (arn for each in environments for arn in (each.aws.plan_role_arn, each.aws.apply_role_arn) if arn)
-    return frozenset(arn.rpartition("/")[2] for arn in arns)
+    return frozenset(map(role_key, arns))
 
 
 def guide_of(settings: EnvironmentSettings, branch: str, program: str) -> Guide:

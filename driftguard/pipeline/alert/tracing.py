@@ -109,10 +109,11 @@ class Tracing:
         if objects and self._trail is not None:
             now = self._clock.now()
             events, note = self._events(alert, objects, now)
-            findings = match(objects, events, own=partial(own_session, roles=self._own_roles), now=now)
-            missing = note or (findings.notes[0] if findings.notes else _NOTHING_YET)
+            own = partial(own_session, roles=self._own_roles)
+            findings = match(objects, events, own=own, now=now, since=since)
             for item in objects:
                 before = known.get(item.address, ObjectTrace())
+                missing = note or findings.reasons.get(item.address, _NOTHING_YET)
                 known[item.address] = _with_trace(before, item, findings.traces.get(item.address), missing)
         return {address: trace for address, trace in known.items() if trace != alert.traces.get(address)}, note
 
