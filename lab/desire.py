@@ -34,7 +34,8 @@ class Wanted:
         replaced: whether the object would be made anew.
         replaces: the attributes that would make it so.
         secret: the attributes whose expression names a sensitive variable.
-        ignored: the attributes that stay as they are, and as sensitive as they are (`ignore_changes`).
+        ignored: the attributes that stay as they are, and as sensitive as they are (`ignore_changes`); of an object
+            that is replaced, Terraform lets the sensitivity stay alone.
         trees: the expressions as they are written, by attribute.
     """
 
@@ -94,6 +95,7 @@ def desire(
             forced = resource.replaced_by in changing or address in tainted
             wanted = _wanted(config, resource, types[resource.type], reality.get(address), known, forced)
             if address in tainted:
+                wanted = replace(wanted, secret=_secret(config, resource), ignored=frozenset())
                 wanted = replace(wanted, replaces=frozenset())  # whatever changes, that is not why it is replaced
             found.instances[address] = wanted
             before = reality.get(address)
@@ -146,6 +148,7 @@ def _wanted(
         replaces = replaces or {""}
     if replaces:
         values, _ = plan(kind, None, full)
+    ignored = frozenset(resource.ignore) if prior is not None else frozenset[str]()
     impure = {n for n, tree in resource.arguments.items() if is_impure(tree)}
     return Wanted(
         values=values,
@@ -154,9 +157,13 @@ def _wanted(
         replaced=bool(replaces),
         replaces=frozenset(replaces),
         trees=resource.arguments,
-        secret=frozenset(n for n, tree in resource.arguments.items() if _names_secret(tree, whole.sensitive)),
-        ignored=frozenset(resource.ignore) if prior is not None and not replaces else frozenset(),
+        secret=_secret(whole, resource) - ignored,
+        ignored=ignored,
     )
+
+
+def _secret(config: Configuration, resource: Resource) -> frozenset[str]:
+    return frozenset(n for n, tree in resource.arguments.items() if _names_secret(tree, config.sensitive))
 
 
 def _names_secret(tree: Any, secret: Collection[str]) -> bool:

@@ -254,3 +254,15 @@ def test_an_unknown_element_stands_for_the_one_that_was_there(
         del history.site.cloud.objects[history.site.cloud.named("two") or ""]
         history.commit(replace(history.config, checks=("d_check",)), "a check")
     assert labels(history).get("ports[]") == expected
+
+
+def test_an_attribute_that_an_import_would_reset_is_a_conflict(given: Given) -> None:
+    history = given((Attribute("text"),), thing(text="x"))
+    kind = history.site.types["lab_t"]
+    values = {a.name: None for a in kind.attributes} | {"name": "found", "text": "there"}
+    found = history.site.cloud.create("lab_t", values)
+    config = Configuration(
+        (thing(text="x"), Resource("two", "lab_t", {"name": "found"})), imports={"lab_t.two": found["id"]}
+    )
+    history.commit(config, "import")
+    assert labels(history)["text"] == "conflict"

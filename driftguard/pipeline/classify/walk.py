@@ -67,6 +67,8 @@ def _members(path: str, four: Four, masks: Masks) -> Iterator[Difference]:
 def _member(baseline: Any, key: str, *, top: bool) -> Any:
     if not is_known(baseline):
         return baseline
+    if top and baseline is None:
+        return ABSENT  # the object is not wanted, which is not the same as an attribute that is null
     return absent_if_missing(baseline if isinstance(baseline, dict) else {}, key, top=top)
 
 
