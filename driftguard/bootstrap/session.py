@@ -319,12 +319,14 @@ class Session:
         stop, tool, plugins = Stop(self._stop), self.tool(settings), self._directories.cache / "plugins"
         closure, remote = self._closure_at_head(settings), self.platforms.of(settings)
         if remote is not None:
-            return EnvironmentTask(settings, closure, remote.planner(stop), None, stop)
+            applier = remote.applier(stop) if acts else None
+            engine = applier or remote.planner(stop)
+            return EnvironmentTask(settings, closure, engine, applier, stop, watched=remote.watched)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:
             return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop, listening)
-        applier = TerraformApplier(tool, plugins, stop)
-        return EnvironmentTask(settings, closure, applier, applier, stop, listening)
+        own = TerraformApplier(tool, plugins, stop)
+        return EnvironmentTask(settings, closure, own, own, stop, listening)
 
     def scan_context(self, credentials: Credentials, now: datetime, noise: bool) -> ScanContext:
         """What the scans of a run share."""

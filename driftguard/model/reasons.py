@@ -230,6 +230,16 @@ class ReasonName(StrEnum):
         "local_state",
         "The state is a file in a user's work tree, which is only read. Use a remote backend.",
     )
+    APPLIED_ELSEWHERE = (
+        "applied_elsewhere",
+        "The platform applies merged commits by itself, so DriftGuard only watches this environment for drift. To let "
+        "DriftGuard apply, remove auto-apply and the VCS connection from the workspace.",
+    )
+    WAITS_ON_PLATFORM = (
+        "waits_on_platform",
+        "The run waits for a decision on the platform: a policy, a run task, an override. Decide on its page; the next "
+        "run confirms it if its plan is still the approved one, and discards it otherwise.",
+    )
     ACTING_ELSEWHERE = (
         "acting_elsewhere",
         "Another reconciler is working on this environment. The next run checks again.",

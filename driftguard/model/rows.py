@@ -51,6 +51,7 @@ class AttemptDetails(Struct, frozen=True):
         approved: the reasons of the approval, in their JSON form.
         planned: actions by address; resource, resources: outcomes by address.
         error: the contract's `error` object, or a sentence.
+        platform: ids of what it made on a platform, and the page of its run.
     """
 
     approved: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class AttemptDetails(Struct, frozen=True):
     resources: dict[str, Any] | None = None
     reason: str | None = None
     error: Any = None
+    platform: dict[str, str] | None = None
 
 
 class UnwrittenStateRow(Struct, frozen=True):

@@ -96,6 +96,7 @@ class EnvironmentTask:
         planned_at: when that plan was made.
         probe_seconds: the CPU seconds of the provider that the probe cost.
         throttled: a rate limit keeps it from being looked at now.
+        watched: why nothing is applied here whatever the policy is: what it describes applies by itself; else empty.
         audited: the plan that a probe found to stand still, but which is made again to prove it.
     """
 
@@ -110,3 +111,4 @@ class EnvironmentTask:
     probe_seconds: float = 0.0
     throttled: bool = False
     audited: RecordedPlan | None = None
+    watched: str = ""

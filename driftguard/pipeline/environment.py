@@ -26,6 +26,7 @@ from driftguard.model import (
 from driftguard.model.findings import PROBE
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.apply.apply import ApplyContext, DecidedPlan, Outcome, apply
+from driftguard.pipeline.apply.elsewhere import discard, taken_up
 from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_ended
 from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.baseline import Reference
@@ -99,6 +100,7 @@ class _Stages:
             self._inputs = {**decision_inputs(judged.facts, judged.policies), "state": asdict(judged.state)}
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
+                    self._discard_what_waits(findings)
                     baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
                     result = self._result(findings, baseline, judged.decision)
                     return self._with_proposal(findings, result, judged.plan, None)
@@ -118,6 +120,12 @@ class _Stages:
         if outcome is None:
             return self._result(findings, baseline, Decision(Action.HOLD, (Reason(ReasonName.ACTING_ELSEWHERE),)))
         return self._after(outcome, findings, baseline, judged)
+
+    def _discard_what_waits(self, findings: Findings) -> None:
+        """Nothing is applied, so no run of an earlier attempt is confirmed any more."""
+        context, applier = self._context.apply, self._task.applier
+        if context is not None and applier is not None and findings.plan.run.url is not None:
+            discard(context.attempts.recent(self._name, context.clock.now() - MEMORY), applier)
 
     def repeated(self) -> EnvironmentResult | None:
         """The result of a plan that still stands; None where something follows from it that needs a plan made now."""
@@ -228,6 +236,7 @@ class _Stages:
                 attempt=attempt,
                 baseline=moving,
                 labelled=(*classification.resources, *classification.outputs),
+                held=taken_up(attempts, attempt, applier),
             )
             stack.callback(applier.forget_secrets, decided.work)
             outcome = apply(context, decided, lease, lock_ids_of_ended(attempts))

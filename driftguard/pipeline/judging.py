@@ -108,6 +108,7 @@ class Judge:
             creations_unknown=left.creations,
             state_shared=context.states.found(self._name, known),
             local_state=findings.plan.work.state_file is not None,
+            applied_elsewhere=self._task.watched,
             failures=history.failures,
             backoff_until=history.backoff_until,
             reverts=history.reverts,

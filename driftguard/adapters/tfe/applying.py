@@ -45,6 +45,7 @@ class PlatformApplier(PlatformPlanner, ApplyEngine):
         super().__init__(remote, settings, stop)
         self._notes, self._held = notes, held
         self._made_here: dict[str, str] = {}
+        self._makes_attempt = False
 
     def recording(self, notes: AttemptNotes, held: Mapping[str, str] | None) -> ApplyEngine:
         """The same for one attempt."""
@@ -55,8 +56,6 @@ class PlatformApplier(PlatformPlanner, ApplyEngine):
             return
         self._made_here |= made
         self._notes.made(dict(self._made_here))
-
-    _makes_attempt = False
 
     def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
         """A plan-only run; with a lock timeout a run that holds after its plan, and so holds the workspace.
@@ -203,7 +202,8 @@ class PlatformApplier(PlatformPlanner, ApplyEngine):
                 with suppress(EnvironmentFault):
                     remote.act(run.id, "cancel", "DriftGuard was stopped, or the time for the apply is over")
             wait(_POLL_SECONDS, never)
-            run = remote.run(run.id)
+            with suppress(TransientFault):  # the apply goes on without an answer, too
+                run = remote.run(run.id)
         return run, fault if run.status != "applied" else None
 
     def force_unlock(self, work: WorkingDirectory, lock_id: str) -> None:

@@ -248,10 +248,10 @@ class Following:
 
 
 def settle(remote: RemoteWorkspace, run_id: str, why: str) -> Run:
-    """Discard or cancel a run that is to change nothing; the run as it is after that. Done already is done."""
+    """Discard or cancel a run that is to change nothing; the run as it is after that. One that is confirmed stays."""
     run = remote.run(run_id)
     for _ in range(3):
-        if run.ended or not (run.discardable or run.cancelable):
+        if run.ended or run.confirmed or not (run.discardable or run.cancelable):
             return run
         with suppress(EnvironmentFault):  # too late, or done, or the answer was lost: its state decides
             remote.act(run.id, "discard" if run.discardable else "cancel", why)

@@ -15,7 +15,7 @@ from driftguard.config import EnvironmentSettings, own_token, terraform_environm
 from driftguard.distribution import install_command
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, ToolVersion
-from driftguard.ports import PlanEngine, Repository, SourceReader
+from driftguard.ports import ApplyEngine, PlanEngine, Repository, SourceReader
 
 if TYPE_CHECKING:
     from driftguard.adapters.tfe.client import Platform
@@ -41,6 +41,19 @@ class RemoteExecution:
         from driftguard.adapters.tfe.engine import PlatformPlanner
 
         return PlatformPlanner(self._remote.stopped_by(stop), self.settings, stop)
+
+    def applier(self, stop: Stop) -> ApplyEngine:
+        """Plans there, and confirms runs."""
+        from driftguard.adapters.tfe.applying import PlatformApplier
+
+        return PlatformApplier(self._remote.stopped_by(stop), self.settings, stop)
+
+    @property
+    def watched(self) -> str:
+        """Why DriftGuard applies nothing there; empty where it may."""
+        causes = (("auto-apply", self.settings.auto_apply), ("a VCS connection", self.settings.vcs))
+        found = " and ".join(cause for cause, holds in causes if holds)
+        return f"the workspace {self.settings.name} has {found}" if found else ""
 
 
 class Platforms:

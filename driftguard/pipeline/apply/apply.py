@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import DriftGuardError, EnvironmentFault
+from driftguard.errors import DriftGuardError, EnvironmentFault, WaitsElsewhere
 from driftguard.model import Attempt, AttemptState, ErrorKind, Fault, OutputChange, ResourceChange, rows
 from driftguard.model.reasons import ReasonName
 from driftguard.pipeline.apply.lease import HeldLease, hold
@@ -104,6 +104,7 @@ class DecidedPlan:
         labelled: the resources and outputs of the plan that was decided on.
         attempt: not yet recorded; its data names the `lock_id` under which the state lock is taken.
         baseline: is moved before the end of a complete apply is recorded.
+        held: what an earlier attempt at the same plan left waiting on a platform.
     """
 
     settings: EnvironmentSettings
@@ -113,6 +114,7 @@ class DecidedPlan:
     attempt: Attempt
     baseline: MovingBaseline
     labelled: Sequence[ResourceChange | OutputChange] = ()
+    held: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ class _Attempting:
         self._context = context
         self._attempts, self._clock, self._key = context.attempts, context.clock, context.key
         self._decided, self._work, self._lock, self._lease = decided, decided.work, lock, lease
+        notes = _PlatformNotes(context.attempts, decided.attempt, context.clock)
+        self._engine = decided.engine.recording(notes, decided.held)
         self._lock_seconds = decided.settings.policy.lock_timeout.total_seconds()
         # How long Terraform waits for a lock of its own; None where the lock is ours.
         self._terraform_lock_seconds = None if lock is not None else self._lock_seconds
@@ -221,9 +225,13 @@ class _Attempting:
             if not self._lease.still_held():
                 return _void(ReasonName.LEASE_LOST, None)
             return self._applied(plan)
+        except WaitsElsewhere as fault:
+            return _void(ReasonName.WAITS_ON_PLATFORM, Fault(fault.kind, fault.message))
         except EnvironmentFault as fault:
             reason = ReasonName.LOCKED if fault.kind is ErrorKind.LOCKED else ReasonName.NOT_PLANNED
             return _void(reason, Fault(fault.kind, fault.message))
+        finally:
+            self._engine.withdraw()
 
     def _unlock(self, lock_id: str) -> None:
         if self._lock is None:
@@ -234,7 +242,7 @@ class _Attempting:
 
     def _planned_again(self) -> Plan:
         return make_plan(
-            self._decided.engine,
+            self._engine,
             self._work,
             self._decided.closure_key,
             user_directory=None,
@@ -249,7 +257,7 @@ class _Attempting:
     def _applied(self, plan: Plan) -> _End:
         applying = self._step(self._decided.attempt, AttemptState.APPLYING, {})
         try:
-            run = self._decided.engine.apply(
+            run = self._engine.apply(
                 plan.work,
                 plan.file,
                 lock_timeout_seconds=self._terraform_lock_seconds,
@@ -294,6 +302,17 @@ def unwritten_state(context: ApplyContext, attempt: str, work: WorkingDirectory)
 def not_written(kept: rows.UnwrittenStateRow) -> Mapping[str, Any]:
     """What an attempt records of a state that it could not store."""
     return {"reason": ReasonName.STATE_NOT_WRITTEN.value, "state_not_written": msgspec.to_builtins(kept)}
+
+
+class _PlatformNotes:
+    """Records in an attempt what it makes on a platform; a `ports.AttemptNotes`."""
+
+    def __init__(self, attempts: Attempts, attempt: Attempt, clock: Clock) -> None:
+        self._attempts, self._attempt, self._clock = attempts, attempt, clock
+
+    def made(self, what: Mapping[str, str]) -> None:
+        step = attempt_step(self._attempt, AttemptState.OPEN, self._clock.now(), {"platform": dict(what)})
+        self._attempts.advance(self._attempt.id, step)
 
 
 class _AttemptProgress:

@@ -96,6 +96,8 @@ def _close(
         )
     if alive:
         raise EnvironmentFault(ErrorKind.LOCKED, "An apply whose reconciler died is still running; the next run waits.")
+    left = attempt.data.get("platform")
+    untouched = left is not None and not engine.settle(left)
     lock_id = attempt.data.get("lock_id")
     holder = lock.holder() if lock is not None else None
     released = holder is not None and holder.id == lock_id
@@ -105,12 +107,14 @@ def _close(
     data: dict[str, Any] = {"reason": "died", "lock_released": released, "closed_by": context.run_id}
     if state is AttemptState.FAILED:
         kept = unwritten_state(context, attempt.id, work)
-        data |= {"resources": dict(outcomes), "cut_off": True, **(not_written(kept) if kept else {})}
+        resources = {} if untouched else dict(outcomes)
+        data |= {"resources": resources, "cut_off": not untouched, **(not_written(kept) if kept else {})}
     context.attempts.advance(attempt.id, attempt_step(attempt, state, now, data))
     what = "before it changed anything" if state is AttemptState.VOID else "while it was applying"
     return (
         f"The attempt {attempt.id} of {attempt.opened_at:%Y-%m-%d %H:%M} UTC died {what}"
-        f"{'; its state lock was released' if released else ''}."
+        f"{'; its state lock was released' if released else ''}"
+        f"{'; its run on the platform was not confirmed and is discarded' if untouched else ''}."
     )
 
 

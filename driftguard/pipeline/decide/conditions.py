@@ -220,6 +220,11 @@ def _local_state(facts: Facts, classification: Classification) -> Iterator[Reaso
         yield Reason(ReasonName.LOCAL_STATE, "the state is a local file")
 
 
+def _applied_elsewhere(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    if facts.applied_elsewhere:
+        yield Reason(ReasonName.APPLIED_ELSEWHERE, facts.applied_elsewhere)
+
+
 _Condition = Callable[[Facts, Classification], Iterator[Reason]]
 _ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_not_written, _state_replaced, _action_not_run)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
@@ -240,6 +245,7 @@ _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _flapping,
     _backoff,
     _local_state,
+    _applied_elsewhere,
 )
 # Lifted by a merged approval of exactly this plan: its reviewer has looked.
 _LIFTED: Final[frozenset[_Condition]] = frozenset({_uncertain, _limits, _due_again, _flapping})
@@ -256,6 +262,7 @@ _EVEN_IF_APPROVED: Final[tuple[_Condition, ...]] = (
     _almost_everything,
     _suspended,
     _local_state,
+    _applied_elsewhere,
 )
 
 

@@ -35,6 +35,7 @@ class Facts:
         creations_unknown: addresses that an apply was cut off at while it created them.
         state_shared: other environments at head whose state this is as well.
         local_state: the state is a file of a user's work tree, which is never applied to.
+        applied_elsewhere: why a platform applies without DriftGuard, so that it only watches; else empty.
         failures: failed attempts at this commit since the last `driftguard retry`.
         backoff_until: when the next attempt may start; None at once.
         reverts: applies that reverted this very drift within `policy.flapping.within`.
@@ -56,6 +57,7 @@ class Facts:
     creations_unknown: frozenset[str] = frozenset()
     state_shared: tuple[str, ...] = ()
     local_state: bool = False
+    applied_elsewhere: str = ""
     failures: int = 0
     backoff_until: datetime | None = None
     reverts: int = 0

@@ -35,6 +35,7 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
         "baseline_given": facts.baseline_given,
         "state_shared": list(facts.state_shared),
         "local_state": facts.local_state,
+        "applied_elsewhere": facts.applied_elsewhere,
         "failures": facts.failures,
         "backoff_until": facts.backoff_until,
         "reverts": facts.reverts,

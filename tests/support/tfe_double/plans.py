@@ -15,7 +15,8 @@ def state(serial: int = 1, lineage: str = "1-2-3") -> bytes:
 
 def plan(value: str = "one", actions: tuple[str, ...] = ("update",), **members: Any) -> Planned:
     """A plan that sets the input of one resource."""
-    change = {"actions": list(actions), "before": {"input": "zero"}, "after": {"input": value}, "after_unknown": {}}
+    before = {"create": None, "no-op": {"input": value}}.get(actions[0], {"input": "zero"})
+    change = {"actions": list(actions), "before": before, "after": {"input": value}, "after_unknown": {}}
     item = {
         "address": "terraform_data.a",
         "mode": "managed",

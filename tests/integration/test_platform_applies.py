@@ -1,0 +1,140 @@
+"""Applies in workspaces of a platform: exactly what was approved is confirmed, and all else is discarded.
+
+They run against a double, and against a real server where TFE_URL, TFE_TOKEN and TFE_ORGANIZATION are given.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_platform_scans import write
+from tests.support.forge_server import LostAnswer
+from tests.support.harness import Ran, Sandbox
+from tests.support.tfe_double.place import PlatformAccess
+from tests.support.tfe_double.plans import plan
+from tests.support.tfe_double.running import Prepared
+from tests.support.tfe_double.server import PlatformDouble
+from tests.support.tfe_double.store import Planned, Run
+
+APPLY = "policy: {pending: apply, input: apply}\n"
+
+
+def reconcile(machine: Sandbox, *arguments: str, **variables: str) -> tuple[Ran, dict[str, Any]]:
+    ran = machine.run("reconcile", "--format", "json", *arguments, **variables)
+    return ran, ran.environment("prod")
+
+
+def test_an_apply_is_a_run_that_is_confirmed_after_its_plan_was_compared(
+    sandbox: Sandbox, access: PlatformAccess
+) -> None:
+    workspace = access.workspace()
+    sandbox.write("driftguard.yaml", APPLY)
+    write(sandbox, access, workspace, "one")
+    ran, found = reconcile(sandbox)
+    assert (ran.code, found["verdict"], found["decision"]["action"]) == (0, "in_sync", "apply"), ran.stdout
+    by_status = sorted(run["attributes"]["status"] for run in access.runs(workspace))
+    assert by_status == ["applied", "planned_and_finished", "planned_and_finished"]
+
+    # A variable of the workspace is another one: an input, whose values the baseline's run shows.
+    access.set_variable(workspace, "size", "large")
+    ran = sandbox.run("scan", "--format", "json")
+    found = ran.environment("prod")
+    (resource,) = found["resources"]
+    assert (found["verdict"], resource["labels"]) == ("pending", ["derived", "input"]), found
+    ran, found = reconcile(sandbox)
+    assert (ran.code, found["verdict"]) == (0, "in_sync"), ran.stdout
+    assert not access.read(workspace)["attributes"]["locked"]
+
+
+# --- what only a double can arrange ---------------------------------------------------------------
+
+
+class Estate:
+    """A machine, a double whose plans are prepared, and one workspace.
+
+    Attributes:
+        value: what the plan sets, until it was applied.
+    """
+
+    def __init__(self, sandbox: Sandbox, double: PlatformDouble, prepared: Prepared) -> None:
+        self.sandbox, self.double, self.prepared = sandbox, double, prepared
+        self.value = "one"
+        prepared.answer = self._answer
+        self.workspace = double.add("prod")
+        self.access = PlatformAccess(double.host, double.token, double.organization, double)
+        sandbox.write("driftguard.yaml", APPLY)
+        write(sandbox, self.access, "prod", "one")
+
+    def _answer(self, files: bytes, stored: bytes) -> Planned:
+        return plan(self.value, ("no-op",) if stored else ("create",))
+
+    def confirmable(self) -> list[Run]:
+        return [run for run in self.double.store.runs.values() if not run.plan_only]
+
+    def confirmed(self) -> int:
+        return len(self.double.made("POST", "/actions/apply"))
+
+
+@pytest.fixture
+def prepared(sandbox: Sandbox, loopback_certificate: tuple[Path, ssl.SSLContext], tmp_path: Path) -> Iterator[Estate]:
+    terraform = Prepared(lambda files, stored: plan())
+    with PlatformDouble(terraform, loopback_certificate[1]) as double:
+        made = Estate(sandbox, double, terraform)
+        made.access.log_in(sandbox, loopback_certificate[0])
+        yield made
+
+
+def test_a_run_whose_plan_is_not_the_approved_one_is_discarded(prepared: Estate) -> None:
+    answers = iter(["one"])
+    prepared.prepared.answer = lambda files, stored: plan(next(answers, "another"), ("create",))
+    ran, found = reconcile(prepared.sandbox)
+    assert found["decision"]["reasons"] == ["plan_changed"], ran.stdout
+    assert [run.status for run in prepared.confirmable()] == ["discarded"]
+    assert prepared.confirmed() == 0
+
+
+def test_a_confirmation_whose_answer_was_lost_is_not_repeated(prepared: Estate) -> None:
+    prepared.double.fail("POST /api/v2/runs/{id}/actions/{action}", LostAnswer())
+    ran, found = reconcile(prepared.sandbox)
+    assert (found["verdict"], found["decision"]["action"]) == ("in_sync", "apply"), ran.stdout
+    assert prepared.confirmed() == 1
+
+
+def test_a_run_that_waits_for_a_decision_is_held_and_confirmed_after_it(prepared: Estate) -> None:
+    prepared.double.store.after_plan = ["policy_checking", "policy_override"]
+    ran, found = reconcile(prepared.sandbox)
+    (run,) = prepared.confirmable()
+    (reason,) = found["decision"]["reasons"]
+    assert found["decision"]["action"] == "hold", ran.stdout
+    assert reason.startswith("waits_on_platform: ")
+    assert reason.endswith(f"/runs/{run.id}")
+    ran, found = reconcile(prepared.sandbox)
+    assert prepared.confirmable() == [run]
+    run.status = "policy_checked"  # an operator overrides it on the platform
+    ran, found = reconcile(prepared.sandbox)
+    assert (found["verdict"], found["decision"]["action"]) == ("in_sync", "apply"), ran.stdout
+    assert run.status == "applied"
+
+
+def test_a_run_that_waits_is_discarded_once_nothing_would_confirm_it(prepared: Estate) -> None:
+    prepared.double.store.after_plan = ["policy_checking", "policy_override"]
+    reconcile(prepared.sandbox)
+    prepared.sandbox.commit("Alert only", {"driftguard.yaml": "policy: {pending: alert}\n"})
+    _, found = reconcile(prepared.sandbox)
+    assert found["decision"]["action"] == "alert"
+    assert [run.status for run in prepared.confirmable()] == ["discarded"]
+
+
+@pytest.mark.parametrize("settings", [{"auto_apply": True}, {"vcs": {"identifier": "acme/infra"}}])
+def test_a_workspace_that_applies_by_itself_is_only_watched(prepared: Estate, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        setattr(prepared.workspace, name, value)
+    _, found = reconcile(prepared.sandbox)
+    assert found["decision"]["action"] == "hold"
+    assert found["decision"]["reasons"][0].startswith("applied_elsewhere: the workspace prod has ")
+    assert prepared.confirmable() == []
