@@ -6,6 +6,8 @@ They run against a double, and against a real server where TFE_URL, TFE_TOKEN an
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import pytest
 
 from tests.integration.test_platform_scans import write
 from tests.support.forge_server import LostAnswer
-from tests.support.harness import Ran, Sandbox
+from tests.support.harness import Ran, Sandbox, kill
 from tests.support.tfe_double.place import PlatformAccess
 from tests.support.tfe_double.plans import plan
 from tests.support.tfe_double.running import Prepared
 from tests.support.tfe_double.server import PlatformDouble
 from tests.support.tfe_double.store import Planned, Run
 
+SHORT = "policy: {pending: apply, input: apply, lease: 1s}\n"
 APPLY = "policy: {pending: apply, input: apply}\n"
 
 
@@ -64,13 +67,13 @@ class Estate:
     def __init__(self, sandbox: Sandbox, double: PlatformDouble, prepared: Prepared) -> None:
         self.sandbox, self.double, self.prepared = sandbox, double, prepared
         self.value = "one"
-        prepared.answer = self._answer
+        prepared.answer = self.planned
         self.workspace = double.add("prod")
         self.access = PlatformAccess(double.host, double.token, double.organization, double)
         sandbox.write("driftguard.yaml", APPLY)
         write(sandbox, self.access, "prod", "one")
 
-    def _answer(self, files: bytes, stored: bytes) -> Planned:
+    def planned(self, files: bytes, stored: bytes) -> Planned:
         return plan(self.value, ("no-op",) if stored else ("create",))
 
     def confirmable(self) -> list[Run]:
@@ -138,3 +141,62 @@ def test_a_workspace_that_applies_by_itself_is_only_watched(prepared: Estate, se
     assert found["decision"]["action"] == "hold"
     assert found["decision"]["reasons"][0].startswith("applied_elsewhere: the workspace prod has ")
     assert prepared.confirmable() == []
+
+
+# --- crashes --------------------------------------------------------------------------------------
+
+
+def killed_at(estate: Estate, reached: threading.Event, release: threading.Event) -> None:
+    """Start a reconciler, and kill it once the platform has come to a point; the platform goes on."""
+    process = estate.sandbox.start("reconcile", "--format", "json")
+    assert reached.wait(60), process.communicate()
+    kill(process)
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    release.set()
+
+
+def test_a_run_that_a_dead_reconciler_left_is_discarded_and_another_is_made(prepared: Estate) -> None:
+    reached, release, asked = threading.Event(), threading.Event(), iter(range(9))
+
+    def answer(files: bytes, stored: bytes) -> Planned:
+        if next(asked) == 1:  # the run that would be confirmed
+            reached.set()
+            release.wait(60)
+        return prepared.planned(files, stored)
+
+    prepared.sandbox.commit("Short leases", {"driftguard.yaml": SHORT})
+    prepared.prepared.answer = answer
+    killed_at(prepared, reached, release)
+    found = settled(prepared.sandbox)
+    assert found["verdict"] == "in_sync"
+    assert [run.status for run in prepared.confirmable()] == ["discarded", "applied"]
+    assert prepared.confirmed() == 1
+
+
+def test_a_run_that_a_dead_reconciler_confirmed_is_seen_to_its_end(prepared: Estate) -> None:
+    reached, release = threading.Event(), threading.Event()
+
+    def hold(run: Run) -> None:
+        reached.set()
+        release.wait(60)
+
+    prepared.sandbox.commit("Short leases", {"driftguard.yaml": SHORT})
+    prepared.double.store.before_confirm = hold
+    killed_at(prepared, reached, release)
+    found = settled(prepared.sandbox)
+    assert found["verdict"] == "in_sync"
+    assert [run.status for run in prepared.confirmable()] == ["applied"]
+    assert prepared.confirmed() == 1
+
+
+def settled(machine: Sandbox) -> dict[str, Any]:
+    """The environment once later runs have dealt with what the dead one left."""
+    for _ in range(10):
+        _, found = reconcile(machine)
+        if found["error"] is None:
+            return found
+        assert found["error"]["kind"] == "locked", found["error"]
+        time.sleep(0.5)
+    raise AssertionError(found)
