@@ -35,6 +35,7 @@ from driftguard.config.surroundings import (
 )
 from driftguard.config.template import template
 from driftguard.config.values import duration, duration_text
+from driftguard.config.web import WebSettings
 
 __all__ = [
     "CONFIG_FILE",
@@ -64,6 +65,7 @@ __all__ = [
     "Suspended",
     "Terraform",
     "Tfe",
+    "WebSettings",
     "Webhook",
     "Window",
     "directories",

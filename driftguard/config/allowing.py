@@ -63,6 +63,7 @@ def permitted(
         "alerts": check.alerts(repository.alerts),
         "forge": check.forge(forge) if forge is not None else None,
         "ledger": repository.ledger if check.ledger(repository) else type(repository.ledger)(),
+        "web": repository.web if check.web(repository) else type(repository.web)(),
         "environments": tuple(check.entry(entry) for entry in repository.environments),
         "tfe": check.tfe("tfe", repository.tfe),
     }
@@ -153,6 +154,18 @@ class _Check:
         if host is None or self._allowed is None or _matches(host, self._allowed.hosts):
             return True
         self._refuse("ledger.url", f"leads to {host}, which needs `allow_hosts` in the operator's file", left_out)
+        return False
+
+    def web(self, document: Document) -> bool:
+        """Whether the repository's section of the web view counts: a commit must not choose who reads the pages."""
+        if "web" not in document.model_fields_set:
+            return True
+        if self._allowed is None and document.web.loopback:
+            return True
+        problem = "counts in the operator's file only"
+        if self._allowed is None:
+            problem = f"serves on {document.web.address}, and only the operator's file may choose more than loopback"
+        self._refuse("web", problem, "the pages are served on 127.0.0.1:8899")
         return False
 
     def entry(self, entry: EnvironmentEntry) -> EnvironmentEntry:

@@ -16,6 +16,7 @@ from driftguard.config.forge import Forge
 from driftguard.config.ledger import LedgerSettings
 from driftguard.config.platform import Tfe
 from driftguard.config.probe import ProbeSettings, or_off
+from driftguard.config.web import WebSettings
 from driftguard.model.ledger import MAX_LEASE
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
@@ -335,6 +336,7 @@ class Document(Model):
     )
     agent: AgentSettings = Field(default=AgentSettings(), description="The schedule of `driftguard agent`.")
     forge: Forge | None = Field(default=None, description="The forge that pull requests are opened on.")
+    web: WebSettings = Field(default=WebSettings(), description="The web view of `driftguard serve`.")
     allow_env: tuple[v.Text, ...] = Field(
         default=(),
         description="Operator's file only: globs of variables that the repository's file may ask for.",

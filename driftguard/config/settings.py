@@ -32,8 +32,10 @@ from driftguard.config.generating import (
 )
 from driftguard.config.ledger import LedgerSettings
 from driftguard.config.models import Aws, Document, EnvironmentEntry, IgnoreRule, Policy, Terraform, overlay
+from driftguard.config.notices import partly_protected, without_the_operator
 from driftguard.config.probe import ProbeSettings
 from driftguard.config.values import is_glob
+from driftguard.config.web import WebSettings
 from driftguard.errors import UsageError
 
 # `find(include, exclude)`: the directories that match a glob of the first and none of the second.
@@ -93,6 +95,7 @@ class Settings:
     probe: ProbeSettings
     agent: AgentSettings
     forge: Forge | None
+    web: WebSettings
     allow_hosts: tuple[str, ...]
     checkout_files: Mapping[str, str]
     notices: tuple[str, ...]
@@ -257,7 +260,7 @@ def load(
     repository, refused = permitted(repository, operator, source, allowed)
     by_operator = _written(operator, operator_file, operator_name, by_operator=True)
     top = overlay(repository, operator, leave=frozenset({"environments"}))
-    notices = [*refused, *_partly_protected(repository, operator, source), *_without_the_operator(repository, source)]
+    notices = [*refused, *partly_protected(repository, operator, source), *without_the_operator(repository, source)]
     if gives_aws(operator):
         top = top.model_copy(update={"aws": operator.aws})
         if gives_aws(repository):
@@ -276,6 +279,7 @@ def load(
         probe=top.probe,
         agent=top.agent,
         forge=top.forge,
+        web=top.web,
         allow_hosts=operator.allow_hosts,
         checkout_files=operator.checkout_files,
         notices=tuple(notices),
@@ -298,29 +302,6 @@ def _written(
         _Entry(entry, f"{name}:{line}", by_operator=by_operator, implied=not given)
         for entry, line in zip(document.environments, lines, strict=True)
     )
-
-
-def _without_the_operator(repository: Document, source: str) -> Iterator[str]:
-    """The notices of keys in the repository's file that count in the operator's file only."""
-    for key in sorted({"allow_env", "allow_hosts", "checkout_files"} & repository.model_fields_set):
-        yield f"{source}: `{key}` counts in the operator's file only."
-
-
-def _partly_protected(repository: Document, operator: Document, source: str) -> Iterator[str]:
-    """The notice of a condition of approval that only the repository's own file sets."""
-    asked = sorted(_approvals(repository) - {"merged"})
-    if asked and not _approvals(operator):
-        yield (
-            f"{source}: `approval: {' and '.join(asked)}` stands in the repository's own file only, which protects "
-            "partly: a commit may loosen it for later ranges. Set it in the operator's file (--config)."
-        )
-
-
-def _approvals(document: Document) -> set[str]:
-    """The conditions of approval that a file sets, at the top level or for an environment."""
-    parts: tuple[Document | EnvironmentEntry, ...] = (document, *document.environments)
-    policies = (part.policy for part in parts if part.policy is not None)
-    return {p.approval.require for p in policies if "approval" in p.model_fields_set and p.approval is not None}
 
 
 def gives_aws(document: Document) -> bool:
