@@ -22,11 +22,17 @@ def open_records(target: Target) -> Iterator[JournalReader]:
         UsageError: the repository, the branch or the configuration is not one that can be read.
         OperatorError: the repository or the ledger cannot be reached.
     """
+    _, url, _ = read_records(target)
+    with closing(open_journal(url)) as journal:
+        yield journal
+
+
+def read_records(target: Target) -> tuple[Settings, str, str]:
+    """The settings at head, the ledger's URL that they name, and what messages call the repository."""
     directories = config.directories()
     found = file_at_head(target.repo, target.ref, config.CONFIG_FILE) or _by_the_mirror(target, directories)
     settings = target.load(found.content)
-    with closing(open_journal(ledger_url(settings, directories, config.surroundings(), found.display))) as journal:
-        yield journal
+    return settings, ledger_url(settings, directories, config.surroundings(), found.display), found.display
 
 
 def ledger_url(settings: Settings, directories: Directories, environ: Mapping[str, str], display: str) -> str:

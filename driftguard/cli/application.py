@@ -15,6 +15,7 @@ from driftguard.cli.inspect import environments, explain, history, status
 from driftguard.cli.ledger import baseline, forget, retry, verify
 from driftguard.cli.run import reconcile, scan
 from driftguard.cli.setup import demo, doctor, init
+from driftguard.cli.web import report, serve
 from driftguard.errors import UsageError
 
 RUN: Final = "Run"
@@ -35,6 +36,8 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     (INSPECT, explain),
     (INSPECT, history),
     (INSPECT, environments),
+    (INSPECT, serve),
+    (INSPECT, report),
     (SET_UP, init),
     (SET_UP, doctor),
     (SET_UP, demo),

@@ -101,7 +101,7 @@ def recent(ledger: JournalReader, patterns: Sequence[str], *, until: datetime | 
     for name in dict.fromkeys(n for p in patterns for n in _known_names(ledger, p)):
         entries += ledger.entries(environment=name, until=until, limit=limit)
     entries.sort(key=lambda entry: entry.sequence or 0)
-    return [_entry_row(entry) for entry in entries[-limit:]]
+    return [entry_row(entry) for entry in entries[-limit:]]
 
 
 def _known_names(ledger: JournalReader, pattern: str) -> list[str]:
@@ -112,7 +112,8 @@ def _known_names(ledger: JournalReader, pattern: str) -> list[str]:
     return found
 
 
-def _entry_row(entry: Entry) -> EntryRow:
+def entry_row(entry: Entry) -> EntryRow:
+    """One entry as `driftguard history` prints it."""
     return EntryRow(
         sequence=entry.sequence,
         at=timestamp(entry.at),
@@ -266,17 +267,19 @@ def retried(journal: JournalReader) -> dict[str, int]:
     return {name: entry.sequence or 0 for name, entry in journal.latest(EntryKind.RETRY_REQUESTED).items()}
 
 
-def silences(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
+def silences(journal: JournalReader, now: datetime, until: datetime | None = None) -> dict[str, Acknowledgement]:
     """The silences that have not ended yet, by environment."""
-    found = {name: _word(entry) for name, entry in journal.latest(EntryKind.SILENCED).items()}
+    found = {name: _word(entry) for name, entry in journal.latest(EntryKind.SILENCED, until).items()}
     return {name: word for name, word in found.items() if word.stands(now)}
 
 
-def acknowledgements(journal: JournalReader, now: datetime) -> dict[str, Acknowledgement]:
+def acknowledgements(
+    journal: JournalReader, now: datetime, until: datetime | None = None
+) -> dict[str, Acknowledgement]:
     """The acknowledgements of alerts that stand, by environment: none that its time, a worse change or an end ended."""
-    steps = journal.latest(EntryKind.ALERT)
+    steps = journal.latest(EntryKind.ALERT, until)
     found = {}
-    for name, entry in journal.latest(EntryKind.ACKNOWLEDGED).items():
+    for name, entry in journal.latest(EntryKind.ACKNOWLEDGED, until).items():
         word, last = _word(entry), steps.get(name)
         later = last is not None and (last.sequence or 0) > (entry.sequence or 0)
         ended = later and last is not None and (not last.data.get("acked") or last.data.get("event") == "resolved")
@@ -285,9 +288,9 @@ def acknowledgements(journal: JournalReader, now: datetime) -> dict[str, Acknowl
     return found
 
 
-def acked(journal: JournalReader, now: datetime) -> dict[str, tuple[str, AckReport]]:
+def acked(journal: JournalReader, now: datetime, until: datetime | None = None) -> dict[str, tuple[str, AckReport]]:
     """By environment, the word of an operator that holds: as a cell's end, and as reports have it."""
-    words = [("silenced", silences(journal, now)), ("acknowledged", acknowledgements(journal, now))]
+    words = [("silenced", silences(journal, now, until)), ("acknowledged", acknowledgements(journal, now, until))]
     return {name: (f", {verb} {word.text}", ack_report(word)) for verb, found in words for name, word in found.items()}
 
 

@@ -82,7 +82,7 @@ def test_the_shell_completes_commands_and_options_and_choices() -> None:
         variables = {"COMP_WORDS": line, "COMP_CWORD": str(words), "_DRIFTGUARD_COMPLETE": "complete_bash"}
         return run(**variables).stdout.split()
 
-    assert completed("driftguard re") == ["reconcile", "retry"]
+    assert completed("driftguard re") == ["reconcile", "retry", "report"]
     assert completed("driftguard scan --ba") == ["--baseline"]
     assert completed("driftguard scan --format ") == ["table", "json", "markdown", "junit"]
     assert completed("driftguard status --format ") == ["table", "json", "markdown"]

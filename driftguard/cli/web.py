@@ -1,0 +1,81 @@
+"""Commands of the web view: serve the pages, or write them as a static site."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
+from driftguard.errors import UsageError
+
+WebAddress = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Listen address. Default: `web.address`, 127.0.0.1:8899."),
+]
+
+
+def serve(
+    address: WebAddress = None,
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Serve the web view, read-only.
+
+    The estate, its causes, approvals, trends, alerts and runs, now and at any moment of the ledger. An address that is
+    not loopback needs `web.trusted_proxy` with `web.user_header`, or `web.tokens_file`. Ctrl-C and SIGTERM end it.
+    """
+    require_web()
+    from driftguard.bootstrap.target import Target
+    from driftguard.bootstrap.web import open_web
+
+    set_verbosity(verbose)
+    with open_web(Target(repo, ref, config)) as view:
+        server = view.server(address)
+        if not quiet:
+            print(f"The web view is served on {server.address} until Ctrl-C.", file=sys.stderr, flush=True)
+        server.run()
+
+
+def report(
+    site: Annotated[Path, typer.Option("--site", metavar="DIR", help="Write the pages into this folder.")],
+    repo: RepoOption = ".",
+    ref: RefOption = None,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the web view as a static site.
+
+    The pages as of the ledger's last entry, as files without script, for CI artifacts, Pages or a bucket.
+    """
+    require_web()
+    from driftguard.bootstrap.target import Target
+    from driftguard.bootstrap.web import open_web
+    from driftguard.model.words import plural
+
+    set_verbosity(verbose)
+    with open_web(Target(repo, ref, config)) as view:
+        count = view.site(site)
+    if not quiet:
+        print(f"Wrote {plural(count, 'file')}; open {site / 'index.html'}.", file=sys.stderr)
+
+
+def require_web() -> None:
+    """Check that the extra `web` is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    import importlib.util
+
+    from driftguard.distribution import install_command
+
+    missing = [name for name in ("jinja2", "starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the web view needs {', '.join(missing)}: {install_command('web')}. Nothing was run.")

@@ -1,0 +1,137 @@
+"""What one request may read: the ledger through the eyes of its reader, at its moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+from driftguard.model import Entry, EntryKind
+from driftguard.model.estate import Summary
+from driftguard.model.report import EnvironmentListing
+from driftguard.pipeline.history import LastScan, read_scan
+from driftguard.pipeline.overview import OverviewRow, overview
+from driftguard.ports import Alerts, Outbox
+from driftguard.ports.estate import EstateReader
+from driftguard.report import timestamp
+from driftguard.web.access import Viewer
+from driftguard.web.query import PAGE_ROWS, PageQuery
+
+_Item = TypeVar("_Item")
+
+
+class WebAlerts(Alerts, Outbox, Protocol):
+    """The alerts and the outbox, read only."""
+
+
+class WebLedger(EstateReader, Protocol):
+    """The ledger as the pages read it."""
+
+    @property
+    def alerts(self) -> WebAlerts:
+        """The alerts and the outbox."""
+        ...
+
+
+class ClosureFiles(Protocol):
+    """The closures of environments at head, for the pages that list their files."""
+
+    def listing(self, environment: str) -> EnvironmentListing | None:
+        """An environment's closure; None where it is not at head or cannot be read."""
+        ...
+
+
+class NoClosures(ClosureFiles):
+    """Knows no files: the static site of a ledger without its repository, and tests."""
+
+    def listing(self, environment: str) -> EnvironmentListing | None:
+        """None."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One page of a list.
+
+    Attributes:
+        first: number of its first row, from 1; 0 in an empty list.
+        pages: how many there are; at least 1.
+    """
+
+    page: int
+    pages: int
+    first: int
+    last: int
+    total: int
+
+
+def sliced(items: Sequence[_Item], page: int) -> tuple[Sequence[_Item], Slice]:
+    """The rows of one page of a list; the last page for a number beyond it."""
+    pages = max(1, -(-len(items) // PAGE_ROWS))
+    number = min(page, pages)
+    start = (number - 1) * PAGE_ROWS
+    rows = items[start : start + PAGE_ROWS]
+    return rows, Slice(number, pages, start + 1 if rows else 0, start + len(rows), len(items))
+
+
+@dataclass
+class View:
+    """The ledger for one reader at one moment.
+
+    Attributes:
+        now: what ages refer to: the query's moment, or the clock's.
+        everything: lists are not cut into pages: the static site.
+    """
+
+    ledger: WebLedger
+    viewer: Viewer
+    query: PageQuery
+    now: datetime
+    closures: ClosureFiles
+    everything: bool = False
+
+    @property
+    def until(self) -> datetime | None:
+        """The moment of the past that is shown; None for now."""
+        return self.query.at
+
+    @cached_property
+    def summaries(self) -> tuple[Summary, ...]:
+        """The newest report of each visible environment in short, sorted by name."""
+        return tuple(each for each in self.ledger.summaries(until=self.until) if self.viewer.sees(each.name))
+
+    @property
+    def names(self) -> list[str] | None:
+        """The visible environments; None where all are."""
+        return None if self.viewer.sees_all else [each.name for each in self.summaries]
+
+    @cached_property
+    def rows(self) -> list[OverviewRow]:
+        """The overview's rows."""
+        return overview(self.ledger, self.summaries, self.now, self.until)
+
+    def visible(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The entries of visible environments."""
+        return [e for e in entries if e.environment is not None and self.viewer.sees(e.environment)]
+
+    def entries(self, kinds: Sequence[EntryKind], limit: int) -> list[Entry]:
+        """The newest entries of kinds that concern visible environments, oldest first."""
+        return self.visible(self.ledger.entries(kinds=kinds, until=self.until, limit=limit))
+
+    def scans(self, summaries: Sequence[Summary]) -> Mapping[str, LastScan]:
+        """The whole reports behind summaries, by name."""
+        found = {entry.environment or "": entry for entry in self.ledger.scans([each.sequence for each in summaries])}
+        return {name: last_scan(entry) for name, entry in found.items()}
+
+    def page(self, items: Sequence[_Item]) -> tuple[Sequence[_Item], Slice]:
+        """The rows of the query's page."""
+        if self.everything:
+            return items, Slice(1, 1, min(1, len(items)), len(items), len(items))
+        return sliced(items, self.query.page)
+
+
+def last_scan(entry: Entry) -> LastScan:
+    """A `scanned` entry as the commands show it."""
+    return LastScan(timestamp(entry.at), read_scan(entry), {**entry.data, "at": timestamp(entry.at)})
