@@ -66,7 +66,8 @@ DAYS = 12
 NOW = NOON + timedelta(days=DAYS)
 _POLICY: dict[str, object] = {"policies": [{"pending": "alert", "drift": "alert", "input": "alert"}]}
 _AUTOMATIC: dict[str, object] = {"policies": [{"pending": "apply", "drift": "revert", "input": "alert"}]}
-_SUSPENDED: dict[str, object] = {"policies": [{"pending": "apply", "suspended": {"reason": "migration", "until": "2026-12-31T00:00:00Z"}}]}
+_SUSPENSION = {"reason": "migration", "until": "2026-12-31T00:00:00Z"}
+_SUSPENDED: dict[str, object] = {"policies": [{"pending": "apply", "suspended": _SUSPENSION}]}
 _OLD_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"]}]})
 _NEW_POLICY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:*"]}]}
