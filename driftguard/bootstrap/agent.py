@@ -37,6 +37,8 @@ from driftguard.scheduler import (
 log = logging.getLogger(__name__)
 
 _DEFAULT_EVERY: Final = timedelta(minutes=15)
+_PATIENCE: Final = timedelta(minutes=15)
+_TERRAFORM_RUNS: Final = 5  # init, plan, the plan under the lock, apply, the plan that verifies it
 
 
 def run_agent(
@@ -108,6 +110,7 @@ class _Work(AgentWork):
         self._opened: Session | None = None
         self._token: HostToken | None = None  # kept: a GitHub App's is asked for once an hour
         self._watch_interval: timedelta | None = None
+        self._patience = _PATIENCE
 
     def check(self) -> None:
         """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
@@ -127,8 +130,15 @@ class _Work(AgentWork):
         self._opened = session = Session(self._target, self._stop, self._token)
         top = session.settings.agent
         self._watch_interval = top.watch if self._options.probe else None
+        self._patience = _PATIENCE + _TERRAFORM_RUNS * max(
+            (each.timeout for each in session.environments), default=timedelta()
+        )
         own = (e for e in session.environments if e.agent != top or self._options.every is None)
         return {e.name: cadence for e in own if (cadence := Cadence.of(e.agent)) is not None}
+
+    def patience(self) -> timedelta:
+        """How long one environment may take: its Terraform runs, and what stands between them."""
+        return self._patience
 
     def watch_interval(self) -> timedelta | None:
         """The time from one look at all environments to the next; None for no watch."""
@@ -145,7 +155,7 @@ class _Work(AgentWork):
         if session is not None:
             session.close()
 
-    def run(self, due: DueSet) -> None:
+    def run(self, due: DueSet, judged: Callable[[], None]) -> None:
         """One run of the environments that are due."""
         with self._take() or Session(self._target, self._stop, self._token) as session:
             for notice in session.notices:
@@ -154,7 +164,7 @@ class _Work(AgentWork):
             if not chosen:
                 return
             probes = self._options.probe and due.reason != "watch"  # a watch has probed them already
-            report = session.run(chosen, acts=True, probe=probes, on_done=lambda done: None, write=self._write)
+            report = session.run(chosen, acts=True, probe=probes, on_done=lambda done: judged(), write=self._write)
             self._observe(session, report)
         self._on_run(due, report)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault, OperatorError
@@ -20,6 +20,7 @@ from driftguard.model import (
     Baseline,
     Decision,
     Entry,
+    EntryKind,
     EnvironmentResult,
     ErrorKind,
     Fault,
@@ -141,7 +142,7 @@ def run_environments(
     known = frozenset(settings.name for settings in scope.present) | removed.keys()
     group_wait = context.alert_settings.group_wait
     early = EarlyAlerts(notifier, context.clock, group_wait, known) if notifier is not None else None
-    tasks = probed(context, scope.tasks)
+    tasks = probed(context, _longest_waiting_first(context, scope.tasks))
     context.states.expect([task.settings.name for task in tasks])
     results = _run_all(context, tasks, parallelism, on_done, early)
     for settings, error in scope.incomplete.values():
@@ -168,6 +169,17 @@ def run_environments(
     )
     ledger.append(run_finished_entry(result))
     return result
+
+
+def _longest_waiting_first(context: RunContext, tasks: Sequence[EnvironmentTask]) -> list[EnvironmentTask]:
+    """The tasks by their last scans, the oldest first: a run that never ends does not starve the same environments."""
+    scans = context.ledger.latest(EntryKind.SCANNED)
+
+    def waits_since(task: EnvironmentTask) -> tuple[datetime, str]:
+        last = scans.get(task.settings.name)
+        return last.at if last is not None else datetime.min.replace(tzinfo=UTC), task.settings.name
+
+    return sorted(tasks, key=waits_since)
 
 
 def _run_all(

@@ -70,8 +70,12 @@ class _Problem:
 class AgentWork(Protocol):
     """What an agent does on a schedule. An exception of `run` or `cadences` is a failed run, which is retried."""
 
-    def run(self, due: DueSet) -> None:
-        """One run. It is retried with a backoff, after a UsageError also at once at a new commit."""
+    def run(self, due: DueSet, judged: Callable[[], None]) -> None:
+        """One run. It is retried with a backoff, after a UsageError also at once at a new commit.
+
+        Args:
+            judged: is called in this thread for each environment that is judged: the run makes progress.
+        """
         ...
 
     def head(self) -> str | None:
@@ -84,6 +88,10 @@ class AgentWork(Protocol):
 
     def cadences(self) -> Mapping[str, Cadence]:
         """The cadence of each environment that has its own; read again before each run."""
+        ...
+
+    def patience(self) -> timedelta:
+        """How long one environment may take at most, as `cadences` read it last."""
         ...
 
     def watch_interval(self) -> timedelta | None:
@@ -255,7 +263,7 @@ class Agent:
     def _run_due(self, due: DueSet) -> None:
         started = self._read_clock()
         self._owed = due
-        self._publish(last_tick=started, running_since=started)
+        self._publish(last_tick=started, running_since=started, last_progress=None, judged=0)
         _, problem = self._attempt(lambda: self._run_owed(due, started))
         ended = self._read_clock()
         self._misconfigured = problem is not None and problem.misconfigured
@@ -274,6 +282,8 @@ class Agent:
         self._publish(
             last_tick=ended,
             running_since=None,
+            last_progress=None,
+            judged=0,
             last_run_ended=ended,
             last_error=problem.text if problem else None,
             failures_in_a_row=self._run_failures.failures,
@@ -282,11 +292,14 @@ class Agent:
 
     def _run_owed(self, due: DueSet, now: datetime) -> None:
         moved = self._timetable.assign(self._work.cadences(), now)
-        self._publish(longest_interval=self._timetable.longest_interval(now))
+        self._publish(longest_interval=self._timetable.longest_interval(now), patience=self._work.patience())
         # An environment with a new cadence is due now, and its interval starts now.
         due = replace(due, excluding=due.excluding & self._timetable.own)
         self._owed = due | DueSet(moved, "cadence") if moved else due
-        self._work.run(self._owed)
+        self._work.run(self._owed, self._progressed)
+
+    def _progressed(self) -> None:
+        self._publish(last_progress=self._clock.now(), judged=self._state.judged + 1)
 
     def _next_start(self) -> datetime:
         return self._timetable.next_due if self._owed is None else min(self._timetable.next_due, self._owed_at)

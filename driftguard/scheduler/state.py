@@ -21,6 +21,9 @@ class AgentState:
         last_run_ended: of a failed run, too.
         last_error: one masked sentence; None after a successful run.
         longest_interval: the longest time between two starts by cadence.
+        patience: how long one environment may take at most, applies included.
+        last_progress: when the present run last judged an environment; None between runs and before the first.
+        judged: how many environments the present run has judged.
         head: the last commit seen at the head of the tracked branch.
     """
 
@@ -33,17 +36,30 @@ class AgentState:
     last_error: str | None = None
     failures_in_a_row: int = 0
     head: str | None = None
+    patience: timedelta = timedelta(hours=1, minutes=45)
+    last_progress: datetime | None = None
+    judged: int = 0
 
 
 def healthy(state: AgentState, now: datetime, longest_interval: timedelta) -> tuple[bool, str]:
-    """Whether the agent does its work, and one sentence about it. Pure."""
-    if state.running_since is None and now - state.last_tick > _SILENCE:
-        return False, f"The loop has not iterated since {state.last_tick.isoformat(timespec='seconds')}."
-    if now - (state.last_run_ended or state.started) > 3 * longest_interval + timedelta(hours=1):
-        ended = state.last_run_ended
-        return False, f"No run has ended since {(ended or state.started).isoformat(timespec='seconds')}."
+    """Whether the agent does its work, and one sentence about it. Pure.
+
+    A run may take as long as it needs while it judges environments.
+    """
+    if state.running_since is not None:
+        since = state.last_progress or state.running_since
+        if now - since > state.patience:
+            return False, f"The run has judged no environment since {_moment(since)}."
+    elif now - state.last_tick > _SILENCE:
+        return False, f"The loop has not iterated since {_moment(state.last_tick)}."
+    elif now - (ended := state.last_run_ended or state.started) > 3 * longest_interval + timedelta(hours=1):
+        return False, f"No run has ended since {_moment(ended)}."
     if state.failures_in_a_row >= _FAILURES:
         return False, f"{state.failures_in_a_row} consecutive runs have failed: {state.last_error}"
     if state.running_since is not None:
-        return True, f"A run is active since {state.running_since.isoformat(timespec='seconds')}."
-    return True, f"The next run starts at {state.next_due.isoformat(timespec='seconds')}."
+        return True, f"A run is active since {_moment(state.running_since)}; environments judged: {state.judged}."
+    return True, f"The next run starts at {_moment(state.next_due)}."
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")

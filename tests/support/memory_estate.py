@@ -93,7 +93,9 @@ class MemoryEstate:
             files[f"environments/{name}/main.tf"] = self.toys[name].root_module(thing)
         return self.sandbox.commit("change", files)
 
-    def run(self, *, acts: bool, machine: str = "cache", ledger: SqlLedger | None = None) -> RunResult:
+    def run(
+        self, *, acts: bool, machine: str = "cache", ledger: SqlLedger | None = None, parallelism: int = 2
+    ) -> RunResult:
         """One run over every environment at head, on one of several machines that share the ledger.
 
         Args:
@@ -145,7 +147,7 @@ class MemoryEstate:
                 context,
                 RunScope("repository", "main", tasks, {}, environments),
                 started=now,
-                parallelism=2,
+                parallelism=parallelism,
                 on_done=lambda result: None,
                 notifier=None,
             )

@@ -21,6 +21,7 @@ from driftguard.pipeline.decide.history import Past, past
 from driftguard.pipeline.record import attempt_opened_entry
 from driftguard.ports import PlanRun, WorkingDirectory
 from driftguard.ports.engine import Applier
+from tests.support.harness import Toy
 from tests.support.memory_engine import MemoryEngine
 from tests.support.memory_estate import MemoryEstate, found, outcome
 
@@ -97,6 +98,26 @@ def test_an_environment_that_another_reconciler_holds_is_left_to_it(estate: Memo
     assert found(result, "blue").decision.reasons[0].name == "acting_elsewhere"
     assert outcome(result, "green") == ("in_sync", "apply")
     assert estate.toys["blue"].effects() == []
+
+
+def test_a_run_begins_with_the_environments_that_waited_longest(tmp_path: Path) -> None:
+    estate = MemoryEstate(tmp_path, ("blue", "green", "red"))
+
+    def judged() -> list[str | None]:
+        """The environments of one run, in the order in which they were judged."""
+        before = len(estate.ledger.entries(kinds=[EntryKind.SCANNED]))
+        estate.run(acts=False, parallelism=1)
+        return [entry.environment for entry in estate.ledger.entries(kinds=[EntryKind.SCANNED])][before:]
+
+    assert judged() == ["blue", "green", "red"]
+    # An agent that ended in the middle of a run had judged these two.
+    scans = {entry.environment: entry for entry in estate.ledger.entries(kinds=[EntryKind.SCANNED])}
+    for name in ("green", "blue"):
+        estate.ledger.append(replace(scans[name], at=datetime.now(UTC)))
+    assert judged() == ["red", "green", "blue"]
+    estate.toys["new"] = Toy(tmp_path / "clouds" / "new")
+    estate.write({"new": "one"})
+    assert judged()[0] == "new"
 
 
 class Defective(MemoryEngine):

@@ -52,6 +52,7 @@ class Life:
     seed: int = 1
     start_jitter_seconds: float = 0.0
     pass_lasts: timedelta = timedelta()
+    environments: int = 1
     tracked: str | None = "a1"
     stops_at_look: bool = False
     changes: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -126,11 +127,13 @@ class Life:
             return
         self.clock.move_to(until)
 
-    def run(self, due: DueSet) -> None:
+    def run(self, due: DueSet, judged: Callable[[], None]) -> None:
         self.depth += 1
         assert self.depth == 1
         self.passes.append((self.now(), due))
-        self.clock.shift(self.pass_lasts)
+        for _ in range(self.environments):
+            self.clock.shift(self.pass_lasts / self.environments)
+            judged()
         for event in [event for event in self.events if event[0] <= self.now()]:
             self.events.remove(event)
             event[1]()
@@ -148,6 +151,9 @@ class Life:
         self.asked.append(head)
         self._fail("changed")
         return self.changes.get(head, frozenset())
+
+    def patience(self) -> timedelta:
+        return HOUR
 
     def watch_interval(self) -> timedelta | None:
         return self.watch
@@ -766,7 +772,16 @@ WELL = AgentState(
         ({"last_tick": NOON - HOUR, "running_since": NOON - HOUR}, True, "active since 2026-11-23T11:00:00"),
         ({"last_run_ended": NOON - 4 * HOUR}, True, ""),
         ({"last_run_ended": NOON - 4 * HOUR - SECOND}, False, "No run has ended"),
-        ({"last_run_ended": NOON - 5 * HOUR, "running_since": NOON - 5 * HOUR}, False, "No run has ended"),
+        # A run of ten hours that judged an environment an hour ago makes progress.
+        (
+            {"running_since": NOON - 10 * HOUR, "last_progress": NOON - HOUR, "judged": 7},
+            True,
+            "environments judged: 7",
+        ),
+        ({"running_since": NOON - 10 * HOUR, "last_progress": NOON - 2 * HOUR}, False, "judged no environment since"),
+        ({"running_since": NOON - 106 * MINUTE}, False, "judged no environment since 2026-11-23T10:14:00"),
+        ({"running_since": NOON - 3 * HOUR, "patience": 3 * HOUR}, True, ""),
+        ({"running_since": NOON - MINUTE, "last_run_ended": NOON - 30 * HOUR}, True, ""),
         ({"last_run_ended": None, "started": NOON - HOUR}, True, ""),
         ({"last_run_ended": None, "started": NOON - 5 * HOUR}, False, "No run has ended"),
         ({"failures_in_a_row": 4, "last_error": "Away."}, True, ""),
@@ -790,6 +805,23 @@ def test_a_healthy_life_is_healthy_at_every_moment(clock: time_machine.Traveller
     assert max(silences) <= MINUTE
 
 
+def test_a_long_run_is_healthy_while_it_judges_environments_and_not_when_it_stands_still(
+    clock: time_machine.Traveller,
+) -> None:
+    steady = Life(clock, pass_lasts=20 * HOUR, environments=40).live(DAY)
+    assert max(state.judged for state in steady.states) == 40
+    assert {state.judged for state in steady.states if state.running_since is None} == {0}
+    assert steady.states[-1].patience == HOUR
+    assert all(
+        healthy(state, (state.last_progress or state.last_tick) + 59 * MINUTE, HOUR)[0]
+        for state in steady.states
+        if state.running_since is not None
+    )
+    stuck = next(state for state in steady.states if state.judged == 7)
+    assert stuck.last_progress is not None
+    assert not healthy(stuck, stuck.last_progress + 61 * MINUTE, HOUR)[0]
+
+
 def test_a_ring_ends_the_wait_also_when_it_came_before(clock: time_machine.Traveller) -> None:
     wake = WakeEvent()
     wake.set()
@@ -805,8 +837,11 @@ class Reasons:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def run(self, due: DueSet) -> None:
+    def run(self, due: DueSet, judged: Callable[[], None]) -> None:
         self.seen.append(due.reason)
+
+    def patience(self) -> timedelta:
+        return HOUR
 
     def head(self) -> str:
         return "a1"
