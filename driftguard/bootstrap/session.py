@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -65,6 +65,7 @@ from driftguard.pipeline.requests import OperatorRequests, given_baselines, sele
 from driftguard.pipeline.run import RunScope, run_environments, run_scope
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
+from driftguard.pipeline.workspaces import WorkspaceIndex, listed_workspaces
 from driftguard.ports import Clock
 from driftguard.probe.opening import OpenedProbe, open_probe
 from driftguard.report import run_report
@@ -97,7 +98,8 @@ class Session:
         )
         self._closing.callback(self._reader.save)
         source = str(target.config) if target.config else None
-        index = SettingsIndex(self.repository, target.operator_text(), source)
+        self._workspaces = WorkspaceIndex(self._list_workspaces, lambda: self.ledger)
+        index = SettingsIndex(self.repository, target.operator_text(), source, self._workspaces.known)
         reader = BlobReader(self.repository, self._reader)
         self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
         self._closing.callback(self.platforms.close)
@@ -120,7 +122,8 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        found = resolved(self.settings, self.repository, self.head)
+        found = resolved(self.settings, self.repository, self.head, self._workspaces.asked)
+        self.closures.settings.forget()
         return with_owners(found, self.repository.tree(self.head), partial(self.repository.file, self.head))
 
     def select(self, patterns: Sequence[str]) -> tuple[EnvironmentSettings, ...]:
@@ -261,12 +264,23 @@ class Session:
         """The environments whose last plans stand no more, by a probe; one that is not recorded is not among them."""
         if self.probe is None:
             return frozenset()
-        now = self._clock.now()
-        run_id = f"watch-{secrets.token_hex(4)}"
-        scan = self.scan_context(Credentials(run_id, self._clock, self.environ), now, noise=False)
         tasks = self._scope(self.environments, acts=False).tasks
-        with closing(RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)) as folders:
+        with self._aside("watch") as (scan, folders):
             return differing(self.probe.probe, scan, folders, tasks)
+
+    @contextmanager
+    def _aside(self, what: str) -> Iterator[tuple[ScanContext, RunFolders]]:
+        """What it takes to look at environments outside of a run."""
+        run_id = f"{what}-{secrets.token_hex(4)}"
+        scan = self.scan_context(Credentials(run_id, self._clock, self.environ), self._clock.now(), noise=False)
+        with closing(RunFolders(self._directories.cache, self.repository.display, run_id, self._stop)) as folders:
+            yield scan, folders
+
+    def _list_workspaces(self, base: EnvironmentSettings) -> tuple[str, ...]:
+        engine = TerraformPlanner(self.tool(base), self._directories.cache / "plugins", self._stop)
+        task = EnvironmentTask(base, self._closure_at_head(base), engine, None, self._stop)
+        with self._aside("workspaces") as (scan, folders):
+            return listed_workspaces(scan, folders, task, engine)
 
     def forge(self, journal: ProposalJournal, out: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; if it is not usable, the reasons, and the run continues without it."""

@@ -36,6 +36,7 @@ from driftguard.config.surroundings import (
 from driftguard.config.template import template
 from driftguard.config.values import duration, duration_text
 from driftguard.config.web import WebSettings
+from driftguard.config.workspaces import Listing
 
 __all__ = [
     "CONFIG_FILE",
@@ -54,6 +55,7 @@ __all__ = [
     "IgnoreRule",
     "LedgerSettings",
     "Limits",
+    "Listing",
     "NoFiles",
     "Policy",
     "ProbeSettings",

@@ -8,27 +8,36 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from posixpath import basename, join, normpath, relpath
 from typing import Any, Final, Protocol
 
 import yaml
 
+from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.models import Aws, EnvironmentEntry, Records
 from driftguard.config.placeholders import PLACEHOLDER
 from driftguard.config.values import is_glob
+from driftguard.config.workspaces import Listing, spelled_out
 
 _AUTOMATIC: Final = re.compile(r"terraform\.tfvars(?:\.json)?|.*\.auto\.tfvars(?:\.json)?")
 _MAX_RECORDS: Final = 10_000
 
+
+NOT_ASKED: Final = Listing((), "The workspaces of its backend were not listed, so it is not planned.")
+"""The listing where no backend is asked."""
 
 _Record = tuple[str | None, Mapping[str, str], str | None]
 _NO_RECORD: Final[_Record] = (None, {}, None)
 
 
 class CommitFiles(Protocol):
-    """The files of one commit, as entries refer to them."""
+    """What entries refer to: the files of one commit, and the workspaces of backends."""
+
+    def workspaces(self, base: EnvironmentSettings) -> Listing:
+        """The workspaces of the backend of an environment, which is that of an entry without any workspace."""
+        ...
 
     def matching(self, pattern: str) -> Sequence[str]:
         """The files that match a glob from the repository's root, sorted."""
@@ -41,6 +50,10 @@ class CommitFiles(Protocol):
 
 class NoFiles:
     """A commit of which only the directories are known."""
+
+    def workspaces(self, base: EnvironmentSettings) -> Listing:
+        """No backend is asked."""
+        return NOT_ASKED
 
     def matching(self, pattern: str) -> Sequence[str]:
         """Nothing matches."""
@@ -75,14 +88,55 @@ def generates(entry: EnvironmentEntry) -> bool:
     return bool(entry.workspaces or entry.each or entry.from_)
 
 
-def variants(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> Iterator[Variant]:
-    """The environments that a generating entry makes of one directory, in order; none where its globs match nothing."""
-    workspaces: Sequence[str | None] = entry.workspaces or (None,)
+def variants(
+    entry: EnvironmentEntry, origin: str, directory: str, files: CommitFiles, base: Callable[[], EnvironmentSettings]
+) -> Iterator[Variant]:
+    """The environments that a generating entry makes of one directory, in order.
+
+    Where its globs match nothing, one that cannot be planned.
+
+    Args:
+        origin: where the entry stands.
+        base: gives the environment of the entry without any workspace, whose backend has the workspaces.
+    """
+    found = False
+    for variant in _variants(entry, directory, files, base):
+        found = True
+        yield variant
+    if not found:
+        key = "each" if entry.each else "from.file"
+        globs = " or ".join(entry.each) or (entry.from_.file if entry.from_ else "")
+        yield Variant(fault=f"{origin}: `{key}` matches no file for {directory}: {globs}. Correct the glob.")
+
+
+def _variants(
+    entry: EnvironmentEntry, directory: str, files: CommitFiles, base: Callable[[], EnvironmentSettings]
+) -> Iterator[Variant]:
+    workspaces = _workspaces(entry, directory, files, base) or [(None, None)]
     var_files = _each(entry, directory, files) if entry.each else [(None, None)]
     records = _records(entry.from_, files) if entry.from_ else iter([_NO_RECORD])
-    for (name, record, fault), workspace, (var_file, stem) in itertools.product(records, workspaces, var_files):
+    for (name, record, broken), (workspace, fault), (var_file, stem) in itertools.product(
+        records, workspaces, var_files
+    ):
         parts = tuple(part for part in (name, workspace, stem) if part is not None)
-        yield Variant(workspace, var_file, parts, record, fault)
+        yield Variant(workspace, var_file, parts, record, broken or fault)
+
+
+def _workspaces(
+    entry: EnvironmentEntry, directory: str, files: CommitFiles, base: Callable[[], EnvironmentSettings]
+) -> Sequence[tuple[str | None, str | None]]:
+    """The workspaces of an entry, each with why it cannot be planned; its backend is asked only for a glob."""
+    wanted = Placeholders(directory, Variant()).texts(entry.workspaces)
+    if not any(map(is_glob, wanted)):
+        return [(workspace, None) for workspace in entry.workspaces]
+    settings = replace(base(), var_files=(), fault=None)
+    backend = settings.backend_config
+    texts = [*(backend.values() if isinstance(backend, Mapping) else backend), settings.aws.plan_role_arn or ""]
+    varying = next((found[0] for found in map(PLACEHOLDER.search, texts) if found), None)
+    if varying is None:
+        return spelled_out(wanted, files.workspaces(settings))
+    fault = f"{settings.origin}: a glob in `workspaces` needs one backend, and that of {directory} varies by {varying}."
+    return spelled_out(wanted, Listing((), fault))
 
 
 def _each(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> list[tuple[str | None, str | None]]:

@@ -17,6 +17,7 @@ from driftguard.config.ledger import LedgerSettings
 from driftguard.config.platform import Tfe
 from driftguard.config.probe import ProbeSettings, or_off
 from driftguard.config.web import WebSettings
+from driftguard.config.workspaces import WorkspaceGlobs
 from driftguard.model.ledger import MAX_LEASE
 
 # The module part of a resource address, with keys that may themselves hold dots and brackets.
@@ -271,8 +272,10 @@ class EnvironmentEntry(Model):
         default=None, description="The environment's name. Default: the path below the glob's fixed part."
     )
     workspace: v.Workspace = Field(default="default", description="Terraform workspace.")
-    workspaces: tuple[v.Workspace, ...] = Field(
-        default=(), description="Workspaces: an environment each, called PATH/WORKSPACE."
+    workspaces: WorkspaceGlobs = Field(
+        default=(),
+        description="Workspaces: an environment each, called PATH/WORKSPACE. A glob such as `eu-*` stands for those "
+        "that the backend lists, without `default`; where it cannot be listed, the environments are `unknown`.",
     )
     each: v.VarFileGlobs = Field(
         default=(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise, takewhile
 from posixpath import basename
 from typing import Final, Literal
@@ -154,8 +155,10 @@ class Settings:
         """The environments that entries generate by workspaces, var files or records."""
         for entry in (e for e in entries if generates(e.written)):
             nameless = [e for e in entries if not generates(e.written) and id(e) not in given]
-            for variant in _variants_of(entry, directory, files):
-                shared = [e for e in entries if e is entry or e in nameless]
+            shared = [e for e in entries if e is entry or e in nameless]
+            bare = _Draft(_default_name(directory, entry.written.path), Variant(), shared, entry.origin)
+            base = partial(self._environment, directory, bare, files)
+            for variant in variants(entry.written, entry.origin, directory, files, base):
                 name = self._name_of(directory, entry, variant, shared)
                 own = [e for e in entries if e in shared or given.get(id(e)) == name]
                 yield _Draft(name, variant, own, entry.origin)
@@ -358,15 +361,3 @@ def _named_drafts(plain: list[_Entry], given: Mapping[int, str], taken: set[str]
         own = [e for e in plain if given.get(id(e)) in (None, named)]
         origins = [e.origin for e in own if given.get(id(e)) == named] or [e.origin for e in own]
         yield _Draft(named or default, Variant(), own, origins[-1])
-
-
-def _variants_of(entry: _Entry, directory: str, files: CommitFiles) -> Iterator[Variant]:
-    """What an entry makes of a directory; where its globs match nothing, one that cannot be planned."""
-    found = False
-    for variant in variants(entry.written, directory, files):
-        found = True
-        yield variant
-    if not found:
-        key = "each" if entry.written.each else "from.file"
-        globs = " or ".join(entry.written.each) or (entry.written.from_.file if entry.written.from_ else "")
-        yield Variant(fault=f"{entry.origin}: `{key}` matches no file for {directory}: {globs}. Correct the glob.")

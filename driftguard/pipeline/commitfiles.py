@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from driftguard.config import EnvironmentSettings, Settings
+from driftguard.config import EnvironmentSettings, Listing, Settings
+from driftguard.config.generating import NOT_ASKED
 from driftguard.model import TreeEntry
 from driftguard.pipeline.directories import find, glob_pattern
 from driftguard.ports import Repository
@@ -16,10 +17,16 @@ class TreeFiles:
 
     Args:
         read: the contents of a blob by its object id.
+        listing: gives the workspaces of an environment's backend; by default none is asked.
     """
 
-    def __init__(self, tree: Mapping[str, TreeEntry], read: Callable[[str], bytes]) -> None:
-        self._tree, self._read = tree, read
+    def __init__(
+        self,
+        tree: Mapping[str, TreeEntry],
+        read: Callable[[str], bytes],
+        listing: Callable[[EnvironmentSettings], Listing] | None = None,
+    ) -> None:
+        self._tree, self._read, self._listing = tree, read, listing
         self._matches: dict[str, tuple[str, ...]] = {}
 
     def matching(self, pattern: str) -> Sequence[str]:
@@ -29,13 +36,26 @@ class TreeFiles:
             self._matches[pattern] = tuple(sorted(path for path in self._tree if glob.fullmatch(path)))
         return self._matches[pattern]
 
+    def workspaces(self, base: EnvironmentSettings) -> Listing:
+        """The workspaces of the backend of an environment."""
+        return self._listing(base) if self._listing is not None else NOT_ASKED
+
     def read(self, path: str) -> bytes:
         """The contents of one."""
         return self._read(self._tree[path].object_id)
 
 
-def resolved(settings: Settings, repository: Repository, commit: str) -> tuple[EnvironmentSettings, ...]:
-    """Every environment that settings give at a commit, sorted by name. UsageError as in `Settings.resolve`."""
+def resolved(
+    settings: Settings,
+    repository: Repository,
+    commit: str,
+    listing: Callable[[EnvironmentSettings], Listing] | None = None,
+) -> tuple[EnvironmentSettings, ...]:
+    """Every environment that settings give at a commit, sorted by name. UsageError as in `Settings.resolve`.
+
+    Args:
+        listing: gives the workspaces of an environment's backend.
+    """
     tree = repository.tree(commit)
-    files = TreeFiles(tree, lambda object_id: next(iter(repository.read([object_id])))[1])
+    files = TreeFiles(tree, lambda object_id: next(iter(repository.read([object_id])))[1], listing)
     return settings.resolve(partial(find, tree), files)

@@ -47,8 +47,8 @@ from driftguard.report import environment_report
 from driftguard.sealed import mask
 
 _REMOVED = (
-    "Its directory was removed from git. Nothing was destroyed, and what it made is still there: destroy it by "
-    "hand from an older commit, then run `driftguard forget`."
+    "Its directory was removed from git, or its workspace from the backend. Nothing was destroyed, and what it made "
+    "is still there: destroy it by hand from an older commit, then run `driftguard forget`."
 )
 
 

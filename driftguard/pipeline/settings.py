@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from driftguard import config
-from driftguard.config import CONFIG_FILE, EnvironmentSettings
+from driftguard.config import CONFIG_FILE, EnvironmentSettings, Listing
 from driftguard.errors import UsageError
 from driftguard.pipeline.commitfiles import resolved
 from driftguard.ports import Repository
@@ -17,10 +17,18 @@ class SettingsIndex:
 
     Args:
         operator_text, operator_source: the operator's file, which is part of no commit and wins at each of them.
+        listing: gives the workspaces of an environment's backend that are known; they are those of today.
     """
 
-    def __init__(self, repository: Repository, operator_text: bytes | None, operator_source: str | None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        operator_text: bytes | None,
+        operator_source: str | None,
+        listing: Callable[[EnvironmentSettings], Listing] | None = None,
+    ) -> None:
         self._repository, self._operator_text, self._operator_source = repository, operator_text, operator_source
+        self._listing = listing
         self._at: dict[str, Mapping[str, EnvironmentSettings] | None] = {}
         self._lock = threading.Lock()
 
@@ -39,6 +47,11 @@ class SettingsIndex:
         alike = [e for e in by_place if e.var_files == settings.var_files] if by_place[1:] else by_place
         return next(iter(alike), None)
 
+    def forget(self) -> None:
+        """Read every commit anew: more workspaces are known."""
+        with self._lock:
+            self._at.clear()
+
     def _resolved(self, commit: str) -> dict[str, EnvironmentSettings] | None:
         tree = self._repository.tree(commit)
         entry = tree.get(CONFIG_FILE)
@@ -47,6 +60,6 @@ class SettingsIndex:
             loaded = config.load(
                 text, source=CONFIG_FILE, operator_text=self._operator_text, operator_source=self._operator_source
             )
-            return {e.name: e for e in resolved(loaded, self._repository, commit)}
+            return {e.name: e for e in resolved(loaded, self._repository, commit, self._listing)}
         except UsageError:
             return None

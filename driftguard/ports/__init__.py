@@ -22,6 +22,7 @@ from driftguard.ports.engine import (
     UnwrittenState,
     UnwrittenStates,
     WorkingDirectory,
+    WorkspaceEngine,
 )
 from driftguard.ports.forge import (
     HostedForge,
@@ -136,4 +137,5 @@ __all__ = [
     "UnwrittenState",
     "UnwrittenStates",
     "WorkingDirectory",
+    "WorkspaceEngine",
 ]

@@ -229,6 +229,14 @@ class SchemaReader(Protocol):
         ...
 
 
+class WorkspaceEngine(Protocol):
+    """Lists the workspaces of a backend."""
+
+    def workspaces(self, work: WorkingDirectory) -> tuple[str, ...]:
+        """The workspaces of the backend that a directory is initialised for, sorted; raises as `PlanEngine`."""
+        ...
+
+
 class PlanEngine(Tool, Initialiser, Planner, StateReader, SchemaReader, Protocol):
     """A Terraform-compatible program as a scan holds it: it cannot apply, unlock, import or write a state.
 

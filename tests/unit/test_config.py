@@ -708,6 +708,10 @@ class Files(config.CommitFiles):
 
     def __init__(self, **contents: str) -> None:
         self.contents = {path.replace("__", "/"): text for path, text in contents.items()}
+        self.listing = config.Listing(("default", "eu-1", "eu-2", "us"))
+
+    def workspaces(self, base: config.EnvironmentSettings) -> config.Listing:
+        return self.listing
 
     def matching(self, pattern: str) -> list[str]:
         return sorted(p for p in self.contents if fnmatch.fnmatch(p, pattern) and p.count("/") == pattern.count("/"))
@@ -735,6 +739,38 @@ def test_workspaces_make_an_environment_each_and_placeholders_are_filled_in() ->
     assert one.backend_config == {"key": "live/b/us.tfstate", "role": "b-b/us"}
     assert one.aws.plan_role_arn == "arn:aws:iam::123456789012:role/b-plan"
     assert one.env == {"TF_VAR_at": "us", "AWS_PROFILE": None}
+
+
+def made_of(workspaces: str, files: Files) -> dict[str, str | None]:
+    """Names of what an entry with these workspaces makes, and why each cannot be planned."""
+    text = f"environments: [{{path: live/*, workspaces: {workspaces}, var_files: ['{{workspace}}.tfvars']}}]"
+    return {e.name: e.fault for e in load(text).resolve(estate("live/a"), files)}
+
+
+def test_a_glob_of_workspaces_is_held_against_the_backend_and_leaves_the_default_one_out() -> None:
+    assert made_of("'*'", Files()) == dict.fromkeys(("a/eu-1", "a/eu-2", "a/us"))
+    assert made_of("['eu-*', asia, default]", Files()) == dict.fromkeys(("a/asia", "a/default", "a/eu-1", "a/eu-2"))
+    assert made_of("[eu]", Files()) == {"a/eu": None}
+
+
+def test_a_glob_without_a_list_keeps_what_is_known_and_is_never_no_environment() -> None:
+    files, fault = Files(), "The bucket cannot be reached."
+    files.listing = config.Listing(("eu-1", "us"), fault)
+    assert made_of("['eu-*', us]", files) == {"a/eu-1": fault, "a/us": None}
+    files.listing = config.Listing((), fault)
+    assert list(made_of("'*'", files).values()) == [fault]
+    (why,) = made_of("'asia-*'", Files()).values()
+    assert why is not None
+    assert "matches no workspace of the backend, which has default, eu-1, eu-2, us" in why
+
+
+def test_a_glob_of_workspaces_needs_one_backend() -> None:
+    text = (
+        "environments: [{path: live/*, workspaces: '*', from: {file: 'r/*.json'}, backend_config: {key: '{from.k}'}}]"
+    )
+    (one,) = load(text).resolve(estate("live/a"), Files(**{"r/x.json": '{"k": "1"}'}))
+    assert one.fault is not None
+    assert "a glob in `workspaces` needs one backend, and that of live/a varies by {from.k}" in one.fault
 
 
 def test_each_makes_an_environment_of_each_var_file_but_the_automatic_ones() -> None:

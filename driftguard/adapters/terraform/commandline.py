@@ -13,7 +13,7 @@ from driftguard.model import ErrorKind
 from driftguard.ports import WorkingDirectory
 
 # Commands that change neither a cloud nor a state; `plan` takes no lock unless it is asked to.
-READING: Final = frozenset({"init", "plan", "show", "state pull", "providers schema", "fmt"})
+READING: Final = frozenset({"init", "plan", "show", "state pull", "providers schema", "fmt", "workspace list"})
 APPLYING: Final = frozenset({"apply", "force-unlock"})
 _HOW: Final = ("on_line", "stdout_file", "on_start", "grace_seconds", "kill")
 

@@ -36,6 +36,7 @@ from driftguard.ports import (
     StateIdentity,
     StreamDrift,
     WorkingDirectory,
+    WorkspaceEngine,
 )
 from driftguard.sealed import looks_secret
 
@@ -53,7 +54,7 @@ _HIDING_SECONDS = 60.0  # for reading a plan and a state once a command has fail
 _READY_FOR = "driftguard-ready-for"
 
 
-class TerraformPlanner(PlanEngine):
+class TerraformPlanner(PlanEngine, WorkspaceEngine):
     """A Terraform-compatible program at a path, as far as it changes neither a cloud nor a state."""
 
     verbs = READING
@@ -249,6 +250,16 @@ class TerraformPlanner(PlanEngine):
         if done.code != 0:
             raise self._failed(ErrorKind.PLAN, "state pull", done, Diagnostics(), work)
         return b"\n".join(lines)
+
+    def workspaces(self, work: WorkingDirectory) -> tuple[str, ...]:
+        """The workspaces of the backend that the directory is initialised for, sorted."""
+        lines: list[bytes] = []
+        done = self._command.cmd(
+            "workspace list", work=work, stop=self._stop, extra=self._variables(work), on_line=lines.append
+        )
+        if done.code != 0:
+            raise self._failed(ErrorKind.INIT, "workspace list", done, Diagnostics(), work)
+        return tuple(sorted(name for line in lines if (name := line.decode().strip(" *\r\n"))))
 
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
         """Text in Terraform's format; as it is where it cannot be read."""
