@@ -6,6 +6,7 @@ Source: https://developer.hashicorp.com/terraform/cli/cloud/settings
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,7 @@ from driftguard.model.outlines import Outline
 
 DEFAULT_HOST: Final = "app.terraform.io"
 DEFAULT_WORKSPACE: Final = "default"
+_STRING: Final = re.compile(r'"(?:[^"\\$%]|\\.)*"')
 # The arguments of the block, and the variables that stand in for them in a `cloud` block.
 _VARIABLES: Final = {"hostname": "TF_CLOUD_HOSTNAME", "organization": "TF_CLOUD_ORGANIZATION"}
 
@@ -132,12 +134,8 @@ def _tags(block: Outline) -> Mapping[str, str | None] | None:
     if text is None or text == "null":
         return None
     if text.startswith("["):
-        try:
-            found = json.loads(text.replace(",\n]", "]").replace(", ]", "]").replace(",]", "]"))
-        except ValueError:
-            found = None
-        if isinstance(found, list):
-            return {str(each): None for each in found}
+        if not _STRING.sub("", text).strip("[], \t\r\n"):
+            return {json.loads(each): None for each in _STRING.findall(text)}
     elif text.startswith("{"):
         body = outline("tags.tf", text.strip()[1:-1].replace(",", "\n").replace(":", "=").encode())
         if body.attributes and (values := {name: body.literal(name) for name in body.attributes}):

@@ -53,7 +53,7 @@ def _of_files(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         with suppress(OSError):
             for block in outline("config.tf", file.read_bytes()).of("credentials"):
                 yield "".join(block.labels[:1]), block.literal("token") or ""
-    for name in _LOGIN_FILES:
+    for name in () if given else _LOGIN_FILES:  # Terraform does not read them beside a file of the variable
         with suppress(OSError, ValueError):
             loaded = json.loads((home / name).read_bytes())
             found = loaded.get("credentials") if isinstance(loaded, dict) else None

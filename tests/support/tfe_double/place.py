@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,17 +32,16 @@ class PlatformAccess:
     made: list[str] = field(default_factory=list)
 
     def log_in(self, sandbox: Sandbox, certificate: Path | None) -> None:
-        """Give a machine the token, as `terraform login` does."""
-        file = sandbox.home / ".terraform.d" / "credentials.tfrc.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"credentials": {self.host: {"token": self.token}}}))
+        """Give a machine the token, in its CLI configuration."""
+        known, file = Path(sandbox.variables["TF_CLI_CONFIG_FILE"]), sandbox.home / "cli.tfrc"
+        file.write_text(f'{known.read_text()}\ncredentials "{self.host}" {{\n  token = "{self.token}"\n}}\n')
+        sandbox.variables["TF_CLI_CONFIG_FILE"] = str(file)
         if certificate is not None:
             sandbox.variables["SSL_CERT_FILE"] = str(certificate)
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the API as an operator would."""
-        verify = os.environ.get("SSL_CERT_FILE") if self.double is None else False
-        with httpx.Client(verify=verify or True if self.double is None else False) as client:
+        with httpx.Client(verify=self.double is None) as client:
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": MEDIA_TYPE}
             answer = client.request(method, f"https://{self.host}/api/v2{path}", headers=headers, json=body)
         assert answer.status_code < 400, (method, path, answer.status_code, answer.text)
