@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """The repository of a command: path or URL, tracked branch, the operator's configuration."""
+    """The repository of a command: path or URL, tracked branch, the operator's configuration.
+
+    Attributes:
+        memo: whether plans may get a provider's answers from memory, where the settings allow it.
+    """
 
     repo: str = "."
     ref: str | None = None
     config: Path | None = None
+    memo: bool = True
 
     def operator_text(self) -> bytes | None:
         """The operator's configuration; None where there is none.
@@ -35,12 +40,13 @@ class Target(NamedTuple):
 
     def load(self, content: bytes | None) -> Settings:
         """The settings of a tracked commit's file, and of the operator's, which wins. UsageError where one is wrong."""
-        return config.load(
+        settings = config.load(
             content,
             source=config.CONFIG_FILE,
             operator_text=self.operator_text(),
             operator_source=str(self.config) if self.config else None,
         )
+        return settings if self.memo else settings.without_memo()
 
     def git_token(self) -> HostToken | None:
         """The token with which the repository is read: that of the `forge` in the operator's file, which wins."""

@@ -13,6 +13,7 @@ import typer
 
 from driftguard.cli.options import (
     ConfigOption,
+    MemoOption,
     ProbeOption,
     QuietOption,
     RefOption,
@@ -51,6 +52,7 @@ def agent(
     ref: RefOption = None,
     config: ConfigOption = None,
     probe: ProbeOption = None,
+    memo: MemoOption = True,
     verbose: VerboseOption = 0,
     quiet: QuietOption = False,
 ) -> None:
@@ -87,7 +89,7 @@ def agent(
                 file=sys.stderr,
             )
 
-    run_agent(Target(repo, ref, config), options, write=_print_alert, on_run=log_run)
+    run_agent(Target(repo, ref, config, memo), options, write=_print_alert, on_run=log_run)
 
 
 def _print_alert(text: str) -> None:

@@ -54,6 +54,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stand
 ProbeOption = Annotated[
     bool | None, typer.Option("--probe/--no-probe", help="Plan only what a probe finds changed.", show_default=False)
 ]
+MemoOption = Annotated[
+    bool, typer.Option("--memo/--no-memo", help="Keep schemas and validations of providers.", show_default=False)
+]
 NoiseOption = Annotated[bool, typer.Option("--noise", help="Include differences labelled `noise`.")]
 
 

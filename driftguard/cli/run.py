@@ -15,6 +15,7 @@ import typer
 
 from driftguard.cli.options import (
     ConfigOption,
+    MemoOption,
     Names,
     NoiseOption,
     OutputOption,
@@ -51,6 +52,7 @@ def scan(
     config: ConfigOption = None,
     baseline: BaselineOption = None,
     probe: ProbeOption = None,
+    memo: MemoOption = True,
     noise: NoiseOption = False,
     format: RunFormatOption = RunFormat.TABLE,
     output: OutputOption = None,
@@ -65,7 +67,8 @@ def scan(
     64 wrong usage or configuration.
     """
     set_verbosity(verbose)
-    request = _Request(env or [], repo, ref, config, baseline=baseline, noise=noise, probe=probe is True, quiet=quiet)
+    at = (repo, ref, config, memo)
+    request = _Request(env or [], *at, baseline=baseline, noise=noise, probe=probe is True, quiet=quiet)
     report = _run(request, acts=False, print_alert=_printer(aside=True))
     print_report(report, format, output, noise)
     raise typer.Exit(exit_code(report))
@@ -77,6 +80,7 @@ def reconcile(
     ref: RefOption = None,
     config: ConfigOption = None,
     probe: ProbeOption = None,
+    memo: MemoOption = True,
     noise: NoiseOption = False,
     format: RunFormatOption = RunFormat.TABLE,
     output: OutputOption = None,
@@ -92,7 +96,8 @@ def reconcile(
     """
     set_verbosity(verbose)
     aside = format is not RunFormat.TABLE and output is None  # a machine-readable result stays free of alerts
-    request = _Request(env or [], repo, ref, config, baseline=None, noise=noise, probe=probe is not False, quiet=quiet)
+    at = (repo, ref, config, memo)
+    request = _Request(env or [], *at, baseline=None, noise=noise, probe=probe is not False, quiet=quiet)
     report = _run(request, acts=True, print_alert=_printer(aside=aside))
     print_report(report, format, output, noise)
     raise typer.Exit(exit_code(report))
@@ -106,6 +111,7 @@ class _Request:
     repo: str
     ref: str | None
     config: Path | None
+    memo: bool
     baseline: str | None
     noise: bool
     probe: bool
@@ -126,7 +132,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
     _stop_on_signals(stop)
     with Reporter(quiet=request.quiet) as progress:
         progress.line(f"Fetching {mask(request.repo)} ...")
-        with Session(Target(request.repo, request.ref, request.config), stop) as session:
+        with Session(Target(request.repo, request.ref, request.config, request.memo), stop) as session:
             chosen = session.select(request.environments)
             for notice in session.notices:
                 progress.line(f"note: {notice}")

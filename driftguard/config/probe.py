@@ -23,6 +23,12 @@ class ProbeSettings(Model):
         default=2, description="Provider processes side by side; one of AWS 5 takes up to half a gibibyte."
     )
 
+    memo: bool = Field(
+        default=True,
+        description="Whether plans get a provider's schemas and validations from memory, where two processes gave the "
+        "same answers. One plan in 20 asks the provider all the same.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _switched_off(cls, written: Any) -> Any:

@@ -140,6 +140,10 @@ class Settings:
             raise UsageError("\n".join(faults))
         return tuple(environments)
 
+    def without_memo(self) -> Settings:
+        """The same settings with `probe.memo` switched off."""
+        return replace(self, probe=self.probe.model_copy(update={"memo": False}))
+
     def _drafts(self, directory: str, entries: list[_Entry], files: CommitFiles) -> Iterator[_Draft]:
         """The environments of a directory: those that entries generate, those that they name, or a single one."""
         plain = [e for e in entries if not generates(e.written)]

@@ -47,6 +47,7 @@ def open_probe(
     if not settings.enabled or missing():
         return None
     from driftguard.probe.looking import RecordingProbe
+    from driftguard.probe.memo import MemoStore
     from driftguard.probe.packages import Packages
     from driftguard.probe.store import RecordStore
     from driftguard.probe.tap import Tap
@@ -62,6 +63,7 @@ def open_probe(
         max_age=settings.max_age,
         processes=settings.processes,
     )
-    tap = Tap(probe.secret, probe.packages, store)
+    memo = MemoStore(folder.parent / "answers", ledger_key) if settings.memo else None
+    tap = Tap(probe.secret, probe.packages, store, memo)
     closing.callback(tap.close)
     return OpenedProbe(tap, probe)

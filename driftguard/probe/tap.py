@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +21,10 @@ from typing import Final
 
 from driftguard.model.talks import ProviderSession, Talk
 from driftguard.ports import Listening, ProviderTap, WorkingDirectory
+from driftguard.probe.memo import Memo, MemoStore
 from driftguard.probe.packages import LOCK_FILE, NotVerified, Package, Packages, locked_providers
 from driftguard.probe.processes import NotPlain, ProviderProcess, ProviderProcesses
+from driftguard.probe.proxy import ProviderProxy
 from driftguard.probe.recorder import Recorder
 from driftguard.probe.store import RecordStore
 
@@ -29,6 +32,7 @@ _CHUNK_BYTES: Final = 1 << 18
 _NUMBERS: Final = itertools.count()
 _SETTLE_SECONDS: Final = 10.0
 REATTACH: Final = "TF_REATTACH_PROVIDERS"
+_RECHECKED: Final = 0.05
 _CONFIGURATION: Final = "TF_CLI_CONFIG_FILE"
 
 
@@ -39,10 +43,20 @@ class Tap(ProviderTap):
         key: for the digests of answers.
         packages: verifies the providers, which Terraform does not do for attached ones.
         store: knows the providers that an audit found wrong; plans with them are not tapped.
+        memo: the answers that follow from a question alone; None: each plan asks the providers.
+        rechecked: the share of plans whose providers answer everything, so that the memory is held against them.
     """
 
-    def __init__(self, key: bytes, packages: Packages, store: RecordStore) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        packages: Packages,
+        store: RecordStore,
+        memo: MemoStore | None = None,
+        rechecked: float = _RECHECKED,
+    ) -> None:
         self._key, self._packages, self._store = key, packages, store
+        self._memo, self._rechecked = memo, rechecked
         self._processes: ProviderProcesses | None = None
         self._guard = threading.Lock()
 
@@ -51,6 +65,8 @@ class Tap(ProviderTap):
         with self._guard:
             if self._processes is not None:
                 self._processes.close()
+                if self._memo is not None:
+                    self._memo.prune()
             self._processes = None
 
     def _started(self) -> ProviderProcesses:
@@ -77,8 +93,10 @@ class Tap(ProviderTap):
             packages = self._packages.verified(work.data_dir, text)
             room = _Room(self._started(), variables, work.directory, self._key)
             stack.callback(room.close)
+            answers = random.random() >= self._rechecked
             for package in packages:
-                room.serve(package)
+                memo = None if self._memo is None else self._memo.of(package, variables, answers=answers)
+                room.serve(package, memo)
         except (NotVerified, NotPlain, OSError):
             return None
         return room
@@ -91,14 +109,14 @@ class _Room(Listening):
         self._processes, self._environment, self._directory, self._key = processes, dict(variables), directory, key
         self._outlets: list[_Outlet] = []
 
-    def serve(self, package: Package) -> None:
+    def serve(self, package: Package, memo: Memo | None) -> None:
         """Open a socket for one provider."""
 
         def start() -> ProviderProcess:
             return self._processes.start(package.binary, self._environment, self._directory)
 
         path = str(self._processes.folder / f"t{next(_NUMBERS)}")
-        self._outlets.append(_Outlet(package.address, path, start, self._key))
+        self._outlets.append(_Outlet(package.address, path, start, self._key, memo))
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -124,13 +142,14 @@ class _Room(Listening):
 class _Outlet:
     """One provider's socket, and the connections to it."""
 
-    def __init__(self, provider: str, path: str, start: Callable[[], ProviderProcess], key: bytes) -> None:
-        self.provider, self._path, self._start, self._key = provider, path, start, key
+    def __init__(
+        self, provider: str, path: str, start: Callable[[], ProviderProcess], key: bytes, memo: Memo | None
+    ) -> None:
+        self.provider, self._path, self._start, self._key, self._memo = provider, path, start, key, memo
         self.sessions: list[ProviderSession] = []
         self.broken, self.cpu_seconds, self.used = "", 0.0, False
-        first = start()
-        self._protocol = first.protocol
-        self._idle = [first]
+        self._idle: list[ProviderProcess] = []
+        self._protocol = self._known_protocol()
         self._guard = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
@@ -139,6 +158,16 @@ class _Outlet:
         self._listener.bind(path)
         self._listener.listen(64)
         self._accepting = self._threaded(self._accept)
+
+    def _known_protocol(self) -> int:
+        """The plugin protocol that the provider speaks; it is started to learn it, once."""
+        known = self._memo.protocol if self._memo is not None else None
+        if known is None:
+            self._idle.append(self._start())
+            known = self._idle[0].protocol
+            if self._memo is not None:
+                self._memo.protocol = known
+        return known
 
     def attachment(self) -> Mapping[str, object]:
         """This provider's entry in Terraform's variable."""
@@ -196,14 +225,18 @@ class _Outlet:
                 return
             if not first:
                 return  # go-plugin looks whether the socket is there
+            recorder = Recorder(self.provider, self._key)
+            process: ProviderProcess | None = None
             try:
-                process = self._provider()
+                if self._memo is None:
+                    process = self._provider()
+                    self._pass_on(down, process.socket, recorder, first)
+                else:
+                    with ProviderProxy(f"{self._path}-{next(_NUMBERS)}", self._memo, self._provider) as proxy:
+                        self._pass_on(down, proxy.path, recorder, first)
+                    process = proxy.process
             except NotPlain as error:
                 self._break(str(error))
-                return
-            recorder = Recorder(self.provider, self._key)
-            try:
-                self._pass_on(down, process, recorder, first)
             finally:
                 self._ended(recorder, process)
 
@@ -213,9 +246,9 @@ class _Outlet:
                 return self._idle.pop()
         return self._start()
 
-    def _pass_on(self, down: socket.socket, process: ProviderProcess, recorder: Recorder, first: bytes) -> None:
+    def _pass_on(self, down: socket.socket, upward: str, recorder: Recorder, first: bytes) -> None:
         with socket.socket(socket.AF_UNIX) as up:
-            up.connect(process.socket)
+            up.connect(upward)
             with self._guard:
                 self._open |= {up, down}
             try:
@@ -227,13 +260,17 @@ class _Outlet:
                 with self._guard:
                     self._open -= {up, down}
 
-    def _ended(self, recorder: Recorder, process: ProviderProcess) -> None:
+    def _ended(self, recorder: Recorder, process: ProviderProcess | None) -> None:
         recorder.closed()
         with self._guard:
             self.sessions.append(recorder.session)
             self.used = True
         if recorder.broken:
             self._break(recorder.broken)
+        if self._memo is not None and self._memo.wrong:
+            self._break(f"{self._memo.wrong[0]} is answered differently by each process")
+        if process is None:
+            return
         if recorder.broken or recorder.configured or not process.running:
             seconds = process.end()
             with self._guard:

@@ -101,7 +101,8 @@ class Thing:
         )
 
     def validate(self, diags: Any, type_name: str, config: dict[str, Any]) -> None:
-        pass
+        if os.path.exists(os.environ.get("TOY_WARNS_WHERE_THERE_IS", "")):
+            diags.add_warning("Look", "A validation that follows from more than the configuration.")
 
     def plan(self, ctx: Any, current: dict[str, Any] | None, planned: dict[str, Any]) -> dict[str, Any]:
         renewed = time.time() > faults().get("renew_after", float("inf"))

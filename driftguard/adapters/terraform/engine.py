@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from python_terraform import IsFlagged
 
@@ -26,6 +26,7 @@ from driftguard.adapters.terraform.initialising import backend_files, init_key, 
 from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
+from driftguard.model.talks import Talk
 from driftguard.ports import (
     ApplyProgress,
     ApplyRun,
@@ -40,6 +41,7 @@ from driftguard.ports import (
 )
 from driftguard.sealed import looks_secret
 
+_T = TypeVar("_T")
 _QUIET = {"input": False, "no_color": IsFlagged}
 _JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
 # From where on an apply of a plan file takes variables, and wants the ephemeral ones again.
@@ -105,9 +107,8 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
         if numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
             options |= {"var_file": list(work.var_files)}  # they may stand in sources of modules and in the backend
         options |= {"backend_config": backend_files(work)} if work.backend_config else {}
-        since = _JSON_INIT_SINCE.get(self._tool.product, (1, 9))
         diagnostics = Diagnostics()
-        if numbers(self._tool.version) >= since:
+        if numbers(self._tool.version) >= _JSON_INIT_SINCE.get(self._tool.product, (1, 9)):
             options |= {"json": IsFlagged}
         work.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         extra = self._variables(work)
@@ -145,19 +146,23 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
     def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
         """Plan into a file, with the state's lock if a time to wait for it is given; such a plan is never tapped."""
         bare = partial(self._planned, work, plan_file, lock_timeout_seconds)
-        if self._tap is None or lock_timeout_seconds is not None:
+        if lock_timeout_seconds is not None:
             return bare({})
-        with self._tap.listen(work, self.process_environment(work)) as listening:
-            if listening is None:
-                return bare({})
-            try:
-                planned, talk = bare(listening.variables), listening.talk()
-                self._attached_seconds += talk.cpu_seconds
-                return replace(planned, talk=talk)
-            except EnvironmentFault as fault:
-                if fault.kind is not ErrorKind.PLAN:
-                    raise
-        return bare({})  # a tap never decides that a plan fails
+        planned, talk = self._tapped(work, bare)
+        return replace(planned, talk=talk)
+
+    def _tapped(self, work: WorkingDirectory, run: Callable[[Mapping[str, str]], _T]) -> tuple[_T, Talk | None]:
+        """What a command gives that gets the variables of a tap; without one where it fails: a tap decides nothing."""
+        with nullcontext() if self._tap is None else self._tap.listen(work, self.process_environment(work)) as tap:
+            if tap is not None:
+                try:
+                    found, talk = run(tap.variables), tap.talk()
+                    self._attached_seconds += talk.cpu_seconds
+                    return found, talk
+                except EnvironmentFault as fault:
+                    if fault.kind is not ErrorKind.PLAN:
+                        raise
+        return run({}), None
 
     def _planned(
         self,
@@ -202,15 +207,23 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
         return PlanRun(done.code == 2, tuple(drifted), state, done.seconds)
 
     def show(self, work: WorkingDirectory, plan_file: Path) -> tuple[bytes, float]:
-        """A plan file as JSON, and the seconds that it took."""
-        return self._output(work, f"{plan_file.name}.json", "show", str(plan_file), no_color=IsFlagged)
+        """A plan file as JSON, and the seconds that it took. The tap spares it the providers' schemas."""
+        file = f"{plan_file.name}.json"
+        show = partial(self._output, work, file, "show", str(plan_file), no_color=IsFlagged)
+        return self._tapped(work, lambda attached: show(attached=attached))[0]
 
     def schemas(self, work: WorkingDirectory) -> bytes:
         """The schemas of the providers that the directory is initialised with, as JSON."""
         return self._output(work, "schemas.json", "providers schema")[0]
 
     def _output(
-        self, work: WorkingDirectory, file: str, command: str, *arguments: str, **options: Any
+        self,
+        work: WorkingDirectory,
+        file: str,
+        command: str,
+        *arguments: str,
+        attached: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> tuple[bytes, float]:
         """What a command that prints one large JSON text prints, and the seconds that it took."""
         output = work.private / file
@@ -220,7 +233,7 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
                 *arguments,
                 work=work,
                 stop=self._stop,
-                extra=self._variables(work),
+                extra={**self._variables(work), **(attached or {})},
                 stdout_file=stream,
                 json=IsFlagged,
                 **options,
