@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from lab.commits import COMMITS, any_resource
@@ -98,6 +99,15 @@ def time_passed(history: History) -> str:
     return f"{values['name']} was due on {_PAST[1]}"
 
 
+def life_shortened(history: History) -> str:
+    """What is made from now on is due at once, and again after each apply."""
+    cloud = history.site.cloud
+    if cloud.life < timedelta() or not any(name in TIMES for name in cloud.types):
+        return ""
+    cloud.life = -timedelta(days=1)
+    return "what is made from now on is due at once"
+
+
 def provider_upgraded(history: History) -> str:
     """Another version of the provider has another default."""
     site = history.site
@@ -126,5 +136,6 @@ CHANGES: Final[dict[str, Change]] = {
     "data source changed": data_changed,
     "environment variable changed": variable_given,
     "time passed": time_passed,
+    "life shortened": life_shortened,
     "provider upgraded": provider_upgraded,
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from lab.schema import CERTIFICATE, FILE, ROTATING, TIMES, Attribute, Type, canonical
+from lab.schema import CERTIFICATE, FILE, ROTATING, STUBBORN, TIMES, Attribute, Type, canonical
 from lab.wire import UNKNOWN
 
 Values = dict[str, Any]
@@ -26,7 +26,6 @@ _MADE: Mapping[str, Any] = {
     "object": {"p": "made", "q": None},
     "nested": {"p": "made", "q": None},
 }
-_LIFE: Final = timedelta(days=30)
 _READY: Final = "ready_for_renewal"
 
 
@@ -40,6 +39,8 @@ class Cloud:
 
     Attributes:
         refuse: names of objects whose changes fail.
+        life: how long an object lives that is due by the clock.
+        unreadable: whether no object can be read.
         elsewhere: whether who asks has another checkout than the one that files were written into.
     """
 
@@ -50,10 +51,14 @@ class Cloud:
     refuse: set[str] = field(default_factory=set)
     effects: list[tuple[str, str]] = field(default_factory=list)
     made: int = 0
+    life: timedelta = timedelta(days=30)
+    unreadable: bool = False
     elsewhere: bool = False
 
     def read(self, object_id: str) -> Values | None:
         """An object as a refresh sees it."""
+        if self.unreadable:
+            raise Refused(f"The cloud is out of order: {object_id} cannot be read.")
         found = self.objects.get(object_id)
         if found is None or self._is_out_of_sight(self.kinds[object_id], found):
             return None
@@ -111,9 +116,10 @@ class Cloud:
         kind = self.types[self.kinds[object_id]]
         filled = {a.name: _filled(a.kind, planned[a.name], f"{a.name}-{self.made}") for a in kind.attributes}
         filled["id"] = object_id
+        filled.update({a.name: normal(a, filled[a.name]) for a in kind.attributes if a.form == STUBBORN})
         if verb == "create" and kind.name in TIMES:
             now = datetime.now(UTC)
-            filled.update(zip(TIMES[kind.name], (moment(now), moment(now + _LIFE)), strict=True))
+            filled.update(zip(TIMES[kind.name], (moment(now), moment(now + self.life)), strict=True))
         self.objects[object_id] = {a.name: copy.deepcopy(normal(a, filled[a.name])) for a in kind.attributes}
         self.effects.append((verb, str(filled["name"])))
         return filled
@@ -127,6 +133,11 @@ def moment(at: datetime) -> str:
 def is_due(kind: str, values: Values | None) -> bool:
     """Whether an object's time has come."""
     return values is not None and kind in TIMES and str(values[TIMES[kind][1]]) < moment(datetime.now(UTC))
+
+
+def is_due_again(kind: str, values: Values) -> bool:
+    """Whether an object was due already when it was made."""
+    return kind in TIMES and bool(values[TIMES[kind][1]]) and values[TIMES[kind][1]] <= values[TIMES[kind][0]]
 
 
 def plan(kind: Type, prior: Values | None, config: Values) -> tuple[Values, set[str]]:
@@ -156,7 +167,7 @@ def normal(attribute: Attribute, value: Any) -> Any:
     """A value in the form that the provider gives it."""
     if value is None or value is UNKNOWN:
         return value
-    if attribute.form == "lower" and isinstance(value, str):
+    if attribute.form in ("lower", STUBBORN) and isinstance(value, str):
         return value.lower()
     if attribute.form == "order" and isinstance(value, list):
         return sorted(value, key=repr)
@@ -175,6 +186,8 @@ def _planned(attribute: Attribute, prior: Values | None, wanted: Any) -> Any:
         if attribute.default is not None:
             return canonical(attribute.kind, attribute.default)
         return UNKNOWN if prior is None else before
+    if attribute.form == STUBBORN:
+        return wanted
     if prior is not None and not differs(attribute, normal(attribute, wanted), normal(attribute, before)):
         return before
     return wanted

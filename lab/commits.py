@@ -41,6 +41,16 @@ def value_edited(history: History) -> str:
     return _argued(history, resource, {**resource.arguments, attribute.name: tree}, attribute.name)
 
 
+def unsettled(history: History) -> str:
+    """A value that the provider stores otherwise, and plans again after each apply."""
+    options = [r for r in history.config.resources if history.site.types[r.type].is_stubborn]
+    if not options:
+        return ""
+    resource = history.dice.choice(options)
+    arguments = {**resource.arguments, "code": history.dice.choice(("One", "TWO"))}
+    return _argued(history, resource, arguments, "code")
+
+
 def argument_removed(history: History) -> str:
     resource = any_resource(history)
     if resource is None:
@@ -198,6 +208,7 @@ def variable_changed(history: History) -> str:
 
 COMMITS: Final[dict[str, Change]] = {
     "value edited": value_edited,
+    "value never settled": unsettled,
     "argument removed": argument_removed,
     "resource added": resource_added,
     "resource removed": resource_removed,

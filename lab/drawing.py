@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from lab.configuration import OF_THE_CHECKOUT, Configuration, Data, Each, Impure, Ref, Resource, Text, Var
-from lab.schema import BLOCKS, CERTIFICATE, FILE, KINDS, LISTS, ROTATING, SETS, Attribute, Type
+from lab.schema import BLOCKS, CERTIFICATE, FILE, KINDS, LISTS, ROTATING, SETS, STUBBORN, Attribute, Type
 from lab.values import Dice, element, value
 
 VARIABLES: Final = ("v_file", "v_given")
@@ -27,6 +27,7 @@ def draw_types(dice: Dice) -> dict[str, Type]:
         own += [Attribute("tags", "map")] if dice.flag() else []
         own += [Attribute("ports", dice.choice(("list", "blocks", "nested_list")))] if dice.flag() else []
         own += [_defaulted(dice)] if dice.flag() else []
+        own += [Attribute("code", form=STUBBORN)] if dice.flag() else []
         types[f"lab_t{number}"] = Type(f"lab_t{number}", tuple(own))
     if dice.flag():
         foreign = dice.choice((FILE, ROTATING, CERTIFICATE))

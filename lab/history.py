@@ -13,7 +13,7 @@ from lab.desire import Inputs
 from lab.judge import Expected, Mismatch, Situation, Then, expect
 from lab.schema import Attribute
 from lab.site import Site
-from lab.truth import NOT_KNOWN
+from lab.truth import NOT_KNOWN, identical
 from lab.values import Dice
 
 _TRIES: Final = 3
@@ -30,6 +30,8 @@ _OFTEN: Final[Mapping[str, int]] = {
     "resource imported": 7,
     "state rolled back": 20,
     "time passed": 12,
+    "life shortened": 7,
+    "value never settled": 7,
 }
 Change = Callable[["History"], str]
 GIVEN: Final = {"v_given": "given"}
@@ -43,6 +45,7 @@ class History:
     Attributes:
         touched: resource and attribute of each change so far, where later changes often meet it.
         applied_at: the commit that DriftGuard applied last; empty for none.
+        noted: what occurred besides labels and kinds of change.
     """
 
     site: Site
@@ -55,6 +58,7 @@ class History:
     policy: Mapping[str, str] = field(default_factory=dict)
     touched: list[tuple[str, str]] = field(default_factory=list)
     applied_at: str = ""
+    noted: list[str] = field(default_factory=list)
 
     def begin(self, *, baseline: bool = True) -> list[Mismatch]:
         """Commit, apply by hand, and have DriftGuard see it in sync."""
@@ -87,12 +91,19 @@ class History:
         for name in outputs:
             if "restless" in truth.get(f"output.{name}", Expected("")).labels:
                 outputs[name] = earlier.get(name, NOT_KNOWN)
-        return Then(self.config, reality, self.inputs(), outputs)
+        return Then(self.config, reality, self.inputs(), outputs, self.then.stood if self.then else {})
 
     def seen_applied(self) -> Then:
         """The baseline after DriftGuard's own apply, which holds every value that the state has."""
         state = self.site.state()
-        return Then(self.config, dict(state.objects), self.inputs(), dict(state.outputs))
+        self.then = Then(self.config, dict(state.objects), self.inputs(), dict(state.outputs))
+        standing = {
+            (address, fact.path): fact.five
+            for address, expected in expect(self.situation()).items()
+            for fact in expected.facts
+            if fact.path and fact.label != "noise" and fact.five and identical(fact.five.state, fact.five.reality)
+        }
+        return replace(self.then, stood=standing)
 
     def reality(self) -> dict[str, Values]:
         """What is there by address in the state; objects that are gone are left out."""

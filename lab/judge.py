@@ -31,12 +31,14 @@ class Then:
     Attributes:
         reality: `NOT_KNOWN` for what moves by itself and was never applied by DriftGuard.
         outputs: the same of the root outputs.
+        stood: by address and attribute, what differed right after DriftGuard's own apply.
     """
 
     config: Configuration
     reality: Mapping[str, Values]
     inputs: Inputs
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    stood: Mapping[tuple[str, str], Five] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -265,6 +267,9 @@ class _Object:
         if self._is_due and five.desired is UNKNOWN:
             yield Fact(attribute.name, "input", True, five)
             return
+        if self._stood(attribute, five):
+            yield Fact(attribute.name, "restless", True, five)
+            return
         impure = attribute.name in self._wanted.impure and not same(five.reality, five.desired)
         if impure and self._is_restless(attribute, five):
             by_us = five.then is not NOT_KNOWN  # else by hand, see `UNCERTAIN`
@@ -278,6 +283,15 @@ class _Object:
             zero = zero and unset and values is not None and not values.state
             fact = replace(fact, either=self._situation.then is not None and five.then is NOT_KNOWN)
             yield replace(fact, optional=True) if zero else fact
+
+    def _stood(self, attribute: Attribute, five: Five) -> bool:
+        """Whether the very same difference stood right after DriftGuard's own apply."""
+        known = self._situation.then.stood if self._situation.then else {}
+        places = ((address, attribute.name) for address in self._addresses_before())
+        then = next((known[place] for place in places if place in known), None)
+        if then is None or not identical(five.state, five.reality):
+            return False
+        return identical(five.reality, then.reality) and identical(five.desired, then.desired)
 
     def _is_restless(self, attribute: Attribute, five: Five) -> bool:
         """Whether the source is as it was at the baseline."""

@@ -81,6 +81,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant("tainted is pending", "existence", 'RESIDUE, "tainted object"', 'PENDING, "tainted object"'),
     Mutant("sensitivity is nothing", "resources", "in sensitivity_places(self._views):", "in ():"),
     Mutant("a check's read is a change", "resources", "quiet = known.action_reason == _FOR_A_CHECK", "quiet = False"),
+    Mutant("no difference stands", "restless", "digests.stood(subject, reality, desired)", "False"),
+    Mutant(
+        "moves are not followed back", "context", "if self._is_wanted(a)), known.address)", "if False), known.address)"
+    ),
+    Mutant("an unknown element was wanted", "elements", "return UNKNOWN if fits else", "return element if fits else"),
+    Mutant("due again is due", "resources", "replace(change, due_again=True) if", "change if"),
+    Mutant("what is replaced settles", "verdicts", ' or ("delete" in', ' or (False and "delete" in'),
     Mutant("drift beside pending is drift", "verdicts", " or (drifted and waiting):", ":"),
     Mutant("absorbed is in sync", "verdicts", "bool(labels & DRIFTED)", "bool(labels & (DRIFTED - {Label.ABSORBED}))"),
 )

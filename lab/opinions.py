@@ -110,6 +110,15 @@ def undone(history: History, report: Mapping[str, Any]) -> Iterator[Mismatch]:
     yield from _same_report("a change that was undone", report, history.site.scan())
 
 
+def unreadable(history: History) -> Iterator[Mismatch]:
+    """A cloud that cannot be read gives `unknown`, and leaves the baseline as it was."""
+    history.site.cloud.unreadable = True
+    report = history.site.scan()
+    history.site.cloud.unreadable = False
+    if report["verdict"] != "unknown":
+        yield Mismatch("environment whose cloud cannot be read", "unknown", report["verdict"])
+
+
 def _same_report(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Mismatch]:
     for name in ("verdict", "drift_fingerprint", "plan_fingerprint"):
         if one[name] != other[name]:

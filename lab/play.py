@@ -25,7 +25,7 @@ from lab.changes import CHANGES
 from lab.drawing import draw_configuration, draw_types
 from lab.history import History, described
 from lab.judge import Mismatch
-from lab.opinions import OPINIONS
+from lab.opinions import OPINIONS, unreadable
 from lab.provider import Provider
 from lab.remedies import ACTING, applied
 from lab.site import Site, TerraformFailed
@@ -127,13 +127,20 @@ def _played(history: History, tally: Tally) -> list[Mismatch]:
         return mismatches
     for _ in range(dice.number(1, 9)):
         history.happen(CHANGES)
+    if dice.flag(20) and history.site.state().objects:
+        tally.occurred["verdict unknown"] += 1
+        mismatches = list(unreadable(history))
+        if mismatches:
+            return mismatches
     truth, report, mismatches = history.judge()
     _count(tally, history, truth)
     if mismatches:
         return mismatches
     if history.policy and history.then is not None:
         tally.occurred["opinion apply"] += 1
-        return list(applied(history)) or _after_an_apply(history, tally)
+        found = list(applied(history))
+        tally.occurred.update(history.noted)
+        return found or _after_an_apply(history, tally)
     if dice.flag():
         opinion = dice.choice(list(OPINIONS))
         tally.occurred[f"opinion {opinion}"] += 1
@@ -166,24 +173,30 @@ def _count(tally: Tally, history: History, truth: Any) -> None:
     tally.occurred.update(f"pair {one} + {other}" for one, other in pairs)
 
 
+def _rolled(seed: str, provider: Provider, store: StateStore, tally: Tally) -> None:
+    try:
+        play_one(Rolled(seed), provider, store, tally)
+    except (AssertionError, LookupError, TypeError, ValueError):
+        tally.invalid += 1
+        tally.wrong.append(("the laboratory failed", [], f"seed {seed}\n{traceback.format_exc()}"))
+
+
 def play(runs: int, seed: int, manner: str) -> Tally:
     """Play many histories in this process.
 
     Args:
-        manner: `count` plays all of them, each drawn from the seed and its number alone; `shrink` lets hypothesis draw,
-            make the first that goes wrong small, and ends; `end at the first` ends without that.
+        manner: `count` plays all of them, each drawn from the seed and its number alone; `end at the first` ends where
+            one is wrong; `shrink` lets hypothesis draw, and makes the first that is wrong small.
     """
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="lab-") as folder, ExitStack() as stack:
         provider = stack.enter_context(Provider(Path(folder) / "provider"))
         store = stack.enter_context(StateStore())
-        if manner == "count":
+        if manner != "shrink":
             for number in range(runs):
-                try:
-                    play_one(Rolled(f"{seed}/{number}"), provider, store, tally)
-                except (AssertionError, LookupError, TypeError, ValueError):
-                    tally.invalid += 1
-                    tally.wrong.append(("the laboratory failed", [], f"seed {seed}/{number}\n{traceback.format_exc()}"))
+                _rolled(f"{seed}/{number}", provider, store, tally)
+                if manner == "end at the first" and any(mismatches for _, mismatches, _ in tally.wrong):
+                    break
             return tally
 
         @hypothesis.seed(seed)
@@ -191,14 +204,12 @@ def play(runs: int, seed: int, manner: str) -> Tally:
             max_examples=runs,
             deadline=None,
             database=None,
-            phases=(Phase.generate, Phase.shrink) if manner == "shrink" else (Phase.generate,),
+            phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
         )
         @given(st.data())
         def one(data: Any) -> None:
-            if manner == "end at the first" and any(mismatches for _, mismatches, _ in tally.wrong):
-                raise Wrong("found")
             mismatches = play_one(Drawn(data), provider, store, tally)
             if mismatches:
                 raise Wrong(mismatches[0].kind)

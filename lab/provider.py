@@ -77,7 +77,10 @@ class Provider:
         return wire.dynamic(1, {a.name: _plain(raw.get(a.name, a.empty)) for a in kind.attributes})
 
     def ReadResource(self, request: dict[int, Any]) -> bytes:
-        found = self.cloud.read(wire.value_of(request, 2)["id"])
+        try:
+            found = self.cloud.read(wire.value_of(request, 2)["id"])
+        except Refused as refusal:
+            return wire.message(2, wire.varint(1, _ERROR) + wire.string(2, str(refusal)))
         return wire.dynamic(1, found)
 
     def PlanResourceChange(self, request: dict[int, Any]) -> bytes:
@@ -87,7 +90,8 @@ class Provider:
         kind = self.cloud.types[wire.text_of(request, 1)]
         planned, replaces = plan(kind, _canonical(kind, prior), _canonical(kind, config))
         paths = (wire.message(1, wire.string(1, name)) for name in sorted(replaces))
-        return wire.dynamic(1, planned) + b"".join(wire.message(2, path) for path in paths)
+        replaced = b"".join(wire.message(2, path) for path in paths)
+        return wire.dynamic(1, planned) + replaced + wire.varint(5, kind.is_stubborn)
 
     def ApplyResourceChange(self, request: dict[int, Any]) -> bytes:
         prior, planned = wire.value_of(request, 2), wire.value_of(request, 3)
@@ -100,7 +104,7 @@ class Provider:
             done = self.cloud.update(prior["id"], planned) if prior else self.cloud.create(kind.name, planned)
         except Refused as refusal:
             return wire.dynamic(1, prior) + wire.message(3, wire.varint(1, _ERROR) + wire.string(2, str(refusal)))
-        return wire.dynamic(1, done)
+        return wire.dynamic(1, done) + wire.varint(4, kind.is_stubborn)
 
     def ImportResourceState(self, request: dict[int, Any]) -> bytes:
         type_name, object_id = wire.text_of(request, 1), wire.text_of(request, 2)

@@ -6,11 +6,11 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from lab.cloud import Values, normal
+from lab.cloud import Values, is_due_again, normal
 from lab.configuration import Moment
 from lab.desire import Desire, desire
 from lab.history import History
-from lab.judge import Expected, Mismatch, Situation, expect, type_of, views
+from lab.judge import Expected, Mismatch, Situation, expect, moved_to, type_of, views
 from lab.truth import identical, verdict
 from lab.wire import UNKNOWN
 
@@ -49,15 +49,20 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: b
     return "hold" if "conflict" in labels or "alert" in words or not certain or held else "apply"
 
 
-def _is_held(history: History, situation: Situation) -> bool:
-    """Whether the plan deletes almost everything for good, or the state lost everything that it held."""
+def _is_held(history: History, situation: Situation, truth: Mapping[str, Expected]) -> bool:
+    """Whether the plan deletes almost everything for good, or makes what is due again, or the state lost everything."""
     now = views(situation, situation.config)
     wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
     kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
     deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
     existing = sum(1 for values in now.values() if values is not None)
+    due = {address for address, expected in truth.items() for f in expected.facts if not f.path and f.label == "input"}
+    again = any(
+        is_due_again(type_of(address), values) and moved_to(situation.config, address, situation.state) in due
+        for address, values in situation.state.items()
+    )
     lost = situation.then is not None and bool(situation.then.reality) and not history.site.state_resources()
-    return lost or (deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing)
+    return again or lost or (deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing)
 
 
 def _may_be_held(truth: Mapping[str, Expected]) -> bool:
@@ -71,7 +76,7 @@ def applied(history: History) -> Iterator[Mismatch]:
     truth = expect(situation)
     now = views(situation, situation.config)
     wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
-    expected = decided(truth, history.policy, held=_is_held(history, situation))
+    expected = decided(truth, history.policy, held=_is_held(history, situation, truth))
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
     if expected == "apply" and _may_be_held(truth) and report["decision"]["action"] == "hold":
@@ -86,9 +91,27 @@ def applied(history: History) -> Iterator[Mismatch]:
     yield from _touched(history, truth, wanted, before)
     yield from _reached(history, wanted)
     after = history.site.scan()
-    if after["verdict"] != "in_sync":
-        yield Mismatch("verdict after the apply", "in_sync", after["verdict"])
+    again = any(is_due_again(type_of(a), values) for a, values in history.site.state().objects.items())
+    if after["verdict"] != ("pending" if again else "in_sync"):
+        yield Mismatch("verdict after the apply", "pending" if again else "in_sync", after["verdict"])
+    if again:
+        yield from _held_as_due_again(history)
+        return
     history.applied_at = history.site.head
+    if any(resource["labels"] == ["restless"] for resource in after["resources"]):
+        history.noted.append("restless alone after an apply")
+
+
+def _held_as_due_again(history: History) -> Iterator[Mismatch]:
+    """What is due again after its own apply is not applied again."""
+    history.noted.append("due again after an apply")
+    effects = len(history.site.cloud.effects)
+    decision = history.site.scan(acts=True)["decision"]
+    expected = "hold" if history.policy["input"] == "apply" else "alert"
+    if decision["action"] != expected:
+        yield Mismatch("decision after the apply", expected, f"{decision['action']} {decision['reasons']}")
+    if len(history.site.cloud.effects) != effects:
+        yield Mismatch("the cloud after no apply", "untouched", str(history.site.cloud.effects[effects:]))
 
 
 def _touched(
@@ -106,9 +129,11 @@ def _touched(
 
 def _reached(history: History, wanted: Desire) -> Iterator[Mismatch]:
     """Reality is what the configuration wants, wherever that was known."""
-    reality = history.reality()
+    reality, state = history.reality(), history.site.state().objects
     for address, mine in wanted.instances.items():
         there: Any = reality.get(address)
+        if address in state and is_due_again(type_of(address), state[address]):
+            continue  # out of sight already
         for name, value in mine.values.items():
             if there is None or (
                 _is_known(value) and not identical(there[name], _as_read(history, address, name, value))

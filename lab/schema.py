@@ -33,6 +33,7 @@ LISTS: Final = frozenset({"list", "objects", "nested_list", "blocks"})
 MAPS: Final = frozenset({"map", "nested_map", "block_map"})
 SINGLE: Final = frozenset({"object", "nested", "block"})
 BLOCKS: Final = frozenset(_BLOCKS)
+STUBBORN: Final = "stubborn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Attribute:
         mode: required, optional, computed, or both for optional and computed.
         volatile: computed anew with each change of the object.
         default: what the provider takes where the configuration says nothing; only with mode both.
-        form: what the provider takes for the same value: lower (case), order (of a list), json; empty for none.
+        form: what the provider takes for the same value: lower (case), order (of a list), json; empty for none. With
+            stubborn it stores the lower case, and plans the configured value again for ever.
         options: the only values that are drawn; all of the kind's where empty.
         clock: set by the provider from the time, and by nothing else.
     """
@@ -82,6 +84,11 @@ class Type:
 
     name: str
     own: tuple[Attribute, ...] = ()
+
+    @property
+    def is_stubborn(self) -> bool:
+        """Whether its provider plans again what an apply did not settle."""
+        return any(attribute.form == STUBBORN for attribute in self.own)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:

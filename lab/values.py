@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lab.schema import LISTS, MAPS, SETS, Attribute
+from lab.schema import LISTS, MAPS, SETS, STUBBORN, Attribute
 
 _TEXTS: Final = ("one", "two", "", "ü—\u2028", "a\tb\n")
 _NUMBERS: Final = (0, 1, 2, 12345678901234567890, 12345678901234567891, 0.1)
@@ -52,6 +52,8 @@ def value(dice: Dice, attribute: Attribute) -> Any:
     kind = attribute.kind
     if attribute.options:
         return dice.choice(attribute.options)
+    if attribute.form == STUBBORN:
+        return dice.choice(("one", "two"))
     if attribute.form == "lower":
         return dice.choice(("one", "One", "TWO", "two"))
     if kind == "json":
