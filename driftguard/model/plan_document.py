@@ -57,10 +57,15 @@ class ResourceItem(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResourceTrigger(msgspec.Struct, frozen=True, gc=False):
-    """The resource whose lifecycle invokes an action, and at which of its events (`BeforeCreate`, `AfterUpdate`)."""
+    """The resource whose lifecycle invokes an action, and at which of its events (`BeforeCreate`, `AfterUpdate`).
+
+    Attributes:
+        on_failure: what becomes of the resource where the action fails: halt, taint, continue (Terraform 1.16).
+    """
 
     triggering_resource_address: str = ""
     action_trigger_event: str = ""
+    on_failure: str = ""
 
 
 class InvocationItem(msgspec.Struct, frozen=True, gc=False):

@@ -176,4 +176,6 @@ def _difference(before: Any, after: Any, change: Change) -> Any:
 def _invoked(item: InvocationItem) -> list[Any]:
     trigger = item.lifecycle_action_trigger
     by = [trigger.triggering_resource_address, trigger.action_trigger_event] if trigger is not None else []
+    if trigger is not None and trigger.on_failure:
+        by.append(trigger.on_failure)
     return [f"action {item.address}", *by, decode(item.config_values), decode(item.config_unknown)]
