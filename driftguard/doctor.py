@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.sinks import send_test
 from driftguard.bootstrap.target import Target
+from driftguard.config import EnvironmentSettings
+from driftguard.config.placeholders import channel_filled
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
 from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Routing
@@ -80,12 +83,11 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
 def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     """The sinks and routes of alerts, and the access to CloudTrail, without which alerts name no author."""
     yield Finding("alerts", True, _sinks_in_words(session.settings))
-    for channel in _channels(session.settings) if slack else ():
-        yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
-    try:
+    environments: Sequence[EnvironmentSettings] = ()
+    with suppress(DriftGuardError):  # reported by the check of the environments
         environments = session.environments
-    except DriftGuardError:  # reported by the check of the environments
-        return
+    for channel in _channels(session.settings, environments) if slack else ():
+        yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
     for missing in _missing_routes(session.settings, [environment.name for environment in environments]):
         yield Finding("routes", True, missing)
     if session.settings.alerts.trail:
@@ -93,16 +95,26 @@ def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
             yield Finding(f"CloudTrail {region}", True, found)
 
 
-def _channels(settings: config.Settings) -> tuple[str, ...]:
-    """Every Slack channel that alerts may go to, in the order of the configuration."""
+def _channels(settings: config.Settings, environments: Sequence[EnvironmentSettings] = ()) -> tuple[str, ...]:
+    """Every Slack channel that alerts may go to, in the order of the configuration.
+
+    Args:
+        environments: those for which placeholders are filled in; without any they stay.
+    """
     slack = settings.slack
     if slack is None:
         return ()
     if slack.webhook_env:
         return ("webhook",)
-    named = [route.channel for route in slack.routes]
+    named = [channel for route in slack.routes for channel in _filled(route.channel, environments)]
     named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
     return tuple(dict.fromkeys(named))
+
+
+def _filled(channel: str, environments: Sequence[EnvironmentSettings]) -> Sequence[str]:
+    """A channel for each of some environments; itself without placeholders, and without any environment."""
+    found = [channel_filled(channel, environment.placeholders) for environment in environments]
+    return [each for each in found if each is not None] if environments else [channel]
 
 
 def _sinks_in_words(settings: config.Settings) -> str:

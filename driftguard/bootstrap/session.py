@@ -301,7 +301,8 @@ class Session:
 
     def _notifier(self, run_id: str, credentials: Credentials, write: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""
-        rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack)
+        values = {settings.name: settings.placeholders for settings in self.environments}
+        rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack, values)
         by_name = {settings.name: settings for settings in self.environments}
         alerts, clock = self.ledger.alerts, self._clock
         authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)

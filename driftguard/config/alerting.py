@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -170,7 +170,10 @@ class Route(Model):
     authors: tuple[v.Text, ...] = Field(
         default=(), description="Only alerts about unapplied commits whose author matches one of these globs."
     )
-    channel: v.Channel = Field(description="`#name` or the channel's id.")
+    channel: v.Channel = Field(
+        description="`#name` or the channel's id; `{name}`, `{path}`, `{dir}`, `{workspace}`, `{var_file}` and "
+        "`{from.KEY}` are filled in. A route that lacks one of them for an environment does not apply."
+    )
     mention: _Mention | None = Field(
         default=None, description="Recipients to mention: `<@U…>`, `<!subteam^S…>`, `<!here>` or `<!channel>`."
     )
@@ -203,12 +206,15 @@ class Slack(Model):
         Args:
             authors: of the commits that wait; empty for alerts about anything else.
         """
+        return next(self.matching(environment, severity, authors), None)
+
+    def matching(self, environment: str, severity: str, authors: Sequence[str]) -> Iterator[Route]:
+        """The routes that match an alert, in order; see `route`."""
         for route in self.routes:
             named = v.pattern(route.environments).fullmatch(environment)
             written = not route.authors or any(v.pattern(g).fullmatch(a) for g in route.authors for a in authors)
             if named and written and (not route.severity or severity in route.severity):
-                return route
-        return None
+                yield route
 
 
 class AgentSettings(Model):

@@ -34,6 +34,7 @@ class EnvironmentSettings:
         files_from: absolute folder whose files are copied into `path`; None for none.
         owner: the team or person that it belongs to.
         elsewhere: files below `path` that only other environments name, from the repository's root.
+        placeholders: what the placeholders of its texts stand for, by name; may hold credentials.
         approved_by_operator: whether the operator's file sets `policy.approval` for it.
     """
 
@@ -55,6 +56,7 @@ class EnvironmentSettings:
     elsewhere: tuple[str, ...] = ()
     files_from: str | None = None
     approved_by_operator: bool = False
+    placeholders: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     tfe: Tfe = field(default_factory=Tfe)
 
     @property

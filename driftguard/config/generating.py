@@ -213,26 +213,30 @@ def _flattened(value: Any, before: str = "") -> Iterator[tuple[str, str]]:
 
 
 class Placeholders:
-    """Fills in the placeholders of one environment's texts; those without a value stay and are in `missing`."""
+    """Fills in the placeholders of one environment's texts; those without a value stay and are in `missing`.
+
+    Attributes:
+        values: what each stands for, by name.
+    """
 
     def __init__(self, directory: str, variant: Variant) -> None:
-        self._values = {"path": directory, "dir": basename(directory) if directory != "." else "root"}
-        self._values |= {f"from.{key}": value for key, value in variant.record.items()}
+        self.values = {"path": directory, "dir": basename(directory) if directory != "." else "root"}
+        self.values |= {f"from.{key}": value for key, value in variant.record.items()}
         if variant.var_file is not None:
-            self._values["var_file"] = variant.parts[-1]
+            self.values["var_file"] = variant.parts[-1]
         self.missing: dict[str, None] = {}
 
     def set(self, name: str, value: str) -> None:
         """Give a placeholder its value."""
-        self._values[name] = value
+        self.values[name] = value
 
     def text(self, text: str) -> str:
         """A text with its placeholders filled in."""
 
         def value(found: re.Match[str]) -> str:
-            if found[1] not in self._values:
+            if found[1] not in self.values:
                 self.missing[found[1]] = None
-            return self._values.get(found[1], found[0])
+            return self.values.get(found[1], found[0])
 
         return PLACEHOLDER.sub(value, text)
 

@@ -204,6 +204,7 @@ class Settings:
             files_from=fill.text(settings.files.from_) if settings.files else None,
             approved_by_operator=self._operators_approval(draft.entries),
             tfe=settings.tfe,
+            placeholders=fill.values,
         )
         strange = None if usable == draft.name else odd(directory)
         empty = next((glob for glob, found in named.items() if not found), None)

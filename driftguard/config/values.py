@@ -364,7 +364,7 @@ Concurrency = Annotated[
     *_kind(_concurrency, title="auto or number", anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}]),
 ]
 RoleArn = Annotated[str, *_kind(templated(_role_arn), type="string", pattern="^arn:aws", title="role ARN")]
-Channel = Annotated[str, *_kind(_channel, type="string", minLength=1, title="channel")]
+Channel = Annotated[str, *_kind(templated(_channel), type="string", minLength=1, title="channel")]
 WebUrl = Annotated[str, *_kind(_web_url, type="string", pattern="^https?://", title="URL")]
 TimeOfDay = Annotated[str, *_kind(_time_of_day, type="string", pattern="^[0-9]{2}:[0-9]{2}$", title="time of day")]
 LedgerUrl = Annotated[str, *_kind(_ledger_url, type="string", pattern="^(sqlite|postgresql|s3)", title="URL")]

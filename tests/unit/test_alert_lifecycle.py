@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftguard.config import AlertSettings, Slack
+from driftguard.config.placeholders import channel_filled
 from driftguard.model import (
     Action,
     AlertEvent,
@@ -319,6 +320,19 @@ def shown_of(over_time: Passes, places: Routing, *looks: EnvironmentReport) -> l
         there = {d.id: replace(d, state=DeliveryState.SENT, reference=f"C1/{d.id}") for d in (*shown, *made)}
         shown = [d for d in there.values() if d.kind is DeliveryKind.MESSAGE]
     return found
+
+
+def test_a_channel_with_placeholders_is_that_of_the_environment_and_the_route_without_a_value_does_not_apply() -> None:
+    routes = [{"channel": "#{from.team}-drift"}, {"channel": "#drift-{dir}"}, {"channel": "#all"}]
+    slack = Slack.model_validate({"token_env": "T", "routes": routes})
+    routing = Routing(UNGROUPED, slack, {"prod": {"from.team": "Core & Pay"}})
+    batch = Passes().look(changed("prod"), changed("dev"))
+    assert sorted(d.channel for d in plan(batch, [], routing)) == ["#core-pay-drift", "#drift-dev"]
+
+
+def test_a_channel_may_be_an_id_of_a_record() -> None:
+    assert channel_filled("{from.slack.id}", {"from.slack.id": "C0123ABCD"}) == "C0123ABCD"
+    assert channel_filled("{from.slack.id}", {}) is None
 
 
 def test_an_alert_that_became_critical_is_sent_where_critical_ones_go_and_once() -> None:

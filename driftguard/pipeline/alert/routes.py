@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from posixpath import basename
 from typing import Any, Final
 
 from driftguard.config import AlertSettings, Slack
+from driftguard.config.placeholders import channel_filled
 from driftguard.model import Alert, AlertEvent, AlertKind
+from driftguard.model.report import EnvironmentReport
 
 SLACK: Final = "slack"
 SLACK_WEBHOOK: Final = "slack-webhook"
@@ -24,10 +27,21 @@ LOUD: Final = (*BEGINNINGS, AlertEvent.REMINDED, AlertEvent.WORSE)
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """The configured sinks and routes of alerts."""
+    """The configured sinks and routes of alerts.
+
+    Attributes:
+        placeholders: what placeholders in channels stand for, by environment at head.
+    """
 
     alerts: AlertSettings
     slack: Slack | None
+    placeholders: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    def channel(self, channel: str, report: EnvironmentReport) -> str | None:
+        """A route's channel for an environment; None where a placeholder in it has no value there."""
+        path, known = report.path, self.placeholders.get(report.name, {})
+        own = {"name": report.name, "path": path, "dir": basename(path) or "root", "workspace": report.workspace}
+        return channel_filled(channel, {**own, **known})
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -44,7 +58,10 @@ class Routing:
 def route_of(alert: Alert, routing: Routing) -> Any:
     """The first route of Slack that matches an alert; None without one."""
     authors = [commit.author for commit in alert.report.commits] if alert.kind is AlertKind.PENDING else []
-    return routing.slack.route(alert.environment, alert.severity, authors) if routing.slack else None
+    for route in routing.slack.matching(alert.environment, alert.severity, authors) if routing.slack else ():
+        if (channel := routing.channel(route.channel, alert.report)) is not None:
+            return route if channel == route.channel else route.model_copy(update={"channel": channel})
+    return None
 
 
 def reminders_mention(alert: Alert, routing: Routing) -> str:
