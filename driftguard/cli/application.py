@@ -10,6 +10,7 @@ import typer
 from driftguard import __version__
 from driftguard.cli.acknowledge import ack, silence
 from driftguard.cli.agent import agent
+from driftguard.cli.backtest import backtest
 from driftguard.cli.classify import classify
 from driftguard.cli.inspect import environments, explain, history, status
 from driftguard.cli.ledger import baseline, forget, retry, verify
@@ -38,6 +39,7 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     (INSPECT, environments),
     (INSPECT, serve),
     (INSPECT, report),
+    (INSPECT, backtest),
     (SET_UP, init),
     (SET_UP, doctor),
     (SET_UP, demo),

@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _EXIT_BROKEN_PIPE
     except _WRONG_COMMAND_LINE as error:
-        message = str(getattr(error, "message", error)).removesuffix(".")
+        # A missing option has its text in `format_message` alone.
+        message = str(getattr(error, "message", "") or getattr(error, "format_message", error.__str__)())
+        message = message.strip().removesuffix(".")
         end = "" if message.endswith("?") else "."
         code = _fail(f"{message}{end} `driftguard COMMAND --help` lists the options.", EXIT_USAGE)
     except UsageError as error:

@@ -38,12 +38,12 @@ class PolicyRow(Struct, frozen=True):
     suspended: SuspensionRow | None = None
 
 
-class _InputsRow(Struct, frozen=True):
+class _PoliciesRow(Struct, frozen=True):
     policies: tuple[PolicyRow, ...] = ()
 
 
 class _ScannedRow(Struct, frozen=True):
-    inputs: _InputsRow = _InputsRow()
+    inputs: _PoliciesRow = _PoliciesRow()
 
 
 class Summary(Struct, frozen=True, omit_defaults=True):

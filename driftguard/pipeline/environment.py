@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from driftguard.errors import EnvironmentFault, TransientFault
@@ -33,7 +33,7 @@ from driftguard.pipeline.baseline import Reference
 from driftguard.pipeline.checkout import EnvironmentRun, checked_out
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.history import MEMORY, next_retry, unsettled, with_actions_not_run
-from driftguard.pipeline.decide.inputs import decision_inputs
+from driftguard.pipeline.decide.inputs import found_before
 from driftguard.pipeline.judging import Judge, Judgement
 from driftguard.pipeline.keeping import AppliedBaseline, BaselineKeeper
 from driftguard.pipeline.probing import Recording, disagrees
@@ -44,6 +44,7 @@ from driftguard.pipeline.scan import Findings, scan
 from driftguard.ports import (
     ApplyEngine,
 )
+from driftguard.report import environment_report
 
 
 def run_environment(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
@@ -97,7 +98,7 @@ class _Stages:
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
-            self._inputs = {**decision_inputs(judged.facts, judged.policies), "state": asdict(judged.state)}
+            self._inputs = judged.inputs
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
                     self._discard_what_waits(findings)
@@ -132,7 +133,7 @@ class _Stages:
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
-            self._inputs = {**decision_inputs(judged.facts, judged.policies), "state": asdict(judged.state)}
+            self._inputs = judged.inputs
             proposing, decision = self._context.proposing, judged.decision
             if decision.action not in (Action.NONE, Action.ALERT):
                 return None
@@ -254,6 +255,7 @@ class _Stages:
                 decision = Decision(Action.HOLD, (reason,))
             case _:
                 return self._result(findings, baseline, Decision(Action.HOLD, (reason,)))
+        found = self._result(findings, baseline, judged.decision)
         with ExitStack() as stack:
             applied = outcome.reason is ReasonName.APPLIED
             verified = scan(
@@ -263,9 +265,10 @@ class _Stages:
                 self._keeper.verified(baseline, verified)
             else:
                 verified = self._with_unfinished_actions(verified)
+            if self._inputs is not None:
+                self._inputs = {**self._inputs, "found": found_before(environment_report(found))}
             result = self._result(verified, baseline, decision)
             if applied and findings.classification.drift_fingerprint is not None:
-                found = self._result(findings, baseline, judged.decision)
                 result = replace(result, reverted=found, drifted=findings.drifted)
             return self._with_proposal(verified, result, judged.plan, outcome.attempt)
 

@@ -6,8 +6,10 @@ tracked branch and the forge; what they mean is decided by `decide`, which is pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from driftguard.config import Policy
 from driftguard.model import AttemptState, Baseline, Decision, Verdict
@@ -24,7 +26,8 @@ from driftguard.pipeline.approve.plans import NO_APPROVAL, PlanApproval
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.decide.decision import decide_by_all
 from driftguard.pipeline.decide.facts import Facts
-from driftguard.pipeline.decide.history import MEMORY, nothing_exists, past, state_replaced, unsettled
+from driftguard.pipeline.decide.history import MEMORY, Past, nothing_exists, past, state_replaced, unsettled
+from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.record import approved_entry
 from driftguard.pipeline.scan import Findings
 from driftguard.pipeline.states import KnownState, state_address
@@ -40,6 +43,12 @@ class Judgement:
     facts: Facts
     policies: tuple[Policy, ...]
     state: KnownState
+    past: Past
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """What was decided, and all that it rests on, for the journal."""
+        return {**decision_inputs(self.facts, self.policies, self.decision, self.past), "state": asdict(self.state)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ class Judge:
         )
         self._move_approved_point(standards, now)
         decision = decide_by_all(facts, standards.policies)
-        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies, known)
+        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies, known, history)
 
     def _known_state(self, findings: Findings) -> KnownState:
         """Which state it is and where it lies."""

@@ -33,11 +33,26 @@ class Past:
         failures: failed applies in a row at this commit since it was last asked to retry.
         backoff_until: when the next may start; None at once.
         reverts: applies that reverted this very drift within the time of the flapping limit.
+        failed_at: when the last of the failures ended; None without one.
+        reverted_at: when this very drift was reverted, as far back as attempts are remembered.
     """
 
     failures: int
     backoff_until: datetime | None
     reverts: int
+    failed_at: datetime | None = None
+    reverted_at: tuple[datetime, ...] = ()
+
+    @staticmethod
+    def under(
+        policy: Policy, failures: int, failed_at: datetime | None, reverted_at: Sequence[datetime], now: datetime
+    ) -> Past:
+        """What failures and reverts mean under a policy."""
+        until = None
+        if failed_at is not None:
+            until = failed_at + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
+        since = now - policy.flapping.within
+        return Past(failures, until, sum(at >= since for at in reverted_at), failed_at, tuple(reverted_at))
 
 
 def past(
@@ -58,13 +73,9 @@ def past(
     counted = [a for a in attempts if retried is None or (a.sequence or 0) > retried]
     failures, last = _failures(counted, commit)
     last = None if last is None else min(last, now)  # a moment after now is that of a wrong clock
-    backoff_until = None
-    if last is not None:
-        backoff_until = last + min(policy.backoff.first * 2 ** min(failures - 1, 20), policy.backoff.most)
-    since = now - policy.flapping.within
-    reverts = [a for a in counted if a.state is AttemptState.SUCCEEDED and min(a.opened_at, now) >= since]
-    same = [a for a in reverts if drift_fingerprint is not None and a.drift_fingerprint == drift_fingerprint]
-    return Past(failures, backoff_until, len(same))
+    reverts = [a for a in counted if a.state is AttemptState.SUCCEEDED and drift_fingerprint is not None]
+    same = [min(a.opened_at, now) for a in reverts if a.drift_fingerprint == drift_fingerprint]
+    return Past.under(policy, failures, last, same, now)
 
 
 def _failures(attempts: Sequence[Attempt], commit: str) -> tuple[int, datetime | None]:

@@ -10,18 +10,28 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from driftguard.config import Policy
+from driftguard.model import Decision
+from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline.decide.facts import Facts
+from driftguard.pipeline.decide.history import Past
 from driftguard.sealed import mask
 
 
-def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, Any]:
+def decision_inputs(
+    facts: Facts, policies: Sequence[Policy], decision: Decision | None = None, past: Past | None = None
+) -> Mapping[str, Any]:
     """What `decide` saw, as plain JSON values without secrets.
 
     Args:
         policies: those that were asked, oldest first.
+        decision: what was decided, before anything followed from it.
+        past: what earlier attempts mean, from which another policy may draw other conclusions.
     """
     found = facts.classification
+    resources = found.resources if found else ()
     plan = facts.plan_approval
     inputs = {
         "now": facts.now,
@@ -42,10 +52,25 @@ def decision_inputs(facts: Facts, policies: Sequence[Policy]) -> Mapping[str, An
         "plan_approval": {"id": plan.id, "path": plan.path, "void": dict(plan.void or {})},
         "can_propose": facts.can_propose,
         "resource_count": found.resource_count if found else 0,
-        "due_again": [resource.address for resource in found.resources if resource.due_again] if found else [],
+        "due_again": [resource.address for resource in resources if resource.due_again],
+        "would_revert": [
+            [resource.address, attribute.path]
+            for resource in resources
+            for attribute in resource.attributes
+            if attribute.ignored_by and attribute.reality != attribute.desired
+        ],
+        "failed_at": past.failed_at if past else None,
+        "reverted_at": list(past.reverted_at) if past else [],
+        "decided": {"action": decision.action, "reasons": list(map(str, decision.reasons))} if decision else None,
     }
     plain: Mapping[str, Any] = _plain(inputs)
     return plain
+
+
+def found_before(report: EnvironmentReport) -> Mapping[str, Any]:
+    """What was found and decided about before an apply, as JSON: the report beside it has what the apply left."""
+    plain = msgspec.to_builtins(report)
+    return {name: plain.get(name) for name in ("verdict", "resources", "outputs", "invocations")}
 
 
 def _plain(value: Any) -> Any:
