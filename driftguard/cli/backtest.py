@@ -58,9 +58,9 @@ def backtest(
     Replays the recorded decisions from the facts that the ledger has of each. Changes nothing. Exit code 2 where a
     decision differs.
     """
-    from driftguard.other_policy import other_policy
     from driftguard.bootstrap.session import Session
     from driftguard.bootstrap.target import Target
+    from driftguard.other_policy import other_policy
     from driftguard.pipeline.backtest import backtest as replayed
 
     set_verbosity(verbose)
