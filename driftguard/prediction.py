@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from posixpath import basename, dirname, join, normpath
@@ -31,7 +31,7 @@ from driftguard.model.outlines import Outline
 from driftguard.model.report import CauseReport, RunReport
 from driftguard.pipeline.filearguments import automatic
 from driftguard.pipeline.layout import backend_block, backend_kind, foreign_units, is_terraform
-from driftguard.pipeline.predicting import EnvironmentFacts, Prediction, limited, predictions
+from driftguard.pipeline.predicting import EnvironmentFacts, Prediction, limited, on_platform, predictions
 from driftguard.ports import Purpose
 from driftguard.report import causes
 
@@ -136,7 +136,7 @@ def _moving(session: Session, settings: EnvironmentSettings, closure: Closure) -
 def _versions(session: Session, facts: Sequence[EnvironmentFacts]) -> Iterator[Prediction]:
     """The Terraform versions that environments need and do not have here, one for each need."""
     lacking: dict[str, list[EnvironmentSettings]] = {}
-    for settings in (each.settings for each in facts if each.closure is not None):
+    for settings in (each.settings for each in facts if each.closure is not None and not on_platform(each)):
         try:
             session.tool(settings)
         except EnvironmentFault:
@@ -191,6 +191,21 @@ def access(session: Session) -> Iterator[Prediction]:
     yield from limited(refused)
     unusable = {name for one in refused for name in one.environments}
     yield from _states([each for each in facts if each.settings.name not in unusable], credentials)
+    yield from limited([*_platforms(session, filter(on_platform, facts))])
+
+
+def _platforms(session: Session, facts: Iterable[EnvironmentFacts]) -> Iterator[Prediction]:
+    """What keeps environments on a platform from being planned, or DriftGuard from applying there."""
+    for settings in (each.settings for each in facts):
+        try:
+            remote = session.platforms.of(settings)
+        except EnvironmentFault as fault:
+            yield Prediction("platform", True, fault.message, "", (settings.name,))
+            continue
+        if remote is not None and remote.watched:
+            text = f"{remote.watched}: it applies by itself and is watched for drift only"
+            remedy = "To let DriftGuard apply, remove both from the workspace."
+            yield Prediction("platform", False, text, remedy, (settings.name,))
 
 
 def _states(facts: Sequence[EnvironmentFacts], credentials: Credentials) -> Iterator[Prediction]:

@@ -146,7 +146,8 @@ class Session:
     def _closure_at_head(self, settings: EnvironmentSettings) -> Closure:
         closure = self.closures.at(settings, self.head)
         assert closure is not None  # `select` gives environments of head
-        return closure
+        remote = self.platforms.of(settings)
+        return remote.closure(closure) if remote else closure
 
     def tool(self, settings: EnvironmentSettings) -> ToolVersion:
         """The Terraform of an environment. EnvironmentFault (`config`) where none here will do."""
@@ -277,6 +278,8 @@ class Session:
             yield scan, folders
 
     def _list_workspaces(self, base: EnvironmentSettings) -> tuple[str, ...]:
+        if (remote := self.platforms.workspaces(base)) is not None:
+            return remote
         engine = TerraformPlanner(self.tool(base), self._directories.cache / "plugins", self._stop)
         task = EnvironmentTask(base, self._closure_at_head(base), engine, None, self._stop)
         with self._aside("workspaces") as (scan, folders):

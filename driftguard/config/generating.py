@@ -28,6 +28,9 @@ _MAX_RECORDS: Final = 10_000
 NOT_ASKED: Final = Listing((), "The workspaces of its backend were not listed, so it is not planned.")
 """The listing where no backend is asked."""
 
+OF_PLATFORM: Final = ("tfe",)
+"""The value of `each` that stands for every workspace that a `cloud` block or the backend `remote` selects."""
+
 _Record = tuple[str | None, Mapping[str, str], str | None]
 _NO_RECORD: Final[_Record] = (None, {}, None)
 
@@ -113,7 +116,8 @@ def _variants(
     entry: EnvironmentEntry, directory: str, files: CommitFiles, base: Callable[[], EnvironmentSettings]
 ) -> Iterator[Variant]:
     workspaces = _workspaces(entry, directory, files, base) or [(None, None)]
-    var_files = _each(entry, directory, files) if entry.each else [(None, None)]
+    by_file = entry.each and entry.each != OF_PLATFORM
+    var_files = _each(entry, directory, files) if by_file else [(None, None)]
     records = _records(entry.from_, files) if entry.from_ else iter([_NO_RECORD])
     for (name, record, broken), (workspace, fault), (var_file, stem) in itertools.product(
         records, workspaces, var_files
@@ -127,6 +131,8 @@ def _workspaces(
 ) -> Sequence[tuple[str | None, str | None]]:
     """The workspaces of an entry, each with why it cannot be planned; its backend is asked only for a glob."""
     wanted = Placeholders(directory, Variant()).texts(entry.workspaces)
+    if entry.each == OF_PLATFORM:
+        wanted = (*wanted, "*")
     if not any(map(is_glob, wanted)):
         return [(workspace, None) for workspace in entry.workspaces]
     settings = replace(base(), var_files=(), fault=None)

@@ -19,7 +19,7 @@ from driftguard.model.outlines import Outline
 from driftguard.pipeline.layout import backend_block, backend_kind
 
 _MAX_ALIKE: Final = 5
-_REMOTE_RUNS: Final = ("cloud", "remote")
+_ON_PLATFORM: Final = ("cloud", "remote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +147,16 @@ def _backend(facts: EnvironmentFacts) -> _Predicted:
     if kind in ("", "local") and not facts.state_is_reachable:
         text = "the state is a local file, which is not part of git"
         yield Prediction("backend", True, text, "Give --repo the PATH where the state is, or use a remote backend.")
-    if kind in _REMOTE_RUNS:
-        text = f"the {kind} backend may run plans remotely, which cannot be saved here"
-        remedy = "Set the workspace's execution mode to local, or label its plans with `driftguard classify`."
-        yield Prediction("HCP Terraform", False, text, remedy)
+
+
+def on_platform(facts: EnvironmentFacts) -> bool:
+    """Whether the state lies on HCP Terraform, Terraform Enterprise or a server like them."""
+    return backend_kind(backend_block(facts.outlines))[0] in _ON_PLATFORM
 
 
 def _variables(facts: EnvironmentFacts) -> _Predicted:
-    if facts.closure is None or facts.settings.files_from is not None:
-        return
+    if facts.closure is None or facts.settings.files_from is not None or on_platform(facts):
+        return  # or a platform may give the values
     declared = [block for file in facts.outlines for block in file.of("variable") if "default" not in block.attributes]
     without = sorted({"".join(block.labels[:1]) for block in declared} - facts.given)
     if without:

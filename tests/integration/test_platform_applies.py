@@ -143,6 +143,56 @@ def test_a_workspace_that_applies_by_itself_is_only_watched(prepared: Estate, se
     assert prepared.confirmable() == []
 
 
+def test_variables_of_the_workspace_and_its_sets_are_part_of_the_closure(prepared: Estate) -> None:
+    own = {"key": "size", "value": "small", "category": "terraform"}
+    prepared.workspace.variables = [own]
+    prepared.double.store.variable_sets["varset-1"] = (
+        [prepared.workspace.id],
+        [{"key": "PASSWORD", "sensitive": True}],
+    )
+
+    def scanned() -> tuple[str, list[str]]:
+        found = prepared.sandbox.run("scan", "--format", "json").environment("prod")
+        return found["closure_hash"], found["closure_open"]
+
+    first = scanned()
+    assert (scanned(), first[1]) == (first, [])
+    own["value"] = "large"
+    second = scanned()
+    assert second[0] != first[0]
+    prepared.double.store.variable_sets["varset-1"][1][0]["version-id"] = "2"
+    assert scanned()[0] != second[0]
+    prepared.workspace.variables_are_hidden, prepared.workspace.version = True, "latest"
+    reasons = scanned()[1]
+    assert any("cannot be read" in reason for reason in reasons)
+    assert any("Terraform latest" in reason for reason in reasons)
+
+
+def test_each_tfe_makes_an_environment_of_every_workspace_that_the_block_selects(prepared: Estate) -> None:
+    for name, tags in (("net-a", ["net"]), ("net-b", ["net", "eu"]), ("other", [])):
+        prepared.double.add(name, tags=tags)
+    block = prepared.access.block("prod").replace('name = "prod"', 'tags = ["net"]')
+    files = {
+        "live/net/main.tf": f"terraform {{{block}}}\n",
+        "driftguard.yaml": "environments:\n  - {path: live/*, each: tfe}\n",
+    }
+    prepared.sandbox.commit("Add", files)
+    found = prepared.sandbox.run("scan", "--format", "json").report["environments"]
+    assert [(each["name"], each["verdict"]) for each in found] == [("net/net-a", "pending"), ("net/net-b", "pending")]
+    assert {run.workspace.name for run in prepared.double.store.runs.values()} == {"net-a", "net-b"}
+
+
+def test_doctor_names_what_a_platform_keeps_from_being_planned_or_applied(prepared: Estate) -> None:
+    prepared.workspace.auto_apply = True
+    write(prepared.sandbox, prepared.access, "missing", "one", environment="stage")
+    checks = prepared.sandbox.run("doctor", "--format", "json").report["checks"]
+    found = {
+        (check["good"], *check["environments"]): check["detail"] for check in checks if check["check"] == "platform"
+    }
+    assert "auto-apply" in found[True, "prod"]
+    assert "missing" in found[False, "stage"]
+
+
 # --- crashes --------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from posixpath import dirname, join, normpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from driftguard.adapters.hcl.backends import ENDINGS, state_block
 from driftguard.adapters.process import Stop
@@ -14,7 +19,7 @@ from driftguard.adapters.tfe.tokens import token_of
 from driftguard.config import EnvironmentSettings, own_token, terraform_environment
 from driftguard.distribution import install_command
 from driftguard.errors import EnvironmentFault
-from driftguard.model import ErrorKind, ToolVersion
+from driftguard.model import Closure, ErrorKind, ToolVersion
 from driftguard.ports import ApplyEngine, PlanEngine, Repository, SourceReader
 
 if TYPE_CHECKING:
@@ -22,7 +27,10 @@ if TYPE_CHECKING:
     from driftguard.adapters.tfe.shapes import Workspace
     from driftguard.adapters.tfe.workspaces import RemoteWorkspace
 
-_WITH_BLOCK = ("cloud", "remote")
+_WITH_BLOCK: Final = ("cloud", "remote")
+_EXACT: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:-[\w.]+)?")
+# What of a variable can change a plan. A sensitive value is null; `version-id` changes with it where there is one.
+_VARIABLE_KEYS: Final = ("key", "value", "category", "hcl", "sensitive", "version-id")
 
 
 class RemoteExecution:
@@ -35,6 +43,32 @@ class RemoteExecution:
     def version(self) -> ToolVersion:
         """The Terraform of the workspace."""
         return ToolVersion("terraform", self.settings.version, "")
+
+    @cached_property
+    def _inputs(self) -> tuple[str | None, tuple[str, ...]]:
+        """A digest of the variables that the platform gives to runs, and why what they get is not known."""
+        name, version = self.settings.name, self.settings.version
+        floats = f"The workspace {name} runs Terraform {version}, which may be another one in the next run."
+        moving = () if _EXACT.fullmatch(version) else (floats,)
+        try:
+            found = self._remote.variables(self.settings.id)
+        except EnvironmentFault as fault:
+            if fault.kind not in (ErrorKind.CONFIG, ErrorKind.DENIED):
+                raise
+            unread = f"The variables of the workspace {name} cannot be read, so their changes are not seen."
+            return None, (*moving, unread)
+        kept = sorted(json.dumps([each.get(key) for key in _VARIABLE_KEYS]) for each in found)
+        return hashlib.sha256("\n".join(kept).encode()).hexdigest(), moving
+
+    def closure(self, closure: Closure) -> Closure:
+        """An environment's closure with what the platform adds: variables of the workspace and of variable sets.
+
+        Raises:
+            EnvironmentFault: the platform does not answer.
+        """
+        digest, reasons = self._inputs
+        given = {**closure.given, f"variables of {self.settings.name}": digest} if digest else closure.given
+        return replace(closure, given=given, open=(*closure.open, *reasons))
 
     def planner(self, stop: Stop) -> PlanEngine:
         """Plans there; it cannot change anything."""
@@ -106,6 +140,22 @@ class Platforms:
         named = () if isinstance(config, Mapping) else [normpath(join(settings.path, name)) for name in config]
         given = self._contents([path for path in named if path in self._tree])
         return selection(block, config if isinstance(config, Mapping) else {}, given, self._variables(settings))
+
+    def workspaces(self, settings: EnvironmentSettings) -> tuple[str, ...] | None:
+        """The workspaces that an environment's block selects, as the environment would name them.
+
+        None where its state lies on no platform.
+
+        Raises:
+            EnvironmentFault: they cannot be listed.
+        """
+        wanted = self.selection(settings)
+        if wanted is None:
+            return None
+        platform = self.platform(wanted.host, settings)
+        from driftguard.adapters.tfe.workspaces import selected
+
+        return tuple(each.name.removeprefix(wanted.prefix or "") for each in selected(platform, wanted, self._stop))
 
     def platform(self, host: str, settings: EnvironmentSettings) -> Platform:
         """A platform with the token of an environment. EnvironmentFault (`config`) without one."""
