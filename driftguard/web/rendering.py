@@ -148,6 +148,12 @@ def age(value: datetime | str | None, frame: Frame) -> Markup | str:
     return text.format(machine, long, absolute(moment))
 
 
+def soon(moment: datetime, frame: Frame) -> Markup:
+    """A moment to come, relative, with the absolute time on demand."""
+    machine, near = moment.isoformat(timespec="seconds"), relative(moment, frame.now)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, absolute(moment), near)
+
+
 def value_lines(value: Any) -> str:
     """A value of an attribute: JSON and texts of JSON on several lines, anything else as it is."""
     if isinstance(value, str):
@@ -202,6 +208,7 @@ def breakable(text: str) -> Markup:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "when": when,
     "age": age,
+    "soon": soon,
     "lines": value_lines,
     "external": external,
     "short": short,

@@ -127,19 +127,28 @@ def inputs(name: str) -> Mapping[str, object]:
     return {"auto": _AUTOMATIC, "billing": _SUSPENDED}.get(name, _POLICY)
 
 
-def made_ledger(folder: Path, days: int = DAYS) -> SqlLedger:
-    """The ledger of the estate, in a folder; whose last entry is a run that has not ended."""
+def made_ledger(folder: Path, days: int = DAYS, *, hostile: bool = True) -> SqlLedger:
+    """The ledger of the estate, in a folder; whose last entry is a run that has not ended.
+
+    Args:
+        hostile: with the environment whose texts try to be markup.
+    """
     ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
     for day in range(days):
-        record_run(ledger, f"run-{day}", NOON + timedelta(days=day), reports(day))
+        record_run(
+            ledger, f"run-{day}", NOON + timedelta(days=day), [e for e in reports(day) if hostile or e.name != "evil"]
+        )
     at = NOON + timedelta(days=days - 1, hours=1)
-    for entry in _requests(at):
-        ledger.append(entry)
+    ledger.append(*(entry for entry in _requests(at) if hostile or entry.environment != "evil"))
     _apply(ledger, at)
-    names = [each.name for each in reports(days - 1)]
+    names = [each.name for each in _of_day(days - 1, hostile)]
     started = NOON + timedelta(days=days) - timedelta(minutes=5)
     ledger.append(run_started_entry("run-now", started, commit=HEAD, ref="main", repository="r", environments=names))
     return ledger
+
+
+def _of_day(day: int, hostile: bool) -> list[EnvironmentReport]:
+    return [each for each in reports(day) if hostile or each.name != "evil"]
 
 
 def record_run(ledger: SqlLedger, run_id: str, at: datetime, found: Sequence[EnvironmentReport]) -> None:
@@ -163,6 +172,7 @@ def _alerted(ledger: SqlLedger, each: EnvironmentReport, entry: Entry, run_id: s
                 changed_by=changed_by(resource.address, "alice", "PutBucketTagging"), written_by=WRITTEN_BY
             )
             for resource in each.resources
+            if resource.changed_outside
         }
         alerts = [replace(alert, traces=traced) for alert in after.alerts]
         return alerts, recorded_notices(after.notices)

@@ -156,7 +156,7 @@ def test_an_apply_lists_the_outcome_of_each_resource(web: WebClient) -> None:
 def test_causes_fold_what_environments_share(web: WebClient) -> None:
     causes = web.get("/causes.json").json()["causes"]
     first = causes[0]
-    assert (first["label"], first["type"], first["path"]) == ("drift", "aws_s3_bucket", "tags.owner")
+    assert (first["label"], first["type"], first["attribute"]) == ("drift", "aws_s3_bucket", "tags.owner")
     assert first["environments"] == ["shop-eu", "shop-us"]
 
 

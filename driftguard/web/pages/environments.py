@@ -28,7 +28,8 @@ class ShownAttribute:
     """One attribute of a page.
 
     Attributes:
-        diff: lines from reality to the desired value, where either is longer than a line; empty otherwise.
+        diff: lines from reality to the desired value, where either is longer than a line; empty otherwise, and where
+            an apply would only undo `drifted`.
         drifted: lines from the state to reality, likewise.
     """
 
@@ -137,7 +138,9 @@ def _attribute(attribute: AttributeReport) -> ShownAttribute:
     if not long:
         return ShownAttribute(attribute, [], [])
     drifted = difference(state, reality) if state != reality else []
-    return ShownAttribute(attribute, difference(reality, desired), drifted)
+    # Where S is D, the second diff would be the first one backwards.
+    wanted = [] if drifted and state == desired else difference(reality, desired)
+    return ShownAttribute(attribute, wanted, drifted)
 
 
 def _traces(view: View, entries: Iterable[Entry]) -> Mapping[str, ObjectTrace]:

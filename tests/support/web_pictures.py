@@ -1,0 +1,71 @@
+"""The pictures of the web view in the documentation, and the server of the sample estate that they are taken from.
+
+`python -m tests.support.web_pictures` writes docs/images/web-*.png anew. It needs Chromium: `apt-get install chromium`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from driftguard.adapters.defects import FolderDefects
+from driftguard.config import WebSettings
+from driftguard.web.access import Access
+from driftguard.web.application import application
+from driftguard.web.reading import JournalEstate
+from driftguard.web.server import WebServer
+from driftguard.web.view import NoClosures
+from tests.support.web_browser import shoot, started, watched
+from tests.support.web_estate import NOW, made_ledger
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+WIDE, PHONE = {"width": 1280, "height": 760}, {"width": 380, "height": 760}
+PICTURES = (
+    ("web-overview.png", "/", "light", WIDE),
+    ("web-environment.png", "/environments/shop-eu", "light", WIDE),
+    ("web-environment-dark.png", "/environments/network/core", "dark", WIDE),
+    ("web-causes.png", "/causes", "light", WIDE),
+    ("web-trends.png", "/trends", "light", WIDE),
+    ("web-phone.png", "/", "dark", PHONE),
+)
+
+
+@contextmanager
+def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
+    """The address of a server of the sample estate."""
+    settings = WebSettings(address="127.0.0.1:0")
+    ledger = made_ledger(folder, hostile=hostile)
+    estate = JournalEstate(ledger)
+    app = application(
+        lambda: estate,
+        Access(settings),
+        repository="infra",
+        closures=NoClosures(),
+        defects=FolderDefects(folder / "defects"),
+        now=lambda: NOW,
+    )
+    server = WebServer(app, settings)
+    server.start()
+    try:
+        yield server.address
+    finally:
+        server.close()
+        ledger.close()
+
+
+def main() -> None:
+    """Write the pictures."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sample_server(Path(folder), hostile=False) as origin,
+        started() as browser,
+    ):
+        for name, path, scheme, size in PICTURES:
+            with watched(browser, origin, color_scheme=scheme, viewport=size) as page:
+                shoot(page, path, IMAGES / name)
+
+
+if __name__ == "__main__":
+    main()
