@@ -126,7 +126,6 @@ def test_an_environment_shows_values_who_why_and_the_diff_of_a_policy(web: WebCl
     assert "Written in git by Ada Lovelace" in text
     assert "The policy is alert-only" in text
     assert '+ "s3:*"' in text
-    assert '- "s3:*"' in text
     assert "#17" in text
     assert "expiring" in text
     assert "alice → team-a" in text  # what an apply would do
