@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from tests.support.git_server import GitServer
 from tests.support.harness import Sandbox, Toy
 from tests.support.registry_double import RegistryDouble
+from tests.support.seeds import one_quick
+from tests.support.serving import launched
 from tests.support.toy_estate import verdicts
 
 LOCAL = 'terraform {\n  backend "local" {}\n'
@@ -52,18 +56,32 @@ def server(module: Module) -> Iterator[GitServer]:
         yield running
 
 
+Order = tuple[str, ...]
+ORDERS: list[Order] = list(permutations(("warm", "cold", "stale")))
+in_every_order = pytest.mark.parametrize("orders", one_quick([ORDERS[:2], ORDERS[2:]], pytest.mark.further))
+
+
 class Runners:
-    """Machines that share a ledger: one keeps its cache, the others are new each time."""
+    """Machines that share a ledger: one keeps its cache, one has a cache of the beginning, one is new each time."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self._sandbox, self._folder, self._fresh = sandbox, folder, 0
+        self._sandbox, self._folder, self._looks = sandbox, folder, 0
 
-    def warm(self) -> dict[str, Any]:
-        return self._look(self._folder / "warm")
+    def begin(self) -> dict[str, Any]:
+        """The first look, whose cache the runners start with."""
+        found = self._look(self._folder / "warm")
+        shutil.copytree(self._folder / "warm", self._folder / "stale", symlinks=True)
+        return found
 
-    def cold(self) -> dict[str, Any]:
-        self._fresh += 1
-        return self._look(self._folder / f"cold-{self._fresh}")
+    def look(self, runner: str) -> dict[str, Any]:
+        """What one of the runners finds."""
+        self._looks += 1
+        if runner == "warm":
+            return self._look(self._folder / "warm")
+        cache = self._folder / f"{runner}-{self._looks}"
+        if runner == "stale":
+            shutil.copytree(self._folder / "stale", cache, symlinks=True)
+        return self._look(cache)
 
     def _look(self, cache: Path) -> dict[str, Any]:
         report = self._sandbox.scan(XDG_CACHE_HOME=str(cache)).report
@@ -84,29 +102,26 @@ def calling(sandbox: Sandbox, toy: Toy, source: str, more: str = "") -> None:
     sandbox.commit("the estate")
 
 
-def same_in_every_order(runners: Runners, move: Any) -> None:
-    """Warm and cold runners agree, whichever looks first after the code has moved."""
-    assert runners.warm() == {"verdict": "in_sync", "attributes": {}, "certain": set()}
-    for value, first, second in (
-        ("two", runners.warm, runners.cold),
-        ("three", runners.cold, runners.warm),
-        ("one", runners.warm, runners.cold),
-    ):
+def same_in_every_order(runners: Runners, move: Callable[[str], None], orders: Sequence[Order]) -> None:
+    """Runners agree, whichever looks first after the code has moved."""
+    assert runners.begin() == {"verdict": "in_sync", "attributes": {}, "certain": set()}
+    for number, order in enumerate(orders):
+        value = f"value-{number}"
         move(value)
-        found = first()
-        assert second() == found
-        if value == "one":
-            assert found["verdict"] == "in_sync"
-        else:  # no commit of this repository moved it, and that is not certain
-            assert found == {"verdict": "pending", "attributes": {"value": ("input", value)}, "certain": {False}}
+        # No commit of this repository moved it, and that is not certain.
+        found = {"verdict": "pending", "attributes": {"value": ("input", value)}, "certain": {False}}
+        assert [runners.look(runner) for runner in order] == [found] * len(order), order
+    move("one")
+    assert [runners.look(runner)["verdict"] for runner in orders[0]] == ["in_sync"] * 3
 
 
+@in_every_order
 def test_cold_and_warm_caches_give_one_verdict_about_a_branch(
-    sandbox: Sandbox, toy: Toy, module: Module, server: GitServer, tmp_path: Path
+    sandbox: Sandbox, toy: Toy, module: Module, server: GitServer, tmp_path: Path, orders: Sequence[Order]
 ) -> None:
     module.move("one")
     calling(sandbox, toy, f"git::{server.url('module/.git')}")
-    same_in_every_order(Runners(sandbox, tmp_path), module.move)
+    same_in_every_order(Runners(sandbox, tmp_path), module.move, orders)
 
 
 @pytest.mark.crash
@@ -128,11 +143,32 @@ def test_cold_and_warm_caches_give_one_verdict_about_a_range_of_a_registry(
         release("one")
         calling(sandbox, toy, "registry.example.org/acme/web/toy", '  version = "~> 1.0"\n')
         runners = Runners(sandbox, tmp_path)
-        same_in_every_order(runners, release)
+        same_in_every_order(runners, release, ORDERS)
         registry.away = True  # what cannot be asked is fetched anew, and then fails on both
-        for cache in ("warm", "cold"):
+        for cache in ("warm", "stale", "new"):
             (environment,) = sandbox.scan(XDG_CACHE_HOME=str(tmp_path / cache)).report["environments"]
             assert environment["error"]["kind"] == "init"
+
+
+@pytest.mark.provider_process
+@in_every_order
+def test_cold_and_warm_caches_give_one_verdict_about_a_provider_that_no_lock_file_fixes(
+    sandbox: Sandbox, toy: Toy, toy_configuration: Path, tmp_path: Path, orders: Sequence[Order]
+) -> None:
+    command = launched(toy_configuration.parent / "socket")
+    sandbox.variables["TF_CLI_CONFIG_FILE"] = str(Toy.install(tmp_path / "mirror", command))
+    sandbox.write(".gitignore", "*.tfstate*\n.terraform/\n.terraform.lock.hcl\n")
+    sandbox.write("environments/dev/main.tf", toy.root_module('resource "toy_thing" "web" {\n  name = "web"\n}\n'))
+    sandbox.apply("environments/dev")
+    sandbox.commit("the estate")
+    runners = Runners(sandbox, tmp_path)
+    assert runners.begin()["verdict"] == "in_sync"
+    for number, order in enumerate(orders, 1):  # each release has another default, which a plan would write
+        Toy.install(tmp_path / "mirror", ["env", f"TOY_DEFAULT=of 1.{number}", *command], version=f"1.{number}.0")
+        found = [runners.look(runner) for runner in order]
+        assert found == [found[0]] * len(order), order
+        assert found[0]["attributes"] == {"value": ("input", f"of 1.{number}")}
+        assert found[0]["certain"] == {False}
 
 
 def test_a_pinned_module_is_fetched_once_and_its_closure_is_closed(

@@ -195,13 +195,13 @@ class Toy:
         folder.mkdir(parents=True, exist_ok=True)
 
     @staticmethod
-    def install(mirror: Path, command: Sequence[str]) -> Path:
+    def install(mirror: Path, command: Sequence[str], *, version: str = "1.0.0") -> Path:
         """Lay out the provider, which a command starts, in a mirror; gives the CLI configuration that uses it."""
         machine = "darwin" if sys.platform == "darwin" else "linux"
         architecture = "arm64" if os.uname().machine in ("arm64", "aarch64") else "amd64"
-        place = mirror / PROVIDER_ADDRESS / "1.0.0" / f"{machine}_{architecture}"
+        place = mirror / PROVIDER_ADDRESS / version / f"{machine}_{architecture}"
         place.mkdir(parents=True)
-        program = place / "terraform-provider-toy_v1.0.0"
+        program = place / f"terraform-provider-toy_v{version}"
         program.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n")
         program.chmod(0o755)
         configuration = mirror / "cli.tfrc"

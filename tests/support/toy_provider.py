@@ -91,7 +91,7 @@ class Thing:
             attributes=[
                 Attribute("id", types.String(), computed=True),
                 Attribute("name", types.String(), required=True, requires_replace=True),
-                Attribute("value", types.String(), optional=True),
+                Attribute("value", types.String(), optional=True, computed="TOY_DEFAULT" in os.environ),
                 Attribute("tags", types.Map(types.String()), optional=True),
                 Attribute("rules", types.Set(types.String()), optional=True),
                 Attribute("secret", types.String(), optional=True, sensitive=True),
@@ -105,6 +105,8 @@ class Thing:
             diags.add_warning("Look", "A validation that follows from more than the configuration.")
 
     def plan(self, ctx: Any, current: dict[str, Any] | None, planned: dict[str, Any]) -> dict[str, Any]:
+        if planned.get("value") is None and "TOY_DEFAULT" in os.environ:  # of another release
+            planned["value"] = os.environ["TOY_DEFAULT"]
         renewed = time.time() > faults().get("renew_after", float("inf"))
         if renewed or (current is not None and current.get("value") != planned.get("value")):
             planned["echo"] = Unknown
