@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from driftguard.cli.options import ConfigOption, RefOption, RepoOption, RequiredNames, VerboseOption, set_verbosity
+from driftguard.cli.groups import RepositoryOptions, Verbosity, spread
+from driftguard.cli.options import RequiredNames
 from driftguard.errors import UsageError
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the ledger.")]
@@ -17,51 +18,47 @@ UntilOption = Annotated[
 ]
 
 
+@spread
 def ack(
     env: RequiredNames,
     reason: ReasonOption,
     until: UntilOption = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Acknowledge the open alerts of environments.
 
     Stops reminders and escalation, not the record. A worse change ends it, and so does the end of the alert.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
     end, why = _end(until), _reason(reason)
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         names = [settings.name for settings in session.select(env)]
         for name in session.requests().acknowledge(session.ledger.alerts, names, end, why):
             print(f"{name}: acknowledged. Reminders stop until that ends, or until it becomes worse.")
 
 
+@spread
 def silence(
     env: RequiredNames,
     reason: ReasonOption,
     until: UntilOption = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Send no alerts of environments for a while.
 
     The record goes on, and critical alerts are sent all the same. `--until` is required.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
     end, why = _end(until), _reason(reason)
     if end is None:
         raise UsageError("--until is missing: a silence without an end is forgotten. Give a duration or a time.")
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         names = [settings.name for settings in session.select(env)]
         session.requests().silence(names, end, why)
         for name in names:

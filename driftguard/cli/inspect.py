@@ -13,17 +13,10 @@ import msgspec
 import typer
 
 from driftguard.cli.columns import columns
+from driftguard.cli.groups import LogOptions, RepositoryOptions, ResultOptions, spread
 from driftguard.cli.options import (
-    ConfigOption,
     Format,
-    FormatOption,
     Names,
-    OutputOption,
-    QuietOption,
-    RefOption,
-    RepoOption,
-    VerboseOption,
-    set_verbosity,
 )
 from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, styled
 from driftguard.errors import UsageError
@@ -45,29 +38,25 @@ AtOption = Annotated[
 _INDENT: Final = "  "
 
 
+@spread
 def environments(
     env: Names = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
+    *,
+    opened: RepositoryOptions,
     why_not_probed: Annotated[
         bool, typer.Option("--why-not-probed", help="List what keeps each from being probed.")
     ] = False,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """List environments and their closures.
 
     A closure is every file that can change an environment's plan.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
     from driftguard.cli.progress import Reporter
 
-    set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         chosen = session.select(env or [])
         listed = session.describe(chosen)
         if why_not_probed:
@@ -77,11 +66,11 @@ def environments(
             listed = [
                 msgspec.structs.replace(item, not_probed=not_probed(session, settings)) for item, settings in pairs
             ]
-        with Reporter(quiet=quiet) as progress:
+        with Reporter(quiet=log.quiet) as progress:
             for text in (*session.notices, *_notes(listed)):
                 progress.line(f"note: {text}")
     headings, rows = _hindrances(listed) if why_not_probed else _closures(listed)
-    emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, format, output)
+    emit_rows(headings, rows, {"environments": msgspec.to_builtins(listed)}, result.format, result.output)
 
 
 def _notes(listed: Sequence[EnvironmentListing]) -> Iterator[str]:
@@ -118,26 +107,22 @@ def _hindrances(listed: Sequence[EnvironmentListing]) -> _Table:
     return ("environment", "what keeps it from being probed"), rows
 
 
+@spread
 def status(
     env: Names = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """Show the last verdict of each environment.
 
     Reads the ledger, the durable record; plans nothing.
     """
     from driftguard.bootstrap.reading import open_records
-    from driftguard.bootstrap.target import Target
     from driftguard.pipeline.history import acked, last_scans
 
-    set_verbosity(verbose)
-    with open_records(Target(repo, ref, config)) as journal:
+    with open_records(opened.target) as journal:
         listed, words = last_scans(journal, env or []), acked(journal, datetime.now(UTC))
     rows = [
         (
@@ -151,7 +136,9 @@ def status(
         for scan in listed
     ]
     headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
-    emit_rows(headings, rows, {"environments": [_with_word(scan, words) for scan in listed]}, format, output)
+    emit_rows(
+        headings, rows, {"environments": [_with_word(scan, words) for scan in listed]}, result.format, result.output
+    )
 
 
 def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> dict[str, Any]:
@@ -159,47 +146,41 @@ def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> di
     return {**scan.row, "acked": None if word is None else msgspec.to_builtins(word[1])}
 
 
+@spread
 def history(
     env: Names = None,
     at: AtOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of entries, the newest ones.")] = 50,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """Show the ledger: runs, approvals, applies.
 
     Oldest entry first. `-v` includes each step of an apply.
     """
     from driftguard.bootstrap.reading import open_records
-    from driftguard.bootstrap.target import Target
     from driftguard.pipeline.history import recent
 
-    set_verbosity(verbose)
-    with open_records(Target(repo, ref, config)) as journal:
+    with open_records(opened.target) as journal:
         entries = recent(journal, env or [], until=_moment(at), limit=limit)
     rows = [
         (str(e.sequence), e.at, e.environment or "-", e.kind.replace("_", " "), e.summary)
         for e in entries
-        if verbose or e.kind != "attempt_progress"
+        if log.verbose or e.kind != "attempt_progress"
     ]
-    emit_rows(("no.", "at", "environment", "entry", "detail"), rows, {"entries": entries}, format, output)
+    emit_rows(("no.", "at", "environment", "entry", "detail"), rows, {"entries": entries}, result.format, result.output)
 
 
+@spread
 def explain(
     env: Annotated[str, typer.Argument(metavar="ENV", help="An environment's name.")],
     at: AtOption = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """Show why an environment got its verdict.
 
@@ -207,19 +188,18 @@ def explain(
     configuration (D) and in the baseline (L: the last known-good configuration), its label and the rule that matched.
     """
     from driftguard.bootstrap.reading import open_records
-    from driftguard.bootstrap.target import Target
     from driftguard.pipeline.history import last_scans
 
-    set_verbosity(verbose)
-    with open_records(Target(repo, ref, config)) as journal:
+    with open_records(opened.target) as journal:
         found = last_scans(journal, [env], until=_moment(at), exactly=True)
     scan = found[0]
     rows = list(_explained(scan.report))
     headings = ("resource", "attribute", "label", "state S", "reality R", "desired D", "baseline L", "rule")
-    if format is Format.TABLE:
-        emit("".join(f"{line}\n" for line in _explanation(scan, headings, rows, output)), output)
+    if result.format is Format.TABLE:
+        lines = _explanation(scan, headings, rows, result.output)
+        emit("".join(f"{line}\n" for line in lines), result.output)
     else:
-        emit_rows(headings, rows, scan.row, format, output)
+        emit_rows(headings, rows, scan.row, result.format, result.output)
 
 
 def _explained(report: EnvironmentReport) -> Iterator[tuple[str, ...]]:

@@ -6,39 +6,34 @@ from typing import Annotated
 
 import typer
 
+from driftguard.cli.groups import RepositoryOptions, Verbosity, spread
 from driftguard.cli.options import (
     EXIT_FAILED,
-    ConfigOption,
-    RefOption,
-    RepoOption,
     RequiredNames,
-    VerboseOption,
-    set_verbosity,
 )
 from driftguard.errors import UsageError
 from driftguard.printable import printable
 
 
+@spread
 def retry(
     env: RequiredNames,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Reset failed applies and the flapping limit.
 
     The next reconcile can apply immediately.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         for name in session.requests().retry(session.select(env)):
             print(f"{name}: reset. The next `driftguard reconcile` can apply.")
 
 
+@spread
 def baseline(
     env: RequiredNames,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the ledger.")],
@@ -46,10 +41,9 @@ def baseline(
         str | None, typer.Option("--commit", metavar="SHA", help="The commit that was applied. Default: the head.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Record that a commit was fully applied.
 
@@ -57,12 +51,10 @@ def baseline(
     what it means first, and asks.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
     if not reason.strip():
         raise UsageError("--reason is empty; write why this commit is known to be applied.")
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         chosen = session.select(env)
         given = session.given_baselines(chosen, commit or session.head)
         if missing := [settings.name for settings in chosen if settings.name not in given]:
@@ -86,41 +78,37 @@ def _meaning(name: str, commit: str, later: int) -> str:
     return f"{name}: {commit[:10]} as fully applied; {changes}."
 
 
+@spread
 def forget(
     env: RequiredNames,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Stop reporting a removed environment.
 
     For environments whose directory was removed from git. Their history stays in the ledger.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         for name in session.requests().forget(session.environments, env):
             print(f"{name}: no longer reported as removed.")
 
 
+@spread
 def verify(
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
+    *,
+    opened: RepositoryOptions,
+    log: Verbosity,
 ) -> None:
     """Check the ledger's hash chain.
 
     Exit code 1 if an entry was edited or is missing; its number is printed.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
 
-    set_verbosity(verbose)
-    with Session(Target(repo, ref, config)) as session:
+    with Session(opened.target) as session:
         faults = session.ledger.verify()
     for fault in faults:
         print(printable(f"entry {fault.sequence}: {fault.message}"))

@@ -9,20 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from driftguard.cli.groups import RepositoryOptions, spread
 from driftguard.cli.options import (
-    ConfigOption,
     MemoOption,
     Names,
     NoiseOption,
     OutputOption,
     ProbeOption,
     QuietOption,
-    RefOption,
-    RepoOption,
     RunFormat,
     RunFormatOption,
     VerboseOption,
@@ -45,19 +43,26 @@ BaselineOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options that scan and reconcile share, besides the repository."""
+
+    probe: ProbeOption = None
+    memo: MemoOption = True
+    noise: NoiseOption = False
+    format: RunFormatOption = RunFormat.TABLE
+    output: OutputOption = None
+    verbose: VerboseOption = 0
+    quiet: QuietOption = False
+
+
+@spread
 def scan(
     env: Names = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
+    *,
+    opened: RepositoryOptions,
     baseline: BaselineOption = None,
-    probe: ProbeOption = None,
-    memo: MemoOption = True,
-    noise: NoiseOption = False,
-    format: RunFormatOption = RunFormat.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    options: RunOptions,
 ) -> None:
     """Find drift and pending changes; change nothing.
 
@@ -66,26 +71,16 @@ def scan(
     Exit codes: 0 every environment in sync; 2 at least one drifted, pending or diverged; 1 at least one unknown;
     64 wrong usage or configuration.
     """
-    set_verbosity(verbose)
-    at = (repo, ref, config, memo)
-    request = _Request(env or [], *at, baseline=baseline, noise=noise, probe=probe is True, quiet=quiet)
-    report = _run(request, acts=False, print_alert=_printer(aside=True))
-    print_report(report, format, output, noise)
-    raise typer.Exit(exit_code(report))
+    request = _Request(env or [], opened, options, baseline=baseline, probe=options.probe is True)
+    _run_and_print(request, acts=False, print_alert=_printer(aside=True))
 
 
+@spread
 def reconcile(
     env: Names = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    probe: ProbeOption = None,
-    memo: MemoOption = True,
-    noise: NoiseOption = False,
-    format: RunFormatOption = RunFormat.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    options: RunOptions,
 ) -> None:
     """Scan, then alert, propose or apply.
 
@@ -94,13 +89,10 @@ def reconcile(
     Exit codes: 0 every environment in sync when it ends; 2 divergence remains; 1 at least one unknown; 64 wrong usage
     or configuration.
     """
-    set_verbosity(verbose)
-    aside = format is not RunFormat.TABLE and output is None  # a machine-readable result stays free of alerts
-    at = (repo, ref, config, memo)
-    request = _Request(env or [], *at, baseline=None, noise=noise, probe=probe is not False, quiet=quiet)
-    report = _run(request, acts=True, print_alert=_printer(aside=aside))
-    print_report(report, format, output, noise)
-    raise typer.Exit(exit_code(report))
+    # A machine-readable result stays free of alerts.
+    aside = options.format is not RunFormat.TABLE and options.output is None
+    request = _Request(env or [], opened, options, baseline=None, probe=options.probe is not False)
+    _run_and_print(request, acts=True, print_alert=_printer(aside=aside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +100,24 @@ class _Request:
     """The arguments that scan and reconcile share."""
 
     environments: list[str]
-    repo: str
-    ref: str | None
-    config: Path | None
-    memo: bool
+    opened: RepositoryOptions
+    options: RunOptions
     baseline: str | None
-    noise: bool
     probe: bool
-    quiet: bool
+
+
+def _run_and_print(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> NoReturn:
+    options = request.options
+    set_verbosity(options.verbose)
+    report = _run(request, acts=acts, print_alert=print_alert)
+    print_report(report, options.format, options.output, options.noise)
+    raise typer.Exit(exit_code(report))
 
 
 def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -> RunReport:
     """One run with progress; its report."""
     from driftguard.adapters.process import Stop
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
     from driftguard.cli.progress import Reporter
     from driftguard.cli.text import counted
     from driftguard.coverage import with_uncovered
@@ -130,9 +125,9 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
 
     stop = Stop()
     _stop_on_signals(stop)
-    with Reporter(quiet=request.quiet) as progress:
-        progress.line(f"Fetching {mask(request.repo)} ...")
-        with Session(Target(request.repo, request.ref, request.config, request.memo), stop) as session:
+    with Reporter(quiet=request.options.quiet) as progress:
+        progress.line(f"Fetching {mask(request.opened.repo)} ...")
+        with Session(request.opened.target._replace(memo=request.options.memo), stop) as session:
             chosen = session.select(request.environments)
             for notice in session.notices:
                 progress.line(f"note: {notice}")
@@ -142,7 +137,7 @@ def _run(request: _Request, *, acts: bool, print_alert: Callable[[str], None]) -
                 chosen,
                 acts=acts,
                 baseline=request.baseline,
-                noise=request.noise,
+                noise=request.options.noise,
                 probe=request.probe,
                 on_done=lambda done: progress.done(done.name, done.verdict, done.seconds.total),
                 write=print_alert,
