@@ -15,7 +15,7 @@ from driftguard.adapters.process import Stop
 from driftguard.adapters.tfe.client import Platform
 from driftguard.adapters.tfe.engine import PlatformPlanner
 from driftguard.adapters.tfe.workspaces import RemoteWorkspace, WorkspaceName
-from driftguard.errors import EnvironmentFault, TransientFault
+from driftguard.errors import EnvironmentFault, SafetyRefusal, TransientFault
 from driftguard.model import ErrorKind
 from driftguard.ports import StateIdentity, WorkingDirectory
 from tests.support.forge_server import Answer, LostAnswer, Reset
@@ -182,6 +182,18 @@ def test_a_switch_to_local_execution_during_the_run_makes_no_run(remote: Remote)
     remote.workspace.execution = "local"
     assert fault_of(lambda: engine.plan(remote.work, remote.plan_file)).kind is ErrorKind.PLATFORM
     assert remote.runs() == []
+
+
+def test_a_scan_holds_nothing_that_could_change_a_workspace(remote: Remote) -> None:
+    workspace = remote.remote()
+    for attempt in (
+        lambda: workspace.configuration(remote.workspace.id, speculative=False),
+        lambda: workspace.start(remote.workspace.id, "cv-1", "x", plan_only=False),
+        lambda: workspace.act("run-1", "apply", "x"),
+    ):
+        with pytest.raises(SafetyRefusal):
+            attempt()
+    assert remote.double.requests == []
 
 
 # --- the token, and what a network does -----------------------------------------------------------

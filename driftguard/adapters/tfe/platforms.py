@@ -79,8 +79,10 @@ class RemoteExecution:
     def applier(self, stop: Stop) -> ApplyEngine:
         """Plans there, and confirms runs."""
         from driftguard.adapters.tfe.applying import PlatformApplier
+        from driftguard.adapters.tfe.workspaces import ConfirmingWorkspace
 
-        return PlatformApplier(self._remote.stopped_by(stop), self.settings, stop)
+        remote = ConfirmingWorkspace(self._remote.platform, self._remote.place, stop)
+        return PlatformApplier(remote, self.settings, stop)
 
     @property
     def watched(self) -> str:

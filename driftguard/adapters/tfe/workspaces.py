@@ -11,7 +11,7 @@ from driftguard.adapters.tfe import shapes
 from driftguard.adapters.tfe.client import Missing, Platform, Unanswered, wait
 from driftguard.adapters.tfe.selection import Selection
 from driftguard.adapters.tfe.shapes import Run, Workspace, row, rows
-from driftguard.errors import EnvironmentFault
+from driftguard.errors import EnvironmentFault, SafetyRefusal
 from driftguard.model import ErrorKind
 from driftguard.ports import StateIdentity, StopSignal
 
@@ -38,14 +38,19 @@ class WorkspaceName:
 
 
 class RemoteWorkspace:
-    """One workspace on a platform. Every method raises as `Platform.get` and `Platform.post`."""
+    """One workspace on a platform. Every method raises as `Platform.get` and `Platform.post`.
+
+    It makes runs that cannot be applied, and confirms none: SafetyRefusal for anything else.
+    """
+
+    _confirms = False
 
     def __init__(self, platform: Platform, place: WorkspaceName, stop: StopSignal) -> None:
         self.platform, self.place, self._stop = platform, place, stop
 
     def stopped_by(self, stop: StopSignal) -> RemoteWorkspace:
         """The same, ended by another request."""
-        return RemoteWorkspace(self.platform, self.place, stop)
+        return type(self)(self.platform, self.place, stop)
 
     def read(self) -> Workspace:
         """Its settings now. EnvironmentFault (`config`) where there is none."""
@@ -75,6 +80,7 @@ class RemoteWorkspace:
 
     def configuration(self, workspace: str, *, speculative: bool) -> tuple[str, str]:
         """Make a configuration version: its id, and the address that its files are uploaded to."""
+        self._refuse_unless(speculative)
         attributes = {"auto-queue-runs": False, "speculative": speculative}
         body = {"data": {"type": "configuration-versions", "attributes": attributes}}
         path = f"/workspaces/{workspace}/configuration-versions"
@@ -106,6 +112,7 @@ class RemoteWorkspace:
 
     def start(self, workspace: str, configuration: str, message: str, *, plan_only: bool) -> Run:
         """Make the run of a configuration version; the one that was made already where an answer was lost."""
+        self._refuse_unless(plan_only)
         body = {
             "data": {
                 "type": "runs",
@@ -138,7 +145,12 @@ class RemoteWorkspace:
 
     def act(self, run: str, action: str, comment: str) -> None:
         """`apply`, `discard` or `cancel` a run. `Unanswered` where the answer was lost, or it was too late."""
+        self._refuse_unless(action in ("discard", "cancel"))
         self.platform.post(f"/runs/{run}/actions/{action}", {"comment": comment}, self._stop)
+
+    def _refuse_unless(self, harmless: bool) -> None:
+        if not (harmless or self._confirms):
+            raise SafetyRefusal("A scan makes plan-only runs and confirms none; nothing was changed.")
 
     def plan_json(self, plan: str) -> bytes:
         """A plan as JSON; empty for one that failed."""
@@ -167,6 +179,12 @@ class RemoteWorkspace:
 
     def _pages(self, path: str, *, lists_runs: bool = False) -> Iterator[Mapping[str, Any]]:
         yield from pages(self.platform, path, self._stop, lists_runs=lists_runs)
+
+
+class ConfirmingWorkspace(RemoteWorkspace):
+    """The same, in which runs may also be confirmed."""
+
+    _confirms = True
 
 
 def pages(
