@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: lab lab-aws help demo test check format lint types layers soak soak-race soak-crash bench docs clean
+.PHONY: test-tfe lab lab-aws help demo test check format lint types layers soak soak-race soak-crash bench docs clean
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
 	@echo "make test    set up and run the tests, without further cases, AWS, crashes and the browser"
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
+	@echo "make test-tfe  the tests of HCP Terraform against a real server: TFE_URL, TFE_TOKEN, TFE_ORGANIZATION"
 	@echo "make format  rewrite the source in the project's format"
 	@echo "make soak    long tests"
 	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
@@ -38,6 +39,11 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(PYTEST) -m "not soak" $(TESTS)
+
+# The tests of platforms against a real server: TFE_URL=https://… TFE_TOKEN=… TFE_ORGANIZATION=…
+test-tfe: $(VENV)/.dev
+	@$(if $(and $(TFE_URL),$(TFE_TOKEN),$(TFE_ORGANIZATION)),,$(error set TFE_URL, TFE_TOKEN and TFE_ORGANIZATION))
+	@$(BIN)/python -m pytest -q tests/integration/test_platform_scans.py tests/integration/test_platform_applies.py
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .
