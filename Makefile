@@ -11,6 +11,7 @@ JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
 	@echo "make test    set up and run the tests, without further cases, AWS, crashes and the browser"
+	@echo "make test TOOL=tofu  the same with OpenTofu; also terraform, embedded"
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make test-tfe  the tests of HCP Terraform against a real server: TFE_URL, TFE_TOKEN, TFE_ORGANIZATION"
 	@echo "make format  rewrite the source in the project's format"
@@ -30,6 +31,7 @@ demo: $(VENV)/.demo
 QUICK  := not soak and not aws and not crash and not further and not browser
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+test: export DRIFTGUARD_TEST_TOOL := $(TOOL)
 test: $(VENV)/.dev
 	@$(PYTEST) -m "$(if $(TESTS),not soak,$(QUICK))" $(TESTS)
 

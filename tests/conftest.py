@@ -16,7 +16,7 @@ from hypothesis import settings
 from driftguard.demo.cloud import Cloud, provider_cli_config
 from tests.guards import guard_this_process
 from tests.support.aws import Shop
-from tests.support.harness import COMMAND, TOY_PROVIDER, Sandbox, Toy
+from tests.support.harness import COMMAND, TOOL, TOY_PROVIDER, Sandbox, Toy
 from tests.support.service_descriptions import read_once
 from tests.support.serving import attached_provider, attached_terraform, forkserver, launched
 
@@ -39,13 +39,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in long)
 
 
+_EMBEDDED = str(Path(sys.executable).parent / "driftguard-terraform")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A `terraform` on PATH for the tests' own use: the machine's, or the embedded one where there is none."""
+    """A `terraform` on PATH for the tests' own use: that of `TOOL`, else the machine's, else the embedded one."""
     with pytest.MonkeyPatch.context() as patch:
-        if shutil.which("terraform") is None:
+        program = {"tofu": shutil.which("tofu"), "terraform": shutil.which("terraform")}.get(TOOL or "terraform")
+        program = program or (None if TOOL in ("tofu", "terraform") else _EMBEDDED)
+        assert program is not None, f"no {TOOL} is on PATH"
+        if program != shutil.which("terraform"):
             folder = tmp_path_factory.mktemp("bin")
-            (folder / "terraform").symlink_to(Path(sys.executable).parent / "driftguard-terraform")
+            (folder / "terraform").symlink_to(program)
             patch.setenv("PATH", str(folder), prepend=":")
         yield
 

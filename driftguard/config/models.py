@@ -40,8 +40,10 @@ class Terraform(Model):
     )
     binary: v.Binary = Field(
         default="auto",
-        description="`auto` is `terraform`, then `tofu`, from PATH, then the embedded one. `embedded`, the name of a "
-        "program on PATH and an absolute path select one.",
+        description="`auto`: the product that the environment's own files ask for (version files, `.tofu` files, an "
+        "`encryption` block, a lock file of OpenTofu's registry, actions, `state_store`), else `terraform`, then "
+        "`tofu`, from PATH, then the embedded one. `embedded`, the name of a program on PATH and an absolute path "
+        "select one.",
     )
 
 

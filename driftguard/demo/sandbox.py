@@ -29,6 +29,7 @@ from driftguard.demo.cloud import (
 )
 from driftguard.errors import EnvironmentFault, OperatorError
 from driftguard.model import ToolVersion
+from driftguard.model.products import PRODUCTS
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.versions import VersionNeed
 
@@ -103,8 +104,13 @@ class DemoSandbox:
 
     @property
     def tool(self) -> str:
-        """The Terraform in use, e.g. `terraform 1.11.4`."""
-        return str(self._tool)
+        """The tool in use, e.g. `OpenTofu 1.12.6`."""
+        return self._tool.title
+
+    @property
+    def product(self) -> str:
+        """The tool's name, `Terraform` or `OpenTofu`."""
+        return PRODUCTS[self._tool.product].title
 
     def progress(self, text: str) -> None:
         """Print one line of progress on standard error."""
@@ -148,7 +154,7 @@ class DemoSandbox:
     def terraform(self, environment: str, *arguments: str) -> None:
         """Run Terraform in an environment's directory, without DriftGuard."""
         folder = self.repository / "environments" / environment
-        self._run(f"terraform in {environment}", [self._tool.path, *arguments], folder, {})
+        self._run(f"{self._tool.product} in {environment}", [self._tool.path, *arguments], folder, {})
 
     def create(self, environments: tuple[str, ...]) -> Iterator[str]:
         """Create environments with Terraform, with a parallelism of two; yields each name once created."""

@@ -65,6 +65,7 @@ def run_demo(keep: Path | None, *, yes: bool = False) -> int:
             _reconcile(sandbox)
             _alert(sandbox)
             _propose(sandbox, yes=yes)
+            product = sandbox.product
     except DemoInterrupted:
         print(f"driftguard: interrupted; every process of the demo has ended, its files {files}.", file=sys.stderr)
         return 1
@@ -74,7 +75,7 @@ def run_demo(keep: Path | None, *, yes: bool = False) -> int:
         hint = "" if keep is not None else "\n`driftguard demo --keep DIR` keeps the files of the demo."
         print(f"driftguard: the demo failed: {error}{hint}", file=sys.stderr)
         return 1
-    print(_CLOSING.format(seconds=time.monotonic() - started, files=files))
+    print(_CLOSING.format(seconds=time.monotonic() - started, files=files, product=product))
     return 0
 
 
@@ -102,7 +103,7 @@ def _step(sandbox: DemoSandbox, text: str) -> Iterator[None]:
 
 def _create_environments(sandbox: DemoSandbox) -> None:
     sandbox.progress(f"A cloud runs on {sandbox.cloud.endpoint}; {sandbox.tool} manages it.")
-    with _step(sandbox, "Creating dev, staging and prod with Terraform"):
+    with _step(sandbox, f"Creating dev, staging and prod with {sandbox.product}"):
         for name in sandbox.create(_ENVIRONMENTS):
             sandbox.progress(f"  {name} created")
     sandbox.git("init", "--quiet", "--initial-branch=main")
@@ -232,7 +233,7 @@ def _check_visibility_timeout(sandbox: DemoSandbox, *, seconds: int) -> None:
 
 _CLOSING = """\
 
-The demo ran the whole loop in {seconds:.0f} seconds, with real Terraform:
+The demo ran the whole loop in {seconds:.0f} seconds, with real {product}:
 
   dev      Drift: a tag, a firewall rule and a queue were changed outside Terraform. One alert, then a proposal as a
            branch. Its merge is the approval of exactly that plan.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from driftguard.model.products import PRODUCTS
+
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
@@ -60,6 +62,11 @@ class ToolVersion:
 
     def __str__(self) -> str:
         return f"{self.product} {self.version}"
+
+    @property
+    def title(self) -> str:
+        """Product and version as texts call them: `OpenTofu 1.12.6`."""
+        return f"{PRODUCTS[self.product].title} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)

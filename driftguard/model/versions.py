@@ -13,6 +13,8 @@ from itertools import takewhile
 from posixpath import dirname, join
 from typing import Final
 
+from driftguard.model.products import PRODUCTS, TERRAFORM, TOFU
+
 _TERM: Final = re.compile(r"\s*(=|!=|>=|<=|>|<|~>)?\s*v?(\d+(?:\.\d+){0,2})(-[0-9A-Za-z.-]+)?\s*")
 _ALIASES: Final = {"terraform": "terraform", "opentofu": "tofu", "tofu": "tofu"}
 VERSION_FILES: Final = (".terraform-version", ".opentofu-version", ".tool-versions", "mise.toml", ".mise.toml")
@@ -79,11 +81,16 @@ class VersionNeed:
             return False
         return _pinned(version, self.pin) and all(satisfies(version, each) for each in self.constraints)
 
+    @property
+    def title(self) -> str:
+        """The product as texts call it; `Terraform` where either will do."""
+        return PRODUCTS[self.product or TERRAFORM.name].title
+
     def __str__(self) -> str:
         """In words, without paths: `1.5.7 (.terraform-version)`, `~> 1.15 (required_version)`."""
         pinned = [f"{self.pin} ({self.pinned_by})"] if self.pin else []
         wanted = [f"{', '.join(self.constraints)} (required_version)"] if self.constraints else []
-        return " and ".join(pinned + wanted) or ("OpenTofu" if self.product == "tofu" else "any version")
+        return " and ".join(pinned + wanted) or (self.title if self.product == TOFU.name else "any version")
 
 
 def _pinned(version: str, pin: str | None) -> bool:
@@ -131,6 +138,11 @@ def _pins(name: str, content: bytes) -> Iterator[tuple[str, str]]:
             yield ("terraform" if name == ".terraform-version" else "tofu"), first
         return
     yield from _mise_pins(text) if name.endswith(".toml") else _asdf_pins(text)
+
+
+def pinned_products(name: str, content: bytes) -> Iterator[str]:
+    """The products that a version file is about."""
+    return (product for product, _ in _pins(name, content))
 
 
 def _asdf_pins(text: str) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
+from driftguard.pipeline.signs import product_of, read_for_signs
 from driftguard.ports import GivenFiles, Repository, SourceReader
 
 
@@ -90,10 +91,25 @@ def version_need(repository: Repository, settings: EnvironmentSettings, closure:
     found = dict(repository.read(list(closure.version_files.values())))
     files = {path: found[object_id] for path, object_id in closure.version_files.items()}
     need = need_of(settings.path, closure.requires, files)
-    need = replace(need, product=need.product or closure.product)
+    product = need.product or closure.product
+    if settings.terraform.binary == "auto":
+        product = _product(repository, settings, closure, files)
+    need = replace(need, product=product)
     if settings.terraform.version == "auto":
         return need
-    return VersionNeed((*need.constraints, settings.terraform.version), product=closure.product, files=files)
+    return VersionNeed((*need.constraints, settings.terraform.version), product=product, files=files)
+
+
+def _product(
+    repository: Repository, settings: EnvironmentSettings, closure: Closure, version_files: Mapping[str, bytes]
+) -> str | None:
+    """The product that an environment's own files decide. EnvironmentFault (`config`) where they are in conflict."""
+    wanted = read_for_signs(settings.path, closure.files)
+    contents = dict(repository.read(sorted(set(wanted.values()))))
+    # What stands for a submodule has no contents.
+    read = {path: contents[object_id] for path, object_id in wanted.items() if object_id in contents}
+    pins = version_files if settings.terraform.version == "auto" else {}
+    return product_of(settings.name, settings.path, read, pins)
 
 
 def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion) -> EnvironmentListing:

@@ -145,7 +145,7 @@ def test_the_walk_finds_what_a_reconcile_holds(session: Session) -> None:
 # The arguments that a reading command may use, by Terraform's command, and the options with a value of ours.
 _FREE = re.compile(r"-(?:backend-config|out|var-file|state)=\S+|/\S+")
 _OPTIONS: dict[str, set[str]] = {
-    "version": {"-json"},
+    "version": set(),
     # `-upgrade` selects anew what no commit pins, in our own data folder.
     "init": {"-input=false", "-no-color", "-reconfigure", "-upgrade", "-json"},
     "plan": {"-input=false", "-no-color", "-json", "-detailed-exitcode", "-lock=false"},

@@ -61,7 +61,7 @@ def test_a_terraform_that_is_not_there_is_named(sandbox: Sandbox, estate_of: Est
     other.write_text("#!/bin/sh\necho hello\n")
     other.chmod(0o755)
     sandbox.commit("no terraform", {"driftguard.yaml": f"terraform: {{binary: {other}}}\n"})
-    assert "did not answer `version -json` as Terraform does" in refused(sandbox.scan("--quiet"), 1)
+    assert "did not answer `version` as Terraform or OpenTofu does" in refused(sandbox.scan("--quiet"), 1)
 
     other.write_text("#!/no/such/interpreter\n")
     assert f"{other} could not be started" in refused(sandbox.scan("--quiet"), 1)

@@ -76,7 +76,7 @@ def steady(text: str) -> str:
         (r"\b[0-9a-f]{10}\b", "COMMIT"),
         (r"\d{4}-\d\d-\d\d(T[\d:]+Z)?", "TIME"),
         (r"\d+\.\d s\b", "N s"),
-        (r"(terraform|tofu) \d+\.\d+\.\d+\S*", "TERRAFORM"),
+        (r"(?i:terraform|tofu|opentofu) \d+\.\d+\.\d+\S*", "TERRAFORM"),
         (r"[~\w.-]*/\S+", "PATH"),
         (r"\b\d+ environments?, by processors", "N environments, by processors"),
         (r"[ \n]+", " "),

@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from driftguard.model.products import TERRAFORM, TOFU
+
 TOY_PROVIDER = Path(__file__).with_name("toy_provider.py")
-PROVIDER_ADDRESS = "registry.terraform.io/driftguard/toy"
+# The tool of the whole suite, of `make test TOOL=...`: `terraform`, `tofu` or `embedded`; empty for what is on PATH.
+TOOL = os.environ.get("DRIFTGUARD_TEST_TOOL", "")
+REGISTRY = (TOFU if TOOL == "tofu" else TERRAFORM).registry
+PROVIDER_ADDRESS = f"{REGISTRY}/driftguard/toy"
 COMMAND = (sys.executable, "-c", "from driftguard.cli import main; main()")
 _COMMAND_SECONDS = 300.0
 

@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from driftguard.model.products import TERRAFORM
+from tests.support.harness import REGISTRY
+
 _HERE = Path(__file__).parent
 _STARTING_SECONDS = 60.0
-_REATTACH = re.compile(r'\{"registry\.terraform\.io/.*\}')
+_REATTACH = re.compile(r'\{"registry\.(?:terraform\.io|opentofu\.org)/.*\}')
 
 
 def launched(address: Path) -> Sequence[str]:
@@ -93,6 +96,7 @@ def attached_terraform(folder: Path, reattach: str) -> Path:
     assert real is not None
     folder.mkdir()
     program = folder / "terraform"
+    reattach = reattach.replace(TERRAFORM.registry, REGISTRY)  # a provider names but the registry that it knows
     attach = f"TF_REATTACH_PROVIDERS={shlex.quote(reattach)}\n  export TF_REATTACH_PROVIDERS"
     # Terraform ends before its memory is worth collecting: a quarter of its CPU.
     start = f'export GOGC=off\nexec {shlex.quote(real)} "$@"'

@@ -43,7 +43,8 @@ from tf.provider import Provider
 from tf.schema import Attribute, Schema
 from tf.types import Unknown
 
-ADDRESS = "registry.terraform.io/driftguard/toy"
+_OF_TOFU = os.environ.get("DRIFTGUARD_TEST_TOOL") == "tofu"
+ADDRESS = f"registry.{'opentofu.org' if _OF_TOFU else 'terraform.io'}/driftguard/toy"
 _PLAIN_CALLS = 10
 _ATTACHED_CALLS = 64  # at the same time, over all tests of a session that run
 FIELDS = ("name", "value", "tags", "rules", "secret", "db_password")

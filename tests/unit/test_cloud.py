@@ -122,6 +122,9 @@ def test_the_packaged_provider_becomes_a_mirror_that_terraform_can_run(tmp_path:
     folder = tmp_path / "providers" / "registry.terraform.io" / "hashicorp" / "aws" / "3.39.0" / "linux_amd64"
     (binary,) = folder.iterdir()
     assert os.access(binary, os.X_OK)
+    tofu = tmp_path / "providers/registry.opentofu.org/hashicorp/aws/3.39.0/linux_amd64"
+    assert (tofu / binary.name).samefile(binary)
+    assert '"registry.opentofu.org/hashicorp/aws"' in file.read_text()
     assert f'path    = "{tmp_path.resolve() / "providers"}"' in file.read_text()
     unpacked_at = binary.stat().st_mtime_ns
     assert provider_cli_config(tmp_path) == file

@@ -63,8 +63,8 @@ def program(path: Path, body: str) -> None:
     path.chmod(0o755)
 
 
-def terraform(version: str) -> str:
-    return f"""echo '{{"terraform_version": "{version}"}}'"""
+def terraform(version: str, title: str = "Terraform") -> str:
+    return f"echo '{title} v{version}'"
 
 
 # What the shims of version managers do, with their own lookup rules.
@@ -151,7 +151,7 @@ def test_the_program_on_path_stays_the_choice_where_it_will_do(machine: Machine)
 
 def test_an_opentofu_version_file_never_gets_terraform(machine: Machine) -> None:
     program(machine.home / "bin/terraform", terraform("1.8.0"))
-    program(machine.home / ".tenv/OpenTofu/1.8.0/tofu", terraform("1.8.0"))
+    program(machine.home / ".tenv/OpenTofu/1.8.0/tofu", terraform("1.8.0", "OpenTofu"))
     assert machine.choose(need_of(".", (), {".opentofu-version": b"1.8.0"})).startswith("tofu 1.8.0 ")
 
 

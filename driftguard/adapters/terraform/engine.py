@@ -26,6 +26,7 @@ from driftguard.adapters.terraform.initialising import backend_files, init_key, 
 from driftguard.adapters.terraform.resolutions import OF_THIS_PROCESS
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, Fault, ToolVersion
+from driftguard.model.products import PRODUCTS
 from driftguard.model.talks import Talk
 from driftguard.ports import (
     ApplyProgress,
@@ -43,11 +44,6 @@ from driftguard.sealed import looks_secret
 
 _T = TypeVar("_T")
 _QUIET = {"input": False, "no_color": IsFlagged}
-_JSON_INIT_SINCE = {"terraform": (1, 9), "tofu": (1, 9)}
-# From where on an apply of a plan file takes variables, and wants the ephemeral ones again.
-_EPHEMERAL_SINCE = {"terraform": (1, 10), "tofu": (1, 11)}
-# From where on `init` takes variables, which may stand in sources of modules and (OpenTofu) in the backend.
-_VARIABLE_SOURCES_SINCE = {"terraform": (1, 15), "tofu": (1, 8)}
 _APPLY_GRACE_SECONDS = 120.0
 _LOCKED_GRACE_SECONDS = 30.0
 # An interrupted plan writes the state, and creates an empty one where there is none; without the lock it must not.
@@ -104,11 +100,11 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
     def _init(self, work: WorkingDirectory, *, upgrade: bool) -> float:
         options: dict[str, Any] = {**_QUIET, **({"upgrade": IsFlagged} if upgrade else {})}
         options |= {"reconfigure": IsFlagged} if takes_reconfigure(work) else {}
-        if numbers(self._tool.version) >= _VARIABLE_SOURCES_SINCE.get(self._tool.product, (1, 15)):
+        if numbers(self._tool.version) >= PRODUCTS[self._tool.product].variable_sources_since:
             options |= {"var_file": list(work.var_files)}  # they may stand in sources of modules and in the backend
         options |= {"backend_config": backend_files(work)} if work.backend_config else {}
         diagnostics = Diagnostics()
-        if numbers(self._tool.version) >= _JSON_INIT_SINCE.get(self._tool.product, (1, 9)):
+        if numbers(self._tool.version) >= PRODUCTS[self._tool.product].json_init_since:
             options |= {"json": IsFlagged}
         work.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         extra = self._variables(work)
@@ -355,7 +351,7 @@ class TerraformApplier(TerraformPlanner, AppliesHere):
     ) -> ApplyRun:
         """Apply a plan file; a failure is in the result, with what was done by then."""
         options: dict[str, Any] = {**_QUIET, "json": IsFlagged, "lock": lock_timeout_seconds is not None}
-        if numbers(self._tool.version) >= _EPHEMERAL_SINCE.get(self._tool.product, (1, 10)):
+        if numbers(self._tool.version) >= PRODUCTS[self._tool.product].ephemeral_since:
             options["var_file"] = list(work.var_files)  # a plan file does not hold the values of ephemeral variables
         if lock_timeout_seconds is not None:
             options["lock_timeout"] = f"{int(lock_timeout_seconds)}s"

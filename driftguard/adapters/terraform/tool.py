@@ -9,12 +9,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from driftguard.adapters.process import run
 from driftguard.distribution import install_command
 from driftguard.errors import OperatorError
 from driftguard.model import ToolVersion
+from driftguard.model.products import answered
 
 _VERSION_TIMEOUT_SECONDS = 60.0
 
@@ -27,7 +26,7 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
         search_path: the value of PATH.
 
     Raises:
-        OperatorError: there is none, or it does not print its version as Terraform does.
+        OperatorError: there is none, or it does not print its version as Terraform or OpenTofu does.
     """
     path = on_path(binary, search_path)
     return ask(path, Path("/"), {"PATH": search_path, "HOME": "/nonexistent"})
@@ -36,20 +35,19 @@ def find_tool(binary: str, search_path: str) -> ToolVersion:
 def ask(path: str, directory: Path, variables: Mapping[str, str]) -> ToolVersion:
     """A program with the version that it has in a directory and with variables: a shim's depends on both.
 
+    The product is what the program answers: a link to OpenTofu is often called `terraform`.
+
     Raises:
-        OperatorError: it does not print its version as Terraform does.
+        OperatorError: it does not print its version as Terraform or OpenTofu does.
     """
-    text = _ask_version(path, directory, variables)
-    try:
-        answer = msgspec.json.decode(text)
-        version = answer["terraform_version"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    found = answered(_ask_version(path, directory, variables))
+    if found is None:
         raise OperatorError(
-            f"{path} did not answer `version -json` as Terraform does. "
+            f"{path} did not answer `version` as Terraform or OpenTofu does. "
             "Set terraform.binary in driftguard.yaml to a Terraform or OpenTofu program."
-        ) from None
-    product = "tofu" if "tofu" in Path(path).name else "terraform"
-    return ToolVersion(product, str(version), path)
+        )
+    product, version = found
+    return ToolVersion(product.name, version, path)
 
 
 def embedded_program() -> str | None:
@@ -80,11 +78,11 @@ def on_path(binary: str, search_path: str) -> str:
     )
 
 
-def _ask_version(path: str, directory: Path, variables: Mapping[str, str]) -> bytes:
+def _ask_version(path: str, directory: Path, variables: Mapping[str, str]) -> str:
     lines: list[bytes] = []
     try:
         run(
-            [path, "version", "-json"],
+            [path, "version"],
             directory=directory,
             environment={**variables, "CHECKPOINT_DISABLE": "1"},
             timeout_seconds=_VERSION_TIMEOUT_SECONDS,
@@ -92,4 +90,4 @@ def _ask_version(path: str, directory: Path, variables: Mapping[str, str]) -> by
         )
     except OSError as error:
         raise OperatorError(f"{path} could not be started: {error.strerror}.") from None
-    return b"\n".join(lines)
+    return b"\n".join(lines).decode(errors="replace")

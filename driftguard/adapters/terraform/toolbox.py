@@ -16,6 +16,7 @@ from typing import Final
 from driftguard.adapters.terraform.tool import ask, embedded_program, on_path
 from driftguard.errors import EnvironmentFault, OperatorError
 from driftguard.model import ErrorKind, ToolVersion
+from driftguard.model.products import PRODUCTS
 from driftguard.model.versions import VersionNeed, order
 
 # The folders of version managers: variable and default below HOME, then the pattern of programs below it.
@@ -78,7 +79,7 @@ class Toolbox:
         here = ", ".join(dict.fromkeys(self._labelled(tool) for tool in found))
         raise EnvironmentFault(
             ErrorKind.CONFIG,
-            f"No Terraform here will do: {need} is required; here: {here}. "
+            f"No {need.title} here will do: {need} is required; here: {here}. "
             "Install one with a version manager or on PATH, or set `terraform.version` or `terraform.binary`.",
         )
 
@@ -107,7 +108,7 @@ class Toolbox:
 
     def _of_path(self, need: VersionNeed, directory: str, variables: Mapping[str, str]) -> Iterator[ToolVersion]:
         """The programs on PATH; a shim that has no version for this place gives none."""
-        for name in ("terraform", "tofu"):
+        for name in PRODUCTS:
             try:
                 path = on_path(name, variables.get("PATH", ""))
             except OperatorError:
