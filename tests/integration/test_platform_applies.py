@@ -250,3 +250,13 @@ def settled(machine: Sandbox) -> dict[str, Any]:
         assert found["error"]["kind"] == "locked", found["error"]
         time.sleep(0.5)
     raise AssertionError(found)
+
+
+def test_an_environment_on_a_platform_is_planned_where_the_probe_is_on(prepared: Estate) -> None:
+    operator = prepared.sandbox.operator_file
+    assert operator is not None
+    operator.write_text("allow_env: ['*']\n")
+    reconcile(prepared.sandbox)
+    ran, found = reconcile(prepared.sandbox)
+    assert (ran.code, found["verdict"], found["checked_by"]) == (0, "in_sync", "plan"), ran.stdout
+    assert len([run for run in prepared.double.store.runs.values() if run.plan_only]) == 3

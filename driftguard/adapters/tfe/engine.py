@@ -97,8 +97,8 @@ class PlatformPlanner(PlanEngine):
         return 0.0
 
     def initialised(self, work: WorkingDirectory) -> bool:
-        """Always: nothing has to be."""
-        return True
+        """Never: there is nothing here that a probe could look at."""
+        return False
 
     def forget_secrets(self, work: WorkingDirectory) -> None:
         """Nothing is recorded here."""
