@@ -11,7 +11,7 @@ from lab.configuration import Configuration
 from lab.desire import Desire, Inputs, Wanted, desire, is_impure, moves
 from lab.schema import FILE, FILES_OF_THE_CHECKOUT, Attribute, Type
 from lab.site import State
-from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, identical, label, places, same
+from lab.truth import ABSENT, NOT_KNOWN, PRESENT, Fact, Five, facts, identical, is_open, label, places, same
 from lab.wire import UNKNOWN
 
 # Where a test of the contract cannot be made, by name; every other uncertain label is a failure.
@@ -313,7 +313,7 @@ class _Object:
             if not same(values.state, values.reality):
                 form_alone = not values.state and not values.reality  # null and empty
                 undone = not form_alone and not same(values.reality, values.wanted)
-                certain = values.wanted is not NOT_KNOWN and values.wanted is not UNKNOWN
+                certain = values.wanted is not NOT_KNOWN and not is_open(values.wanted)
                 yield Fact(path, "conflict", certain, values, optional=not undone, lost=True)
 
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.cloud import Values, is_due_again, normal
+from lab.compare import QUIET
 from lab.configuration import Moment
 from lab.desire import Desire, desire
 from lab.history import History
@@ -45,7 +46,8 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: b
     if words <= {"alert"} and "conflict" not in labels:
         return "alert"
     # What moves by itself is applied with anything else, certain or not.
-    certain = all(f.certain or f.label == "restless" for expected in truth.values() for f in expected.facts)
+    acted_on = [expected for expected in truth.values() if not expected.labels <= QUIET]
+    certain = all(f.certain or f.optional or f.label == "restless" for expected in acted_on for f in expected.facts)
     return "hold" if "conflict" in labels or "alert" in words or not certain or held else "apply"
 
 

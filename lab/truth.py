@@ -117,9 +117,9 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
         return None if identical(s, r) and identical(r, d) else ("noise", True)
     if d is UNKNOWN:
         return ("drift", False) if moved and configured else ("derived", True)
-    commit: bool | None = None if wanted is NOT_KNOWN or wanted is UNKNOWN else not same(d, wanted)
+    commit: bool | None = None if wanted is NOT_KNOWN or is_open(wanted) else not same(d, wanted)
     if same(r, d):
-        changed = commit or wanted is UNKNOWN  # what was unknown then and is known now, a commit made known
+        changed = commit or is_open(wanted)  # what was unknown then and is known now, a commit made known
         return (("adopted" if changed else "noise"), commit is not None) if moved else None
     if moved:
         if same(d, s) or commit is False:
@@ -134,6 +134,11 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if commit:
         return ("pending" if same(r, then) or same(d, then) else "conflict"), True
     return ("input" if same(r, then) else "absorbed"), True
+
+
+def is_open(wanted: Any) -> bool:
+    """Whether a value or an element of it is known after an apply only."""
+    return wanted is UNKNOWN or (isinstance(wanted, list) and any(item is UNKNOWN for item in wanted))
 
 
 def _is_empty(value: Any) -> bool:
@@ -220,7 +225,7 @@ def _bag(path: str, five: Five) -> Iterator[tuple[str, Five]]:
     elements = {_form(e): e for value in views if isinstance(value, list) for e in value if e is not UNKNOWN}
     state, reality, desired = (_counted(value) or Counter() for value in views)
     wanted, then = _counted(five.wanted), _counted(five.then)
-    may_be = isinstance(five.wanted, list) and UNKNOWN in five.wanted  # known after an apply only
+    may_be = is_open(five.wanted)
 
     def held(bag: Counter[str] | None, text: str, copy: int, otherwise: Any = ABSENT) -> Any:
         return NOT_KNOWN if bag is None else elements[text] if copy < bag[text] else otherwise
