@@ -53,6 +53,7 @@ def run_report(result: RunResult) -> RunReport:
         warnings=result.warnings,
         alerts=result.alerts,
         causes=tuple(causes(environments)),
+        probe=result.probe,
     )
 
 

@@ -1,4 +1,4 @@
-"""The agent's metrics for Prometheus, its health page on loopback, and its liveness file."""
+"""The agent's health page on loopback, and its liveness file."""
 
 from __future__ import annotations
 
@@ -9,190 +9,25 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Final
 
-from driftguard import __version__
+from driftguard.adapters.metrics import Metrics
 from driftguard.errors import OperatorError
-from driftguard.model import ErrorKind, Verdict
-from driftguard.model.reasons import ReasonName
-from driftguard.model.report import EnvironmentReport, RunReport
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
+    pass
 
 log = logging.getLogger(__name__)
 
-_STEPS: Final = ("init", "plan", "show", "total")
-_RUN_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
-_STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
-# Reasons of decisions that name the outcome of an apply.
-_OUTCOMES: Final = frozenset(
-    {
-        ReasonName.APPLIED,
-        ReasonName.APPLY_FAILED,
-        ReasonName.PLAN_CHANGED,
-        ReasonName.LEASE_LOST,
-        ReasonName.LOCKED,
-        ReasonName.NOT_PLANNED,
-    }
-)
 _REQUEST_TIMEOUT_SECONDS: Final = 10.0
 _MAX_CONNECTIONS: Final = 32
 _EXHAUSTED_SECONDS: Final = 0.2
 _HEARTBEAT_SECONDS: Final = 5.0
-# The causes of a failed run: the configuration, an outage, a defect.
-_RUN_FAILURES: Final = ("usage", "run", "defect")
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """The values of the gauges, replaced as a whole, so that a reader never sees half of a run."""
-
-    verdicts: dict[str, str] = field(default_factory=dict)
-    drift_age_seconds: dict[str, float] = field(default_factory=dict)
-    alerts_waiting: int = 0
-    last_run: float | None = None
-
-
-class Metrics:
-    """The metrics for Prometheus. The number of series is bounded by the number of environments."""
-
-    def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-        self._snapshot = _Snapshot()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Gauges(self))
-        self._run_seconds = Histogram(
-            "driftguard_pass_seconds", "Duration of runs.", buckets=_RUN_BUCKETS, registry=self._registry
-        )
-        self._environment_seconds = Histogram(
-            "driftguard_environment_seconds",
-            "Duration of the steps of one environment.",
-            ["step"],
-            buckets=_STEP_BUCKETS,
-            registry=self._registry,
-        )
-        self._applies = Counter("driftguard_applies", "Applies, by outcome.", ["outcome"], registry=self._registry)
-        self._alerts = Counter("driftguard_alerts", "Delivered alerts, by kind.", ["kind"], registry=self._registry)
-        self._errors = Counter(
-            "driftguard_errors",
-            "Environments with the verdict unknown, and failed runs, by kind.",
-            ["kind"],
-            registry=self._registry,
-        )
-        # A counter that appears only with its first event hides that event from `rate()`.
-        for kind in (*(kind.value for kind in ErrorKind), *_RUN_FAILURES):
-            self._errors.labels(kind)
-        for outcome in _OUTCOMES:
-            self._applies.labels(outcome.value)
-        build = Gauge("driftguard_build_info", "The running version.", ["version"], registry=self._registry)
-        build.labels(__version__).set(1)
-
-    def observe(
-        self,
-        report: RunReport,
-        *,
-        drift_since: Mapping[str, datetime],
-        alerts_sent: Mapping[str, int],
-        alerts_waiting: int,
-        now: datetime,
-        environments: Collection[str] | None = None,
-    ) -> None:
-        """Count one run.
-
-        Args:
-            drift_since: when the drift of each environment that has drifted now was first seen.
-            alerts_sent: how many alerts of each kind were delivered since the last call.
-            alerts_waiting: number of undelivered alerts.
-            environments: all that exist now, if the report covers only some of them; others are removed.
-        """
-        seen: dict[str, str] = {each.name: each.verdict for each in report.environments}
-        existing = set(seen) | set(environments) if environments is not None else set(seen)
-        finished = datetime.fromisoformat(report.finished_at)
-        self._snapshot = _Snapshot(
-            verdicts={name: verdict for name, verdict in (self._snapshot.verdicts | seen).items() if name in existing},
-            drift_age_seconds={
-                name: max(0.0, (now - since).total_seconds()) for name, since in drift_since.items() if name in existing
-            },
-            alerts_waiting=alerts_waiting,
-            last_run=finished.timestamp(),
-        )
-        self._run_seconds.observe((finished - datetime.fromisoformat(report.started_at)).total_seconds())
-        for each in report.environments:
-            self._observe_environment(each)
-        for kind, count in alerts_sent.items():
-            self._alerts.labels(kind).inc(count)
-
-    def failed(self, kind: str) -> None:
-        """Count a failed run; `kind` is one of a few fixed words: `usage`, `run`, `defect`."""
-        self._errors.labels(kind).inc()
-
-    def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
-        from prometheus_client import generate_latest
-
-        return generate_latest(self._registry)
-
-    @property
-    def snapshot(self) -> _Snapshot:
-        """The present values of the gauges."""
-        return self._snapshot
-
-    def _observe_environment(self, environment: EnvironmentReport) -> None:
-        for step in _STEPS:
-            seconds = getattr(environment.seconds, step)
-            # A step that was left out took no time; it would only pull the others down.
-            if seconds > 0:
-                self._environment_seconds.labels(step).observe(seconds)
-        if environment.error is not None:
-            self.failed(environment.error.kind)
-        for reason in environment.decision.reasons:
-            if reason.name in _OUTCOMES:
-                self._applies.labels(str(reason.name)).inc()
-
-
-class _Gauges:
-    """Turns the snapshot into gauges at each request, so that removed environments have none."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        from prometheus_client.core import GaugeMetricFamily
-
-        snapshot = self._metrics.snapshot
-        counts = GaugeMetricFamily("driftguard_environments", "Environments, by their verdict.", labels=["verdict"])
-        each = GaugeMetricFamily(
-            "driftguard_environment_verdict",
-            "1 for an environment's verdict, 0 for every other.",
-            labels=["environment", "verdict"],
-        )
-        for verdict in Verdict:
-            counts.add_metric([verdict.value], sum(v == verdict for v in snapshot.verdicts.values()))
-            for name in sorted(snapshot.verdicts):
-                each.add_metric([name, verdict.value], float(snapshot.verdicts[name] == verdict))
-        ages = GaugeMetricFamily(
-            "driftguard_drift_age_seconds", "Age of the drift since it was first found.", labels=["environment"]
-        )
-        for name, seconds in sorted(snapshot.drift_age_seconds.items()):
-            ages.add_metric([name], seconds)
-        yield from (counts, each, ages)
-        yield GaugeMetricFamily(
-            "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=snapshot.alerts_waiting
-        )
-        if snapshot.last_run is not None:
-            yield GaugeMetricFamily(
-                "driftguard_last_pass_timestamp_seconds",
-                "End of the last run, in seconds since 1970.",
-                value=snapshot.last_run,
-            )
 
 
 class HealthServer:

@@ -13,7 +13,8 @@ from driftguard import config
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.git.locations import HostToken
 from driftguard.adapters.git.repository import head_of, open_repository
-from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
+from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile
+from driftguard.adapters.metrics import Metrics
 from driftguard.adapters.process import Stop
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
@@ -147,7 +148,9 @@ class _Work(AgentWork):
     def differing(self) -> frozenset[str]:
         """The environments that a probe finds changed since they were planned."""
         with Session(self._target, self._stop, self._token) as session:
-            return session.differing()
+            names, counts = session.differing()
+        self._metrics.observe_probe(counts)
+        return names
 
     def close(self) -> None:
         """Close a session that no run used."""

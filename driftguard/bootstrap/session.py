@@ -42,7 +42,7 @@ from driftguard.bootstrap.target import Target
 from driftguard.config import EnvironmentSettings, Settings
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Baseline, Closure, EnvironmentResult, ErrorKind, ToolVersion
-from driftguard.model.report import EnvironmentListing, RunReport
+from driftguard.model.report import EnvironmentListing, ProbeCounts, RunReport
 from driftguard.model.versions import VersionNeed
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.guides import guidance_of, own_roles
@@ -261,10 +261,10 @@ class Session:
         apply = self._apply_context(context.run_id, credentials)
         return replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
 
-    def differing(self) -> frozenset[str]:
-        """The environments whose last plans stand no more, by a probe; one that is not recorded is not among them."""
+    def differing(self) -> tuple[frozenset[str], ProbeCounts]:
+        """The environments whose last plans stand no more, by a probe, and its figures."""
         if self.probe is None:
-            return frozenset()
+            return frozenset(), ProbeCounts()
         tasks = self._scope(self.environments, acts=False).tasks
         with self._aside("watch") as (scan, folders):
             return differing(self.probe.probe, scan, folders, tasks)

@@ -24,7 +24,7 @@ def retry(
 ) -> None:
     """Reset failed applies and the flapping limit.
 
-    The next reconcile can apply immediately.
+    The next reconcile can apply immediately. Providers whose probes an audit found wrong are probed again.
     """
     from driftguard.bootstrap.session import Session
 

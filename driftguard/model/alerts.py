@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     DRIFT = "drift"
     PENDING = "pending"
     UNKNOWN = "unknown"
+    PROBE = "probe"
 
 
 class AlertState(StrEnum):

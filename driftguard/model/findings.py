@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from driftguard.model.reasons import Reason
-from driftguard.model.report import AlertCounts
+from driftguard.model.report import AlertCounts, ProbeCounts
 from driftguard.model.sources import Baseline, Commit
 from driftguard.model.traces import DriftedObject
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
@@ -215,6 +215,7 @@ class RunResult:
     environments: tuple[EnvironmentResult, ...]
     warnings: tuple[str, ...] = ()
     alerts: AlertCounts | None = None
+    probe: ProbeCounts | None = None
 
     @property
     def summary(self) -> dict[Verdict, int]:

@@ -258,6 +258,27 @@ class AlertCounts(Struct, frozen=True):
     waiting: int = 0
 
 
+class ProbeCounts(Struct, frozen=True):
+    """What the probes of a run found.
+
+    Attributes:
+        looked: environments that were probed.
+        answered: those that needed no plan.
+        differed: those of which something is another than at their last plan.
+        audited: those found the same that were planned all the same; `wrong`: of these, the plan was another one.
+        false_alarms: a provider answered otherwise, and the plan found the environment in sync.
+        cpu_seconds: of the providers.
+    """
+
+    looked: int = 0
+    answered: int = 0
+    differed: int = 0
+    audited: int = 0
+    wrong: int = 0
+    false_alarms: int = 0
+    cpu_seconds: float = 0.0
+
+
 class RunReport(Struct, frozen=True):
     """One run over a repository; `environments` is sorted by name, moments are RFC 3339."""
 
@@ -274,6 +295,7 @@ class RunReport(Struct, frozen=True):
     alerts: AlertCounts | None = None
     uncovered: tuple[UncoveredPlace, ...] = ()
     causes: tuple[CauseReport, ...] = ()
+    probe: ProbeCounts | None = None
 
 
 def read_environment(data: Mapping[str, Any]) -> EnvironmentReport:

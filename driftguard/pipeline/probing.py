@@ -10,11 +10,14 @@ import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from driftguard.errors import EnvironmentFault
-from driftguard.model import ErrorKind
+from driftguard.model import EnvironmentResult, ErrorKind, Verdict
+from driftguard.model.report import ProbeCounts
 from driftguard.pipeline.checkout import HEAD, EnvironmentRun, ScanContext, checked_out, working_directory
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
@@ -34,26 +37,87 @@ from driftguard.ports import (
 log = logging.getLogger(__name__)
 
 
-def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> tuple[EnvironmentTask, ...]:
-    """The tasks, each with the recorded plan that a probe found to stand still; most then need no plan."""
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a run's probes found.
+
+    Attributes:
+        tasks: all of the run, each with the recorded plan that was found to stand still; most then need no plan.
+        found: by environment.
+        drawn: those that are audited.
+    """
+
+    tasks: tuple[EnvironmentTask, ...]
+    found: Mapping[str, Looked] = field(default_factory=dict)
+    drawn: frozenset[str] = frozenset()
+
+    def counts(self, results: Sequence[EnvironmentResult], wrong: int) -> ProbeCounts | None:
+        """The figures of the run; None where nothing was probed.
+
+        Args:
+            wrong: how many audits found a probe wrong.
+        """
+        if not self.found:
+            return None
+        in_sync = {each.name for each in results if each.verdict is Verdict.IN_SYNC}
+        answers = [name for name, look in self.found.items() if look.another_answer]
+        return replace_counts(counts_of(self.found), len(self.drawn), wrong, len(in_sync.intersection(answers)))
+
+
+@dataclass(frozen=True, slots=True)
+class WrongProbe:
+    """A probe that an audit found wrong, and so the environment's providers."""
+
+    environment: str
+    providers: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and what follows."""
+        return (
+            f"A probe found {self.environment} as its last plan did, and a plan differs: {', '.join(self.providers)} "
+            "cannot be probed. Every environment that uses one is planned from now on; please report this."
+        )
+
+
+def counts_of(looks: Mapping[str, Looked]) -> ProbeCounts:
+    """The figures of looks, without what plans show later."""
+    return ProbeCounts(
+        looked=len(looks),
+        answered=sum(look.plan is not None for look in looks.values()),
+        differed=sum(look.differs for look in looks.values()),
+        cpu_seconds=round(sum(look.cpu_seconds for look in looks.values()), 3),
+    )
+
+
+def replace_counts(counts: ProbeCounts, audited: int, wrong: int, false_alarms: int) -> ProbeCounts:
+    """Figures with what the plans of the run showed: an audited environment was planned all the same."""
+    return msgspec.structs.replace(
+        counts, answered=counts.answered - audited, audited=audited, wrong=wrong, false_alarms=false_alarms
+    )
+
+
+def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> Looks:
+    """Ask again what the last plans of environments asked."""
     if context.probing is None or not context.probing.looks:
-        return tuple(tasks)
+        return Looks(tuple(tasks))
     asked = [task for task in tasks if task.listening is not None and _may_be_probed(context, task.settings.name)]
     subjects = _TaskSubjects(context.scan, context.folders, {task.settings.name: task for task in asked})
     looks = context.probing.probe.look(subjects, [task.settings.name for task in asked])
     for name, look in looks.items():
         log.debug("%s: %s", name, look.reason or "unchanged since its plan")
-    drawn = {name for name, look in looks.items() if look.plan and random.random() < context.probing.audit}
-    return tuple(_with_look(task, looks.get(task.settings.name), task.settings.name in drawn) for task in tasks)
+    drawn = frozenset(name for name, look in looks.items() if look.plan and random.random() < context.probing.audit)
+    with_looks = (_with_look(task, looks.get(task.settings.name), task.settings.name in drawn) for task in tasks)
+    return Looks(tuple(with_looks), looks, drawn)
 
 
 def differing(
     probe: Probe, scan: ScanContext, folders: EnvironmentFolders, tasks: Sequence[EnvironmentTask]
-) -> frozenset[str]:
-    """The environments whose recorded plans stand no more; one that was never recorded is left to the next run."""
+) -> tuple[frozenset[str], ProbeCounts]:
+    """The environments whose recorded plans stand no more, and the figures; one never recorded waits for a run."""
     subjects = _TaskSubjects(scan, folders, {task.settings.name: task for task in tasks})
     looks = probe.look(subjects, [task.settings.name for task in tasks])
-    return frozenset(name for name, look in looks.items() if look.differs)
+    return frozenset(name for name, look in looks.items() if look.differs), counts_of(looks)
 
 
 def _may_be_probed(context: RunContext, name: str) -> bool:
@@ -162,8 +226,10 @@ def disagrees(task: EnvironmentTask, plan: Plan) -> bool:
     return task.audited is not None and not agrees(task.audited, plan)
 
 
-def proven_wrong(context: RunContext, tasks: Sequence[EnvironmentTask], disagreeing: Sequence[str]) -> tuple[str, ...]:
-    """End probes of the providers of environments whose audit found another plan; a sentence for each environment.
+def proven_wrong(
+    context: RunContext, tasks: Sequence[EnvironmentTask], disagreeing: Sequence[str]
+) -> tuple[WrongProbe, ...]:
+    """End probes of the providers of environments whose audit found another plan.
 
     They are probed once more first: what was changed between the probe and the plan, the second probe sees.
     """
@@ -177,8 +243,5 @@ def proven_wrong(context: RunContext, tasks: Sequence[EnvironmentTask], disagree
         if looks[task.settings.name].plan is not None and task.audited is not None:
             providers = sorted(task.audited.providers)
             context.probing.probe.distrust(providers)
-            found.append(
-                f"A probe found {task.settings.name} as its last plan did, and a plan differs: {', '.join(providers)} "
-                "cannot be probed. Every environment that uses one is planned from now on; please report this."
-            )
+            found.append(WrongProbe(task.settings.name, tuple(providers)))
     return tuple(found)

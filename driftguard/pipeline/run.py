@@ -33,13 +33,14 @@ from driftguard.model import (
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import AlertCounts
 from driftguard.pipeline import history
+from driftguard.pipeline.alarms import audited, keep_distrust
 from driftguard.pipeline.alert.early import EarlyAlerts
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.environment import run_environment
-from driftguard.pipeline.probing import probed, proven_wrong
+from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import recorded_notices, run_finished_entry, run_started_entry, scan_entry
 from driftguard.pipeline.states import Postponed
@@ -130,25 +131,23 @@ def run_environments(
     ledger, head = context.ledger, context.scan.head
     ledger.append(
         run_started_entry(
-            context.run_id,
-            started,
-            commit=head,
-            ref=scope.ref,
-            repository=scope.repository,
-            environments=scope.names,
+            context.run_id, started, commit=head, ref=scope.ref, repository=scope.repository, environments=scope.names
         )
     )
     removed = history.removed(ledger, scope.present)
     known = frozenset(settings.name for settings in scope.present) | removed.keys()
     group_wait = context.alert_settings.group_wait
     early = EarlyAlerts(notifier, context.clock, group_wait, known) if notifier is not None else None
-    tasks = probed(context, _longest_waiting_first(context, scope.tasks))
+    keep_distrust(context)
+    looks = probed(context, _longest_waiting_first(context, scope.tasks))
+    tasks = looks.tasks
     context.states.expect([task.settings.name for task in tasks])
     results = _run_all(context, tasks, parallelism, on_done, early)
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
-    warnings = [*warnings, *proven_wrong(context, tasks, [each.name for each in results if each.probe_disagrees])]
+    wrong = audited(context, tasks, results)
+    warnings = [*warnings, *(found.sentence for found in wrong)]
     if scope.is_whole:
         for name, entry in removed.items():
             results.append(recorded(context, _removed(name, entry, ledger.baseline(name)), journal=False))
@@ -166,6 +165,7 @@ def run_environments(
         environments=tuple(sorted(results, key=lambda each: each.name)),
         warnings=tuple(warnings),
         alerts=AlertCounts(dict(delivered.sent), delivered.waiting) if delivered else None,
+        probe=looks.counts(results, len(wrong)),
     )
     ledger.append(run_finished_entry(result))
     return result

@@ -88,6 +88,7 @@ class Looked:
         reason: why a plan is needed; empty where none is.
         differs: there is a record, and something is another than when it was made.
         throttled: the cloud limits its rate; more plans would make it worse.
+        another_answer: a provider answered otherwise than when the record was made.
         cpu_seconds: of the provider, this environment's share.
     """
 
@@ -96,6 +97,7 @@ class Looked:
     reason: str = ""
     differs: bool = False
     throttled: bool = False
+    another_answer: bool = False
     cpu_seconds: float = 0.0
 
 
@@ -124,6 +126,10 @@ class PlanRecords(Protocol):
 
     def drop(self, environment: str) -> None:
         """Forget an environment's record."""
+        ...
+
+    def trust(self, providers: Sequence[str]) -> None:
+        """Probe these again, by an operator's word."""
         ...
 
     def distrust(self, providers: Sequence[str]) -> None:

@@ -35,6 +35,8 @@ _TERRAFORM_FILES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
 # The provider's garbage collector may use memory to save time: a probe is short.
 _COLLECTOR: Final = {"GOGC": "400"}
 
+_ANOTHER_ANSWER: Final = "another answer"
+
 Groups = Mapping[tuple[str, ...], list[str]]
 
 
@@ -98,6 +100,10 @@ class RecordingProbe(Probe):
     def distrust(self, providers: Sequence[str]) -> None:
         """Probe no environment again that uses one of these."""
         self._store.distrust(providers)
+
+    def trust(self, providers: Sequence[str]) -> None:
+        """Probe these again."""
+        self._store.trust(providers)
 
     def hindrances(self, closure: Closure, data_dir: Path) -> Sequence[str]:
         """What keeps an environment from being probed, with file and line."""
@@ -216,7 +222,7 @@ class _GroupLook:
         except (DriftGuardError, NotVerified, NotPlain, OSError) as error:
             reason = str(error)
         if reason:
-            return Looked(None, reason=reason, differs=True)
+            return Looked(None, reason=reason, differs=True, another_answer=reason.startswith(_ANOTHER_ANSWER))
         return Looked(bytes(record.plan), record.at)
 
     def _repeated(self, subject: ProbeSubject, record: PlanRecord, stack: ExitStack) -> str:
@@ -228,7 +234,7 @@ class _GroupLook:
             for session in record.sessions:
                 self._replayer(subject, packages[session.provider], session, directory).repeat(session)
         except Differs as difference:
-            return f"another answer: {difference}"
+            return f"{_ANOTHER_ANSWER}: {difference}"
         except Untrusted as fault:
             self._throttled = fault.throttled  # this one is planned; the others of its group are not
             self._end()

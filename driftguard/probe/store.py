@@ -89,9 +89,16 @@ class RecordStore:
 
     def distrust(self, providers: Sequence[str]) -> None:
         """Remember that an audit found probes of these providers wrong; deleting the file ends it."""
+        self._set_distrusted(self.distrusted() | set(providers))
+
+    def trust(self, providers: Sequence[str]) -> None:
+        """Forget that."""
+        self._set_distrusted(self.distrusted() - set(providers))
+
+    def _set_distrusted(self, providers: Set[str]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = self._folder / f"{_DISTRUSTED}.{os.getpid()}"
-        beside.write_bytes(msgspec.json.encode(sorted(self.distrusted() | set(providers))))
+        beside.write_bytes(msgspec.json.encode(sorted(providers)))
         beside.replace(self._folder / _DISTRUSTED)
 
     def distrusted(self) -> Set[str]:

@@ -190,8 +190,24 @@ def test_an_audit_that_finds_a_probe_wrong_ends_probes_of_that_provider(estate: 
     audited = reconcile(estate.sandbox)
     assert looked(audited)["a"] == "plan drifted"
     assert any("a as its last plan did" in text and "cannot be probed" in text for text in audited.report["warnings"])
+    counts = audited.report["probe"]
+    assert (counts["looked"], counts["audited"], counts["wrong"], counts["answered"]) == (2, 2, 1, 0)
+    assert "Wrong probe in a: an audit's plan differs from what the probe found" in audited.stdout + audited.stderr
+    assert "driftguard retry a" in audited.stdout + audited.stderr
     switch_on(estate.sandbox)
+    after = reconcile(estate.sandbox)
+    assert looked(after) == {"a": "plan drifted", "b": "plan in_sync"}
+    assert "Wrong probe" not in after.stdout  # it is an alert, once
+    # Another machine has its own records, and the ledger: it does not probe the provider either.
+    shutil.rmtree(next(estate.sandbox.home.rglob("probe")))
+    reconcile(estate.sandbox)
     assert looked(reconcile(estate.sandbox)) == {"a": "plan drifted", "b": "plan in_sync"}
+    # An operator's word ends it.
+    estate.clouds["a"].faults()
+    assert estate.sandbox.run("retry", "a").code == 0
+    ended = reconcile(estate.sandbox)
+    assert "a: Probed again, by `driftguard retry`." in ended.stdout + ended.stderr
+    assert looked(reconcile(estate.sandbox)) == {"a": "probe drifted", "b": "probe in_sync"}
 
 
 @pytest.mark.crash

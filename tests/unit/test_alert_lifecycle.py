@@ -121,7 +121,7 @@ def chains(history: Sequence[Sequence[EnvironmentReport]], rules: AlertSettings)
     models = {(name, kind): Model() for name in NAMES for kind in AlertKind}
     for environment in (environment for look in history for environment in look):
         verdict = environment.verdict
-        drift, pending, broken = (models[environment.name, kind] for kind in AlertKind)
+        drift, pending, broken, _ = (models[environment.name, kind] for kind in AlertKind)
         if verdict == "unknown":
             if environment.error_kind != "interrupted":
                 broken.present(environment.error_kind, at_once=False, after=rules.unknown_after)

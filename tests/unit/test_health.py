@@ -14,16 +14,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from driftguard import __version__
-from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile, Metrics
+from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile
+from driftguard.adapters.metrics import Metrics
 from driftguard.errors import OperatorError
 from driftguard.model import Action, Decision, EnvironmentResult, Fault, RunResult, Seconds, Verdict
 from driftguard.model import ErrorKind as Kind
 from driftguard.model.reasons import Reason
-from driftguard.model.report import RunReport
+from driftguard.model.report import ProbeCounts, RunReport
 from driftguard.report import run_report
 from driftguard.scheduler import AgentState, healthy
 
@@ -122,6 +124,25 @@ def test_counters_add_up_over_runs(metrics: Metrics) -> None:
     assert seen["driftguard_errors_total kind=timeout"] == 2
     assert seen["driftguard_errors_total kind=ledger"] == 1
     assert seen["driftguard_alerts_total kind=drift"] == 2
+
+
+def test_probes_show_their_cost_their_share_and_how_often_they_were_wrong(metrics: Metrics) -> None:
+    observe(metrics, environment("a", Verdict.IN_SYNC))
+    assert "driftguard_probe_share" not in series(metrics)  # nothing was probed
+    counts = ProbeCounts(looked=4, answered=2, differed=1, audited=1, wrong=1, false_alarms=1, cpu_seconds=0.5)
+    both = [environment(name, Verdict.IN_SYNC) for name in ("a", "b", "c", "d")]
+    metrics.observe(
+        msgspec.structs.replace(report(*both), probe=counts),
+        drift_since={},
+        alerts_sent={},
+        alerts_waiting=0,
+        now=NOON,
+    )
+    metrics.observe_probe(ProbeCounts(looked=4, answered=4, cpu_seconds=0.25))  # a look between two runs
+    shown = series(metrics)
+    assert shown["driftguard_probe_share"] == 0.5
+    names = ("seconds", "looks", "differences", "audits", "audits_wrong", "false_alarms")
+    assert [shown[f"driftguard_probe_{name}_total"] for name in names] == [0.75, 8, 1, 1, 1, 1]
 
 
 def test_an_environment_that_is_gone_disappears(metrics: Metrics) -> None:
@@ -472,7 +493,8 @@ def test_a_client_that_sends_a_byte_now_and_then_is_ended_all_the_same() -> None
 
 _EXHAUSTED = """
 import os, resource, socket, sys, time
-from driftguard.adapters.health import HealthServer, Metrics
+from driftguard.adapters.health import HealthServer
+from driftguard.adapters.metrics import Metrics
 server = HealthServer(0, Metrics(), lambda: (True, "fine"))
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 client = socket.create_connection(("127.0.0.1", server.port))

@@ -23,7 +23,7 @@ LIBRARIES = {
     "alembic": ["adapters/sql/"],
     "boto3": ["adapters/aws/", "demo/cloud.py"],
     "botocore": ["adapters/aws/", "demo/cloud.py"],
-    "prometheus_client": ["adapters/health.py"],
+    "prometheus_client": ["adapters/metrics.py"],
     "schedule": ["scheduler/"],
     "github": ["adapters/forges/github"],
     "gitlab": ["adapters/forges/gitlab"],

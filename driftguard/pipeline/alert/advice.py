@@ -38,6 +38,9 @@ def steps(alert: Alert, count: int, guidance: Guidance) -> tuple[StepText, ...]:
 
 def _steps(alert: Alert, count: int, guidance: Guidance) -> Iterator[StepText]:
     report, name = alert.report, shlex.quote(alert.environment)
+    if alert.kind is AlertKind.PROBE:
+        yield StepText("Once the cause is known, to probe again", f"driftguard retry {name}")
+        return
     yield from _proposal(report, guidance)
     if alert.kind is AlertKind.UNKNOWN and removed(report):
         if count == 1:
@@ -113,6 +116,9 @@ def decision(alert: Alert) -> Iterator[str]:
     report, reasons = alert.report, alert.report.decision.reasons
     if alert.acked is not None:
         yield f"Acknowledged {alert.acked.text}. No reminder is sent until that ends, or until it becomes worse."
+    if alert.kind is AlertKind.PROBE:
+        yield "Every environment that uses the provider is planned instead. No verdict rests on a probe of it any more."
+        return
     if alert.kind is AlertKind.UNKNOWN and (removed(report) or report.error):
         yield _GONE if removed(report) else "Nothing is changed until the plan works again; the next run retries."
         return

@@ -26,7 +26,7 @@ def drifted_places(environment: EnvironmentReport) -> set[tuple[str, str, str]]:
 
 def difference(before: Alert, now: Alert) -> str:
     """What differs between an alert and its former self, in one sentence; empty where that is no news."""
-    if now.kind is AlertKind.UNKNOWN:
+    if now.kind in (AlertKind.UNKNOWN, AlertKind.PROBE):
         return ""
     if now.kind is AlertKind.PENDING:
         more = new_commits(before, now)

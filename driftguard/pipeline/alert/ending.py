@@ -26,6 +26,8 @@ def resolution_of(
             return f"The plan works again: {verdict_text(environment.verdict)} at {commit}."
         case AlertKind.PENDING:
             return _pending_resolved(alert, environment, commit)
+        case AlertKind.PROBE:
+            return f"Probed again at {commit}."
         case AlertKind.DRIFT:
             if _applied(environment):
                 return f"Reverted by DriftGuard's apply at {commit}."

@@ -122,13 +122,15 @@ def forgotten(alert: Alert, *, run_id: str, now: datetime, renamed_to: str | Non
     ended = replace(alert, state=AlertState.RESOLVED, resolved_at=now, changed_at=now, resolution=resolution)
     if alert.state is AlertState.WATCHED:
         return Followed((ended,))
-    notice = Notice(_id(run_id, alert.id, "forgotten"), AlertEvent.RESOLVED, now, run_id, str(ended.resolution), ended)
+    notice = Notice(
+        notice_id(run_id, alert.id, "forgotten"), AlertEvent.RESOLVED, now, run_id, str(ended.resolution), ended
+    )
     return Followed((ended,), (notice,))
 
 
-# Which alert a verdict is about, and which it ends. An unknown verdict ends nothing.
+# Which alert a verdict is about, and which it ends. An unknown verdict ends nothing; that of a wrong probe, none ends.
 _KINDS: Final[Mapping[str, tuple[AlertKind | None, frozenset[AlertKind]]]] = {
-    Verdict.IN_SYNC: (None, frozenset(AlertKind)),
+    Verdict.IN_SYNC: (None, frozenset(AlertKind) - {AlertKind.PROBE}),
     Verdict.DRIFTED: (AlertKind.DRIFT, frozenset({AlertKind.PENDING, AlertKind.UNKNOWN})),
     Verdict.PENDING: (AlertKind.PENDING, frozenset({AlertKind.DRIFT, AlertKind.UNKNOWN})),
     Verdict.DIVERGED: (AlertKind.DRIFT, frozenset({AlertKind.UNKNOWN})),
@@ -140,11 +142,13 @@ _BACK: Final[Mapping[AlertKind, str]] = {
     AlertKind.DRIFT: "the same drift is back.",
     AlertKind.PENDING: "the same change is pending again.",
     AlertKind.UNKNOWN: "the verdict is unknown again, for the same reason.",
+    AlertKind.PROBE: "a probe is wrong again.",
 }
 _OPEN: Final[Mapping[AlertKind, str]] = {
     AlertKind.DRIFT: "still drifted",
     AlertKind.PENDING: "still not applied",
     AlertKind.UNKNOWN: "still unknown",
+    AlertKind.PROBE: "still not probed",
 }
 
 
@@ -265,7 +269,7 @@ def _lost(alert: Alert) -> set[str]:
 def acknowledged(alert: Alert, word: Acknowledgement, run_id: str) -> Followed:
     """An operator's word that an open alert is known: no reminder and no escalation until it ends."""
     now = replace(alert, acked=replace(word, severity=alert.severity))
-    id_, line = _id(run_id, alert.id, word.at.isoformat()), f"acknowledged {word.text}"
+    id_, line = notice_id(run_id, alert.id, word.at.isoformat()), f"acknowledged {word.text}"
     return Followed((now,), (Notice(id_, AlertEvent.ACKNOWLEDGED, word.at, run_id, line, now),))
 
 
@@ -273,7 +277,7 @@ def _first(again: Alert | None, kind: AlertKind, fingerprint: str, look: _Look) 
     """An alert that begins, or begins again under the id of the one that ended."""
     name = look.excerpt.name
     return Alert(
-        id=again.id if again else _id(look.run_id, name, kind),
+        id=again.id if again else notice_id(look.run_id, name, kind),
         environment=name,
         kind=kind,
         state=AlertState.WATCHED,
@@ -312,7 +316,7 @@ def _due(alert: Alert, look: _Look) -> bool:
     if look.silence is not None and look.silence.covers(alert.severity, look.now):
         return False
     match alert.kind:
-        case AlertKind.DRIFT:
+        case AlertKind.DRIFT | AlertKind.PROBE:
             return True
         case AlertKind.UNKNOWN:
             removed = ReasonName.ENVIRONMENT_REMOVED in _reasons(look.excerpt)
@@ -337,7 +341,7 @@ def _fingerprint(kind: AlertKind, environment: EnvironmentReport) -> str:
             return environment.drift_fingerprint or environment.plan_fingerprint or _cause(kind, environment)
         case AlertKind.PENDING:
             return _digest([commit.sha for commit in environment.commits])
-        case AlertKind.UNKNOWN:
+        case AlertKind.UNKNOWN | AlertKind.PROBE:
             return environment.error_kind
 
 
@@ -359,7 +363,7 @@ def _cause(kind: AlertKind, environment: EnvironmentReport) -> str:
             return _digest(sorted({(address, path) for address, path, _ in drifted_places(environment)}))
         case AlertKind.PENDING:
             return _digest([[commit.sha for commit in environment.commits], sorted(_reasons(environment))])
-        case AlertKind.UNKNOWN:
+        case AlertKind.UNKNOWN | AlertKind.PROBE:
             error = environment.error or ErrorReport()
             place = (environment.name, environment.path, environment.workspace)
             return _digest(Faulted(*place, error.kind, error.message).gist)
@@ -383,10 +387,11 @@ def _newest(alerts: Sequence[Alert], kind: AlertKind) -> Alert | None:
 
 def _notice(alert: Alert, event: AlertEvent, line: str, look: _Look) -> Notice:
     step = f"{event}{alert.reminders}" if event is AlertEvent.REMINDED else event
-    return Notice(_id(look.run_id, alert.id, step), event, look.now, look.run_id, line, alert)
+    return Notice(notice_id(look.run_id, alert.id, step), event, look.now, look.run_id, line, alert)
 
 
-def _id(*parts: str) -> str:
+def notice_id(*parts: str) -> str:
+    """The id of an alert or a notice, made of the run and what it is about: the same run gives the same one."""
     return str(uuid.uuid5(_IDS, "/".join(parts)))
 
 

@@ -243,7 +243,7 @@ def _first_environment(
     """The environment whose changes a message lists: what its first screen does not hold."""
     report, resolved = alert.report, alert.state is AlertState.RESOLVED
     headline = "" if alone or not resolved else (alert.resolution or "")
-    if alert.kind is AlertKind.UNKNOWN and report.error and not resolved:
+    if alert.kind in (AlertKind.UNKNOWN, AlertKind.PROBE) and report.error and not resolved:
         headline = report.error.message if worst.get("") != " ".join(report.error.message.split()) else ""
     listed = [_rest(change, worst) for change in changes[:MAX_CHANGES]]
     more = sum(1 + len(change.alike) for change in changes[MAX_CHANGES:])

@@ -23,11 +23,13 @@ _KINDS: Final[Mapping[AlertKind, str]] = {
     AlertKind.DRIFT: "Drift",
     AlertKind.PENDING: "Pending",
     AlertKind.UNKNOWN: "Unknown verdict",
+    AlertKind.PROBE: "Wrong probe",
 }
 _RESOLVED: Final[Mapping[AlertKind, str]] = {
     AlertKind.DRIFT: "Drift in {where} is resolved",
     AlertKind.PENDING: "Nothing is pending in {where} any more",
     AlertKind.UNKNOWN: "The verdict of {where} is known again",
+    AlertKind.PROBE: "Probes of {where} are made again",
 }
 _REMOVED: Final = "removed from git; the resources remain"
 
@@ -107,6 +109,8 @@ def happened(alert: Alert, longest: int = _ADDRESSES[0]) -> str:
             return _pending(report, longest)
         case AlertKind.UNKNOWN:
             return _REMOVED if removed(report) else error_text(report.error_kind)
+        case AlertKind.PROBE:
+            return "an audit's plan differs from what the probe found"
 
 
 def passes(report: EnvironmentReport) -> bool:
