@@ -41,7 +41,7 @@ def keep_distrust(context: RunContext) -> None:
 def audited(
     context: RunContext, tasks: Sequence[EnvironmentTask], results: Sequence[EnvironmentResult]
 ) -> tuple[WrongProbe, ...]:
-    """After the environments of a run: the probes that its audits prove wrong, each with an alert; a scan keeps none."""
+    """After the environments of a run: the probes that its audits prove wrong, each with an alert but of a scan."""
     wrong = proven_wrong(context, tasks, [each.name for each in results if each.probe_disagrees])
     by_name = {result.name: result for result in results}
     for found in wrong if context.alerts is not None else ():
