@@ -80,8 +80,8 @@ class ReasonName(StrEnum):
     CREATION_UNKNOWN = (
         "creation_unknown",
         "An apply was cut off while it created this, so it may exist unknown to the state, and the next apply could "
-        "create it a second time. Import it (`terraform import`) or delete it if it exists, then run "
-        "`driftguard retry ENV`.",
+        "create it a second time. Import it (`terraform import`) or delete it if it exists, store what else the apply "
+        "changed (`terraform apply -refresh-only`), then run `driftguard retry ENV`.",
     )
     ACTION_NOT_RUN = (
         "action_not_run",

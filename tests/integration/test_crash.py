@@ -102,13 +102,14 @@ def _running(mark: bytes) -> Iterator[str]:
 
 
 def as_an_operator(estate: S3Estate, ran: Ran, name: str) -> bool:
-    """Do what the reason of a hold asks for: import the object if it exists, and retry; whether that was asked."""
+    """Do what the reason of a hold asks for: import the object, store the rest, and retry; whether that was asked."""
     reasons = ran.environment("dev")["decision"]["reasons"]
     if not any(reason.startswith("creation_unknown") for reason in reasons):
         return False
     if (estate.toy.folder / f"{name}.json").exists():
         estate.sandbox.terraform("environments/dev", "init", "-input=false")
         estate.sandbox.terraform("environments/dev", "import", "-input=false", f"toy_thing.{name}", name)
+        estate.sandbox.apply("environments/dev", "-refresh-only")
     assert estate.sandbox.run("retry", "dev").code == 0
     return True
 

@@ -41,6 +41,8 @@ PHASES = (
 VICTIMS = ("driftguard", "terraform", "provider", "everything")
 _POLL_SECONDS = 0.002
 _PHASE_SECONDS = {"planning": 1.0, "state locked": 0.5, "applying, nothing changed": 0.2, "changing": 0.5}
+_SHORT = frozenset({"unlocked, end not recorded", "baseline moved, end not recorded"})
+_STEP_SECONDS = 0.001
 _MOST_SECONDS = 90.0
 _PROVIDER = "launcher.py"  # stands for the provider's process, which ends with it
 
@@ -126,11 +128,14 @@ class Watch:
 def strike(process: subprocess.Popen[str], watch: Watch, kill: Kill) -> tuple[str, str] | None:
     """Kill in the wanted phase or the next one that is seen; the phase and the victim, None if it ended before."""
     deadline, wanted = time.monotonic() + _MOST_SECONDS, PHASES.index(kill.phase)
-    while PHASES.index(watch.phase()) < wanted:
+    while PHASES.index(now := watch.phase()) < wanted:
         if process.poll() is not None:
             return None
         assert time.monotonic() < deadline, f"{kill.phase} was never reached"
-        time.sleep(_POLL_SECONDS)
+        if kill.phase in _SHORT and PHASES.index(now) >= PHASES.index("changed, state not written"):
+            _step(process.pid)  # a look takes longer than the phase
+        else:
+            time.sleep(_POLL_SECONDS)
     if kill.phase in _PHASE_SECONDS:
         time.sleep(kill.chance.uniform(0, _PHASE_SECONDS[kill.phase]))
     everything = _frozen(process.pid)
@@ -141,6 +146,14 @@ def strike(process: subprocess.Popen[str], watch: Watch, kill: Kill) -> tuple[st
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGCONT)
     return hit, victim
+
+
+def _step(own: int) -> None:
+    """Let a process go on for a moment, and leave it stopped."""
+    with suppress(ProcessLookupError):
+        os.kill(own, signal.SIGCONT)
+        time.sleep(_STEP_SECONDS)
+        os.kill(own, signal.SIGSTOP)
 
 
 def _frozen(own: int) -> list[int]:
