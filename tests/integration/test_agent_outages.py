@@ -83,7 +83,7 @@ def route(slack: SlackDouble, channel: str) -> str:
 
 def try_now(sandbox: Sandbox) -> None:
     """Let what waits to be delivered be due, as if its wait were over."""
-    (file,) = sandbox.home.rglob("ledger.db")
+    file = sandbox.ledger_file()
     with closing(open_ledger(f"sqlite:///{file}")) as ledger:
         now = datetime.now(UTC)
         for waiting in ledger.alerts.undelivered():

@@ -33,7 +33,7 @@ __all__ = ["slack"]
 
 def let_pass(sandbox: Sandbox, time_passed: timedelta) -> None:
     """Make what waits to be delivered older, and a dead run's turn, as if so much time had passed since."""
-    (file,) = sandbox.home.rglob("ledger.db")
+    file = sandbox.ledger_file()
     with closing(sqlite3.connect(file)) as connection, connection:
         for id_, text in connection.execute("SELECT id, data FROM deliveries").fetchall():
             data = json.loads(text)
@@ -250,7 +250,7 @@ def test_a_run_that_is_killed_before_it_sends_leaves_the_sending_to_the_next(
     with slack.down():
         run = sandbox.start("reconcile", "--format", "json", SLACK_BOT_TOKEN=slack.token)
         run.communicate(timeout=60)
-    (file,) = sandbox.home.rglob("ledger.db")
+    file = sandbox.ledger_file()
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
     let_pass(sandbox, timedelta(hours=2))

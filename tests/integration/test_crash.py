@@ -217,7 +217,7 @@ def test_a_lock_that_appears_after_its_attempt_was_ended_as_dead_is_released(est
     estate.configure("policy: {pending: apply, lock_timeout: 2s}\n")
     estate.merge("Add a", thing("a"))
     assert estate.reconcile().code == 0
-    (file,) = estate.sandbox.home.rglob("ledger.db")
+    file = estate.sandbox.ledger_file()
     ledger = open_ledger(f"sqlite:///{file}")
     now = datetime.now(UTC)
     late = Attempt("late", "dev", "c0", "p0", None, "run", AttemptState.OPEN, now, data={"lock_id": "came-late"})

@@ -385,7 +385,7 @@ def test_a_run_that_is_killed_while_it_closes_is_not_taken_for_a_person(
 
 def expire_leases(sandbox: Sandbox) -> None:
     """As if the time of a dead run's leases had passed."""
-    (file,) = sandbox.home.rglob("ledger.db")
+    file = sandbox.ledger_file()
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM leases")
 

@@ -183,6 +183,11 @@ class Sandbox:
         """`driftguard scan --format json`."""
         return self.run("scan", "--format", "json", *arguments, **variables)
 
+    def ledger_file(self) -> Path:
+        """The ledger, also while a run makes and deletes folders beside it."""
+        (found,) = (Path(folder, "ledger.db") for folder, _, files in os.walk(self.home) if "ledger.db" in files)
+        return found
+
     def bytes_left(self) -> dict[Path, bytes]:
         """Every file below HOME that is not the user's own repository."""
         files = {}

@@ -88,7 +88,7 @@ class Watch:
     """
 
     def __init__(self, estate: S3Estate, commit: str, changes: int) -> None:
-        (file,) = estate.sandbox.home.rglob("ledger.db")
+        file = estate.sandbox.ledger_file()
         self._estate, self._commit, self._changes = estate, commit, changes
         self._ledger = sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)
         self._serial, self._effects = self._state_serial(), len(estate.toy.effects())
