@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from tests.support.loopback import Loopback, LoopbackHandler
 
 _QUERY = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
@@ -13,7 +10,7 @@ _QUERY = (
 _S3 = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
 
 
-class Faulty:
+class Faulty(Loopback):
     """Use it in a `with` block.
 
     Args:
@@ -27,33 +24,14 @@ class Faulty:
         self.requests: list[str] = []
         noted = self.requests
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(LoopbackHandler):
             protocol_version = "HTTP/1.1"
 
-            def answer(self) -> None:
+            def fail(self) -> None:
                 noted.append(f"{self.command} {self.path}")
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.send_response(status)
-                self.send_header("Content-Type", "application/xml")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
+                self.body()
+                self.answer(status, body, {"Content-Type": "application/xml"})
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = fail
 
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tests.support.loopback import Loopback, LoopbackHandler
 
 _PASSED_ON = {
     "Content-Type": "CONTENT_TYPE",
@@ -19,7 +17,7 @@ _PASSED_ON = {
 }
 
 
-class GitServer:
+class GitServer(Loopback):
     """Serves every repository below a folder to whoever has the password. Use it in a `with` block.
 
     Attributes:
@@ -41,9 +39,9 @@ class GitServer:
             name, _, given = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
             return name == user and known(given)
 
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        class Handler(LoopbackHandler):
+            def serve(self) -> None:
+                body = self.body()
                 if server._away:
                     return
                 if server.refusal is not None:
@@ -86,23 +84,10 @@ class GitServer:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = answer
+            do_GET = do_POST = serve
 
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
 
     def url(self, path: str, password: str | None = None) -> str:
         """The URL of a repository, with the user and a password in it."""
-        return f"http://{self._user}:{password or self._password}@127.0.0.1:{self._server.server_port}/{path}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return f"http://{self._user}:{password or self._password}@127.0.0.1:{self.port}/{path}"

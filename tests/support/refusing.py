@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.loopback import Loopback, LoopbackHandler
 
 _HOP_BY_HOP = ("connection", "content-length", "transfer-encoding", "host")
 
@@ -28,23 +28,8 @@ class Refusing:
         self.locks: dict[str, bytes] = {}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     refusing: Refusing
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing."""
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 class _Http(_Handler):
@@ -118,13 +103,6 @@ def refusing_s3(endpoint: str) -> Iterator[Refusing]:
 
 @contextmanager
 def _serving(handler: type[_Handler], refusing: Refusing) -> Iterator[Refusing]:
-    bound = type("Bound", (handler,), {"refusing": refusing})
-    with ThreadingHTTPServer(("127.0.0.1", 0), bound) as server:
-        refusing.endpoint = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield refusing
-        finally:
-            server.shutdown()
-            thread.join()
+    with Loopback(type("Bound", (handler,), {"refusing": refusing})) as served:
+        refusing.endpoint = served.endpoint
+        yield refusing

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from driftguard.demo.cloud import REGION
+from tests.support.loopback import Loopback, LoopbackHandler
 
 _TARGET = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"
 
 
-class TrailDouble:
+class TrailDouble(Loopback):
     """Use it in a `with` block; `asked` holds every request's body, `refusing` makes it deny them."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.refusing = False
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"double": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> TrailDouble:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(type("Handler", (_Handler,), {"double": self}))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.endpoint
 
     def happened(self, name: str, source: str, user: str, parameters: dict[str, Any], **record: Any) -> None:
         """Add a call that somebody made just now, from the console."""
@@ -68,11 +57,11 @@ class TrailDouble:
         )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     double: TrailDouble
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         assert self.headers["X-Amz-Target"] == _TARGET
         self.double.asked.append(body)
         if self.double.refusing:
@@ -83,12 +72,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"Events": self.double.events if attributes == {"ReadOnly"} else []})
 
     def _answer(self, status: int, value: dict[str, Any]) -> None:
-        text = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are kept, not printed."""
+        self.answer(status, json.dumps(value).encode(), {"Content-Type": "application/x-amz-json-1.1"})
