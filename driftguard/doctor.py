@@ -17,8 +17,9 @@ from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.sinks import send_test
 from driftguard.bootstrap.target import Target
-from driftguard.config import EnvironmentSettings
+from driftguard.config import AlertFacts, EnvironmentSettings
 from driftguard.config.placeholders import channel_filled
+from driftguard.config.routes import channel_of, is_slack
 from driftguard.errors import DriftGuardError
 from driftguard.model import Severity
 from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, STDOUT, WEBHOOK, Routing
@@ -83,6 +84,7 @@ def _examine_session(session: Session, *, slack: bool) -> Iterator[Finding]:
 def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     """The sinks and routes of alerts, and the access to CloudTrail, without which alerts name no author."""
     yield Finding("alerts", True, _sinks_in_words(session.settings))
+    yield from (Finding("sinks", False, sentence) for sentence in session.outages())
     environments: Sequence[EnvironmentSettings] = ()
     with suppress(DriftGuardError):  # reported by the check of the environments
         environments = session.environments
@@ -106,7 +108,8 @@ def _channels(settings: config.Settings, environments: Sequence[EnvironmentSetti
         return ()
     if slack.webhook_env:
         return ("webhook",)
-    named = [channel for route in slack.routes for channel in _filled(route.channel, environments)]
+    routed = [each for route in Routing(settings.alerts, slack).routes for each in route.sinks if is_slack(each)]
+    named = [channel for each in routed for channel in _filled(channel_of(each), environments)]
     named += [reminder.channel for reminder in settings.alerts.reminders if reminder.channel]
     return tuple(dict.fromkeys(named))
 
@@ -133,9 +136,11 @@ def _missing_routes(settings: config.Settings, names: Sequence[str]) -> Iterator
     slack = settings.slack
     if slack is None or slack.webhook_env is not None:  # a webhook has no routes
         return
+    routing = Routing(settings.alerts, slack)
     without: dict[tuple[str, ...], list[str]] = {}
     for name in names:
-        lacking = tuple(s.value for s in (Severity.WARNING, Severity.CRITICAL) if slack.route(name, s.value) is None)
+        severities = (Severity.WARNING.value, Severity.CRITICAL.value)
+        lacking = tuple(s for s in severities if not any(r.takes(AlertFacts(name, s)) for r in routing.routes))
         without.setdefault(lacking, []).append(name)
     consequence = "they go to the JSON webhook only" if settings.alerts.webhook else "they are not sent"
     for lacking, lost in without.items():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from driftguard.model import (
     AttributeChange,
@@ -142,6 +143,7 @@ def _resource(resource: ResourceChange) -> ResourceReport:
         deposed=resource.deposed,
         action_reason=resource.action_reason,
         attributes=tuple(map(_attribute, resource.attributes)),
+        tags=UNSET if resource.tags is None else reveal(resource.tags, "tags"),
     )
 
 

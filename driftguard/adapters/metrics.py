@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from driftguard import __version__
-from driftguard.model import ErrorKind, Verdict
+from driftguard.model import ErrorKind, Outage, Verdict
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ProbeCounts, RunReport
 
@@ -48,6 +48,7 @@ class _Snapshot:
     verdicts: dict[str, str] = field(default_factory=dict)
     drift_age_seconds: dict[str, float] = field(default_factory=dict)
     alerts_waiting: int = 0
+    failing_seconds: dict[str, float] = field(default_factory=dict)
     last_run: float | None = None
     probe_share: float | None = None
 
@@ -99,6 +100,7 @@ class Metrics:
         alerts_sent: Mapping[str, int],
         alerts_waiting: int,
         now: datetime,
+        outages: Sequence[Outage] = (),
         environments: Collection[str] | None = None,
     ) -> None:
         """Count one run.
@@ -107,6 +109,7 @@ class Metrics:
             drift_since: when the drift of each environment that has drifted now was first seen.
             alerts_sent: how many alerts of each kind were delivered since the last call.
             alerts_waiting: number of undelivered alerts.
+            outages: of the sinks that take no alerts now.
             environments: all that exist now, if the report covers only some of them; others are removed.
         """
         seen: dict[str, str] = {each.name: each.verdict for each in report.environments}
@@ -118,6 +121,7 @@ class Metrics:
                 name: max(0.0, (now - since).total_seconds()) for name, since in drift_since.items() if name in existing
             },
             alerts_waiting=alerts_waiting,
+            failing_seconds={each.target: max(0.0, (now - each.since).total_seconds()) for each in outages},
             last_run=finished.timestamp(),
             probe_share=report.probe.answered / len(seen) if report.probe and seen else None,
         )
@@ -194,7 +198,12 @@ class _Gauges:
         )
         for name, seconds in sorted(snapshot.drift_age_seconds.items()):
             ages.add_metric([name], seconds)
-        yield from (counts, each, ages)
+        failing = GaugeMetricFamily(
+            "driftguard_sink_failing_seconds", "Time for which a sink has taken no alerts.", labels=["sink"]
+        )
+        for name, seconds in sorted(snapshot.failing_seconds.items()):
+            failing.add_metric([name], seconds)
+        yield from (counts, each, ages, failing)
         yield GaugeMetricFamily(
             "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=snapshot.alerts_waiting
         )

@@ -23,10 +23,7 @@ def harmless(text: str) -> str:
 
 def _lines(message: Message) -> Iterator[str]:
     yield f"[{'resolved' if message.resolution else message.severity.value}] {message.title}"
-    if message.meant_for is not None:
-        yield f"  Delayed: meant for {message.meant_for.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
-    if message.resolution:
-        yield f"  {message.resolution}"
+    yield from _opening(message)
     yield from _first_screen(message)
     for environment in message.environments[:1]:
         if len(message.environments) > 1 or environment.headline not in (message.resolution, ""):
@@ -43,6 +40,13 @@ def _lines(message: Message) -> Iterator[str]:
     yield from (f"  commit {commit.sha[:10]} {commit.author}: {commit.subject}" for commit in message.commits)
     yield from (f"  {line}" for line in message.decision)
     yield from (f"  {text}: {url}" for text, url in message.links)
+
+
+def _opening(message: Message) -> Iterator[str]:
+    """Why it comes late or from another place, and how it ended."""
+    if message.meant_for is not None:
+        yield f"  Delayed: meant for {message.meant_for.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+    yield from (f"  {text}" for text in (message.note, message.resolution) if text)
 
 
 def _first_screen(message: Message) -> Iterator[str]:

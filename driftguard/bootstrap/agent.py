@@ -22,6 +22,7 @@ from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind
 from driftguard.model.report import AlertCounts, RunReport
 from driftguard.pipeline.commits import LastScans
+from driftguard.pipeline.history import outages
 from driftguard.scheduler import (
     Agent,
     AgentObserver,
@@ -196,6 +197,7 @@ class _Work(AgentWork):
             drift_since={alert.environment: alert.first_seen_at for alert in standing},
             alerts_sent=alerts.sent,
             alerts_waiting=alerts.waiting,
+            outages=outages(session.ledger),
             now=_now(),
             environments=[environment.name for environment in session.environments],
         )

@@ -47,6 +47,7 @@ from driftguard.model.versions import VersionNeed
 from driftguard.pipeline import history
 from driftguard.pipeline.alert.guides import guidance_of, own_roles
 from driftguard.pipeline.alert.notifying import Notifier, NotifyingPorts
+from driftguard.pipeline.alert.outages import outage_sentences
 from driftguard.pipeline.alert.routes import Routing
 from driftguard.pipeline.alert.sending import AlertContext
 from driftguard.pipeline.alert.tracing import Tracing, with_alerts
@@ -253,9 +254,13 @@ class Session:
             parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
             notifier=self._notifier(run_id, credentials, write) if acts else None,
-            warnings=(*self.notices, *self.ledger.shortcomings, *(lacking if acts else ())),
+            warnings=(*self.notices, *self.ledger.shortcomings, *(lacking if acts else self.outages())),
         )
         return with_alerts(run_report(result), self.ledger.alerts.standing(), context.silences)
+
+    def outages(self) -> tuple[str, ...]:
+        """One sentence for each sink that takes no alerts."""
+        return outage_sentences(history.outages(self.ledger), Routing(self.settings.alerts, self.settings.slack))
 
     def _acting(self, context: RunContext, proposing: ProposalContext | None, credentials: Credentials) -> RunContext:
         apply = self._apply_context(context.run_id, credentials)
@@ -323,7 +328,7 @@ class Session:
         guidance = guidance_of(self.environments, self._tools, self.repository.ref, rules.runbook)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing, guidance),
-            NotifyingPorts(alerts, alerts, self.ledger.leases, clock, self._stop, self._defects, sinks),
+            NotifyingPorts(alerts, alerts, self.ledger, self.ledger.leases, clock, self._stop, self._defects, sinks),
             tracing,
             renamed=history.renamed(self.ledger, self.environments),
         )

@@ -120,10 +120,13 @@ def status(
     Reads the ledger, the durable record; plans nothing.
     """
     from driftguard.bootstrap.reading import open_records
-    from driftguard.pipeline.history import acked, last_scans
+    from driftguard.cli.progress import Reporter
+    from driftguard.pipeline.alert.outages import outage_text
+    from driftguard.pipeline.history import acked, last_scans, outages
 
     with open_records(opened.target) as journal:
         listed, words = last_scans(journal, env or []), acked(journal, datetime.now(UTC))
+        failing = outages(journal)
     rows = [
         (
             scan.report.name,
@@ -136,9 +139,11 @@ def status(
         for scan in listed
     ]
     headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
-    emit_rows(
-        headings, rows, {"environments": [_with_word(scan, words) for scan in listed]}, result.format, result.output
-    )
+    found = {"environments": [_with_word(scan, words) for scan in listed], "outages": msgspec.to_builtins(failing)}
+    emit_rows(headings, rows, found, result.format, result.output)
+    with Reporter(quiet=log.quiet) as progress:
+        for outage in failing:
+            progress.line(f"note: {outage_text(outage)}")
 
 
 def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, Route, Slack, Webhook
+from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, Webhook
 from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.generating import CommitFiles, NoFiles
@@ -21,6 +21,7 @@ from driftguard.config.models import (
 )
 from driftguard.config.platform import Tfe, own_token, token_variable
 from driftguard.config.probe import ProbeSettings
+from driftguard.config.routes import AlertFacts, AlertRoute, Route, Slack
 from driftguard.config.schema import json_schema, reference
 from driftguard.config.settings import CONFIG_FILE, Find, Settings, load
 from driftguard.config.surroundings import (
@@ -41,6 +42,8 @@ from driftguard.config.workspaces import Listing
 __all__ = [
     "CONFIG_FILE",
     "AgentSettings",
+    "AlertFacts",
+    "AlertRoute",
     "AlertSettings",
     "App",
     "Approval",

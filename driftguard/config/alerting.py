@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from driftguard.config import values as v
 from driftguard.config.base import Model
+from driftguard.config.routes import AlertRoute, Mention, is_slack
 
 
 def _runbook(value: Any) -> str:
@@ -23,22 +23,8 @@ def _runbook(value: Any) -> str:
 
 
 _TAKEN: Final = frozenset({"slack", "slack-webhook", "webhook", "stdout"})
-_MENTION: Final = re.compile(r"<(?:@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>")
 
 
-def _mention(value: Any) -> str:
-    """Mentions in Slack's own syntax: any other text would ping nothing."""
-    words = "<!here>, <!channel>, <@U…> (a member's id) or <!subteam^S…> (a group's id)"
-    if not isinstance(value, str) or not value.strip():
-        v.expected(words)
-    if any(not _MENTION.fullmatch(part) for part in value.split()):
-        v.refused(f"pings nothing in Slack, where a name in plain text is no mention: write {words}")
-    return value
-
-
-_Mention = Annotated[
-    str, BeforeValidator(_mention), WithJsonSchema({"type": "string", "pattern": "^<", "title": "mention"})
-]
 _RunbookUrl = Annotated[
     str, BeforeValidator(_runbook), WithJsonSchema({"type": "string", "pattern": "^https://", "title": "URL"})
 ]
@@ -49,7 +35,7 @@ class Reminder(Model):
 
     after: v.Duration = Field(description="Age of the alert, from its first message.")
     channel: v.Channel | None = Field(default=None, description="Another channel. Default: the alert's own.")
-    mention: _Mention | None = Field(default=None, description="Recipients to mention, such as `<!here>`.")
+    mention: Mention | None = Field(default=None, description="Recipients to mention, such as `<!here>`.")
 
 
 class Webhook(Model):
@@ -95,6 +81,11 @@ class NamedSink(Model):
         named = v.pattern(self.environments).fullmatch(environment) is not None
         return named and (not self.severity or severity in self.severity)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether it has alerts of its own, beside those that routes send there."""
+        return not self.model_fields_set.isdisjoint({"environments", "severity"})
+
 
 class AlertSettings(Model):
     """When alerts are sent, and how they are grouped."""
@@ -123,6 +114,13 @@ class AlertSettings(Model):
         default=timedelta(hours=1),
         description="Time in which an alert joins the message of others of the same cause, once they are `group`.",
     )
+    failover_after: v.Duration = Field(
+        default=timedelta(minutes=10),
+        description="Time for which a sink takes no alerts before the next one of the route does.",
+    )
+    routes: tuple[AlertRoute, ...] = Field(
+        default=(), description="Routes of alerts to sinks; the first that matches applies."
+    )
     trail: bool = Field(default=True, description="Ask CloudTrail who changed a drifted AWS resource.")
     webhook: Webhook | None = Field(default=None, description="A JSON webhook that receives every alert.")
     sinks: tuple[NamedSink, ...] = Field(default=(), description="Further services that get alerts.")
@@ -144,6 +142,14 @@ class AlertSettings(Model):
             v.refused("has two sinks of one name; rename one")
         return sinks
 
+    @model_validator(mode="after")
+    def _routed_to_sinks(self) -> AlertSettings:
+        known = {sink.name for sink in self.sinks} | {"slack-webhook"} | ({"webhook"} if self.webhook else set())
+        for name in (name for route in self.routes for name in route.sinks):
+            if name not in known and not is_slack(name):
+                v.refused(f"routes alerts to {name}, which is no sink: add it to `alerts.sinks`, or correct the name")
+        return self
+
     def sink(self, name: str) -> NamedSink | None:
         """The further sink of a name; None for one of another kind."""
         return next((sink for sink in self.sinks if sink.name == name), None)
@@ -158,63 +164,6 @@ class AlertSettings(Model):
     def reminder(self, step: int) -> Reminder | None:
         """The reminder of a step, counted from 1; None before the first."""
         return self.reminders[min(step, len(self.reminders)) - 1] if step and self.reminders else None
-
-
-class Route(Model):
-    """The channel of some environments' alerts. The first route that matches applies."""
-
-    environments: v.Text = Field(default="*", description="Glob over the names of environments.")
-    severity: tuple[Literal["info", "warning", "critical"], ...] = Field(
-        default=(), description="Only alerts of these severities. Default: all."
-    )
-    authors: tuple[v.Text, ...] = Field(
-        default=(), description="Only alerts about unapplied commits whose author matches one of these globs."
-    )
-    channel: v.Channel = Field(
-        description="`#name` or the channel's id; `{name}`, `{path}`, `{dir}`, `{workspace}`, `{var_file}` and "
-        "`{from.KEY}` are filled in. A route that lacks one of them for an environment does not apply."
-    )
-    mention: _Mention | None = Field(
-        default=None, description="Recipients to mention: `<@U…>`, `<!subteam^S…>`, `<!here>` or `<!channel>`."
-    )
-
-
-class Slack(Model):
-    """The Slack workspace and its channels."""
-
-    token_env: v.VariableName | None = Field(
-        default=None, description="The environment variable that holds the bot token."
-    )
-    webhook_env: v.VariableName | None = Field(
-        default=None,
-        description="The environment variable with the URL of an incoming webhook instead: one channel, no threads.",
-    )
-    api_url: v.WebUrl = Field(default="https://slack.com/api/", description="For Enterprise proxies and tests.")
-    routes: tuple[Route, ...] = Field(default=(), description="Routes to channels; the first that matches applies.")
-
-    @model_validator(mode="after")
-    def _token_or_webhook(self) -> Slack:
-        if (self.token_env is None) == (self.webhook_env is None):
-            v.refused("needs exactly one of `token_env` and `webhook_env`")
-        if self.token_env is not None and not self.routes:
-            v.refused("needs `routes` with a token: at least one `{channel: ...}`")
-        return self
-
-    def route(self, environment: str, severity: str, authors: Sequence[str] = ()) -> Route | None:
-        """The first route that matches an alert; None without one.
-
-        Args:
-            authors: of the commits that wait; empty for alerts about anything else.
-        """
-        return next(self.matching(environment, severity, authors), None)
-
-    def matching(self, environment: str, severity: str, authors: Sequence[str]) -> Iterator[Route]:
-        """The routes that match an alert, in order; see `route`."""
-        for route in self.routes:
-            named = v.pattern(route.environments).fullmatch(environment)
-            written = not route.authors or any(v.pattern(g).fullmatch(a) for g in route.authors for a in authors)
-            if named and written and (not route.severity or severity in route.severity):
-                yield route
 
 
 class AgentSettings(Model):

@@ -8,17 +8,18 @@ never a variable that would change what Terraform, git or a TLS connection does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from driftguard.config.alerting import AlertSettings, NamedSink, Slack, Webhook
+from driftguard.config.alerting import AlertSettings, NamedSink, Webhook
 from driftguard.config.base import Model
 from driftguard.config.forge import Forge
 from driftguard.config.models import Document, EnvironmentEntry
 from driftguard.config.platform import Tfe
+from driftguard.config.routes import AlertRoute, Slack, is_slack
 from driftguard.config.surroundings import is_passed_on
 
 # Variables that steer Terraform, git, the loader or a connection: only the operator's file may set them.
@@ -58,9 +59,10 @@ def permitted(
     """
     check = _Check(source, allowed, set(_used(operator)))
     slack, forge = repository.slack, repository.forge
+    own_slack = check.slack(slack) if slack is not None else None
     update: dict[str, object] = {
-        "slack": check.slack(slack) if slack is not None else None,
-        "alerts": check.alerts(repository.alerts),
+        "slack": own_slack,
+        "alerts": check.alerts(repository.alerts, slack=slack is None or own_slack is not None),
         "forge": check.forge(forge) if forge is not None else None,
         "ledger": repository.ledger if check.ledger(repository) else type(repository.ledger)(),
         "web": repository.web if check.web(repository) else type(repository.web)(),
@@ -101,14 +103,18 @@ class _Check:
             return slack.model_copy(update={"api_url": Slack.model_fields["api_url"].default})
         return slack
 
-    def alerts(self, alerts: AlertSettings) -> AlertSettings:
-        """The alerts with only those recipients that count."""
+    def alerts(self, alerts: AlertSettings, *, slack: bool) -> AlertSettings:
+        """The alerts with only those recipients that count; `slack` where its channels do."""
         update: dict[str, object] = {}
         if alerts.webhook is not None and not self.webhook(alerts.webhook):
             update["webhook"] = None
         sinks = tuple(sink for sink in alerts.sinks if self.sink(sink))
         if sinks != alerts.sinks:
             update["sinks"] = sinks
+        known = {sink.name for sink in sinks} | (set() if "webhook" in update else {"webhook"})
+        lost = _lost(alerts.routes, known, slack=slack)
+        if lost:
+            update |= {"routes": tuple(filter(None, (_without(route, lost) for route in alerts.routes)))}
         return alerts.model_copy(update=update) if update else alerts
 
     def sink(self, sink: NamedSink) -> bool:
@@ -240,6 +246,18 @@ class _Check:
         notice = f"{self._source}: `{key}` {problem}; {consequence}."
         if notice not in self.notices:
             self.notices.append(notice)
+
+
+def _lost(routes: Sequence[AlertRoute], known: Set[str], *, slack: bool) -> set[str]:
+    """The sinks of routes that do not count; `slack` where its channels, and its webhook, do."""
+    named = {name for route in routes for name in route.sinks}
+    return {name for name in named if not (slack if is_slack(name) or name == "slack-webhook" else name in known)}
+
+
+def _without(route: AlertRoute, lost: Set[str]) -> AlertRoute | None:
+    """A route without some of its sinks; None where none is left."""
+    left = tuple(name for name in route.sinks if name not in lost)
+    return route.model_copy(update={"sinks": left}) if left else None
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -9,13 +9,14 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from driftguard.config import values as v
-from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
+from driftguard.config.alerting import AgentSettings, AlertSettings
 from driftguard.config.base import Model
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
 from driftguard.config.ledger import LedgerSettings
 from driftguard.config.platform import Tfe
 from driftguard.config.probe import ProbeSettings, or_off
+from driftguard.config.routes import Slack
 from driftguard.config.web import WebSettings
 from driftguard.config.workspaces import WorkspaceGlobs
 from driftguard.model.ledger import MAX_LEASE
@@ -331,9 +332,7 @@ class Document(Model):
     aws: Aws = Field(default=Aws(), description="AWS roles of all environments.")
     tfe: Tfe = Field(default=Tfe(), description="HCP Terraform, Terraform Enterprise and servers like them.")
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="The ledger, the durable record.")
-    alerts: AlertSettings = Field(
-        default=AlertSettings(), description="When alerts are sent, and how they are grouped."
-    )
+    alerts: AlertSettings = Field(default=AlertSettings(), description="When alerts are sent, and to which sinks.")
     slack: Slack | None = Field(default=None, description="Alerts in Slack. Default: standard output.")
     probe: ProbeSettings = Field(
         default=ProbeSettings(),

@@ -10,7 +10,7 @@ from posixpath import basename
 from typing import Final, Literal
 
 from driftguard.config import reading
-from driftguard.config.alerting import AgentSettings, AlertSettings, Slack
+from driftguard.config.alerting import AgentSettings, AlertSettings
 from driftguard.config.allowing import Allowed, permitted
 from driftguard.config.environment import (
     EnvironmentSettings,
@@ -35,6 +35,7 @@ from driftguard.config.ledger import LedgerSettings
 from driftguard.config.models import Aws, Document, EnvironmentEntry, IgnoreRule, Policy, Terraform, overlay
 from driftguard.config.notices import partly_protected, without_the_operator
 from driftguard.config.probe import ProbeSettings
+from driftguard.config.routes import Slack, check_routes
 from driftguard.config.values import is_glob
 from driftguard.config.web import WebSettings
 from driftguard.errors import UsageError
@@ -273,6 +274,7 @@ def load(
         top = top.model_copy(update={"aws": operator.aws})
         if gives_aws(repository):
             notices.append(f"{source}: every `aws` in this file is ignored, because {operator_name} sets the roles.")
+    check_routes(top.alerts.routes, top.slack, source)
     return Settings(
         source=source,
         found=text is not None,

@@ -12,6 +12,7 @@ from driftguard.model.alerts import (
     DeliveryKind,
     DeliveryState,
     Notice,
+    Outage,
     RecordedNotice,
     Severity,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "Move",
     "Notice",
     "ObjectTrace",
+    "Outage",
     "OutputChange",
     "Proposal",
     "ProposalState",

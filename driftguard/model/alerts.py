@@ -184,6 +184,9 @@ class Delivery:
         meant_for: when it was meant to be sent.
         reference: the sink's own name for it once it is delivered (Slack: channel id and `ts`).
         next_try_at: not before then; None at once.
+        failing_since: since when it could not be delivered; None where nothing failed.
+        instead_of: the targets that did not take it before, in order.
+        passed_on: the target that took it meanwhile; None without one.
     """
 
     id: str
@@ -198,3 +201,20 @@ class Delivery:
     reference: str | None = None
     attempts: int = 0
     next_try_at: datetime | None = None
+    failing_since: datetime | None = None
+    instead_of: tuple[str, ...] = ()
+    passed_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A target that takes no alerts.
+
+    Attributes:
+        target: a sink, or `slack:#channel` where only one channel of it takes none.
+        problem: the sentence of the first failure.
+    """
+
+    target: str
+    since: datetime
+    problem: str

@@ -55,7 +55,8 @@ class ResourceChange:
     """One resource instance that is labelled. `actions` are Terraform's own words; empty where nothing is planned.
 
     `due_again`: an object that is due by the clock was so already at its creation. `made_with`: the attributes of an
-    object that would be made whose values are other ones in each plan or checkout.
+    object that would be made whose values are other ones in each plan or checkout. `tags`: a mapping of text to text;
+    None without any.
     """
 
     address: str
@@ -70,6 +71,7 @@ class ResourceChange:
     action_reason: str | None = None
     due_again: bool = False
     made_with: tuple[str, ...] = ()
+    tags: Sealed | None = None
 
 
 @dataclass(frozen=True, slots=True)

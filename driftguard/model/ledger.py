@@ -31,6 +31,8 @@ class EntryKind(StrEnum):
     APPROVED = "approved"
     ACKNOWLEDGED = "acknowledged"
     SILENCED = "silenced"
+    SINK_FAILED = "sink_failed"
+    SINK_WORKS = "sink_works"
 
 
 @dataclass(frozen=True, slots=True)

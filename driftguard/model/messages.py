@@ -73,6 +73,7 @@ class Message:
         resolution: how it was resolved; None while it is open.
         decision: what DriftGuard does about it, and why.
         meant_for: when it was meant to be sent, where that is long ago; None otherwise.
+        note: why it is in another place than usual, or later than meant; may be empty.
         seen_at: when this was last true.
         links: text and URL.
         mention: the sink's own markup for whom to mention.
@@ -93,6 +94,7 @@ class Message:
     meant_for: datetime | None = None
     links: tuple[tuple[str, str], ...] = ()
     mention: str | None = None
+    note: str = ""
     details: str | None = None
 
     @property

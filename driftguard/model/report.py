@@ -69,6 +69,7 @@ class ResourceReport(Struct, frozen=True):
     Attributes:
         actions: Terraform's own words.
         attributes_omitted: how many attributes an alert's excerpt leaves out.
+        tags: its tags or labels, by which alerts may be routed.
         changed_by: the event that probably changed it; printed, never recorded.
     """
 
@@ -83,6 +84,7 @@ class ResourceReport(Struct, frozen=True):
     action_reason: str | None = None
     attributes: tuple[AttributeReport, ...] = ()
     attributes_omitted: int | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
     changed_by: Trace | UnsetType = UNSET
 
     @property

@@ -120,6 +120,13 @@ class DeliveryRow(Struct, frozen=True):
     channel: str = ""
 
 
+class SinkRow(Struct, frozen=True):
+    """A sink that takes no alerts any more, or takes them again."""
+
+    target: str = ""
+    problem: str = ""
+
+
 class BranchRow(Struct, frozen=True):
     """One branch of a proposal."""
 

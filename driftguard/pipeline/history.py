@@ -15,11 +15,14 @@ from msgspec import Struct, convert
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import OperatorError, UsageError
-from driftguard.model import Acknowledgement, Entry, EntryKind, Severity, rows
+from driftguard.model import Acknowledgement, Entry, EntryKind, Outage, Severity, rows
 from driftguard.model.report import AckReport, EnvironmentReport, ErrorReport, read_environment
 from driftguard.model.words import plural
 from driftguard.ports import JournalReader
 from driftguard.report import timestamp
+
+# Beginnings and ends of outages that are read, the newest.
+_MAX_OUTAGES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,11 @@ def _worded(data: Mapping[str, Any]) -> str:
     return f"by {row.by or 'an operator'}{until}: {row.reason}"
 
 
+def _sink(data: Mapping[str, Any]) -> str:
+    row = convert(data, rows.SinkRow)
+    return f"{row.target}: {row.problem}".removesuffix(": ")
+
+
 _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.SCANNED: _scanned,
     EntryKind.BASELINE_MOVED: _baseline_moved,
@@ -259,6 +267,8 @@ _SUMMARIES: Final[Mapping[EntryKind, Callable[[Mapping[str, Any]], str]]] = {
     EntryKind.ENVIRONMENT_FORGOTTEN: _requested,
     EntryKind.ACKNOWLEDGED: _worded,
     EntryKind.SILENCED: _worded,
+    EntryKind.SINK_FAILED: _sink,
+    EntryKind.SINK_WORKS: _sink,
 }
 
 
@@ -303,6 +313,18 @@ def _word(entry: Entry) -> Acknowledgement:
     row = convert(entry.data, rows.WordRow)
     until = None if row.until is None else datetime.fromisoformat(row.until)
     return Acknowledgement(row.by, entry.at, row.reason, until, Severity(row.severity))
+
+
+def outages(journal: JournalReader) -> tuple[Outage, ...]:
+    """The targets that take no alerts now, by how long that has been so."""
+    found: dict[str, Outage] = {}
+    for entry in journal.entries(kinds=[EntryKind.SINK_FAILED, EntryKind.SINK_WORKS], limit=_MAX_OUTAGES):
+        row = convert(entry.data, rows.SinkRow)
+        if entry.kind == EntryKind.SINK_FAILED:
+            found.setdefault(row.target, Outage(row.target, entry.at, row.problem))
+        else:
+            found.pop(row.target, None)
+    return tuple(sorted(found.values(), key=lambda outage: (outage.since, outage.target)))
 
 
 def approved_points(journal: JournalReader) -> dict[str, str]:

@@ -25,6 +25,7 @@ from driftguard.model import (
     Entry,
     EntryKind,
     Notice,
+    Outage,
     Proposal,
     RecordedNotice,
     RunResult,
@@ -125,6 +126,18 @@ def delivered_entry(run_id: str, at: datetime, delivery: Delivery) -> Entry:
         "reference": delivery.reference,
     }
     return Entry(EntryKind.ALERT_DELIVERED, at, run_id, None, data)
+
+
+def sink_failed_entry(run_id: str, outage: Outage) -> Entry:
+    """The beginning of an outage."""
+    return Entry(
+        EntryKind.SINK_FAILED, outage.since, run_id, None, {"target": outage.target, "problem": outage.problem}
+    )
+
+
+def sink_works_entry(run_id: str, at: datetime, target: str) -> Entry:
+    """The end of a target's outage."""
+    return Entry(EntryKind.SINK_WORKS, at, run_id, None, {"target": target})
 
 
 def baseline_moved_entry(run_id: str, at: datetime, environment: str, baseline: Baseline) -> Entry:

@@ -80,8 +80,15 @@ class Outbox(Protocol):
         """Forget deliveries, their replies, and that their alerts were sent to their sinks."""
         ...
 
-    def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
-        """Replace a delivery, with a journal entry in the same transaction."""
+    def save(self, delivery: Delivery, *entries: Entry) -> None:
+        """Replace a delivery, with journal entries in the same transaction."""
+        ...
+
+    def pass_on(self, delivery: Delivery, taken: Delivery, deliveries: Sequence[Delivery]) -> bool:
+        """Replace a delivery by what it is now, and plan deliveries elsewhere of what it is about, in one transaction.
+
+        False, with nothing changed, when another run changed it meanwhile.
+        """
         ...
 
 

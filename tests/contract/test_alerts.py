@@ -180,6 +180,9 @@ FULL_DELIVERY = delivery(
     reference="C1/1.2",
     attempts=7,
     next_try_at=at(9).astimezone(INDIA),
+    failing_since=at(8),
+    instead_of=("slack:#gone",),
+    passed_on="pager",
 )
 
 

@@ -255,3 +255,29 @@ def test_a_run_that_is_killed_before_it_sends_leaves_the_sending_to_the_next(
         assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
     let_pass(sandbox, timedelta(hours=2))
     assert runs.reconcile().report["alerts"] == {"sent": {"message": 1}, "waiting": 0}
+
+
+ROUTES = """\
+alerts:
+  failover_after: 1s
+  routes: [{sinks: ["slack:#renamed", "slack:#leads"]}]
+"""
+
+
+def test_a_renamed_channel_is_reported_until_it_is_fixed_and_the_next_sink_takes_its_alerts(
+    sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
+) -> None:
+    estate_of("blue").clouds["blue"].change("web", value="outside")
+    runs = AlertRuns(sandbox, slack, ROUTES)
+    assert runs.reconcile().report["alerts"] == {"sent": {}, "waiting": 1}
+    time.sleep(1)
+    ran = runs.reconcile()
+    assert ran.report["alerts"] == {"sent": {"message": 1}, "waiting": 1}
+    assert "because slack:#renamed took no alerts" in slack.plain("leads")
+    for said in (ran.stdout, sandbox.scan().stdout, sandbox.run("doctor").stdout, sandbox.run("status").stderr):
+        assert "slack:#renamed has taken no alerts since" in said
+    sandbox.replace("driftguard.yaml", "slack:#renamed", "slack:#drift")
+    sandbox.commit("the channel's new name")
+    let_pass(sandbox, timedelta(hours=2))
+    runs.reconcile()
+    assert "has taken no alerts" not in sandbox.run("status").stderr

@@ -102,7 +102,7 @@ def notifier(
     tracing = Tracing("run-1", alerts=ledger.alerts, journal=ledger, clock=clock, authors=NoAuthors(), trail=trail)
     sinks = sinks or ConfiguredSinks(routing, {}, clock, printed.append)
     log = FolderDefects(defects)
-    ports = NotifyingPorts(ledger.alerts, ledger.alerts, ledger.leases, clock, stop or Stop(), log, sinks)
+    ports = NotifyingPorts(ledger.alerts, ledger.alerts, ledger, ledger.leases, clock, stop or Stop(), log, sinks)
     return Notifier(AlertContext("run-1", "", None, routing), ports, tracing, renamed={})
 
 

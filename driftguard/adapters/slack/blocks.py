@@ -122,6 +122,8 @@ def _opening(message: Message) -> Iterator[str]:
     yield mention_of(message.mention) if not message.resolution else ""
     if message.meant_for is not None:
         yield f"_Delayed: meant for {_moment(message.meant_for)}._"
+    if message.note:
+        yield escape(message.note)
 
 
 def _changes(page: _Page, message: Message) -> None:

@@ -155,9 +155,7 @@ class SqlAlerts(Alerts, Outbox):
         begun = replace(delivery, state=DeliveryState.SENDING, attempts=0, next_try_at=None)
 
         def work(connection: Connection) -> Delivery | None:
-            text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
-            # Compared as values: another version may have written them in another form.
-            if text is None or _decode(text, Delivery) != delivery:
+            if not _is_unchanged(connection, delivery):
                 return None
             _save(connection, begun)
             return begun
@@ -180,13 +178,28 @@ class SqlAlerts(Alerts, Outbox):
 
         self._database.write(work)
 
-    def save(self, delivery: Delivery, entry: Entry | None = None) -> None:
-        """Replace a delivery, with a journal entry in the same transaction; one that is done and will never be
+    def pass_on(self, delivery: Delivery, taken: Delivery, deliveries: Sequence[Delivery]) -> bool:
+        """Replace a delivery by what it is now, and plan deliveries elsewhere of what it is about, in one transaction.
+
+        False, with nothing changed, when another run changed it meanwhile.
+        """
+
+        def work(connection: Connection) -> bool:
+            if not _is_unchanged(connection, delivery):
+                return False
+            for each in (taken, *deliveries):
+                _save(connection, each)
+                _note_notified(connection, each)
+            return True
+
+        return self._database.write(work)
+
+    def save(self, delivery: Delivery, *entries: Entry) -> None:
+        """Replace a delivery, with journal entries in the same transaction; one that is done and will never be
         shown differently is deleted."""
 
         def work(connection: Connection) -> None:
-            if entry is not None:
-                journal.append(connection, entry)
+            journal.append(connection, *entries)
             if delivery.state is DeliveryState.SENT and delivery.kind is not DeliveryKind.MESSAGE:
                 connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id == delivery.id))
             else:
@@ -231,6 +244,12 @@ def _enqueue(connection: Connection, notices: Sequence[RecordedNotice]) -> None:
             _upsert(connection, OUTBOX, notice.id, columns)
             entries.append(recorded.entry)
     journal.append(connection, *entries)
+
+
+def _is_unchanged(connection: Connection, delivery: Delivery) -> bool:
+    text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
+    # Compared as values: another version may have written them in another form.
+    return text is not None and _decode(text, Delivery) == delivery
 
 
 def _save(connection: Connection, delivery: Delivery) -> None:

@@ -13,9 +13,9 @@ from driftguard.pipeline.alert.routes import (
     WEBHOOK,
     Routing,
     id_of,
+    mention_for,
     names_of,
     reminders_mention,
-    route_of,
 )
 from driftguard.pipeline.alert.text import event_json
 
@@ -28,8 +28,6 @@ def events(notices: Sequence[Notice], sink: str, routing: Routing) -> Iterator[D
             yield _event([notice], sink, event_json(notice.alert, notice.event, notice.line, notice.at))
         return
     named = routing.alerts.sink(sink)
-    if named is not None:
-        sent = [notice for notice in sent if named.takes(notice.alert.environment, notice.alert.severity)]
     if named is not None and named.pagerduty_env is not None:
         for notice in sent:  # an incident each, so that each is resolved by itself
             yield _event([notice], sink, _event_body(notice, routing, sink))
@@ -75,8 +73,7 @@ def _events_mention(notice: Notice, routing: Routing) -> str:
     if notice.event not in LOUD:
         return ""
     reminder = reminders_mention(notice.alert, routing) if notice.event is AlertEvent.REMINDED else ""
-    route = route_of(notice.alert, routing)
-    return reminder or (route.mention or "" if route else "")
+    return reminder or mention_for(notice.alert, routing)
 
 
 def _event(notices: Sequence[Notice], sink: str, body: Mapping[str, Any]) -> Delivery:

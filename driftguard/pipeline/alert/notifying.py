@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -16,13 +17,15 @@ from driftguard.errors import OperatorError
 from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, RecordedNotice
 from driftguard.model.words import plural
 from driftguard.pipeline.alert.lifecycle import forgotten
+from driftguard.pipeline.alert.outages import CANNOT_OPEN, OutageBook
 from driftguard.pipeline.alert.routes import BEGINNINGS
 from driftguard.pipeline.alert.routing import plan, unsent_at
 from driftguard.pipeline.alert.sending import AlertContext, DeliverySummary, Sender
 from driftguard.pipeline.alert.tracing import Tracing
 from driftguard.pipeline.apply.lease import hold
+from driftguard.pipeline.history import outages
 from driftguard.pipeline.record import recorded_notices
-from driftguard.ports import Alerts, Clock, DefectLog, Leases, Outbox, Sink, Sinks, StopSignal
+from driftguard.ports import Alerts, Clock, DefectLog, Leases, Outbox, RunLedger, Sink, Sinks, StopSignal
 
 # No environment can be called this.
 _LEASE: Final = "(alerts)"
@@ -30,6 +33,8 @@ _LEASE_SECONDS: Final = 30.0
 _MAX_WAIT_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
 _PLANNING_TRIES: Final = 3
+# Targets of one route that are tried in one run.
+_MAX_TARGETS: Final = 5
 _DELIVERED_ELSEWHERE: Final = (
     "Another run is delivering alerts; those of this run are delivered by it or by the next run."
 )
@@ -41,6 +46,7 @@ class NotifyingPorts:
 
     alerts: Alerts
     outbox: Outbox
+    journal: RunLedger
     leases: Leases
     clock: Clock
     stop: StopSignal
@@ -72,14 +78,16 @@ class Notifier:
         """
         self._end_unknown(known)
         notes = self._tracing.trace(results, [n.alert for n in self._outbox.unplanned() if n.event in BEGINNINGS])
+        book = OutageBook(outages(self._ports.journal), self._context.run_id, self._ports.clock)
         if not self._outbox.unplanned() and not self._outbox.undelivered() and not self._unsent():
-            return DeliverySummary({}, 0, notes)
+            return DeliverySummary({}, 0, (*notes, *book.sentences(self._context.routing)))
         with self._lease() as lease_held:
             if lease_held is None:
                 return DeliverySummary({}, len(self._outbox.unplanned()), (*notes, _DELIVERED_ELSEWHERE))
             dropped = self._drop_unconfigured()
             self._plan()
-            sinks, missing = self._open_sinks()
+            self._ports.journal.append(*book.unused(self._context.routing))
+            sinks, missing = self._open_sinks(book)
             sender = Sender(
                 self._context,
                 alerts=self._alerts,
@@ -87,9 +95,22 @@ class Notifier:
                 clock=self._ports.clock,
                 defects=self._ports.defects,
                 sinks=sinks,
+                book=book,
             )
+            done = self._delivered(sender, lease_held)
+            standing = book.sentences(self._context.routing)
+            return DeliverySummary(done.sent, done.waiting, (*notes, *dropped, *missing, *done.problems, *standing))
+
+    def _delivered(self, sender: Sender, lease_held: Callable[[], bool]) -> DeliverySummary:
+        """Deliver what is due, and what a target does not take by the next one of the route."""
+        done = sender.deliver(lease_held)
+        sent = Counter(done.sent)
+        for _ in range(_MAX_TARGETS):
+            if not lease_held() or not sender.pass_on():
+                break
             done = sender.deliver(lease_held)
-            return DeliverySummary(done.sent, done.waiting, (*notes, *dropped, *missing, *done.problems))
+            sent.update(done.sent)
+        return DeliverySummary(sent, done.waiting, done.problems)
 
     # --- alerts of environments that are gone -------------------------------------------------------
 
@@ -112,7 +133,8 @@ class Notifier:
     def _unsent(self) -> bool:
         standing = self._alerts.standing()
         notified = self._outbox.notified([alert.id for alert in standing])
-        return any(unsent_at(sink, standing, notified) for sink in self._context.routing.sinks)
+        routing = self._context.routing
+        return any(unsent_at(sink, standing, notified, routing) for sink in routing.sinks)
 
     def _drop_unconfigured(self) -> tuple[str, ...]:
         """Drop deliveries to a sink that is not configured any more; the configured ones get what is still open."""
@@ -133,8 +155,8 @@ class Notifier:
     def _plan(self) -> None:
         for _ in range(_PLANNING_TRIES):
             notices, standing = self._outbox.unplanned(), self._alerts.standing()
-            notified = self._outbox.notified([alert.id for alert in standing])
             about = [notice.alert.id for notice in notices] + [alert.id for alert in standing]
+            notified = self._outbox.notified(about)
             deliveries = plan(
                 notices, self._outbox.messages(about), self._context.routing, standing=standing, notified=notified
             )
@@ -143,16 +165,18 @@ class Notifier:
 
     # --- delivering ---------------------------------------------------------------------------------
 
-    def _open_sinks(self) -> tuple[dict[str, Sink | None], tuple[str, ...]]:
+    def _open_sinks(self, book: OutageBook) -> tuple[dict[str, Sink | None], tuple[str, ...]]:
         """The sinks in use, and a sentence for each that lacks its secret."""
         sinks: dict[str, Sink | None] = {}
         missing = []
         for name in self._context.routing.sinks:
             try:
                 sinks[name] = self._ports.sinks.open(name)
+                self._ports.journal.append(*book.opened(name))
             except OperatorError as error:
                 sinks[name] = None
                 missing.append(f"Alerts wait in the ledger, because {error} Set it; the next run delivers them.")
+                self._ports.journal.append(*book.failed(name, f"{CANNOT_OPEN} {error}"))
         return sinks, tuple(missing)
 
     @contextmanager

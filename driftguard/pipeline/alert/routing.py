@@ -29,10 +29,10 @@ from driftguard.pipeline.alert.routes import (
     LOUD,
     SLACK,
     Routing,
+    channel_for,
     id_of,
     names_of,
     reminders_mention,
-    route_of,
 )
 from driftguard.pipeline.alert.text import needs_file
 
@@ -57,17 +57,29 @@ def plan(
     """
     deliveries: dict[str, Delivery] = {}
     for sink in routing.sinks:
-        unsent = unsent_at(sink, standing, notified)
-        mine = [*_catching_up(notices, unsent), *notices]
-        made = _threads(mine, shown, routing, standing) if sink == SLACK else events(mine, sink, routing)
+        late = list(_catching_up(notices, unsent_at(sink, standing, notified, routing)))
+        if sink == SLACK:
+            made = _threads([*late, *notices], shown, routing, standing)
+        else:  # an alert that only begins there now begins as it is, whatever its steps were
+            begun = {notice.alert.id for notice in late}
+            there = [n for n in notices if n.alert.id not in begun and _goes_on(n.alert, sink, notified, routing)]
+            made = events([*late, *there], sink, routing)
         for delivery in made:
             deliveries[delivery.id] = delivery
     return tuple(deliveries.values())
 
 
-def unsent_at(sink: str, standing: Sequence[Alert], notified: AbstractSet[tuple[str, str]]) -> list[Alert]:
-    """The open alerts that a sink never got, and that no delivery for it is waiting with."""
-    return [alert for alert in standing if alert.state is AlertState.OPEN and (alert.id, sink) not in notified]
+def unsent_at(
+    sink: str, standing: Sequence[Alert], notified: AbstractSet[tuple[str, str]], routing: Routing
+) -> list[Alert]:
+    """The open alerts that go to a sink that never got them, and that no delivery for it is waiting with."""
+    missing = (a for a in standing if a.state is AlertState.OPEN and (a.id, sink) not in notified)
+    return [alert for alert in missing if routing.wants(sink, alert)]
+
+
+def _goes_on(alert: Alert, sink: str, notified: AbstractSet[tuple[str, str]], routing: Routing) -> bool:
+    """Whether the steps of an alert go to a sink: it goes there, or began there while another sink took none."""
+    return (alert.id, sink) in notified or routing.wants(sink, alert)
 
 
 def _catching_up(notices: Sequence[Notice], unsent: Sequence[Alert]) -> Iterator[Notice]:
@@ -84,17 +96,14 @@ def rerouted(delivery: Delivery, alerts: Sequence[Alert], routing: Routing) -> D
 
     The configuration may have changed since the message was planned.
     """
-    if delivery.sink != SLACK:  # which has one channel only
+    if delivery.sink != SLACK or delivery.instead_of:  # which has one channel only, or is not the route's first
         return delivery
     step = delivery.body.get("reminder")
-    if step is None:
-        route = route_of(alerts[0], routing)
-        recipient = (route.channel, route.mention or "") if route else None
-    else:
-        recipient = _escalated(routing.alerts.reminder(step))
+    recipient = channel_for(alerts[0], routing) if step is None else _escalated(routing.alerts.reminder(step))
     if recipient is None:
         return None
-    return replace(delivery, channel=recipient[0], body={**delivery.body, "mention": recipient[1]})
+    mention = "" if delivery.passed_on else recipient[1]
+    return replace(delivery, channel=recipient[0], body={**delivery.body, "mention": mention})
 
 
 # --- messages with threads -------------------------------------------------------------------------
@@ -205,11 +214,7 @@ _Recipient = tuple[str, str]  # a channel, and the mention there
 
 
 def _usual_recipient(routing: Routing) -> Callable[[Alert], _Recipient | None]:
-    def recipient(alert: Alert) -> _Recipient | None:
-        route = route_of(alert, routing)
-        return (route.channel, route.mention or "") if route else None
-
-    return recipient
+    return lambda alert: channel_for(alert, routing)
 
 
 def _escalated_recipient(routing: Routing, step: int) -> Callable[[Alert], _Recipient | None]:
@@ -238,6 +243,14 @@ def _new_messages(
             yield message
             if needs_file(group[0].alert.report):
                 yield _file(message)
+
+
+def message_in(channel: str, mention: str, notices: Sequence[Notice]) -> Iterator[Delivery]:
+    """One message about alerts in a channel, whatever their routes are, with a file where it cannot list all."""
+    message = _message(notices, channel, mention, None)
+    yield message
+    if needs_file(notices[0].alert.report):
+        yield _file(message)
 
 
 def _message(group: Sequence[Notice], channel: str, mention: str, reminder: int | None) -> Delivery:
@@ -302,7 +315,7 @@ def _replies(
             alerts=message.alerts,
             meant_for=alike[0].at,
             parent=parent,
-            body={"line": f"{names}: {line}", "broadcast": loud, "mention": mention},
+            body={"line": f"{names}: {line}", "broadcast": loud, "mention": mention, "event": event.value},
         )
         if event in (AlertEvent.CHANGED, AlertEvent.WORSE) and needs_file(alike[-1].alert.report):
             yield replace(
@@ -325,6 +338,6 @@ def _mention(alert: Alert, event: AlertEvent, message: Delivery, routing: Routin
         return reminders_mention(alert, routing) or str(message.body.get("mention", ""))
     if event not in LOUD:
         return ""
-    route = route_of(alert, routing) if event is AlertEvent.WORSE else None
-    mine = route.mention if route is not None and route.channel == message.channel else None
+    now = channel_for(alert, routing) if event is AlertEvent.WORSE else None
+    mine = now[1] if now is not None and now[0] == message.channel else None
     return str(mine or message.body.get("mention", ""))

@@ -15,7 +15,8 @@ from typing import Final
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Message
 from driftguard.pipeline.alert.guides import Guidance
-from driftguard.pipeline.alert.routes import Routing
+from driftguard.pipeline.alert.outages import OutageBook, is_due, passed_on
+from driftguard.pipeline.alert.routes import Routing, target_of
 from driftguard.pipeline.alert.routing import rerouted
 from driftguard.pipeline.alert.text import LATE, message_of
 from driftguard.pipeline.record import delivered_entry
@@ -70,9 +71,10 @@ class Sender:
         clock: Clock,
         defects: DefectLog,
         sinks: Mapping[str, Sink | None],
+        book: OutageBook,
     ) -> None:
         """`sinks` are those in use; None for one that lacks its secret now."""
-        self.context, self.alerts, self.outbox, self.clock = context, alerts, outbox, clock
+        self.context, self.alerts, self.outbox, self.clock, self.book = context, alerts, outbox, clock, book
         self._defects, self._sinks = defects, sinks
         self._down: set[str] = set()
         self._behind: set[tuple[str, str]] = set()
@@ -121,6 +123,27 @@ class Sender:
         attempt.put_off(fault)
         if fault.whole_sink or fault.retry_after_seconds is not None:
             self._down.add(attempt.delivery.sink)
+
+    def pass_on(self) -> int:
+        """Plan for the next target what was not delivered for too long; how much."""
+        context, now, count = self.context, self.clock.now(), 0
+        wait = context.routing.alerts.failover_after
+        for delivery in self.outbox.undelivered():
+            if not is_due(delivery, self.book, wait, now):
+                continue
+            alerts, shown = self.alerts.named(delivery.alerts), self.outbox.messages(delivery.alerts)
+            notified = self.outbox.notified(delivery.alerts)
+            moved = passed_on(delivery, alerts, shown, notified, context.routing, self.book)
+            if moved is not None:
+                count += self.outbox.pass_on(delivery, *moved)
+        return count
+
+
+def _note(delivery: Delivery) -> str:
+    """The sentence of a message that did not go where its route begins, or that comes there late."""
+    if delivery.instead_of:
+        return f"Sent here, because {' and '.join(delivery.instead_of)} took no alerts."
+    return f"{delivery.passed_on} took this alert meanwhile." if delivery.passed_on and not delivery.reference else ""
 
 
 def _steps(delivery: Delivery) -> set[tuple[str, str]]:
@@ -232,13 +255,17 @@ class _Attempt:
             wait = timedelta(seconds=fault.retry_after_seconds)
         begun = self.delivery.reference is None and self.delivery.state is DeliveryState.SENDING
         doubtful = begun and (fault.perhaps_delivered or not self._called)
+        delivery, now = self.delivery, self._clock.now()
+        target = delivery.sink if fault.whole_sink else target_of(delivery.sink, delivery.channel)
         self._outbox.save(
             replace(
-                self.delivery,
+                delivery,
                 state=DeliveryState.SENDING if doubtful else DeliveryState.WAITING,
                 attempts=self._attempts + 1,
-                next_try_at=self._clock.now() + wait,
-            )
+                next_try_at=now + wait,
+                failing_since=delivery.failing_since or now,
+            ),
+            *self._sender.book.failed(target, str(fault)),
         )
 
     def _message(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
@@ -251,9 +278,10 @@ class _Attempt:
             run_url=context.run_url,
             mention=str(delivery.body.get("mention") or "") or None,
             guidance=context.guidance,
+            note=_note(delivery),
         )
 
     def _save(self, delivery: Delivery, *, arrived: bool = False) -> None:
-        settled = replace(delivery, attempts=0, next_try_at=None)
-        run_id = self._sender.context.run_id
-        self._outbox.save(settled, delivered_entry(run_id, self._clock.now(), delivery) if arrived else None)
+        settled = replace(delivery, attempts=0, next_try_at=None, failing_since=None)
+        entries = [delivered_entry(self._sender.context.run_id, self._clock.now(), delivery)] if arrived else []
+        self._outbox.save(settled, *entries, *self._sender.book.works(target_of(delivery.sink, delivery.channel)))

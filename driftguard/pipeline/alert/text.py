@@ -60,6 +60,7 @@ def message_of(
     run_url: str | None = None,
     mention: str | None = None,
     guidance: Guidance | None = None,
+    note: str = "",
 ) -> Message:
     """One message about alerts of one kind and cause.
 
@@ -68,6 +69,7 @@ def message_of(
         repository: the repository's location, for links.
         run_url: the page of the job that found it.
         guidance: what the configuration knows for readers.
+        note: why it is in another place than usual.
     """
     standing = [alert for alert in alerts if alert.state is AlertState.OPEN]
     first = (standing or list(alerts))[0]
@@ -84,6 +86,7 @@ def message_of(
         meant_for=meant_for if meant_for is not None and now - meant_for > LATE else None,
         links=_links(run_url, first),
         mention=mention,
+        note=note,
         details=_details(standing) if needs_file(first.report) else None,
     )
     changes = _changes_of(first)

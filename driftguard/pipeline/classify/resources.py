@@ -23,6 +23,7 @@ from driftguard.pipeline.classify.restless import (
     moves_by_itself,
 )
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling, Subject, rule
+from driftguard.pipeline.classify.tags import tags_of
 from driftguard.pipeline.classify.views import Views, places, sensitivity_places
 from driftguard.sealed import ABSENT, PRESENT, UNKNOWN, Sealed
 
@@ -42,7 +43,8 @@ def label_resource(context: Context, item: ResourceItem | None, drifted: Resourc
     labels = frozenset(attribute.label for attribute in attributes)
     if not labels and drifted is not None:
         labels = frozenset({Label.NOISE})  # Terraform saw a difference that has no meaning
-    change = replace(_change(known, item, labels, attributes), made_with=_made_with(context, known, item, views))
+    made_with = _made_with(context, known, item, views)
+    change = replace(_change(known, item, labels, attributes), made_with=made_with, tags=tags_of(views))
     return replace(change, due_again=True) if since is not None and since.again and _is_due(change) else change
 
 
