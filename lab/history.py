@@ -30,6 +30,7 @@ _OFTEN: Final[Mapping[str, int]] = {
     "resource imported": 7,
     "state rolled back": 20,
     "time passed": 12,
+    "variable changed": 7,
     "life shortened": 7,
     "value never settled": 7,
 }

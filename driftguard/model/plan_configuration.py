@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Any, Final
 from driftguard.model.plan_document import PlanDocument, decode
 
 _DEEPEST_CHAIN: Final = 16
+_KEY: Final = re.compile(r"""\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\]""", re.DOTALL)
 _NO_RESOURCE: Final = frozenset({"var", "local", "each", "count", "path", "terraform", "self", "module"})
 
 
@@ -147,19 +149,7 @@ def without_keys(address: str) -> str:
     """An address without instance keys; brackets and quotes inside of quoted keys are understood."""
     if "[" not in address:
         return address
-    kept, depth, quoted, escaped = [], 0, False, False
-    for character in address:
-        if quoted:
-            escaped, quoted = character == "\\" and not escaped, escaped or character != '"'
-        elif character == "[":
-            depth += 1
-        elif character == "]":
-            depth -= 1
-        elif depth:
-            quoted = character == '"'
-        else:
-            kept.append(character)
-    return "".join(kept)
+    return _KEY.sub("", address)
 
 
 def _holds_bare(expression: Any) -> bool:
