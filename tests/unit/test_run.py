@@ -236,7 +236,7 @@ def test_retry_and_backoff_go_by_the_journal_and_not_by_a_clock_of_the_future() 
     later = now + timedelta(days=5 * 365)
     failed = Attempt("1", "blue", "c", "p", "d", "run", AttemptState.FAILED, later, later, sequence=7)
     facts: dict[str, Any] = {"commit": "c", "drift_fingerprint": "d", "policy": policy, "now": now}
-    assert past([failed], retried=None, **facts) == Past(1, now + policy.backoff.first, 0)
+    assert past([failed], retried=None, **facts) == Past(1, now + policy.backoff.first, 0, now)
     assert past([failed], retried=8, **facts) == Past(0, None, 0)
     assert past([failed], retried=6, **facts).failures == 1
     reverted = replace(failed, state=AttemptState.SUCCEEDED)
