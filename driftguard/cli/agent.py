@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from driftguard.cli.options import (
     VerboseOption,
     set_verbosity,
 )
+from driftguard.cli.web import served_beside
 from driftguard.errors import UsageError
 from driftguard.model.report import RunReport
 
@@ -48,6 +50,7 @@ def agent(
     liveness_file: Annotated[
         Path | None, typer.Option("--liveness-file", metavar="FILE", help="Write the time here while healthy.")
     ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Serve the web view beside the runs, at `web.address`.")] = False,
     repo: RepoOption = ".",
     ref: RefOption = None,
     config: ConfigOption = None,
@@ -84,12 +87,12 @@ def agent(
         for warning in report.warnings:
             log.warning("%s", warning)
         if not quiet:
-            print(
-                f"{report.finished_at} {due.reason}: {counted(len(report.environments))}, {outcome(report)}",
-                file=sys.stderr,
-            )
+            found = f"{counted(len(report.environments))}, {outcome(report)}"
+            print(f"{report.finished_at} {due.reason}: {found}", file=sys.stderr)
 
-    run_agent(Target(repo, ref, config, memo), options, write=_print_alert, on_run=log_run)
+    target = Target(repo, ref, config, memo)
+    with served_beside(target) if web else nullcontext():
+        run_agent(target, options, write=_print_alert, on_run=log_run)
 
 
 def _print_alert(text: str) -> None:

@@ -142,6 +142,7 @@ def _trust(
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep the demo's files here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Merge the proposal at the end without asking.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the web view at the end, until Ctrl-C.")] = False,
     verbose: VerboseOption = 0,
 ) -> None:
     """Show the whole loop on this machine.
@@ -151,4 +152,4 @@ def demo(
     from driftguard.demo.walkthrough import run_demo
 
     set_verbosity(verbose)
-    raise typer.Exit(run_demo(keep, yes=yes))
+    raise typer.Exit(run_demo(keep, yes=yes, serve=serve))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
-from driftguard.errors import UsageError
+from driftguard.errors import DriftGuardError
+from driftguard.web.requirements import require_web
+
+if TYPE_CHECKING:
+    from driftguard.bootstrap.target import Target
+
+log = logging.getLogger("driftguard")
 
 WebAddress = Annotated[
     str | None,
@@ -66,16 +75,22 @@ def report(
         print(f"Wrote {plural(count, 'file')}; open {site / 'index.html'}.", file=sys.stderr)
 
 
-def require_web() -> None:
-    """Check that the extra `web` is installed.
+@contextmanager
+def served_beside(target: Target) -> Iterator[None]:
+    """Serve the web view in a thread while the agent runs; where it cannot be served, the agent runs without it.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the extra `web` is not installed.
     """
-    import importlib.util
+    require_web()
+    from driftguard.bootstrap.web import open_web
 
-    from driftguard.distribution import install_command
-
-    missing = [name for name in ("jinja2", "starlette", "uvicorn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"the web view needs {', '.join(missing)}: {install_command('web')}. Nothing was run.")
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(open_web(target)).server()
+            server.start()
+            stack.callback(server.close)
+            log.warning("The web view is served on %s.", server.address)
+        except DriftGuardError as error:
+            log.warning("The web view is not served: %s Correct it and start the agent again.", error)
+        yield

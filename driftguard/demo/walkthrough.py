@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from driftguard.demo.cloud import client_errors
+from driftguard.demo.pages import show_pages
 from driftguard.demo.sandbox import DemoFailed, DemoInterrupted, DemoSandbox, demo_sandbox
 from driftguard.distribution import install_command
 from driftguard.errors import DriftGuardError
@@ -43,12 +44,13 @@ slack:
 """
 
 
-def run_demo(keep: Path | None, *, yes: bool = False) -> int:
+def run_demo(keep: Path | None, *, yes: bool = False, serve: bool = False) -> int:
     """Run the demo from start to end; the exit code.
 
     Args:
         keep: a new folder for the files of the demo; None for a temporary one.
         yes: merge the proposal at the end without asking.
+        serve: serve the web view at the end, until Ctrl-C.
     """
     obstacle = _obstacle(keep)
     if obstacle is not None:
@@ -66,6 +68,7 @@ def run_demo(keep: Path | None, *, yes: bool = False) -> int:
             _alert(sandbox)
             _propose(sandbox, yes=yes)
             product = sandbox.product
+            site = show_pages(sandbox, keep or Path(".demo"), serve=serve)
     except DemoInterrupted:
         print(f"driftguard: interrupted; every process of the demo has ended, its files {files}.", file=sys.stderr)
         return 1
@@ -75,7 +78,7 @@ def run_demo(keep: Path | None, *, yes: bool = False) -> int:
         hint = "" if keep is not None else "\n`driftguard demo --keep DIR` keeps the files of the demo."
         print(f"driftguard: the demo failed: {error}{hint}", file=sys.stderr)
         return 1
-    print(_CLOSING.format(seconds=time.monotonic() - started, files=files, product=product))
+    print(_CLOSING.format(seconds=time.monotonic() - started, files=files, product=product, site=site))
     return 0
 
 
@@ -241,7 +244,7 @@ The demo ran the whole loop in {seconds:.0f} seconds, with real {product}:
            commit was rolled back by `git revert`.
   prod     Diverged: changed outside Terraform and by a commit. On hold, manual action required; nothing was changed.
 
-Every process has ended; the files {files}. Next, in your own repository:
+Every process has ended; the files {files}. {site} Next, in your own repository:
 
   driftguard init      write a first driftguard.yaml
   driftguard doctor    check everything that a scan needs
