@@ -70,7 +70,6 @@ def agent(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the first run: the configuration is being read just now
     from driftguard.bootstrap.agent import run_agent
     from driftguard.bootstrap.target import Target
-    from driftguard.cli.text import counted, outcome
     from driftguard.scheduler import AgentOptions
 
     set_verbosity(verbose)
@@ -87,12 +86,17 @@ def agent(
         for warning in report.warnings:
             log.warning("%s", warning)
         if not quiet:
-            found = f"{counted(len(report.environments))}, {outcome(report)}"
-            print(f"{report.finished_at} {due.reason}: {found}", file=sys.stderr)
+            print(_line(due, report), file=sys.stderr)
 
     target = Target(repo, ref, config, memo)
     with served_beside(target) if web else nullcontext():
         run_agent(target, options, write=_print_alert, on_run=log_run)
+
+
+def _line(due: DueSet, report: RunReport) -> str:
+    from driftguard.cli.text import counted, outcome
+
+    return f"{report.finished_at} {due.reason}: {counted(len(report.environments))}, {outcome(report)}"
 
 
 def _print_alert(text: str) -> None:
