@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 # Most of a test is waiting for other programs.
 JOBS   ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: test-tfe lab lab-aws help demo test check format lint types layers soak soak-race soak-crash bench docs clean
+.PHONY: test-tfe lab lab-aws help demo test test-terragrunt check format lint types layers soak soak-race soak-crash bench docs clean
 
 help:
 	@echo "make demo    the whole loop on this machine: a cloud on loopback, a repository, drift, a scan"
 	@echo "make test    set up and run the tests, without further cases, AWS, crashes and the browser"
 	@echo "make test TOOL=tofu  the same with OpenTofu; also terraform, embedded"
+	@echo "make test-terragrunt  the tests of Terragrunt with the one on PATH"
 	@echo "make check   format, lint, types, layers, all tests but the long ones: what CI runs"
 	@echo "make test-tfe  the tests of HCP Terraform against a real server: TFE_URL, TFE_TOKEN, TFE_ORGANIZATION"
 	@echo "make format  rewrite the source in the project's format"
@@ -34,6 +35,10 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 test: export DRIFTGUARD_TEST_TOOL := $(TOOL)
 test: $(VENV)/.dev
 	@$(PYTEST) -m "$(if $(TESTS),not soak,$(QUICK))" $(TESTS)
+
+test-terragrunt: $(VENV)/.dev
+	@command -v terragrunt > /dev/null || { echo "no terragrunt is on PATH"; exit 1; }
+	@$(PYTEST) tests/integration/test_terragrunt.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -149,7 +149,9 @@ def listed(names: Sequence[str]) -> str:
 
 _CLASSIFY: Final = "`driftguard classify` labels the plans that it makes; a CI job for it follows."
 _FOREIGN: Final = {
-    "Terragrunt": "Terragrunt: DriftGuard runs Terraform itself, not Terragrunt ({count} units: {paths}). " + _CLASSIFY,
+    "Terragrunt": "Terragrunt: {count} units ({paths}). An entry of `environments` whose `path` matches them plans "
+    "each of them with `terragrunt run`; DriftGuard applies none. Their code runs while they are read "
+    "(`run_cmd`, hooks).",
     "Atmos": "Atmos: DriftGuard does not read Atmos stacks ({count}: {paths}). " + _CLASSIFY,
     "CDKTF": "CDKTF: the output of `cdktf synth` is not in git ({paths}), and only what is in git is run. Commit it, "
     "or: " + _CLASSIFY,

@@ -51,9 +51,15 @@ def predicted(session: Session) -> Iterator[Prediction]:
     yield from _versions(session, facts)
     yield from predictions(facts)
     yield from _uncovered(session)
-    for tool, units in foreign_units(session.repository.tree(session.head)).items():
+    covered = {settings.path for settings in session.environments}
+    for tool, found in foreign_units(session.repository.tree(session.head)).items():
+        units = [unit for unit in found if unit not in covered]
+        if not units:
+            continue
         text = f"{tool} is not run by DriftGuard: {_listed(units)}"
-        yield Prediction(tool, False, text, "Label its plans with `driftguard classify`.")
+        run_by_entry = "Write an entry of `environments` whose `path` matches them, or label its plans "
+        remedy = run_by_entry if tool == "Terragrunt" else "Label its plans "
+        yield Prediction(tool, False, text, f"{remedy}with `driftguard classify`.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.adapters.terraform.unwritten import FolderStates
+from driftguard.adapters.terragrunt.engine import UNIT_IS_WATCHED, TerragruntPlanner, terragrunt_program
 from driftguard.adapters.tfe.platforms import Platforms
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.reading import ledger_url
@@ -345,6 +346,10 @@ class Session:
             applier = remote.applier(stop) if acts else None
             engine = applier or remote.planner(stop)
             return EnvironmentTask(settings, closure, engine, applier, stop, watched=remote.watched)
+        if self.closures.is_unit(settings, self.head):
+            program = terragrunt_program(self.environ.get("PATH", ""))
+            unit = TerragruntPlanner(tool, plugins, stop, program)
+            return EnvironmentTask(settings, closure, unit, None, stop, watched=UNIT_IS_WATCHED)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:
             return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop, listening)

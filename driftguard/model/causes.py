@@ -32,6 +32,7 @@ _REMEDIES: Final = {
     ErrorKind.PARTIAL: "Run `terraform plan` in one of them to see what is missing.",
     ErrorKind.STATE_MOVED: "Another process applies there; the next run retries.",
     ErrorKind.CONFIG: "Correct the configuration as the message asks.",
+    ErrorKind.DEPENDENCY: "Apply the unit that the message names first: `terragrunt run -- apply` in its directory.",
     ErrorKind.PLATFORM: "Look at the platform's status and at its queue; the next run retries.",
     ErrorKind.INTERRUPTED: "Run it again.",
     ErrorKind.INTERNAL: "Report it with the log that the message names.",

@@ -232,8 +232,9 @@ class ReasonName(StrEnum):
     )
     APPLIED_ELSEWHERE = (
         "applied_elsewhere",
-        "The platform applies merged commits by itself, so DriftGuard only watches this environment for drift. To let "
-        "DriftGuard apply, remove auto-apply and the VCS connection from the workspace.",
+        "DriftGuard only watches this environment for drift: a platform applies its merged commits, or it is a "
+        "Terragrunt unit. To let DriftGuard apply on a platform, remove auto-apply and the VCS connection from the "
+        "workspace.",
     )
     WAITS_ON_PLATFORM = (
         "waits_on_platform",

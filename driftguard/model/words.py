@@ -116,6 +116,12 @@ class ErrorKind(StrEnum):
         "a directory, a state that is no part of git. The message names it. Correct `driftguard.yaml` or the machine; "
         "`driftguard doctor` checks both.",
     )
+    DEPENDENCY = (
+        "dependency",
+        "outputs of another unit are missing",
+        "A Terragrunt unit takes outputs of another one that has none yet, or mock outputs stood in for them, so no "
+        "label would be certain. Apply the unit that the message names first.",
+    )
     PLATFORM = (
         "platform",
         "the platform did not plan",

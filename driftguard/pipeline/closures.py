@@ -15,6 +15,7 @@ from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.signs import product_of, read_for_signs
+from driftguard.pipeline.units import unit_closure, units
 from driftguard.ports import GivenFiles, Repository, SourceReader
 
 
@@ -41,6 +42,7 @@ class ClosureIndex:
         self._repository, self._reader, self._environ = repository, reader, environ
         self.settings, self.given = settings, given
         self.products: dict[str, str] = {}
+        self._units_at: dict[str, frozenset[str]] = {}
         self._has_tofu: dict[str, bool] = {}
         self._at: dict[tuple[str, str | None], Closures] = {}
         self._lock = threading.Lock()
@@ -55,6 +57,9 @@ class ClosureIndex:
         settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
         given = self.given.listed(settings.files_from) if self.given and settings.files_from else {}
+        tree = self._repository.tree(commit)
+        if settings.path in self._units(commit):
+            return unit_closure(settings.path, tree, APPROVALS)
         with self._lock:
             return self._closures(commit, product).closure(
                 settings.path,
@@ -66,6 +71,16 @@ class ClosureIndex:
                 elsewhere=settings.elsewhere,
                 given={normpath(join(settings.path, name)): digest for name, digest in given.items()},
             )
+
+    def is_unit(self, settings: EnvironmentSettings, commit: str) -> bool:
+        """Whether an environment is a Terragrunt unit at a commit."""
+        return settings.path in self._units(commit)
+
+    def _units(self, commit: str) -> frozenset[str]:
+        with self._lock:
+            if commit not in self._units_at:
+                self._units_at[commit] = units(self._repository.tree(commit).keys())
+            return self._units_at[commit]
 
     def _closures(self, commit: str, product: str | None) -> Closures:
         """Those of a commit for a product; one for both where no file is OpenTofu's own."""

@@ -9,16 +9,17 @@ from posixpath import dirname, normpath
 
 from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
+from driftguard.pipeline.units import units
 
 
 def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
-    """Directories that directly hold Terraform files and match a glob of `include` and none of `exclude`, sorted.
+    """Directories with Terraform files, and Terragrunt units, that match `include` and not `exclude`, sorted.
 
     `*` and `?` stay within one path component, `**` spans any number of them, `.` is the root.
     """
     wanted = [glob_pattern(pattern) for pattern in include]
     unwanted = [glob_pattern(pattern) for pattern in exclude]
-    directories = {dirname(path) or "." for path in tree if is_terraform(path)}
+    directories = {dirname(path) or "." for path in tree if is_terraform(path)} | units(tree)
     return sorted(
         d for d in directories if any(g.fullmatch(d) for g in wanted) and not any(g.fullmatch(d) for g in unwanted)
     )

@@ -40,6 +40,12 @@ class CommandLine:
         self._path, self._verbs = path, frozenset(verbs)
         self.cpu_seconds = 0.0
 
+    def arguments(self, cmd: str, *args: str, **options: Any) -> list[str]:
+        """The program and its arguments."""
+        builder = _Arguments(terraform_bin_path=self._path, is_env_vars_included=False)
+        arguments: list[str] = builder.generate_cmd_string(cmd, *args, **options)
+        return arguments
+
     def cmd(
         self, cmd: str, *args: str, work: WorkingDirectory, stop: Stop, extra: Mapping[str, str], **options: Any
     ) -> Completed:
@@ -52,8 +58,7 @@ class CommandLine:
         if cmd not in self._verbs:
             raise SafetyRefusal(f"`{cmd}` is not a command that may be run here; nothing was changed.")
         how = {name: options.pop(name) for name in _HOW if name in options}
-        builder = _Arguments(terraform_bin_path=self._path, is_env_vars_included=False)
-        arguments = builder.generate_cmd_string(cmd, *args, **options)
+        arguments = self.arguments(cmd, *args, **options)
         try:
             done = run(
                 arguments,

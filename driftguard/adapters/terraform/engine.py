@@ -112,7 +112,7 @@ class TerraformPlanner(PlanEngine, WorkspaceEngine):
         cache.mkdir(parents=True, exist_ok=True)
         if not work.lock_committed:
             # Nothing is verified against a lock file here, so a cached package is as good as a fresh one.
-            extra |= {"TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCYLOCK_FILE": "1"}
+            extra |= {"TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
         with locked(cache / ".driftguard.lock", stop=self._stop):  # Terraform's plugin cache has no lock of its own
             done = self._command.cmd(
                 "init", work=work, stop=self._stop, extra=extra, on_line=diagnostics.feed, **options

@@ -1,0 +1,1 @@
+"""Terragrunt: Terraform or OpenTofu run through it, in a unit's directory."""

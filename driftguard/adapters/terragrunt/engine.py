@@ -1,0 +1,188 @@
+"""Plans Terragrunt units: every command goes through `terragrunt run -- …` in the unit's directory.
+
+So hooks, inputs, generated files and version constraints hold. Terragrunt's download folder is ours and kept between
+runs. `TF_DATA_DIR` is never set: the `output` calls for dependencies would share it. Seen with Terragrunt 1.1.3.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from driftguard.adapters.process import Completed, Stop
+from driftguard.adapters.terraform.commandline import CommandLine
+from driftguard.adapters.terraform.engine import TerraformPlanner
+from driftguard.errors import EnvironmentFault
+from driftguard.model import ErrorKind, ToolVersion
+from driftguard.ports import Backend, WorkingDirectory
+from driftguard.sealed import looks_secret
+
+_RUN: Final = ("run", "--tf-forward-stdout", "--non-interactive", "--no-color", "--log-format", "json", "--")
+# "Config A is a dependency of B that has no outputs, but mock outputs provided and returning those …"
+_MOCKED: Final = re.compile(r"Config (\S+?)(?:/terragrunt\.hcl)? is a dependency of .*\bmock outputs provided\b", re.S)
+_WITHOUT_OUTPUTS: Final = re.compile(r"(\S+?)/terragrunt\.hcl is a dependency of \S+ but detected no outputs")
+_MAX_LOG_CHARACTERS: Final = 60_000  # of standard error, whose beginning is lost beyond 64 KiB
+
+
+UNIT_IS_WATCHED: Final = "a Terragrunt unit; apply it with `terragrunt run -- apply` in its directory"
+"""Why DriftGuard applies no unit."""
+
+
+class _LogLine(msgspec.Struct):
+    msg: str = ""
+
+
+class TerragruntCommandLine(CommandLine):
+    """The same commands, each through Terragrunt.
+
+    Args:
+        program: Terragrunt's own path.
+    """
+
+    def __init__(self, program: str, path: str, verbs: frozenset[str]) -> None:
+        super().__init__(path, verbs)
+        self._program = program
+
+    def arguments(self, cmd: str, *args: str, **options: Any) -> list[str]:
+        """Terragrunt's arguments, then those of the command."""
+        return [self._program, *_RUN, *super().arguments(cmd, *args, **options)[1:]]
+
+    def cmd(
+        self, cmd: str, *args: str, work: WorkingDirectory, stop: Stop, extra: Mapping[str, str], **options: Any
+    ) -> Completed:
+        """Run one command; the log of Terragrunt stands in for its JSON lines.
+
+        Raises:
+            EnvironmentFault: `dependency` where outputs were missing or mocks stood in for them; `partial` where no
+                plan was made.
+        """
+        done = super().cmd(cmd, *args, work=work, stop=stop, extra=extra, **options)
+        done = replace(done, stderr="\n".join(log_messages(done.stderr)))
+        if done.code not in (0, 2):
+            _refuse_missing_outputs(done.stderr, work)
+        elif cmd == "plan":
+            _refuse_mocks(done.stderr, work)
+            if not Path(options["out"]).exists():
+                raise EnvironmentFault(
+                    ErrorKind.PARTIAL,
+                    "Terragrunt ended without a plan (`exclude` with `no_run`, or a hook), so the verdict is unknown. "
+                    "Exclude the unit in driftguard.yaml, or remove the setting.",
+                )
+        return done
+
+
+class TerragruntPlanner(TerraformPlanner):
+    """Plans a unit with Terragrunt and a Terraform-compatible program."""
+
+    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, program: str) -> None:
+        super().__init__(tool, plugin_cache, stop)
+        self._command = TerragruntCommandLine(program, tool.path, self.verbs)
+
+    def backend(self, work: WorkingDirectory) -> Backend | None:
+        """The backend that the last `init` of the unit recorded."""
+        found = _records(work)
+        return super().backend(replace(work, data_dir=found[-1].parent)) if found else None
+
+    def forget_secrets(self, work: WorkingDirectory) -> None:
+        """Delete what `init` recorded of a backend that holds a secret, with Terragrunt's folder of the unit."""
+        backend = self.backend(work)
+        super().forget_secrets(work)
+        if backend and any(looks_secret(str(name), value) for name, value in backend.settings.items()):
+            shutil.rmtree(_download_folder(work), ignore_errors=True)  # the generated backend file holds it, too
+
+    def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
+        """As it is: the text of a unit is no module of Terraform."""
+        return text
+
+    def _variables(self, work: WorkingDirectory) -> dict[str, str]:
+        variables = super()._variables(work)
+        del variables["TF_DATA_DIR"]
+        return {
+            **variables,
+            "TG_TF_PATH": self._tool.path,
+            "TG_DOWNLOAD_DIR": str(_download_folder(work)),
+            "TG_LOG_LEVEL": "warn",
+            "TG_NO_AUTO_PROVIDER_CACHE_DIR": "true",  # the cache is ours, and locked while `init` runs
+        }
+
+
+def terragrunt_program(search_path: str) -> str:
+    """Terragrunt's path. EnvironmentFault (`config`) where it is not installed."""
+    found = shutil.which("terragrunt", path=search_path)
+    if found is None:
+        raise EnvironmentFault(
+            ErrorKind.CONFIG,
+            "This environment is a Terragrunt unit, and no terragrunt is on PATH, so it is not planned. "
+            "Install Terragrunt 0.93 or newer.",
+        )
+    return found
+
+
+def log_messages(text: str) -> Iterator[str]:
+    """The messages of Terragrunt's JSON log; other lines as they are."""
+    for line in text.splitlines():
+        try:
+            yield msgspec.json.decode(line, type=_LogLine).msg
+        except msgspec.DecodeError:
+            yield line
+
+
+def mocked_dependencies(log: str) -> tuple[str, ...]:
+    """The units whose mock outputs a plan was made with, as Terragrunt's log names them; sorted."""
+    return tuple(sorted({found[1] for line in log.splitlines() for found in _MOCKED.finditer(line)}))
+
+
+def _refuse_missing_outputs(log: str, work: WorkingDirectory) -> None:
+    missing = sorted({found[1] for found in _WITHOUT_OUTPUTS.finditer(log)})
+    if missing:
+        names = ", ".join(_shown(Path(path), work.directory) for path in missing)
+        raise EnvironmentFault(
+            ErrorKind.DEPENDENCY,
+            f"The unit takes outputs of {names}, which has none yet, so nothing was planned. "
+            "Apply that unit first: `terragrunt run -- apply` in its directory.",
+        )
+
+
+def _refuse_mocks(log: str, work: WorkingDirectory) -> None:
+    mocked = mocked_dependencies(log)
+    if mocked:
+        names = ", ".join(_shown(Path(path), work.directory) for path in mocked)
+        raise EnvironmentFault(
+            ErrorKind.DEPENDENCY,
+            f"The plan was made with mock outputs, because {names} has no outputs yet, so no label would be certain. "
+            "Apply that unit first: `terragrunt run -- apply` in its directory.",
+        )
+    if len(log) > _MAX_LOG_CHARACTERS:
+        raise EnvironmentFault(
+            ErrorKind.DEPENDENCY,
+            "Terragrunt's log is too long to be read whole, so it is not known whether the plan was made with mock "
+            "outputs. Look for its warnings with `terragrunt run -- plan` in the unit.",
+        )
+
+
+def _shown(unit: Path, directory: Path) -> str:
+    """A unit's path without the place of the work tree: the part in which it departs from another unit's."""
+    shared = 0
+    for one, other in zip(unit.parts, directory.parts, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return "/".join(unit.parts[max(shared - 1, 0) :]) or unit.name
+
+
+def _download_folder(work: WorkingDirectory) -> Path:
+    return work.data_dir / "terragrunt"
+
+
+def _records(work: WorkingDirectory) -> list[Path]:
+    """The backends that `init` recorded in Terragrunt's folder, oldest first."""
+    found = list(_download_folder(work).glob("**/.terraform/terraform.tfstate"))
+    own = work.directory / ".terraform" / "terraform.tfstate"  # a unit without a source is run where it lies
+    found += [own] if own.exists() else []
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)

@@ -1,0 +1,53 @@
+"""What Terragrunt 1.1.3 says in its log, and which directories are units."""
+
+from __future__ import annotations
+
+import pytest
+
+from driftguard.adapters.terragrunt.engine import log_messages, mocked_dependencies
+from driftguard.model import TreeEntry
+from driftguard.pipeline.directories import find
+from driftguard.pipeline.units import unit_closure, units
+
+MOCKED = (
+    '{"time":"2026-11-27UTC19:21:12Z", "level":"warn", "msg":"Config /r/live/dev/database/terragrunt.hcl is a '
+    "dependency of /r/live/dev/service/terragrunt.hcl that has no outputs, but mock outputs provided and returning "
+    'those in dependency output."}'
+)
+HOOK = '{"time":"2026-11-27UTC19:21:32Z", "level":"info", "msg":"Executing hook: said"}'
+
+
+def test_mocks_are_read_from_the_log_with_their_unit() -> None:
+    log = "\n".join(log_messages(f"{HOOK}\n{MOCKED}\nno JSON\n"))
+    assert log.splitlines()[0] == "Executing hook: said"
+    assert log.splitlines()[-1] == "no JSON"
+    assert mocked_dependencies(log) == ("/r/live/dev/database",)
+    assert mocked_dependencies("Executing hook: said") == ()
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["live/root.hcl", "live/a/terragrunt.hcl", "live/b/terragrunt.hcl"], {"live/a", "live/b"}),
+        (["live/terragrunt.hcl", "live/a/terragrunt.hcl", "live/_envcommon/x.hcl"], {"live/a"}),  # shared settings
+        (["terragrunt.hcl", "live/a/b/terragrunt.hcl"], {"live/a/b"}),
+        (["terragrunt.hcl"], {"."}),
+        (["live/a/.terragrunt-cache/x/terragrunt.hcl", "live/terragrunt.stack.hcl", "main.tf"], set()),
+    ],
+)
+def test_a_terragrunt_file_makes_a_unit_and_shared_settings_make_none(paths: list[str], expected: set[str]) -> None:
+    assert units(paths) == expected
+
+
+def test_every_file_of_the_repository_is_in_the_open_closure_of_a_unit() -> None:
+    tree = {
+        path: TreeEntry("100644", path)
+        for path in ("live/a/terragrunt.hcl", "root.hcl", ".tofu-version", "ok/1", "m/a.tf")
+    }
+    closure = unit_closure("live/a", tree, "ok/")
+    assert set(closure.files) == tree.keys() - {"ok/1"}
+    assert closure.open
+    changed = unit_closure("live/a", {**tree, "root.hcl": TreeEntry("100644", "2")}, "ok/")
+    assert changed.init_key != closure.init_key
+    assert changed.hash("tofu 1", "") != closure.hash("tofu 1", "")
+    assert find(tree, ["live/*"]) == ["live/a"]
