@@ -67,7 +67,7 @@ from driftguard.pipeline.requests import OperatorRequests, given_baselines, sele
 from driftguard.pipeline.run import RunScope, run_environments, run_scope
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.states import known_states
-from driftguard.pipeline.workspaces import WorkspaceIndex, listed_workspaces
+from driftguard.pipeline.workspaces import KnownWorkspaces, WorkspaceIndex, listed_workspaces
 from driftguard.ports import Clock
 from driftguard.probe.opening import OpenedProbe, open_probe
 from driftguard.report import run_report
@@ -100,8 +100,9 @@ class Session:
         )
         self._closing.callback(self._reader.save)
         source = str(target.config) if target.config else None
-        self._workspaces = WorkspaceIndex(self._list_workspaces, lambda: self.ledger)
-        index = SettingsIndex(self.repository, target.operator_text(), source, self._workspaces.known)
+        workspaces = KnownWorkspaces()
+        self._workspaces = WorkspaceIndex(workspaces, self._list_workspaces, lambda: self.ledger)
+        index = SettingsIndex(self.repository, target.operator_text(), source, workspaces.of)
         reader = BlobReader(self.repository, self._reader)
         self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
         self._closing.callback(self.platforms.close)

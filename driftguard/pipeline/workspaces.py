@@ -17,34 +17,49 @@ from driftguard.ports import Backend, EnvironmentFolders, JournalReader, Workspa
 from driftguard.sealed import mask
 
 
+class KnownWorkspaces:
+    """The listings of backends as they were asked for: what readers of other commits hold, who ask nothing."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Listing] = {}
+
+    def of(self, base: EnvironmentSettings) -> Listing:
+        """The listing of a backend: for other commits than head, and while a backend is asked."""
+        return self._known.get(base.path, NOT_ASKED)
+
+    def keep(self, base: EnvironmentSettings, listing: Listing) -> None:
+        """Remember a listing."""
+        self._known[base.path] = listing
+
+
 class WorkspaceIndex:
-    """The listings of backends: each is asked once in a session, at head, and holds for earlier commits too.
+    """Asks for the listings of backends: each once in a session, at head; they hold for earlier commits too.
 
     Args:
+        known: gets the listings.
         ask: gives the names of the workspaces of an environment's backend; raises DriftGuardError.
         recorded: opens the journal, which knows environments of earlier runs.
     """
 
     def __init__(
-        self, ask: Callable[[EnvironmentSettings], tuple[str, ...]], recorded: Callable[[], JournalReader]
+        self,
+        known: KnownWorkspaces,
+        ask: Callable[[EnvironmentSettings], tuple[str, ...]],
+        recorded: Callable[[], JournalReader],
     ) -> None:
-        self._ask, self._recorded = ask, recorded
-        self._known: dict[str, Listing] = {}
+        self._known, self._ask, self._recorded = known, ask, recorded
 
     def asked(self, base: EnvironmentSettings) -> Listing:
         """The workspaces of a backend; where it cannot be listed, those of earlier runs, with the reason."""
-        if base.path not in self._known:
+        listing = self._known.of(base)
+        if listing is NOT_ASKED:
             try:
                 listing = Listing(self._ask(base))
             except DriftGuardError as error:
                 reason = f"The workspaces of {base.path} cannot be listed, so none is planned: {mask(str(error))}"
                 listing = Listing(self._seen_before(base.path), reason)
-            self._known[base.path] = listing
-        return self._known[base.path]
-
-    def known(self, base: EnvironmentSettings) -> Listing:
-        """The same without asking: for other commits, and while a backend is asked."""
-        return self._known.get(base.path, NOT_ASKED)
+            self._known.keep(base, listing)
+        return listing
 
     def _seen_before(self, path: str) -> tuple[str, ...]:
         scans = map(read_scan, self._recorded().latest(EntryKind.SCANNED).values())

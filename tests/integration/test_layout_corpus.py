@@ -13,7 +13,7 @@ from tests.support.toy_estate import verdicts
 # Their backends are servers that are not there.
 NOT_SCANNED = frozenset({"cloud", "remote", "var_files_backends"})
 WITH_MAKE_TEST = ("live", "workspaces", "partial_backends")
-BLOCKED = frozenset({"partial_backends", "tofu"})
+BLOCKED = frozenset({"cloud", "partial_backends", "remote", "tofu"})
 REQUIRED = 'terraform {\n  required_providers {\n    toy = { source = "driftguard/toy" }\n  }\n}\n'
 S3_BLOCK = '  backend "s3" {\n    bucket = "state"\n'
 

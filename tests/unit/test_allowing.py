@@ -57,7 +57,7 @@ def test_slacks_token_goes_to_slack_or_where_the_operator_allows(url: str, opera
         ("github", "https://ghe.corp.example/api/v3", None, False),
         ("github", "https://ghe.corp.example/api/v3", "{allow_env: [T*], allow_hosts: [ghe.corp.example]}", True),
         ("gitlab", "https://gitlab.com", None, True),
-        ("gitlab", "https://github.com", None, False),
+        ("gitlab", "https://github.example", None, False),
         ("gitlab", "https://gitlab.corp.example", "{allow_hosts: [gitlab.corp.example]}", False),
     ],
 )
@@ -73,14 +73,16 @@ def test_a_forges_token_goes_to_the_forge_or_where_the_operator_allows(
 @pytest.mark.parametrize("operator", [None, "{allow_env: ['*'], allow_hosts: ['*']}"])
 def test_no_key_sends_the_clouds_credentials_anywhere(name: str, operator: str | None) -> None:
     assert load(SLACK.format(token=name, url=OWN), operator).slack is None
-    assert load(FORGE.format(kind="github", token=name, url="https://github.com"), operator).forge is None
+    assert load(FORGE.format(kind="github", token=name, url="https://api.github.com"), operator).forge is None
     assert load(f"ledger: {{url_env: {name}}}", operator).ledger.url_env is None
     hook = f"alerts: {{webhook: {{url_env: URL, secret_env: {name}}}}}"
     assert load(hook, operator).alerts.webhook is None
 
 
 def test_a_variable_belongs_to_one_key() -> None:
-    text = SLACK.format(token="TOKEN", url=OWN) + FORGE.format(kind="github", token="TOKEN", url="https://github.com")
+    text = SLACK.format(token="TOKEN", url=OWN) + FORGE.format(
+        kind="github", token="TOKEN", url="https://api.github.com"
+    )
     settings = load(text)
     assert (settings.slack is None, settings.forge is None) == (False, True)
     assert "names TOKEN, which another key uses already" in settings.refused[0]

@@ -15,11 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftguard.adapters.sql.clock import LedgerClock
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.config import AlertSettings, Policy
-from driftguard.model import Acknowledgement, Attempt, AttemptState, Lease, Severity
+from driftguard.model import (
+    Acknowledgement,
+    Attempt,
+    AttemptState,
+    Delivery,
+    DeliveryKind,
+    Lease,
+    Outage,
+    Severity,
+)
 from driftguard.model.alerts import Alert, AlertEvent
 from driftguard.pipeline.alert.lifecycle import follow
+from driftguard.pipeline.alert.outages import OutageBook, is_due
 from driftguard.pipeline.apply.recovery import _fenced
 from driftguard.pipeline.approve.approval_file import render
 from driftguard.pipeline.approve.plans import judge_files
@@ -122,6 +133,15 @@ def test_a_proposal_of_after_now_is_made_anew(ahead: timedelta, expired: bool) -
     assert made.has_expired(made.proposed_at - ahead) is expired
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(days=2000)])
+def test_a_sink_that_fails_since_after_now_hands_over(ahead: timedelta) -> None:
+    book = OutageBook([Outage("pager", NOW + ahead, "away")], "run", LedgerClock(timedelta()))
+    wait, far = timedelta(minutes=10), ahead > timedelta(hours=1)
+    waiting = Delivery("1", DeliveryKind.EVENT, "pager", "", ("a",), NOW)
+    assert is_due(waiting, book, wait, NOW) is far
+    assert is_due(replace(waiting, sink="other", failing_since=NOW + ahead), book, wait, NOW) is far
+
+
 # Every moment that is kept, and what holds when it lies after now: a test of this module or another, by name, or why
 # nothing waits for it.
 SHOWN = "only shown, or only tells which of two rows is meant"
@@ -137,12 +157,14 @@ KEPT = {
     "Attempt.finished_at": "test_a_failure_after_now_counts_as_one_of_now",
     "Attempt.opened_at": "test_a_failure_after_now_counts_as_one_of_now",
     "Baseline.at": SHOWN,
+    "Delivery.failing_since": "test_a_sink_that_fails_since_after_now_hands_over",
     "Delivery.meant_for": "test_a_message_that_was_meant_for_after_now_is_found_again",
     "Delivery.next_try_at": "test_a_delivery_that_was_put_off_under_a_wrong_clock_is_sent",
     "Entry.at": "test_a_retry_counts_by_the_journal_whatever_the_moments",
     "EnvironmentResult.planned_at": SHOWN,
     "Lease.expires_at": "test_a_lease_that_lasts_longer_than_the_longest_allowed_is_void",
     "Notice.at": SHOWN,
+    "Outage.since": "test_a_sink_that_fails_since_after_now_hands_over",
     "PlanRecord.at": "test_a_record_from_after_now_is_planned_anew",
     "Proposal.ended_at": SHOWN,
     "Proposal.expires_at": "test_a_proposal_of_after_now_is_made_anew",
@@ -151,9 +173,10 @@ KEPT = {
     "RunResult.started_at": SHOWN,
     "Trace.at": SHOWN,
 }
-# Those of other clocks, of this process, or of values that are made for one call.
+# Those of other clocks or of this process, of values for one call, or derived from the journal to be shown.
 FLEETING = {
-    "AgentState", "Commit", "Looked", "Message", "PlanAtHand", "PlanFacts", "PullRequest", "TrailEvent", "Written",
+    "AgentState", "Commit", "Looked", "Message", "Occurrence", "PlanAtHand", "PlanFacts", "PullRequest", "Recurring",
+    "RunSummary", "Summary", "TrailEvent", "Written",
 }  # fmt: skip
 PACKAGES = ("model", "ports", "probe", "scheduler", "pipeline.approve")
 

@@ -15,6 +15,7 @@ from typing import Final
 from driftguard.config.placeholders import PLACEHOLDER
 from driftguard.config.routes import channel_of, is_slack
 from driftguard.model import Alert, AlertEvent, AlertState, Delivery, DeliveryKind, Entry, Notice, Outage
+from driftguard.model.moments import is_ahead
 from driftguard.pipeline.alert.events import events
 from driftguard.pipeline.alert.routes import LOUD, Routing, id_of, mention_for, sink_of, target_of
 from driftguard.pipeline.alert.routing import message_in
@@ -140,9 +141,12 @@ def _begun(target: str, shown: Sequence[Delivery], notified: Set[tuple[str, str]
 
 
 def is_due(delivery: Delivery, book: OutageBook, wait: timedelta, now: datetime) -> bool:
-    """Whether a delivery's target has taken it, or anything, for so long not that the next one takes it."""
+    """Whether a delivery's target has taken it, or anything, for so long not that the next one takes it.
+
+    A time without deliveries that began after now, under a clock that was ahead, is long enough.
+    """
     moments = (delivery.failing_since, book.since(target_of(delivery.sink, delivery.channel)))
-    return any(moment is not None and moment + wait <= now for moment in moments)
+    return any(each is not None and (each + wait <= now or is_ahead(each, now)) for each in moments)
 
 
 def _is_urgent(delivery: Delivery) -> bool:
