@@ -120,7 +120,6 @@ def status(
     Reads the ledger, the durable record; plans nothing.
     """
     from driftguard.bootstrap.reading import open_records
-    from driftguard.cli.progress import Reporter
     from driftguard.pipeline.alert.outages import outage_text
     from driftguard.pipeline.history import acked, last_scans, outages
 
@@ -141,9 +140,8 @@ def status(
     headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
     found = {"environments": [_with_word(scan, words) for scan in listed], "outages": msgspec.to_builtins(failing)}
     emit_rows(headings, rows, found, result.format, result.output)
-    with Reporter(quiet=log.quiet) as progress:
-        for outage in failing:
-            progress.line(f"note: {outage_text(outage)}")
+    for outage in () if log.quiet else failing:
+        typer.echo(f"note: {outage_text(outage)}", err=True)  # a progress bar would cost half of the start-up
 
 
 def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> dict[str, Any]:
