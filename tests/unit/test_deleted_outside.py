@@ -45,6 +45,15 @@ def test_computed_lists_sets_and_blocks_are_no_news_beside_a_deletion(evidence: 
     assert (result.verdict, labels(result)) == (Verdict.DRIFTED, {"": "drift"})
 
 
+@pytest.mark.parametrize("evidence", [FIRST_SCAN, NEW_COMMIT])
+@pytest.mark.parametrize("blocks", [[{"number": 80}], [{"number": 80}, {"number": 80}], [80, 443]])
+def test_a_commit_that_removes_every_element_of_a_deleted_object_is_news(blocks: list[Any], evidence: Evidence) -> None:
+    result = deleted({"size": "small", "ports": blocks}, {"size": "small", "ports": []}, {}, evidence)
+    assert set(labels(result).values()) == {"drift", "pending"}
+    assert result.verdict is Verdict.DIVERGED
+    assert not all(a.certain for r in result.resources for a in r.attributes)
+
+
 @pytest.mark.parametrize(("left", "right"), [("", None), ([], None), ({}, None), (False, None), (0, None)])
 def test_zero_values_that_a_provider_stores_for_null_are_no_news_beside_a_deletion(left: Any, right: Any) -> None:
     result = deleted(

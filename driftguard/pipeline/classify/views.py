@@ -138,8 +138,9 @@ def _beside_a_deletion(views: Views, evidence: Evidence) -> Iterator[Difference]
 
 
 def _is_left_to_the_provider(place: Difference) -> bool:
-    """Whether the configuration does not set a value below the top level that the provider had filled in."""
-    return "[" in place.path and (place.desired is None or place.desired is ABSENT)
+    """Whether an element does not set a value that the provider had filled in. An element that is gone was removed."""
+    of_an_element = "[" in place.path and not place.path.endswith("]")
+    return of_an_element and (place.desired is None or place.desired is ABSENT)
 
 
 def _lost_with_the_object(views: Views, evidence: Evidence) -> Iterator[Difference]:
