@@ -14,6 +14,7 @@ from driftguard.pipeline.classify.due import moment
 from driftguard.pipeline.classify.fingerprints import would_act
 from driftguard.pipeline.classify.places import SchemaShape
 from driftguard.pipeline.classify.rules import Evidence
+from driftguard.pipeline.classify.secrets import secret_texts
 
 
 class Ignoring(Protocol):
@@ -62,6 +63,11 @@ class Context:
     def now(self) -> datetime | None:
         """The plan's own timestamp."""
         return moment(self.document.timestamp)
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The texts of sensitive variables, at head."""
+        return secret_texts(self.document)
 
     @cached_property
     def tainted(self) -> frozenset[str]:

@@ -23,6 +23,7 @@ from driftguard.pipeline.classify.restless import (
     moves_by_itself,
 )
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Ruling, Subject, rule
+from driftguard.pipeline.classify.secrets import holds_one
 from driftguard.pipeline.classify.tags import tags_of
 from driftguard.pipeline.classify.views import Views, places, sensitivity_places
 from driftguard.sealed import ABSENT, PRESENT, UNKNOWN, Sealed
@@ -181,6 +182,9 @@ class _Attributes:
         return bool(self._context.references.is_configured(self._known.address, top))
 
     def _attribute(self, place: Difference, ruling: Ruling) -> AttributeChange:
+        values = (place.state, place.reality, place.desired, place.baseline)
+        if not place.secret and any(holds_one(value, self._context.secrets) for value in values):
+            place = replace(place, secret=True)
         return AttributeChange(
             path=place.path,
             label=ruling.label,
