@@ -35,11 +35,18 @@ _MAX_ANSWERS: Final = 50_000
 _WANTED: Final = 2  # equal answers, of different processes, before one is believed
 
 
+class ProviderAnswer(msgspec.Struct, frozen=True):
+    """A provider's answer to one question; not `implemented`: it does not know the call, which Terraform can take."""
+
+    body: bytes = b""
+    implemented: bool = True
+
+
 class _Remembered(msgspec.Struct, frozen=True):
     """What is known of one answer; `times` 0: it differs from process to process."""
 
     times: int
-    answer: bytes = b""
+    answer: ProviderAnswer = ProviderAnswer()
 
 
 class MemoStore:
@@ -125,14 +132,14 @@ class Memo:
         self._learned: set[str] = set()
         self.wrong: list[str] = []
 
-    def answer(self, method: str, request: bytes) -> bytes | None:
+    def answer(self, method: str, request: bytes) -> ProviderAnswer | None:
         """The answer to a question, where it is known and believed."""
         if not self._answers or method.rpartition("/")[2] not in MEMO_CALLS:
             return None
         known = self._store.read(self._name(method, request))
         return known.answer if known is not None and known.times >= _WANTED else None
 
-    def learn(self, method: str, request: bytes, answer: bytes) -> None:
+    def learn(self, method: str, request: bytes, answer: ProviderAnswer) -> None:
         """Remember what a provider process answered; each question counts once in a plan."""
         if method.rpartition("/")[2] not in MEMO_CALLS:
             return
@@ -143,7 +150,7 @@ class Memo:
         known = self._store.read(name)
         if known is None:
             self._store.keep(name, _Remembered(1, answer))
-        elif known.times and not hmac.compare_digest(known.answer, answer):
+        elif known.times and known.answer != answer:
             self.wrong.append(method.rpartition("/")[2])
             self._store.keep(name, _Remembered(0))
         elif 0 < known.times < _WANTED:
@@ -153,12 +160,12 @@ class Memo:
     def protocol(self) -> int | None:
         """The plugin protocol of the provider, where it is known."""
         known = self._store.read(self._name("protocol", b""))
-        return int(known.answer) if known is not None and known.answer.isdigit() else None
+        return int(known.answer.body) if known is not None and known.answer.body.isdigit() else None
 
     @protocol.setter
     def protocol(self, protocol: int) -> None:
         if self.protocol != protocol:
-            self._store.keep(self._name("protocol", b""), _Remembered(_WANTED, str(protocol).encode()))
+            self._store.keep(self._name("protocol", b""), _Remembered(_WANTED, ProviderAnswer(str(protocol).encode())))
 
     def _name(self, method: str, request: bytes) -> str:
         return hmac.new(self._key, method.encode() + b"\0" + request, hashlib.sha256).hexdigest()

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 
-from driftguard.probe.memo import MEMO_CALLS, Memo
+from driftguard.probe.memo import MEMO_CALLS, Memo, ProviderAnswer
 from driftguard.probe.processes import NotPlain, ProviderProcess
 
 _SERVICE: Final = "/tfplugin"
@@ -79,19 +79,24 @@ class ProviderProxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _remembered(self, method: str, request: bytes, context: Any) -> bytes:
         known = self._memo.answer(method, request)
-        if known is not None:
-            return known
-        answer = self._asked(method, request, context)
-        self._memo.learn(method, request, answer)
-        return answer
+        if known is None:
+            known = self._asked(method, request, context)
+            self._memo.learn(method, request, known)
+        if not known.implemented:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the provider does not know this call")
+        return known.body
+
+    def _asked(self, method: str, request: bytes, context: Any) -> ProviderAnswer:
+        try:
+            return ProviderAnswer(self._connected(context).unary_unary(method)(request))
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                _failed(context, error)
+            return ProviderAnswer(implemented=False)
 
     def _stopped(self, method: str, request: bytes, context: Any) -> bytes:
         """A process that was never started is stopped: an empty message, no error."""
-        return b"" if self.process is None else self._asked(method, request, context)
-
-    def _asked(self, method: str, request: bytes, context: Any) -> bytes:
-        answers = list(self._passed_on(method, iter((request,)), context))
-        return answers[0] if answers else b""
+        return b"" if self.process is None else self._asked(method, request, context).body
 
     def _passed_on(self, method: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         try:
@@ -99,8 +104,7 @@ class ProviderProxy(grpc.GenericRpcHandler):  # type: ignore[misc]
             context.add_callback(call.cancel)
             yield from call
         except grpc.RpcError as error:
-            context.set_trailing_metadata(error.trailing_metadata() or ())
-            context.abort(error.code(), error.details())
+            _failed(context, error)
 
     def _connected(self, context: Any) -> Any:
         with self._guard:
@@ -112,3 +116,10 @@ class ProviderProxy(grpc.GenericRpcHandler):  # type: ignore[misc]
                     raise
                 self._channel = grpc.insecure_channel(f"unix:{process.socket}", options=_OPTIONS)
             return self._channel
+
+
+def _failed(context: Any, error: Any) -> NoReturn:
+    """End a call as the provider ended it."""
+    context.set_trailing_metadata(error.trailing_metadata() or ())
+    context.abort(error.code(), error.details())
+    raise error

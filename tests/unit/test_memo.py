@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from driftguard.probe.memo import MEMO_PROVIDERS, Memo, MemoStore
+from driftguard.probe.memo import MEMO_PROVIDERS, Memo, MemoStore, ProviderAnswer
 from driftguard.probe.packages import Package
 from driftguard.probe.processes import ProviderProcess
 from driftguard.probe.proxy import ProviderProxy
@@ -40,11 +40,11 @@ def store(tmp_path: Path) -> MemoStore:
 
 def test_an_answer_is_given_once_two_processes_gave_it(store: MemoStore) -> None:
     first = memo(store)
-    first.learn(VALIDATE, b"question", b"answer")
-    first.learn(VALIDATE, b"question", b"answer")  # the same process again is no second witness
+    first.learn(VALIDATE, b"question", ProviderAnswer(b"answer"))
+    first.learn(VALIDATE, b"question", ProviderAnswer(b"answer"))  # the same process again is no second witness
     assert memo(store).answer(VALIDATE, b"question") is None
-    memo(store).learn(VALIDATE, b"question", b"answer")
-    assert memo(store).answer(VALIDATE, b"question") == b"answer"
+    memo(store).learn(VALIDATE, b"question", ProviderAnswer(b"answer"))
+    assert memo(store).answer(VALIDATE, b"question") == ProviderAnswer(b"answer")
     assert memo(store, answers=False).answer(VALIDATE, b"question") is None
     assert memo(store).answer(VALIDATE, b"another question") is None
     assert memo(store).answer(SCHEMA, b"question") is None
@@ -53,12 +53,12 @@ def test_an_answer_is_given_once_two_processes_gave_it(store: MemoStore) -> None
 @pytest.mark.parametrize("before", [1, 2])
 def test_an_answer_that_differed_once_is_never_given(store: MemoStore, before: int) -> None:
     for _ in range(before):
-        memo(store).learn(VALIDATE, b"question", b"answer")
+        memo(store).learn(VALIDATE, b"question", ProviderAnswer(b"answer"))
     checked = memo(store, answers=False)
-    checked.learn(VALIDATE, b"question", b"another answer")
+    checked.learn(VALIDATE, b"question", ProviderAnswer(b"another answer"))
     assert checked.wrong == ["ValidateResourceTypeConfig"]
     for _ in range(3):
-        memo(store).learn(VALIDATE, b"question", b"answer")
+        memo(store).learn(VALIDATE, b"question", ProviderAnswer(b"answer"))
         assert memo(store).answer(VALIDATE, b"question") is None
 
 
@@ -67,7 +67,7 @@ def test_an_answer_that_differed_once_is_never_given(store: MemoStore, before: i
 )
 def test_what_may_follow_from_the_cloud_or_the_clock_is_never_remembered(store: MemoStore, method: str) -> None:
     for _ in range(3):
-        memo(store).learn(method, b"question", b"answer")
+        memo(store).learn(method, b"question", ProviderAnswer(b"answer"))
     assert memo(store).answer(method, b"question") is None
 
 
@@ -86,8 +86,8 @@ def test_an_answer_is_of_one_program_with_its_variables(
     store: MemoStore, package: Package, variables: dict[str, str], same: bool
 ) -> None:
     for _ in range(2):
-        memo(store).learn(SCHEMA, b"", b"schema")
-    assert (memo(store, package, variables).answer(SCHEMA, b"") == b"schema") is same
+        memo(store).learn(SCHEMA, b"", ProviderAnswer(b"schema"))
+    assert (memo(store, package, variables).answer(SCHEMA, b"") == ProviderAnswer(b"schema")) is same
 
 
 def test_providers_that_were_not_tried_answer_for_themselves(store: MemoStore) -> None:
@@ -96,7 +96,7 @@ def test_providers_that_were_not_tried_answer_for_themselves(store: MemoStore) -
 
 def test_the_memory_is_sealed_bounded_and_opened_by_its_key_only(tmp_path: Path, store: MemoStore) -> None:
     for _ in range(2):
-        memo(store).learn(VALIDATE, b"password: hunter2", b"hunter2 is too short")
+        memo(store).learn(VALIDATE, b"password: hunter2", ProviderAnswer(b"hunter2 is too short"))
     files = [path for path in (tmp_path / "answers").rglob("*") if path.is_file()]
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600]
     assert b"hunter2" not in files[0].read_bytes()
@@ -120,6 +120,8 @@ class _Provider(grpc.GenericRpcHandler):  # type: ignore[misc]  # the library ha
         def answers(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             for request in requests:
                 self.calls.append(details.method)
+                if request == b"unknown":
+                    context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method")
                 if request == b"fail":
                     context.set_trailing_metadata((("why", "asked"),))
                     context.abort(grpc.StatusCode.INTERNAL, "as asked")
@@ -170,6 +172,15 @@ def test_a_provider_starts_only_for_what_is_not_remembered(store: MemoStore) -> 
         assert (started, provider.calls) == ([], [])
         assert [ask(channel, READ, b"xy"), ask(channel, READ, b"xy"), len(started)] == [b"yx", b"yx", 1]
         assert provider.calls == [READ, READ]
+
+
+def test_a_call_that_a_provider_does_not_know_is_remembered_as_such(store: MemoStore) -> None:
+    provider = _Provider()
+    for starts in (1, 1, 0):
+        with proxied(memo(store), provider) as (channel, started):
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(channel, "/tfplugin5.Provider/GetResourceIdentitySchemas", b"unknown")
+            assert (caught.value.code(), len(started)) == (grpc.StatusCode.UNIMPLEMENTED, starts)
 
 
 def test_errors_and_streams_pass_through_unchanged(store: MemoStore) -> None:
