@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from lab.cloud import Values, differs, plan
@@ -33,9 +34,9 @@ class Wanted:
         impure: of those, the attributes whose expression calls an impure function.
         replaced: whether the object would be made anew.
         replaces: the attributes that would make it so.
-        secret: the attributes whose expression names a sensitive variable.
-        ignored: the attributes that stay as they are, and as sensitive as they are (`ignore_changes`); of an object
-            that is replaced, Terraform lets the sensitivity stay alone.
+        secret: the attributes whose expression names a sensitive variable, also where Terraform does not mark them: in
+            an object that is replaced, `ignore_changes` keeps the sensitivity as it was.
+        ignored: the attributes that stay as they are, and as sensitive as they are (`ignore_changes`).
         trees: the expressions as they are written, by attribute.
     """
 
@@ -76,12 +77,14 @@ def desire(
     reality: Mapping[str, Values | None],
     inputs: Inputs,
     tainted: Collection[str] = (),
+    marks: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Desire:
     """What the configuration wants.
 
     Args:
         reality: what is there now, by the address in this configuration; None for what is gone.
         tainted: addresses of objects that are to be made anew.
+        marks: the attributes that the state marks as sensitive, by address.
     """
     known: dict[Any, Any] = {Var(name): value for name, value in {**config.values, **inputs.variables}.items()}
     known |= {Data(key): value for key, value in inputs.data.items()}
@@ -99,7 +102,10 @@ def desire(
                 wanted = replace(wanted, replaces=frozenset())  # whatever changes, that is not why it is replaced
             found.instances[address] = wanted
             before = reality.get(address)
-            if before is not None and (wanted.replaced or moves(types[resource.type], wanted, before)):
+            kind, marked = types[resource.type], marks.get(address)
+            if before is not None and (
+                wanted.replaced or moves(kind, wanted, before) or _remarked(kind, wanted, marked)
+            ):
                 changing.add(resource.name)
     for name, tree in config.outputs.items():
         for ref in expressions(tree):
@@ -107,6 +113,14 @@ def desire(
                 known[ref] = found.instances[config.resource(ref.resource).address].values[ref.attribute]
         found.outputs[name] = evaluate(tree, known)
     return found
+
+
+def _remarked(kind: Type, wanted: Wanted, marked: Collection[str] | None) -> bool:
+    """Whether the sensitivity of an attribute changes, which Terraform plans as an update."""
+    if marked is None:
+        return False
+    names = (name for name in wanted.configured - wanted.ignored if not kind.attribute(name).sensitive)
+    return any((name in wanted.secret) != (name in marked) for name in names)
 
 
 def _in_order(resources: tuple[Resource, ...]) -> Iterator[Resource]:
@@ -157,7 +171,7 @@ def _wanted(
         replaced=bool(replaces),
         replaces=frozenset(replaces),
         trees=resource.arguments,
-        secret=_secret(whole, resource) - ignored,
+        secret=_secret(whole, resource) - (frozenset() if replaces else ignored),
         ignored=ignored,
     )
 

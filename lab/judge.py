@@ -102,6 +102,13 @@ class Situation:
         """Addresses in a configuration whose objects are to be made anew."""
         return {moved_to(config, address, self.state) for address in self.written.tainted}
 
+    def wanted(
+        self, config: Configuration, reality: Mapping[str, Values | None], inputs: Inputs | None = None
+    ) -> Desire:
+        """What a configuration wants of a reality, with what the state marks and taints."""
+        marks = {moved_to(config, address, self.state): names for address, names in self.written.secret.items()}
+        return desire(config, self.types, reality, inputs or self.inputs, self.tainted_at(config), marks)
+
 
 def type_of(address: str) -> str:
     """The resource type of an address."""
@@ -127,11 +134,10 @@ def expect(situation: Situation) -> dict[str, Expected]:
     """The truth by address; only objects that have a label."""
     config, then = situation.config, situation.then
     now = views(situation, config)
-    wanted = desire(config, situation.types, now, situation.inputs, situation.tainted_at(config))
+    wanted = situation.wanted(config, now)
     earlier = None
     if then is not None:
-        before = views(situation, then.config)
-        earlier = desire(then.config, situation.types, before, situation.inputs, situation.tainted_at(then.config))
+        earlier = situation.wanted(then.config, views(situation, then.config))
     places = {moved_to(config, address, situation.state): address for address in situation.state}
     found = {}
     for address in sorted({*places, *wanted.instances}):

@@ -10,7 +10,6 @@ from typing import Any, Final
 from lab.cloud import Values
 from lab.compare import QUIET, compare
 from lab.configuration import Configuration, Moment
-from lab.desire import desire
 from lab.history import History
 from lab.judge import Mismatch, expect, type_of, views
 from lab.outside import OUTSIDE
@@ -47,7 +46,7 @@ def _agrees(
 ) -> Iterator[Mismatch]:
     situation = history.situation()
     inputs = replace(situation.inputs, checkout=str(history.site.scratch))
-    wanted = desire(config, history.site.types, reality, inputs, situation.tainted_at(config))
+    wanted = situation.wanted(config, reality, inputs)
     planned = history.site.planned(config, refresh=refresh)
     for address, mine in wanted.instances.items():
         kind = history.site.types[type_of(address)]

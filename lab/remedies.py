@@ -9,7 +9,7 @@ from typing import Any, Final
 from lab.cloud import Values, is_due_again, normal
 from lab.compare import QUIET
 from lab.configuration import Moment
-from lab.desire import Desire, desire
+from lab.desire import Desire
 from lab.history import History
 from lab.judge import Expected, Mismatch, Situation, expect, moved_to, type_of, views
 from lab.truth import identical, verdict
@@ -54,7 +54,7 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: b
 def _is_held(history: History, situation: Situation, truth: Mapping[str, Expected]) -> bool:
     """Whether the plan deletes almost everything for good, or makes what is due again, or the state lost everything."""
     now = views(situation, situation.config)
-    wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
+    wanted = situation.wanted(situation.config, now)
     kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
     deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
     existing = sum(1 for values in now.values() if values is not None)
@@ -77,7 +77,7 @@ def applied(history: History) -> Iterator[Mismatch]:
     situation = history.situation()
     truth = expect(situation)
     now = views(situation, situation.config)
-    wanted = desire(situation.config, situation.types, now, situation.inputs, situation.tainted_at(situation.config))
+    wanted = situation.wanted(situation.config, now)
     expected = decided(truth, history.policy, held=_is_held(history, situation, truth))
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
