@@ -87,6 +87,10 @@ class Sources(Protocol):
         """
         ...
 
+    def is_secret(self, address: str, attribute: str) -> bool:
+        """Whether a top-level attribute's expression reaches `sensitive(…)`, or what is declared as sensitive."""
+        ...
+
     def moved_from(self, address: str) -> tuple[str, ...]:
         """Where an object at an address was before, by the `moved` blocks, the nearest first."""
         ...

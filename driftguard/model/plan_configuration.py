@@ -26,6 +26,7 @@ class Reached:
         bare: whether the expression has neither a constant nor a reference: a call of a function without any,
             or a function of constants alone.
         calls: whether it can call a function: it is not made of constants alone.
+        secret: whether a variable or an output of a module is among them that is declared as sensitive.
     """
 
     resources: frozenset[str]
@@ -33,6 +34,7 @@ class Reached:
     open: bool
     bare: bool
     calls: bool
+    secret: bool
 
 
 class ConfigurationReferences:
@@ -82,6 +84,7 @@ class ConfigurationReferences:
             open=any(kind == "open" for kind, _ in found),
             bare=_holds_bare(expression),
             calls=_holds_bare(expression) or next(_references(expression), None) is not None,
+            secret=any(kind == "secret" for kind, _ in found),
         )
 
     def _expressions(self, address: str) -> dict[str, Any] | None:
@@ -104,7 +107,7 @@ class ConfigurationReferences:
         return module
 
     def _resolve(self, path: tuple[str, ...], references: Iterator[str], depth: int) -> Iterator[tuple[str, str]]:
-        """Pairs of a kind (`resource`, `path`, `open`) and a name."""
+        """Pairs of a kind (`resource`, `path`, `open`, `secret`) and a name."""
         if depth > _DEEPEST_CHAIN:
             yield "open", ""
             return
@@ -123,6 +126,8 @@ class ConfigurationReferences:
                 yield "resource", prefix + ".".join(parts[:2])
 
     def _through_a_module(self, path: tuple[str, ...], parts: list[str], depth: int) -> Iterator[tuple[str, str]]:
+        if self._is_secret(path, parts):
+            yield "secret", parts[1]
         if parts[0] == "var" and path and len(parts) > 1:
             call = _dict(_dict(self._module(path[:-1]).get("module_calls")).get(path[-1]))
             expression = _dict(call.get("expressions")).get(parts[1])
@@ -131,6 +136,15 @@ class ConfigurationReferences:
             inner = (*path, parts[1])
             output = _dict(_dict(self._module(inner).get("outputs")).get(parts[2]))
             yield from self._resolve(inner, _references(output.get("expression")), depth + 1)
+
+    def _is_secret(self, path: tuple[str, ...], parts: list[str]) -> bool:
+        """Whether a variable, or an output of a called module, is declared as sensitive."""
+        if parts[0] == "var":
+            declared = _dict(self._module(path).get("variables")).get(parts[1] if len(parts) > 1 else "")
+        else:
+            inner = self._module((*path, parts[1])) if len(parts) > 2 else {}
+            declared = _dict(inner.get("outputs")).get(parts[-1] if len(parts) < 3 else parts[2])
+        return _dict(declared).get("sensitive") is True
 
 
 @lru_cache(maxsize=4096)  # a resource's address is asked for many times in a row

@@ -22,6 +22,7 @@ _TOKEN: Final = re.compile(_CALL.pattern.encode())
 _REFERENCE: Final = re.compile(r"(?<![\w.])(local|var|module)\.([\w-]+)(?:\[[^\]]*\])?(?:\.([\w-]+))?")
 _OTHER_REFERENCE: Final = re.compile(r"(?<![\w.\"])(?:data\.)?[a-z][\w-]*\.[A-Za-z_][\w-]*")
 _KNOWN_ROOTS: Final = ("local.", "var.", "module.", "path.", "each.", "count.", "self.", "terraform.")
+_SEALING: Final = re.compile(r"\bsensitive\s*\(")
 _READS: Final = re.compile(r"\b(?:file\w*|templatefile)\s*\(")
 # A string without an interpolation calls no function.
 _PLAIN_STRING: Final = re.compile(r'"(?:[^"\\$%]|\\.|[$%](?!\{))*"')
@@ -52,7 +53,7 @@ class _ModuleTexts:
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     moves: list[tuple[str, str]] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
+    secret: set[str] = field(default_factory=set)
 
 
 class Configuration:
@@ -74,6 +75,22 @@ class Configuration:
         Args:
             address: a resource's, or `output NAME` with an empty attribute.
         """
+        reached = self._reached(address, attribute)
+        return None if reached is None else tuple(reached.values())
+
+    def is_secret(self, address: str, attribute: str) -> bool:
+        """Whether an attribute's expression reaches `sensitive(…)`, or what is declared as sensitive."""
+        if not any(b"sensitive" in content for content in self._files.values()):
+            return False
+        for (directory, name), text in (self._reached(address, attribute) or {}).items():
+            plain, secret = _without_strings(text), self._module(directory).secret
+            variables = {f"var.{found}" for kind, found, _ in _REFERENCE.findall(plain) if kind == "var"}
+            if name in secret or not secret.isdisjoint(variables) or _SEALING.search(plain):
+                return True
+        return False
+
+    def _reached(self, address: str, attribute: str) -> dict[tuple[str, str], str] | None:
+        """The same by the directory of a text's scope and the name of what it defines."""
         path = module_path(address)
         chain = self._chain(path)
         if chain is None:
@@ -88,7 +105,7 @@ class Configuration:
             return None
         reached: dict[tuple[str, str], str] = {}
         self._reach(chain, _text(expression), reached, key=(chain[-1], f"{address} {attribute}"))
-        return tuple(reached.values())
+        return reached
 
     def moving(self) -> Iterator[MovingAttribute]:
         """Every attribute and root output of the reachable modules whose value moves by itself, in their order."""
@@ -232,6 +249,10 @@ class TextSources:
             call=min(_calls(texts), default=""),
         )
 
+    def is_secret(self, address: str, attribute: str) -> bool:
+        """Whether a top-level attribute's expression at head reaches `sensitive(…)`, or what is declared so."""
+        return self._head.is_secret(address, attribute)
+
     def moved_from(self, address: str) -> tuple[str, ...]:
         """Where an object was before, by the `moved` blocks at head, the nearest first."""
         return self._head.moved_from(address)
@@ -305,6 +326,8 @@ def _add(module: _ModuleTexts, parsed: Mapping[str, Any]) -> None:
         module.locals.update({key: _text(value) for key, value in block.items()})
     for name, body in _labelled(parsed.get("output")):
         module.outputs[name] = _text(body.get("value"))
+    for word, prefix in (("output", "output"), ("variable", "var")):
+        module.secret |= {f"{prefix}.{n}" for n, body in _labelled(parsed.get(word)) if body.get("sensitive") is True}
     for name, body in _labelled(parsed.get("module")):
         module.calls[name] = body
     module.moves += [(_address(b.get("from")), _address(b.get("to"))) for b in _blocks(parsed.get("moved"))]

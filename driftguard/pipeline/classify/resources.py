@@ -116,6 +116,7 @@ class _Attributes:
         self._context, self._known, self._item, self._views, self._due = context, known, item, views, since
         self._evidence = context.evidence
         self._address_before = context.address_before(known)
+        self._secrets = context.secrets | views.secret_texts
 
     def all(self) -> Iterator[AttributeChange]:
         """Every attribute that differs, or whose value is known only after the apply."""
@@ -183,7 +184,7 @@ class _Attributes:
 
     def _attribute(self, place: Difference, ruling: Ruling) -> AttributeChange:
         values = (place.state, place.reality, place.desired, place.baseline)
-        if not place.secret and any(holds_one(value, self._context.secrets) for value in values):
+        if not place.secret and any(holds_one(value, self._secrets) for value in values):
             place = replace(place, secret=True)
         return AttributeChange(
             path=place.path,

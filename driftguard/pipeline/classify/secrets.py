@@ -1,13 +1,21 @@
-"""The texts of sensitive variables. Terraform marks none that `ignore_changes` kept or that a provider computed."""
+"""Secrets that Terraform does not mark: kept by `ignore_changes` in an object that is replaced, computed, or of before.
+
+Sealed are attributes whose expression reaches what is declared as sensitive, and wherever the text of a sensitive
+variable, or of a sealed value of the same object, stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from driftguard.model.plan_document import PlanDocument
+from driftguard.pipeline.classify.places import any_true, child
+
+if TYPE_CHECKING:
+    from driftguard.pipeline.classify.context import Context
 
 _MIN_LENGTH: Final = 4
 _DISTINCT_LENGTH: Final = 8  # a shorter text stands in other texts by chance
@@ -44,6 +52,43 @@ def secret_texts(document: PlanDocument) -> frozenset[str]:
     return frozenset(t for t in texts if len(t.strip()) >= _MIN_LENGTH and t.strip().lower() not in _WORDS)
 
 
+def unmarked(context: Context, address: str, names: Iterable[str], masks: Sequence[Any]) -> dict[str, bool]:
+    """A mask of the attributes of which Terraform marks nothing, and whose expression reaches a secret.
+
+    Terraform knows better which part of a value is one, wherever it marks any.
+    """
+    return {
+        name: True
+        for name in names
+        if not any(any_true(child(mask, name)) for mask in masks) and _reaches_one(context, address, name)
+    }
+
+
+def _reaches_one(context: Context, address: str, attribute: str) -> bool:
+    if context.references.reached(address, attribute).secret:
+        return True
+    return context.sources is not None and context.sources.is_secret(address, attribute)
+
+
+def masked_texts(values: Iterable[Any], masks: Iterable[Any]) -> frozenset[str]:
+    """The longer texts below the masks in values: a short one stands elsewhere by chance."""
+    every = list(masks)
+    return frozenset(
+        t for value in values for mask in every for t in _masked(value, mask) if len(t) >= _DISTINCT_LENGTH
+    )
+
+
+def _masked(value: Any, mask: Any) -> Iterator[str]:
+    if mask is True:
+        yield from _texts(value)
+    elif isinstance(mask, dict) and isinstance(value, dict):
+        for key, inner in mask.items():
+            yield from _masked(value.get(key), inner)
+    elif isinstance(mask, list) and isinstance(value, list):
+        for item, inner in zip(value, mask, strict=False):
+            yield from _masked(item, inner)
+
+
 def holds_one(value: Any, texts: frozenset[str]) -> bool:
     """Whether one of the texts stands anywhere in a value; a short one counts only as a whole text."""
     if not texts:
@@ -53,11 +98,11 @@ def holds_one(value: Any, texts: frozenset[str]) -> bool:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value; keys are names, not secrets."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, each in value.items():
-            yield str(key)
+        for each in value.values():
             yield from _texts(each)
     elif isinstance(value, list | tuple):
         for each in value:

@@ -12,6 +12,7 @@ from driftguard.pipeline.classify.context import Context
 from driftguard.pipeline.classify.equality import identical, is_zero, same, same_form
 from driftguard.pipeline.classify.places import Difference, Four, Masks, any_true, child, is_known
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling
+from driftguard.pipeline.classify.secrets import masked_texts, unmarked
 from driftguard.pipeline.classify.walk import walk
 from driftguard.sealed import ABSENT, UNKNOWN
 
@@ -45,8 +46,6 @@ class Views:
         reality = decode(drifted.change.after if drifted else known.change.before)
         state = decode(drifted.change.before) if drifted else reality
         desired = decode(item.change.after) if item else reality
-        changes = [entry.change for entry in (item, drifted) if entry]
-        secret = [decode(c.before_sensitive) for c in changes] + [decode(c.after_sensitive) for c in changes]
         baseline, baseline_unknown = _baseline_view(context, known)
         shape = context.schemas.shape(known.provider_name, known.type) if context.schemas else None
         unknown = decode(item.change.after_unknown) if item else False
@@ -55,16 +54,32 @@ class Views:
             reality=reality,
             desired=desired,
             baseline=baseline,
-            masks=Masks(unknown, baseline_unknown, tuple(secret), shape),
+            masks=Masks(unknown, baseline_unknown, _secret_masks(context, item, drifted, desired), shape),
             replace_paths=_replace_paths(item.change) if item else (),
             sensitive=(decode(item.change.before_sensitive), decode(item.change.after_sensitive)) if item else (0, 0),
             is_replaced=item is not None and len(item.change.actions) > 1,
         )
 
     @property
+    def secret_texts(self) -> frozenset[str]:
+        """The texts of what is sealed: a provider may have computed another attribute from one."""
+        return masked_texts((self.state, self.reality, self.desired), self.secret)
+
+    @property
     def secret(self) -> tuple[Any, ...]:
         """Every sensitivity mask of the object."""
         return self.masks.secret
+
+
+def _secret_masks(
+    context: Context, item: ResourceItem | None, drifted: ResourceItem | None, desired: Any
+) -> tuple[Any, ...]:
+    """Terraform's masks of one object; of one that is replaced also what it does not mark."""
+    changes = [entry.change for entry in (item, drifted) if entry]
+    masks = [decode(c.before_sensitive) for c in changes] + [decode(c.after_sensitive) for c in changes]
+    if item is not None and len(item.change.actions) > 1 and isinstance(desired, dict):
+        masks.append(unmarked(context, item.address, desired, masks))
+    return tuple(masks)
 
 
 def _replace_paths(change: Change) -> tuple[tuple[Any, ...], ...]:
