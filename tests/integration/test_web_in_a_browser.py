@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, expect
 from driftguard.web.reading import JournalEstate
 from driftguard.web.site import write_site
 from driftguard.web.view import NoClosures
-from tests.support.web_browser import chromium, started, watched
+from tests.support.chromium import chromium
+from tests.support.web_browser import started, watched
 from tests.support.web_estate import made_ledger
 from tests.support.web_pictures import sample_server
 

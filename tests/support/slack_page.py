@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 from driftguard.adapters.slack.blocks import render
 from driftguard.model import Message
+from tests.support.chromium import FLAGS, chromium
 from tests.support.sample_alerts import SAMPLES, drift_of_one_attribute
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "slack-drift.png"
@@ -89,20 +89,14 @@ def _mrkdwn(text: str) -> str:
 
 def photograph(text: str, picture: Path, size: tuple[int, int]) -> None:
     """Write a picture (PNG) of an HTML page of a width and height, rendered by Chromium."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    browser = chromium()
     if browser is None:
         sys.exit("Chromium is needed: apt-get install chromium fonts-lato fonts-noto-color-emoji")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "message.html"
         source.write_text(text)
         flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
+            *FLAGS,
             f"--force-device-scale-factor={2 if size[1] < 1000 else 1}",
             f"--user-data-dir={folder}/profile",
         ]
