@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftguard.cli.options import (
-    ConfigOption,
-    MemoOption,
-    ProbeOption,
-    QuietOption,
-    RefOption,
-    RepoOption,
-    VerboseOption,
-    set_verbosity,
-)
+from driftguard.cli.groups import LogOptions, RepositoryOptions, spread
+from driftguard.cli.options import MemoOption, ProbeOption
 from driftguard.cli.web import served_beside
 from driftguard.errors import UsageError
 from driftguard.model.report import RunReport
@@ -32,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("driftguard")
 
 
+@spread
 def agent(
     every: Annotated[
         str | None,
@@ -51,13 +44,11 @@ def agent(
         Path | None, typer.Option("--liveness-file", metavar="FILE", help="Write the time here while healthy.")
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Serve the web view beside the runs, at `web.address`.")] = False,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
+    *,
+    opened: RepositoryOptions,
     probe: ProbeOption = None,
     memo: MemoOption = True,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    logs: LogOptions,
 ) -> None:
     """Run reconcile on a schedule.
 
@@ -69,10 +60,8 @@ def agent(
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the first run: the configuration is being read just now
     from driftguard.bootstrap.agent import run_agent
-    from driftguard.bootstrap.target import Target
     from driftguard.scheduler import AgentOptions
 
-    set_verbosity(verbose)
     options = AgentOptions(
         every=_duration("--every", every) if every is not None else None,
         probe=probe is not False,
@@ -85,10 +74,10 @@ def agent(
     def log_run(due: DueSet, report: RunReport) -> None:
         for warning in report.warnings:
             log.warning("%s", warning)
-        if not quiet:
+        if not logs.quiet:
             print(_line(due, report), file=sys.stderr)
 
-    target = Target(repo, ref, config, memo)
+    target = opened.target._replace(memo=memo)
     with served_beside(target) if web else nullcontext():
         run_agent(target, options, write=_print_alert, on_run=log_run)
 

@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from driftguard.cli.columns import columns
-from driftguard.cli.options import (
-    EXIT_DIVERGED,
-    EXIT_IN_SYNC,
-    ConfigOption,
-    Format,
-    FormatOption,
-    OutputOption,
-    QuietOption,
-    RefOption,
-    RepoOption,
-    VerboseOption,
-    set_verbosity,
-)
+from driftguard.cli.groups import LogOptions, RepositoryOptions, ResultOptions, spread
+from driftguard.cli.options import EXIT_DIVERGED, EXIT_IN_SYNC, Format
 from driftguard.cli.output import BOLD, emit, emit_json, line_width, styled
 from driftguard.errors import UsageError
 from driftguard.model.words import plural
@@ -37,6 +26,7 @@ _HEADINGS: Final = ("environment", "from", "to", "times", "decided", "would be",
 _MAX_NAMED: Final = 8
 
 
+@spread
 def backtest(
     policy: Annotated[
         str,
@@ -45,13 +35,10 @@ def backtest(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="A duration (30d) or a time (RFC 3339). Default: all.")
     ] = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """Show what another policy would have decided.
 
@@ -59,25 +46,24 @@ def backtest(
     decision differs.
     """
     from driftguard.bootstrap.session import Session
-    from driftguard.bootstrap.target import Target
     from driftguard.other_policy import other_policy
     from driftguard.pipeline.backtest import backtest as replayed
 
-    set_verbosity(verbose)
-    target, now = Target(repo, ref, config), datetime.now(UTC)
+    target, now = opened.target, datetime.now(UTC)
     begin = _since(since, now)
     with Session(target) as session:
         found = replayed(session.ledger, other_policy(target, policy, session.repository), begin, now)
-    match format:
+    match result.format:
         case Format.JSON:
-            emit_json(_value(found), output)
+            emit_json(_value(found), result.output)
         case Format.MARKDOWN:
             from driftguard.cli.text import markdown_table
 
             table = f"\n{markdown_table(_HEADINGS, _rows(found))}" if found.differences else ""
-            emit("".join(f"{printable(line)}  \n" for line in _lines(found)) + table, output)
+            emit("".join(f"{printable(line)}  \n" for line in _lines(found)) + table, result.output)
         case Format.TABLE:
-            emit("".join(f"{printable(line)}\n" for line in _lines(found)) + _table(found, output), output)
+            lines = "".join(f"{printable(line)}\n" for line in _lines(found))
+            emit(lines + _table(found, result.output), result.output)
     raise typer.Exit(EXIT_DIVERGED if found.differences else EXIT_IN_SYNC)
 
 

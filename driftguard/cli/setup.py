@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftguard.cli.options import (
-    EXIT_FAILED,
-    EXIT_USAGE,
-    ConfigOption,
-    Format,
-    FormatOption,
-    OutputOption,
-    QuietOption,
-    RefOption,
-    RepoOption,
-    VerboseOption,
-    set_verbosity,
-)
+from driftguard.cli.groups import LogOptions, RepositoryOptions, ResultOptions, Verbosity, spread
+from driftguard.cli.options import EXIT_FAILED, EXIT_USAGE, Format
 from driftguard.cli.output import emit_rows
 from driftguard.errors import UsageError
 
@@ -64,10 +53,10 @@ def init(
         raise typer.Exit(EXIT_USAGE)
 
 
+@spread
 def doctor(
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
+    *,
+    opened: RepositoryOptions,
     slack: Annotated[
         bool, typer.Option("--slack", help="Send a test message to each configured Slack channel.")
     ] = False,
@@ -78,46 +67,43 @@ def doctor(
     trust: Annotated[
         bool, typer.Option("--trust", help="Show which trust levels the set-up reaches, and what is missing.")
     ] = False,
-    format: FormatOption = Format.TABLE,
-    output: OutputOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    result: ResultOptions,
+    log: LogOptions,
 ) -> None:
     """Check everything that a run needs.
 
     Each failed check names the next step. Exit code 1 if a check failed; with --trust, if a level that the policy
     relies on is not reached.
     """
-    set_verbosity(verbose)
+    shown = not log.quiet or result.format is not Format.TABLE
     if trust:
-        _trust(repo, ref, config, format, output, quiet=quiet)
+        _trust(opened, result, shown=shown)
         return
     if baseline is not None:
-        _baselines(baseline, repo, ref, config, format, output)
+        _baselines(baseline, opened, result)
         return
     from driftguard.doctor import examine
 
-    findings = list(examine(repo, ref, config, slack=slack))
+    findings = list(examine(opened.repo, opened.ref, opened.config, slack=slack))
     rows = [(_mark(f), f.what, f"{f.detail}. {f.remedy}" if f.remedy else f.detail) for f in findings]
     checks = [
         {"check": f.what, "good": f.good, "detail": f.detail, "remedy": f.remedy, "environments": f.environments}
         for f in findings
     ]
-    if not quiet or format is not Format.TABLE:
-        emit_rows(("", "check", "detail"), rows, {"checks": checks}, format, output)
+    if shown:
+        emit_rows(("", "check", "detail"), rows, {"checks": checks}, result.format, result.output)
     if not all(finding.good for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _baselines(env: str, repo: str, ref: str | None, config: Path | None, format: Format, output: Path | None) -> None:
-    from driftguard.bootstrap.target import Target
+def _baselines(env: str, opened: RepositoryOptions, result: ResultOptions) -> None:
     from driftguard.likely import likely_baselines, next_step
 
-    found = likely_baselines(Target(repo, ref, config), env)
+    found = likely_baselines(opened.target, env)
     rows = [("likely" if one.likely else "-", one.commit[:10], one.date, one.subject, one.proof) for one in found]
     value = {"environment": env, "commits": found, "next": next_step(env, found)}
-    emit_rows(("", "commit", "date", "subject", "what its plan leaves"), rows, value, format, output)
-    if format is Format.TABLE and output is None:
+    emit_rows(("", "commit", "date", "subject", "what its plan leaves"), rows, value, result.format, result.output)
+    if result.format is Format.TABLE and result.output is None:
         print(next_step(env, found))
     if not any(one.likely for one in found):
         raise typer.Exit(EXIT_FAILED)
@@ -127,23 +113,23 @@ def _mark(finding: Finding) -> str:
     return "FAIL" if not finding.good else "note" if finding.remedy else "ok"
 
 
-def _trust(
-    repo: str, ref: str | None, config: Path | None, format: Format, output: Path | None, *, quiet: bool
-) -> None:
+def _trust(opened: RepositoryOptions, result: ResultOptions, *, shown: bool) -> None:
     from driftguard.trust import examine_trust
 
-    report = examine_trust(repo, ref, config)
-    if not quiet or format is not Format.TABLE:
-        emit_rows(("", "check", "detail"), report.rows(), report.value(), format, output)
+    report = examine_trust(opened.repo, opened.ref, opened.config)
+    if shown:
+        emit_rows(("", "check", "detail"), report.rows(), report.value(), result.format, result.output)
     if not report.good:
         raise typer.Exit(EXIT_FAILED)
 
 
+@spread
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep the demo's files here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Merge the proposal at the end without asking.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Serve the web view at the end, until Ctrl-C.")] = False,
-    verbose: VerboseOption = 0,
+    *,
+    log: Verbosity,
 ) -> None:
     """Show the whole loop on this machine.
 
@@ -151,5 +137,4 @@ def demo(
     """
     from driftguard.demo.walkthrough import run_demo
 
-    set_verbosity(verbose)
     raise typer.Exit(run_demo(keep, yes=yes, serve=serve))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftguard.cli.options import ConfigOption, QuietOption, RefOption, RepoOption, VerboseOption, set_verbosity
+from driftguard.cli.groups import LogOptions, RepositoryOptions, spread
 from driftguard.errors import DriftGuardError
 from driftguard.web.requirements import require_web
 
@@ -26,13 +26,12 @@ WebAddress = Annotated[
 ]
 
 
+@spread
 def serve(
     address: WebAddress = None,
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    options: LogOptions,
 ) -> None:
     """Serve the web view, read-only.
 
@@ -40,38 +39,33 @@ def serve(
     not loopback needs `web.trusted_proxy` with `web.user_header`, or `web.tokens_file`. Ctrl-C and SIGTERM end it.
     """
     require_web()
-    from driftguard.bootstrap.target import Target
     from driftguard.bootstrap.web import open_web
 
-    set_verbosity(verbose)
-    with open_web(Target(repo, ref, config)) as view:
+    with open_web(opened.target) as view:
         server = view.server(address)
-        if not quiet:
+        if not options.quiet:
             print(f"The web view is served on {server.address} until Ctrl-C.", file=sys.stderr, flush=True)
         server.run()
 
 
+@spread
 def report(
     site: Annotated[Path, typer.Option("--site", metavar="DIR", help="Write the pages into this folder.")],
-    repo: RepoOption = ".",
-    ref: RefOption = None,
-    config: ConfigOption = None,
-    verbose: VerboseOption = 0,
-    quiet: QuietOption = False,
+    *,
+    opened: RepositoryOptions,
+    options: LogOptions,
 ) -> None:
     """Write the web view as a static site.
 
     The pages as of the ledger's last entry, as files without script, for CI artifacts, Pages or a bucket.
     """
     require_web()
-    from driftguard.bootstrap.target import Target
     from driftguard.bootstrap.web import open_web
     from driftguard.model.words import plural
 
-    set_verbosity(verbose)
-    with open_web(Target(repo, ref, config)) as view:
+    with open_web(opened.target) as view:
         count = view.site(site)
-    if not quiet:
+    if not options.quiet:
         print(f"Wrote {plural(count, 'file')}; open {site / 'index.html'}.", file=sys.stderr)
 
 
