@@ -14,6 +14,7 @@ from driftguard.adapters.process import Stop
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import UsageError
+from driftguard.model.words import plural
 from driftguard.pipeline.checkout import EnvironmentRun
 from driftguard.pipeline.likely import LikelyBaseline, history_of, likely_baseline
 
@@ -48,5 +49,7 @@ def next_step(name: str, found: Sequence[LikelyBaseline]) -> str:
     """The command that follows from it."""
     likely = next((one for one in found if one.likely), None)
     if likely is None:
-        return f"None of the last {len(found)} commits leaves nothing but drift; settle what is pending first."
+        return (
+            f"None of the last {plural(len(found), 'commit')} leaves nothing but drift; settle what is pending first."
+        )
     return f"Next: driftguard baseline {name} --commit {likely.commit[:10]} --reason 'likely, by doctor'"

@@ -109,7 +109,7 @@ def test_what_is_not_signed_is_on_the_branch_all_the_same() -> None:
     made = found(entry(facts(resource(Label.PENDING), policy=SIGNED, approvals=refused), [SIGNED]))
     again = replay(made, EVERYTHING).replayed
     assert again is not None
-    assert str(again.reasons[-1]) == "merged: 1 commits on the tracked branch"
+    assert str(again.reasons[-1]) == "merged: 1 commit on the tracked branch"
 
 
 @pytest.mark.parametrize(

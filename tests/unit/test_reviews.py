@@ -44,7 +44,7 @@ def why(said: Reviewed | None, *, wanted: int = 1) -> str:
 def test_a_pull_request_that_another_person_approved_as_it_was_merged_is_an_approval() -> None:
     assert judged(Reviewed((REQUEST,))) == Approvals(
         True,
-        (Reason(ReasonName.REVIEWED, "1 commits by pull requests"),),
+        (Reason(ReasonName.REVIEWED, "1 commit by pull requests"),),
         ({"commit": C1, "author": "Ada", "subject": "Change"},),
     )
 

@@ -12,6 +12,7 @@ from typing import Literal, assert_never
 
 from driftguard.model import Commit, MergedRequest, Review, Signature, SignedBy
 from driftguard.model.reasons import Reason, ReasonName
+from driftguard.model.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,14 @@ def judge_approvals(
             missing = _unreviewed(commits, reviews, wanted)
             if missing:
                 return Approvals(False, missing, by)
-            return Approvals(True, (Reason(ReasonName.REVIEWED, f"{count} commits by pull requests"),), by)
+            return Approvals(True, (Reason(ReasonName.REVIEWED, f"{plural(count, 'commit')} by pull requests"),), by)
         case "signed":
             missing = _unsigned(commits, signatures)
             if missing:
                 return Approvals(False, missing, by)
-            return Approvals(True, (Reason(ReasonName.SIGNED, f"{count} commits by known signers"),), by)
+            return Approvals(True, (Reason(ReasonName.SIGNED, f"{plural(count, 'commit')} by known signers"),), by)
         case "merged":
-            return Approvals(True, (Reason(ReasonName.MERGED, f"{count} commits on the tracked branch"),), by)
+            return Approvals(True, (Reason(ReasonName.MERGED, f"{plural(count, 'commit')} on the tracked branch"),), by)
         case _:
             assert_never(require)
 

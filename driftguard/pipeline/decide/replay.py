@@ -39,6 +39,7 @@ from driftguard.model.report import (
     ResourceReport,
     read_environment,
 )
+from driftguard.model.words import plural
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.approve.plans import PlanApproval
 from driftguard.pipeline.decide.decision import decide, decide_by_all
@@ -200,7 +201,7 @@ def _possible(known: Approvals, asked: Sequence[Approval], wanted: Approval) -> 
     if any(reason.name == ReasonName.HISTORY_REWRITTEN for reason in known.reasons):
         return [known]
     if wanted.require == "merged":
-        merged = Reason(ReasonName.MERGED, f"{len(known.by)} commits on the tracked branch")
+        merged = Reason(ReasonName.MERGED, f"{plural(len(known.by), 'commit')} on the tracked branch")
         return [Approvals(True, (merged,), known.by)]
     missing = ReasonName.NOT_SIGNED if wanted.require == "signed" else ReasonName.NOT_REVIEWED
     return [Approvals(True, ()), Approvals(False, (Reason(missing),))]
