@@ -80,7 +80,8 @@ def resource_added(history: History) -> str:
         new = replace(
             new, module=(), arguments={k: v for k, v in new.arguments.items() if not _refers(v)}, replaced_by=""
         )
-    if any(a.mode == "required" and a.name not in new.arguments for a in history.site.types[new.type].own):
+    lacks = any(a.mode == "required" and a.name not in new.arguments for a in history.site.types[new.type].own)
+    if lacks or new.address in history.config.removed:  # Terraform refuses a block for what is declared as removed
         return ""
     history.commit(replace(history.config, resources=(*history.config.resources, new)), "add omega")
     return f"{new.address}: {dict(new.arguments)!r}"
