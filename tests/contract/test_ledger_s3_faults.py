@@ -331,6 +331,7 @@ def test_a_job_that_was_stopped_until_another_went_on_is_refused_and_can_go_on_a
     assert names_in(opening(url)) == ["before", "other", "anew"]
 
 
+@pytest.mark.further
 def test_a_slow_job_is_not_taken_for_dead_and_the_waiting_one_reports_it(
     url: str, line: Line, cloud: Cloud, opening: Opening, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:

@@ -111,6 +111,7 @@ def slack() -> Iterator[SlackDouble]:
 # --- Slack is away --------------------------------------------------------------------------------
 
 
+@pytest.mark.further
 def test_runs_continue_while_slack_is_away_and_the_alert_is_sent_once_when_it_is_back(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
@@ -131,6 +132,7 @@ def test_runs_continue_while_slack_is_away_and_the_alert_is_sent_once_when_it_is
     assert [call.outcome for call in slack.calls_of("chat.postMessage")] == ["ok"]
 
 
+@pytest.mark.further
 def test_an_agent_that_is_stopped_while_slack_is_away_leaves_the_alert_to_the_next_one(
     sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_commit_that_makes_the_configuration_wrong_does_not_end_an_agent_and_t
         assert agent.wait_for(2) == ("commit", "2 environments, 2 in sync")
 
 
+@pytest.mark.further
 def test_an_agent_starts_with_a_wrong_configuration_reports_it_and_looks_at_each_new_commit(
     sandbox: Sandbox, estate_of: EstateOf
 ) -> None:
@@ -295,6 +298,7 @@ def test_a_route_that_a_commit_changes_is_used_by_the_next_run_and_a_stop_in_tha
     assert "green" not in slack.plain("drift")
 
 
+@pytest.mark.further
 def test_a_changed_route_is_used_without_a_restart(sandbox: Sandbox, estate_of: EstateOf, slack: SlackDouble) -> None:
     estate = estate_of("blue")
     sandbox.variables["SLACK_BOT_TOKEN"] = slack.token

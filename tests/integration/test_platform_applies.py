@@ -101,6 +101,7 @@ def test_a_run_whose_plan_is_not_the_approved_one_is_discarded(prepared: Estate)
     assert prepared.confirmed() == 0
 
 
+@pytest.mark.further
 def test_a_confirmation_whose_answer_was_lost_is_not_repeated(prepared: Estate) -> None:
     prepared.double.fail("POST /api/v2/runs/{id}/actions/{action}", LostAnswer())
     ran, found = reconcile(prepared.sandbox)
@@ -108,6 +109,7 @@ def test_a_confirmation_whose_answer_was_lost_is_not_repeated(prepared: Estate) 
     assert prepared.confirmed() == 1
 
 
+@pytest.mark.further
 def test_a_run_that_waits_for_a_decision_is_held_and_confirmed_after_it(prepared: Estate) -> None:
     prepared.double.store.after_plan = ["policy_checking", "policy_override"]
     ran, found = reconcile(prepared.sandbox)
@@ -124,6 +126,7 @@ def test_a_run_that_waits_for_a_decision_is_held_and_confirmed_after_it(prepared
     assert run.status == "applied"
 
 
+@pytest.mark.further
 def test_a_run_that_waits_is_discarded_once_nothing_would_confirm_it(prepared: Estate) -> None:
     prepared.double.store.after_plan = ["policy_checking", "policy_override"]
     reconcile(prepared.sandbox)
@@ -143,6 +146,7 @@ def test_a_workspace_that_applies_by_itself_is_only_watched(prepared: Estate, se
     assert prepared.confirmable() == []
 
 
+@pytest.mark.further
 def test_variables_of_the_workspace_and_its_sets_are_part_of_the_closure(prepared: Estate) -> None:
     own = {"key": "size", "value": "small", "category": "terraform"}
     prepared.workspace.variables = [own]
@@ -254,6 +258,7 @@ def settled(machine: Sandbox) -> dict[str, Any]:
     raise AssertionError(found)
 
 
+@pytest.mark.further
 def test_an_environment_on_a_platform_is_planned_where_the_probe_is_on(prepared: Estate) -> None:
     operator = prepared.sandbox.operator_file
     assert operator is not None

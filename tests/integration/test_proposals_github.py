@@ -336,6 +336,7 @@ def test_a_proposal_that_was_reviewed_is_applied_though_its_own_address_is_no_ac
     assert team.toy.thing("a")["value"] == "git"
 
 
+@pytest.mark.further
 def test_a_proposal_needs_a_review_where_commits_do(estate: Estate, github: GitHubDouble) -> None:
     team = GitHubTeam(estate, github, "{drift: propose, approval: {require: reviewed}}")
     team.toy.change("a", value="outside")

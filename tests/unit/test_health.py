@@ -455,6 +455,7 @@ def is_ended(client: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.further
 def test_more_clients_than_are_served_end_the_oldest_ones() -> None:
     server = HealthServer(0, Metrics(), lambda: (True, "fine"))
     clients = slow_clients(server.port, 80)
