@@ -177,6 +177,7 @@ def test_an_approval_that_expired_approves_nothing(estate: Estate, tmp_path: Pat
     first = team.origin.only_branch()
     team.origin.merge(first)
     effects = team.toy.effects()
+    time.sleep(1.1)
     ran = team.reconcile()
     assert decision(ran)[1][:2] == ["policy_propose", "approval_void"]
     assert "it expired at" in str(reasons(ran))
