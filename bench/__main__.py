@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import classify, closures, estate, memory, probe, scan
+from bench import classify, closures, estate, memory, probe, scan, web
 from bench.measure import Result, machine, table
 from driftguard.demo.cloud import PACKAGED_PROVIDER
 
-_PARTS = ("classify", "closures", "estate", "memory", "scan", "probe")
+_PARTS = ("classify", "closures", "estate", "memory", "scan", "probe", "web")
 
 
 def main() -> int:
@@ -39,6 +39,7 @@ def main() -> int:
             mirror=options.mirror,
         ),
     }
+    parts["web"] = lambda folder: web.measure(folder, environments=options.estate, repetitions=options.repetitions)
     results: list[Result] = []
     for name in options.parts or _PARTS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; default: all of them")
     parser.add_argument("--environments", type=int, default=20, help="how many the scan is measured on (%(default)s)")
     parser.add_argument("--many", type=int, default=200, help="how many the memory is measured on (%(default)s)")
+    parser.add_argument("--estate", type=int, default=10_000, help="how many the web view has (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3, help="how often each is run (%(default)s)")
     parser.add_argument("--provider", default=PACKAGED_PROVIDER, help="the AWS provider's version (%(default)s)")
     parser.add_argument("--mirror", type=Path, help="a folder with another AWS provider, laid out as a mirror")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from driftguard import config
 from driftguard.adapters.defects import FolderDefects
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.adapters.sql.opening import open_ledger
 from driftguard.bootstrap.reading import read_records
 from driftguard.bootstrap.target import Target
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
-from driftguard.web.reading import JournalEstate
 from driftguard.web.server import WebServer
 from driftguard.web.site import write_site
 from driftguard.web.view import NoClosures
@@ -25,7 +25,7 @@ from driftguard.web.view import NoClosures
 class WebView:
     """An opened ledger with what its pages need."""
 
-    ledger: JournalEstate
+    ledger: SqlLedger
     settings: WebSettings
     repository: str
 
@@ -55,4 +55,4 @@ def open_web(target: Target) -> Iterator[WebView]:
     """The web view of the ledger that the settings at head name."""
     settings, url, display = read_records(target)
     with closing(open_ledger(url)) as ledger:
-        yield WebView(JournalEstate(ledger), settings.web, Path(display).name)
+        yield WebView(ledger, settings.web, Path(display).name)

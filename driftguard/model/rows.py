@@ -24,16 +24,33 @@ class ApprovedRow(Struct, frozen=True):
 
 
 class RunStartedRow(Struct, frozen=True):
-    """The beginning of a run over these environments."""
+    """The beginning of a run over environments.
+
+    Attributes:
+        environments: their names; none where the run covers all of them, which `whole` says.
+        count: how many they are; 0 in a row of a version before 0.2.
+    """
 
     commit: str = ""
     environments: tuple[str, ...] = ()
+    count: int = 0
+    whole: bool = False
 
 
 class RunFinishedRow(Struct, frozen=True):
-    """The end of a run: how many environments got which verdict."""
+    """The end of a run: how many environments got which verdict.
+
+    Attributes:
+        planned, probed: how many were looked at by a plan, and by a probe; None where that was not recorded.
+        cpu_seconds: of all programs that were run; None as before.
+        errors: how many are `unknown` for which kind of error.
+    """
 
     summary: dict[str, int] = {}
+    planned: int | None = None
+    probed: int | None = None
+    cpu_seconds: float | None = None
+    errors: dict[str, int] = {}
 
 
 class ApproverRow(Struct, frozen=True):

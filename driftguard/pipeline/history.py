@@ -188,7 +188,7 @@ def _approved(data: Mapping[str, Any]) -> str:
 
 def _run_started(data: Mapping[str, Any]) -> str:
     row = convert(data, rows.RunStartedRow)
-    return f"{plural(len(row.environments), 'environment')} at {row.commit[:10]}"
+    return f"{plural(row.count or len(row.environments), 'environment')} at {row.commit[:10]}"
 
 
 def _run_finished(data: Mapping[str, Any]) -> str:

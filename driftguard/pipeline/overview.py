@@ -156,7 +156,7 @@ def overview(
     """
     proposals = open_proposals(journal, until)
     words = acked(journal, now, until)
-    under_way, interval = _under_way(journal, now, until)
+    under_way, interval = _under_way(journal, [each.name for each in summaries], now, until)
     rows = []
     for each in summaries:
         started = under_way.get(each.name)
@@ -236,7 +236,7 @@ def proposal_facts(entry: Entry) -> ProposalFacts:
 
 
 def _under_way(
-    journal: JournalReader, now: datetime, until: datetime | None
+    journal: JournalReader, names: Sequence[str], now: datetime, until: datetime | None
 ) -> tuple[dict[str, datetime], timedelta | None]:
     """When the run began that each environment waits for, and the usual interval between runs."""
     started = journal.entries(kinds=[EntryKind.RUN_STARTED], until=until, limit=_RUNS_READ)
@@ -244,7 +244,7 @@ def _under_way(
     waiting: dict[str, datetime] = {}
     for entry in started:
         under_way = entry.run_id not in finished and now - entry.at < _MAX_RUN
-        for name in _named(entry):
+        for name in _named(entry, names):
             waiting.pop(name, None)  # a later run covers it
             if under_way:
                 waiting[name] = entry.at
@@ -252,9 +252,11 @@ def _under_way(
     return waiting, gaps[len(gaps) // 2] if gaps else None
 
 
-def _named(entry: Entry) -> tuple[str, ...]:
+def _named(entry: Entry, names: Sequence[str]) -> Sequence[str]:
+    """The environments that a run covers; of one over all of them, those that are known."""
     try:
-        return msgspec.convert(entry.data, RunStartedRow).environments
+        row = msgspec.convert(entry.data, RunStartedRow)
+        return names if row.whole else row.environments
     except msgspec.ValidationError:
         return ()
 

@@ -7,6 +7,7 @@ written has gone through the JSON report, so it is redacted.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,22 +32,44 @@ from driftguard.model import (
     RunResult,
     Verdict,
 )
+from driftguard.model.findings import PROBE
 from driftguard.model.report import EnvironmentReport
 from driftguard.ports import StateIdentity
 
 
 def run_started_entry(
-    run_id: str, at: datetime, *, commit: str, ref: str, repository: str, environments: Sequence[str]
+    run_id: str,
+    at: datetime,
+    *,
+    commit: str,
+    ref: str,
+    repository: str,
+    environments: Sequence[str],
+    whole: bool = False,
 ) -> Entry:
-    """The start of a run over environments."""
-    facts = {"commit": commit, "ref": ref, "repository": repository, "environments": list(environments)}
+    """The start of a run over environments; `whole` where they are all at head, whose names it then leaves out."""
+    facts = {
+        "commit": commit,
+        "ref": ref,
+        "repository": repository,
+        "environments": [] if whole else list(environments),
+        "count": len(environments),
+        "whole": whole,
+    }
     return Entry(EntryKind.RUN_STARTED, at, run_id, None, facts)
 
 
 def run_finished_entry(result: RunResult) -> Entry:
-    """The end of a run: how many environments have each verdict."""
-    summary = {verdict.value: count for verdict, count in result.summary.items()}
-    return Entry(EntryKind.RUN_FINISHED, result.finished_at, result.run_id, None, {"summary": summary})
+    """The end of a run: how many environments have each verdict, how they were looked at, and what that cost."""
+    environments = result.environments
+    data = {
+        "summary": {verdict.value: count for verdict, count in result.summary.items()},
+        "planned": sum(each.checked_by != PROBE for each in environments),
+        "probed": sum(each.checked_by == PROBE for each in environments),
+        "cpu_seconds": round(sum(each.cpu_seconds for each in environments), 3),
+        "errors": dict(Counter(each.fault.kind.value for each in environments if each.fault is not None)),
+    }
+    return Entry(EntryKind.RUN_FINISHED, result.finished_at, result.run_id, None, data)
 
 
 def scan_entry(

@@ -79,6 +79,18 @@ class RunScope:
         """Whether the run looks at every environment at head, so that removed ones can be recognised."""
         return len(self.names) == len(self.present)
 
+    def start(self, run_id: str, at: datetime, commit: str) -> Entry:
+        """The entry with which the run begins."""
+        return run_started_entry(
+            run_id,
+            at,
+            commit=commit,
+            ref=self.ref,
+            repository=self.repository,
+            environments=self.names,
+            whole=self.is_whole,
+        )
+
 
 def run_scope(
     repository: str,
@@ -129,11 +141,7 @@ def run_environments(
         warnings: of the configuration and the forge; they come first in the result.
     """
     ledger, head = context.ledger, context.scan.head
-    ledger.append(
-        run_started_entry(
-            context.run_id, started, commit=head, ref=scope.ref, repository=scope.repository, environments=scope.names
-        )
-    )
+    ledger.append(scope.start(context.run_id, started, head))
     removed = history.removed(ledger, scope.present)
     known = frozenset(settings.name for settings in scope.present) | removed.keys()
     group_wait = context.alert_settings.group_wait

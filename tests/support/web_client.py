@@ -15,7 +15,6 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
-from driftguard.web.reading import JournalEstate
 from driftguard.web.view import NoClosures, WebLedger
 from tests.support.web_estate import NOW
 
@@ -30,7 +29,7 @@ class WebClient:
     """
 
     def __init__(self, ledger: SqlLedger | None, folder: Path, settings: WebSettings | None = None) -> None:
-        read = JournalEstate(ledger) if ledger is not None else None
+        read = ledger
 
         def given() -> WebLedger:
             assert read is not None, "no ledger"

@@ -18,7 +18,6 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import WebSettings
 from driftguard.errors import OperatorError, UsageError
 from driftguard.web.access import Access, Asking, Viewer
-from driftguard.web.reading import JournalEstate
 from driftguard.web.server import WebServer
 from driftguard.web.view import NoClosures
 from tests.support.web_client import WebClient
@@ -235,9 +234,8 @@ def served(ledger: SqlLedger, folder: Path, settings: WebSettings) -> WebServer:
     from driftguard.adapters.defects import FolderDefects
     from driftguard.web.application import application
 
-    estate = JournalEstate(ledger)
     app = application(
-        lambda: estate, Access(settings), repository="infra", closures=NoClosures(), defects=FolderDefects(folder)
+        lambda: ledger, Access(settings), repository="infra", closures=NoClosures(), defects=FolderDefects(folder)
     )
     server = WebServer(app, settings)
     server.start()

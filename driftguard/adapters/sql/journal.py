@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text, update
 
+from driftguard.adapters.sql.projecting import project
 from driftguard.adapters.sql.rows import GENESIS, canonical, entry_hash, stamp
 from driftguard.adapters.sql.schema import ENTRIES, HEADS
 from driftguard.errors import OperatorError
@@ -48,6 +50,8 @@ def append(connection: Connection, *entries: Entry) -> int:
     if named:
         # The same words in both databases, which SQLAlchemy's own constructs for this are not.
         connection.execute(text("INSERT INTO environments (name) VALUES (:name) ON CONFLICT DO NOTHING"), named)
+    first = sequence - len(rows) + 1
+    project(connection, [replace(entry, sequence=first + number) for number, entry in enumerate(entries)])
     return sequence
 
 

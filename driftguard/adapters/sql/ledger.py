@@ -15,6 +15,7 @@ from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttemptHistory, SqlAttempts
 from driftguard.adapters.sql.clock import LedgerClock
 from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.estate import SqlEstate
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
 from driftguard.adapters.sql.schema import DIGESTS, ENTRIES, ENVIRONMENTS, SECRETS
@@ -135,7 +136,7 @@ class SqlRecord(RunLedger, DigestKey):
         self._database.write(work)
 
 
-class SqlLedger(SqlRecord, LedgerCheck):
+class SqlLedger(SqlEstate, SqlRecord, LedgerCheck):
     """Implements `ports.Ledger`; `leases`, `attempts`, `alerts`, `clock` implement their ports on the same database."""
 
     def __init__(self, database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 METADATA: Final = MetaData()
 
@@ -150,4 +150,50 @@ NOTIFIED: Final = Table(
     METADATA,
     Column("alert", Text, primary_key=True),
     Column("sink", String(40), primary_key=True),
+)
+
+# The estate in short, made from the journal: see `model.estate`. They may be lost, and are then made anew.
+SUMMARIES: Final = Table(
+    "summaries",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("environment", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("data", Text, nullable=False),
+    Index("summaries_by_environment", "environment", "sequence", "at"),
+)
+
+_OPEN = text("closed_at IS NULL")
+OCCURRENCES: Final = Table(
+    "occurrences",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("label", String(20), primary_key=True),
+    Column("opened", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("owner", Text),
+    Column("opened_at", String(32), nullable=False),
+    Column("began_at", String(32), nullable=False),
+    Column("closed_at", String(32)),
+    Column("ending", String(20)),
+    Index("occurrences_open", "environment", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("occurrences_by_opening", "opened_at", "label", "environment"),
+    Index("occurrences_by_end", "closed_at", "label", "environment"),
+)
+
+RUNS: Final = Table(
+    "runs",
+    METADATA,
+    Column("run", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("finished_at", String(32)),
+    Column("looks", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("probed", Integer),
+    Column("cpu_seconds", Float),
+    Column("data", Text, nullable=False),
+    Index("runs_by_sequence", "sequence"),
+    Index("runs_by_start", "started_at"),
 )

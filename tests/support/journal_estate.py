@@ -1,4 +1,4 @@
-"""The estate as the pages read it, made from the journal alone: for ledgers that keep no summaries."""
+"""The estate made from the journal alone: what the tables of a ledger are held against."""
 
 from __future__ import annotations
 

@@ -1,0 +1,184 @@
+"""The estate port on a SQL database: summaries, occurrences and runs, which stand beside the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Column, ColumnElement, Select, and_, case, func, select, true
+
+from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.projecting import to_occurrence
+from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.model import Entry, EntryKind
+from driftguard.model.estate import (
+    Ending,
+    LabelDay,
+    Occurrence,
+    Recurring,
+    Repair,
+    RunDay,
+    RunSummary,
+    Summary,
+)
+from driftguard.model.rows import RunFinishedRow
+from driftguard.model.words import OUTSIDE
+
+_SUMMARIES: Final = msgspec.json.Decoder(list[Summary])
+_COLUMNS: Final = [ENTRIES.c[name] for name in StoredEntry._fields]
+_OUTSIDE: Final = OCCURRENCES.c.label.in_(sorted(OUTSIDE))
+_MAX_IDS: Final = 500
+
+
+class SqlEstate:
+    """Implements what `ports.estate.EstateReader` adds to the journal."""
+
+    _database: Database
+
+    def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
+        """The newest report of each environment in short, sorted by name; `until` inclusive."""
+        candidates = SUMMARIES.alias()
+        newest = select(candidates.c.sequence).where(candidates.c.environment == ENVIRONMENTS.c.name)
+        if until is not None:
+            newest = newest.where(candidates.c.at <= stamp(until))
+        found = newest.order_by(candidates.c.sequence.desc()).limit(1).correlate(ENVIRONMENTS).scalar_subquery()
+        query = select(SUMMARIES.c.data).join_from(ENVIRONMENTS, SUMMARIES, SUMMARIES.c.sequence == found)
+        with self._database.reading() as connection:
+            rows = connection.scalars(query.where(_named(ENVIRONMENTS.c.name, names))).all()
+        return tuple(sorted(_SUMMARIES.decode(f"[{','.join(rows)}]"), key=lambda each: each.name))
+
+    def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries with these numbers, in order; those that are not there are left out."""
+        ordered = sorted(set(sequences))
+        found: list[Any] = []
+        with self._database.reading() as connection:
+            for start in range(0, len(ordered), _MAX_IDS):
+                wanted = ENTRIES.c.sequence.in_(ordered[start : start + _MAX_IDS])
+                found += connection.execute(select(*_COLUMNS).where(wanted).order_by(ENTRIES.c.sequence)).all()
+        return tuple(to_entry(StoredEntry(*row)) for row in found)
+
+    def occurrences(self, *, at: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Occurrence, ...]:
+        """What was open at a moment, by environment, address and label; what is open now without one."""
+        query = select(OCCURRENCES).where(_named(OCCURRENCES.c.environment, names))
+        standing = OCCURRENCES.c.closed_at.is_(None)
+        if at is None:
+            query = query.where(standing)
+        else:
+            query = query.where(OCCURRENCES.c.opened_at <= stamp(at), standing | (OCCURRENCES.c.closed_at > stamp(at)))
+        found = map(to_occurrence, self._rows(query))
+        return tuple(sorted(found, key=lambda each: (each.environment, each.address, each.label)))
+
+    def label_days(
+        self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
+    ) -> tuple[LabelDay, ...]:
+        """Openings and endings by day and label, in this order; those before `since` under the day ``""``."""
+        counts: dict[tuple[str, str], list[int]] = {}
+        for place, column in enumerate((OCCURRENCES.c.opened_at, OCCURRENCES.c.closed_at)):
+            day = case((column < stamp(since), ""), else_=func.substr(column, 1, 10))
+            query = select(day, OCCURRENCES.c.label, func.count()).where(column <= stamp(until))
+            query = query.where(_named(OCCURRENCES.c.environment, names)).group_by(day, OCCURRENCES.c.label)
+            for found, label, count in self._rows(query):
+                counts.setdefault((found, label), [0, 0])[place] = count
+        return tuple(LabelDay(day, label, *moved) for (day, label), moved in sorted(counts.items()))
+
+    def repairs(self, since: datetime, until: datetime, *, names: Sequence[str] | None = None) -> tuple[Repair, ...]:
+        """The changes outside Terraform that were repaired in a time, in no order."""
+        query = select(OCCURRENCES.c.owner, OCCURRENCES.c.began_at, OCCURRENCES.c.closed_at).where(
+            OCCURRENCES.c.closed_at.between(stamp(since), stamp(until)),
+            OCCURRENCES.c.ending == Ending.REPAIRED.value,
+            _OUTSIDE,
+            _named(OCCURRENCES.c.environment, names),
+        )
+        return tuple(
+            Repair(owner, (datetime.fromisoformat(end) - datetime.fromisoformat(began)).total_seconds())
+            for owner, began, end in self._rows(query)
+        )
+
+    def recurring(
+        self, since: datetime, until: datetime, *, limit: int, names: Sequence[str] | None = None
+    ) -> tuple[Recurring, ...]:
+        """The resources that were changed outside Terraform more than once in a time, most often first."""
+        resource = (OCCURRENCES.c.environment, OCCURRENCES.c.address)
+        query = (
+            select(*resource, func.max(OCCURRENCES.c.type), func.count(), func.max(OCCURRENCES.c.opened_at))
+            .where(
+                OCCURRENCES.c.opened_at.between(stamp(since), stamp(until)),
+                OCCURRENCES.c.opened_at == OCCURRENCES.c.began_at,
+                _OUTSIDE,
+                _named(OCCURRENCES.c.environment, names),
+            )
+            .group_by(*resource)
+            .having(func.count() > 1)
+            .order_by(func.count().desc(), *resource)
+        )
+        return tuple(
+            Recurring(environment, address, type_, times, moment(last))
+            for environment, address, type_, times, last in self._rows(query.limit(limit))
+        )
+
+    def run_days(self, since: datetime, until: datetime) -> tuple[RunDay, ...]:
+        """What runs that began in a time looked at and cost, by day."""
+        day = func.substr(RUNS.c.started_at, 1, 10)
+        query = (
+            select(
+                day,
+                func.count(),
+                func.sum(RUNS.c.looks),
+                func.coalesce(func.sum(RUNS.c.probed), 0),
+                func.sum(RUNS.c.unknown),
+                func.coalesce(func.sum(RUNS.c.cpu_seconds), 0.0),
+                func.sum(case((and_(RUNS.c.probed.is_(None), RUNS.c.finished_at.is_not(None)), 1), else_=0)),
+            )
+            .where(RUNS.c.started_at.between(stamp(since), stamp(until)))
+            .group_by(day)
+            .order_by(day)
+        )
+        return tuple(RunDay(*row) for row in self._rows(query))
+
+    def runs(self, *, until: datetime | None = None, limit: int = 100, before: int | None = None) -> list[RunSummary]:
+        """The newest runs, newest first; those that ended after `until` have no end there."""
+        query = select(RUNS).order_by(RUNS.c.sequence.desc()).limit(limit)
+        if until is not None:
+            query = query.where(RUNS.c.started_at <= stamp(until))
+        if before is not None:
+            query = query.where(RUNS.c.sequence < before)
+        rows = self._rows(query)
+        ends = select(ENTRIES.c.run_id, ENTRIES.c.data).where(
+            ENTRIES.c.kind == EntryKind.RUN_FINISHED.value, ENTRIES.c.run_id.in_([row.run for row in rows])
+        )
+        if rows:
+            ends = ends.where(ENTRIES.c.sequence > min(row.sequence for row in rows))
+        finished = {each.run_id: each.data for each in self._rows(ends)} if rows else {}
+        limit_at = None if until is None else stamp(until)
+        return [_run(row, finished.get(row.run), limit_at) for row in rows]
+
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        with self._database.reading() as connection:
+            return connection.execute(query).all()
+
+
+def _named(column: Column[Any], names: Sequence[str] | None) -> ColumnElement[bool]:
+    return true() if names is None else column.in_(list(names))
+
+
+def _run(row: Any, end: str | None, until: str | None) -> RunSummary:
+    ended = row.finished_at is not None and (until is None or row.finished_at <= until)
+    start = json.loads(row.data)
+    facts = msgspec.json.decode(end, type=RunFinishedRow) if ended and end is not None else RunFinishedRow()
+    return RunSummary(
+        run=row.run,
+        sequence=row.sequence,
+        started_at=moment(row.started_at),
+        commit=start.get("commit", ""),
+        environments=start.get("environments", 0),
+        finished_at=moment(row.finished_at) if ended else None,
+        verdicts=facts.summary,
+        planned=facts.planned,
+        probed=facts.probed,
+        cpu_seconds=facts.cpu_seconds,
+        errors=facts.errors,
+    )
