@@ -10,7 +10,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from driftguard.web.reading import JournalEstate
 from driftguard.web.site import write_site
 from driftguard.web.view import NoClosures
 from tests.support.chromium import chromium
@@ -168,7 +167,7 @@ def test_everything_works_without_script(browser: Browser, origin: str) -> None:
 def test_a_static_site_opens_from_disk(browser: Browser, tmp_path: Path) -> None:
     ledger = made_ledger(tmp_path)
     site = tmp_path / "site"
-    write_site(JournalEstate(ledger), site, repository="infra", closures=NoClosures())
+    write_site(ledger, site, repository="infra", closures=NoClosures())
     ledger.close()
     with watched(browser, "", viewport=WIDE) as shown:
         shown.page.goto((site / "index.html").as_uri())

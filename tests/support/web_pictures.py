@@ -14,7 +14,6 @@ from driftguard.adapters.defects import FolderDefects
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
-from driftguard.web.reading import JournalEstate
 from driftguard.web.server import WebServer
 from driftguard.web.view import NoClosures
 from tests.support.web_browser import shoot, started, watched
@@ -37,7 +36,7 @@ def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
     """The address of a server of the sample estate."""
     settings = WebSettings(address="127.0.0.1:0")
     ledger = made_ledger(folder, hostile=hostile)
-    estate = JournalEstate(ledger)
+    estate = ledger
     app = application(
         lambda: estate,
         Access(settings),
