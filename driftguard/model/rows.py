@@ -27,7 +27,7 @@ class RunStartedRow(Struct, frozen=True):
     """The beginning of a run over environments.
 
     Attributes:
-        environments: their names; none where the run covers all of them, which `whole` says.
+        environments: their names; none where the run covers all of them (`whole`).
         count: how many they are; 0 in a row of a version before 0.2.
     """
 
