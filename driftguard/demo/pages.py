@@ -27,11 +27,10 @@ def show_pages(sandbox: DemoSandbox, folder: Path, *, serve: bool) -> str:
     except DriftGuardError as error:
         return f"No pages were written: {error}"
     from driftguard.bootstrap.web import WebView
-    from driftguard.web.reading import JournalEstate
 
     [file] = (sandbox.folder / "home").rglob("ledger.db")
     with closing(open_ledger(f"sqlite:///{file}")) as ledger:
-        view = WebView(JournalEstate(ledger), WebSettings(), "infra")
+        view = WebView(ledger, WebSettings(), "infra")
         site = folder / "site"
         folder.mkdir(exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
