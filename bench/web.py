@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, create_engine, insert, update
+
 from bench.measure import MIB, PEAK, Result
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.adapters.sql.projecting import finished_row, occurrence_row, run_row, summary_row
-from driftguard.adapters.sql.rows import canonical, entry_hash, stamp
+from driftguard.adapters.sql.projecting import KnownEnvironment, Projection
+from driftguard.adapters.sql.rows import GENESIS, canonical, entry_hash, stamp
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, HEADS
 from driftguard.model import Entry, EntryKind
-from driftguard.model.estate import Occurrence, Summary, followed, summary_of
-from driftguard.model.report import read_environment
 
 _RUNS = 35_040
 _CHANGES = 50
@@ -98,73 +97,52 @@ def measure(scratch: Path, *, environments: int, repetitions: int) -> Iterator[R
     yield Result("web: memory of the process", f"{peak / MIB:.0f} MiB", f"< {_MEMORY // MIB} MiB", peak < _MEMORY)
 
 
-@dataclass
-class _Known:
-    summary: Summary | None = None
-    standing: list[tuple[Occurrence, int]] = field(default_factory=list)
-
-
 class _Maker:
     """Writes a ledger as a year of runs leaves it, in bulk: the same rows that appending would write."""
 
     def __init__(self, path: Path, environments: int) -> None:
         with closing(open_ledger(f"sqlite:///{path}")):
             pass
-        self._path, self._random = path, random.Random(7)
-        self._known = {f"env-{number:05}": _Known() for number in range(environments)}
-        self._sequence, self._hash = 0, "0" * 64
-        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._engine, self._random = create_engine(f"sqlite:///{path}"), random.Random(7)
+        self._drifted = dict.fromkeys((f"env-{number:05}" for number in range(environments)), True)
+        self._projection = Projection(lambda name: KnownEnvironment())
+        self._sequence, self._hash = 0, GENESIS
+        self._entries: list[dict[str, Any]] = []
 
     def make(self) -> int:
         """All of it; how many entries."""
-        names = sorted(self._known)
         due: dict[int, list[str]] = {}
-        for name in names:
+        for name in self._drifted:
             for number in {0, *(self._random.randrange(_RUNS) for _ in range(_CHANGES - 1))}:
                 due.setdefault(number, []).append(name)
-        with closing(sqlite3.connect(self._path)) as database:
-            database.executescript("PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY;")
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA synchronous=OFF")
             for number in range(_RUNS):
                 self._run(number, due.get(number, []))
-                if number % 500 == 0:
-                    self._write(database)
-            for name in names:
-                self._keep("environments", {"name": name})
-                self._keep_occurrences(self._known[name].standing)
-            self._write(database)
-            database.execute("UPDATE heads SET sequence = ?, hash = ?", (self._sequence, self._hash))
-            database.commit()
-            database.executescript("ANALYZE; PRAGMA journal_mode=WAL;")
+                if number % 100 == 0:
+                    self._write(connection)
+            self._write(connection)
+            connection.execute(insert(ENVIRONMENTS), [{"name": name} for name in self._drifted])
+            connection.execute(update(HEADS).values(sequence=self._sequence, hash=self._hash))
+            connection.commit()
+        self._engine.dispose()
         return self._sequence
 
     def _run(self, number: int, changed: list[str]) -> None:
         at, run = _END - _EVERY * (_RUNS - number), f"run-{number:05}"
-        count = len(self._known)
+        count = len(self._drifted)
         facts = {"commit": f"{number:040x}", "ref": "main", "repository": "infra", "environments": []}
-        started = self._append(EntryKind.RUN_STARTED, at, run, None, {**facts, "count": count, "whole": True})
+        self._append(EntryKind.RUN_STARTED, at, run, None, {**facts, "count": count, "whole": True})
         for name in changed:
-            self._scan(name, at + timedelta(seconds=30), run)
+            self._append(EntryKind.SCANNED, at + timedelta(seconds=30), run, name, self._report(name))
         end = {"summary": {"in_sync": count - 900, "drifted": 800, "unknown": 100}, "planned": count // 20}
         end |= {"probed": count - count // 20, "cpu_seconds": 0.2 * count, "errors": {"plan": 100}}
-        finished = self._append(EntryKind.RUN_FINISHED, at + timedelta(minutes=5), run, None, end)
-        self._keep("runs", {**run_row(started), **finished_row(finished)})
+        self._append(EntryKind.RUN_FINISHED, at + timedelta(minutes=5), run, None, end)
 
-    def _scan(self, name: str, at: datetime, run: str) -> None:
-        known = self._known[name]
-        entry = self._append(EntryKind.SCANNED, at, run, name, self._report(name, known))
-        report, sequence = read_environment(entry.data), entry.sequence or 0
-        known.summary = summary_of(entry, report, known.summary)
-        self._keep("summaries", summary_row(known.summary))
-        moves = followed([each for each, _ in known.standing], report, at)
-        gone = {(each.address, each.label): each for each in moves.closed}
-        closed = [(gone[o.address, o.label], n) for o, n in known.standing if (o.address, o.label) in gone]
-        self._keep_occurrences(closed)
-        known.standing = [each for each in known.standing if (each[0].address, each[0].label) not in gone]
-        known.standing += [(each, sequence) for each in moves.opened]
-
-    def _report(self, name: str, known: _Known) -> dict[str, Any]:
-        drifts = known.summary is not None and known.summary.verdict == "in_sync" and self._random.random() < 0.6
+    def _report(self, name: str) -> dict[str, Any]:
+        drifts = not self._drifted[name] and self._random.random() < 0.6
         pending = not drifts and self._random.random() < 0.1
+        self._drifted[name] = drifts or pending
         label, verdict = ("drift", "drifted") if drifts else ("pending", "pending")
         chosen = self._random.sample(range(8), self._random.randint(1, 3)) if drifts or pending else []
         return {
@@ -181,7 +159,7 @@ class _Maker:
             "inputs": {"policies": [{"pending": "alert", "drift": "alert", "input": "alert", "suspended": None}]},
         }
 
-    def _append(self, kind: EntryKind, at: datetime, run: str, name: str | None, data: dict[str, Any]) -> Entry:
+    def _append(self, kind: EntryKind, at: datetime, run: str, name: str | None, data: dict[str, Any]) -> None:
         self._sequence += 1
         row: dict[str, Any] = {
             "sequence": self._sequence,
@@ -193,24 +171,14 @@ class _Maker:
             "data": canonical(data),
         }
         self._hash = row["hash"] = entry_hash(row)
-        self._keep("entries", row)
-        return Entry(kind, at, run, name, data, self._sequence, self._hash)
+        self._entries.append(row)
+        self._projection.add(Entry(kind, at, run, name, data, self._sequence, self._hash))
 
-    def _keep_occurrences(self, occurrences: list[tuple[Occurrence, int]]) -> None:
-        for occurrence, opened in occurrences:
-            self._keep("occurrences", dict(occurrence_row(occurrence, opened)))
-
-    def _keep(self, table: str, row: Any) -> None:
-        self._rows.setdefault(table, []).append(dict(row))
-
-    def _write(self, database: sqlite3.Connection) -> None:
-        for table, rows in self._rows.items():
-            if rows:
-                names = list(rows[0])
-                places = ", ".join(f":{name}" for name in names)
-                database.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
-                rows.clear()
-        database.commit()
+    def _write(self, connection: Connection) -> None:
+        connection.execute(insert(ENTRIES), self._entries)
+        self._projection.write(connection)
+        connection.commit()
+        self._entries.clear()
 
 
 def _resource(number: int, label: str, value: int) -> dict[str, Any]:

@@ -158,28 +158,26 @@ class JournalEstate(WebLedger):
 
     def run_days(self, since: datetime, until: datetime) -> tuple[RunDay, ...]:
         """What runs that began in a time looked at and cost, by day."""
-        days: dict[str, list[Summary]] = {}
-        for history in self._refreshed().history.values():
-            for each in history:
-                if since <= each.at <= until:
-                    days.setdefault(each.at.date().isoformat(), []).append(each)
+        days: dict[str, list[RunSummary]] = {}
+        for run in reversed(self.runs(limit=1_000_000)):
+            if since <= run.started_at <= until:
+                days.setdefault(run.started_at.date().isoformat(), []).append(run)
         return tuple(
             RunDay(
                 day=day,
-                runs=0,
-                looks=len(looks),
-                probed=sum(each.checked_by == "probe" for each in looks),
-                unknown=sum(bool(each.error) for each in looks),
-                cpu_seconds=0.0,
-                unrecorded=0,
+                runs=len(runs),
+                looks=sum(sum(run.verdicts.values()) for run in runs),
+                probed=sum(run.probed or 0 for run in runs),
+                unknown=sum(run.verdicts.get("unknown", 0) for run in runs),
+                cpu_seconds=sum(run.cpu_seconds or 0.0 for run in runs),
+                unrecorded=sum(run.probed is None and run.finished_at is not None for run in runs),
             )
-            for day, looks in sorted(days.items())
+            for day, runs in sorted(days.items())
         )
 
     def runs(self, *, until: datetime | None = None, limit: int = 100, before: int | None = None) -> list[RunSummary]:
         """The newest runs, newest first."""
-        kinds = [EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED]
-        entries = self.entries(kinds=kinds, until=until, limit=None if before else 2 * limit)
+        entries = self.entries(kinds=[EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED], until=until)
         ends = {entry.run_id: entry for entry in entries if entry.kind is EntryKind.RUN_FINISHED}
         found = [_run(e, ends.get(e.run_id)) for e in entries if e.kind is EntryKind.RUN_STARTED]
         return [run for run in reversed(found) if before is None or run.sequence < before][:limit]
@@ -221,10 +219,20 @@ def _run(started: Entry, finished: Entry | None) -> RunSummary:
         sequence=started.sequence or 0,
         started_at=started.at,
         commit=begin.commit,
-        environments=len(begin.environments),
+        environments=begin.count or len(begin.environments),
         finished_at=None if finished is None else finished.at,
-        verdicts={} if end is None else end.summary,
+        **({} if end is None else _of_end(end)),
     )
+
+
+def _of_end(end: RunFinishedRow) -> dict[str, Any]:
+    return {
+        "verdicts": end.summary,
+        "planned": end.planned,
+        "probed": end.probed,
+        "cpu_seconds": end.cpu_seconds,
+        "errors": end.errors,
+    }
 
 
 def _read(data: Mapping[str, Any], empty: Any, type_: Any) -> Any:

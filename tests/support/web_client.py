@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 
 from driftguard.adapters.defects import FolderDefects
-from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
@@ -28,12 +27,10 @@ class WebClient:
         ledger: None for one that fails as a defect does.
     """
 
-    def __init__(self, ledger: SqlLedger | None, folder: Path, settings: WebSettings | None = None) -> None:
-        read = ledger
-
+    def __init__(self, ledger: WebLedger | None, folder: Path, settings: WebSettings | None = None) -> None:
         def given() -> WebLedger:
-            assert read is not None, "no ledger"
-            return read
+            assert ledger is not None, "no ledger"
+            return ledger
 
         defects = FolderDefects(folder / "defects")
         access = Access(settings or WebSettings())

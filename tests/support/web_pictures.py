@@ -36,9 +36,8 @@ def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
     """The address of a server of the sample estate."""
     settings = WebSettings(address="127.0.0.1:0")
     ledger = made_ledger(folder, hostile=hostile)
-    estate = ledger
     app = application(
-        lambda: estate,
+        lambda: ledger,
         Access(settings),
         repository="infra",
         closures=NoClosures(),

@@ -243,7 +243,7 @@ class Database:
         # Alembic takes long to import, and most runs find a current schema.
         from driftguard.adapters.sql.migrate import upgrade
 
-        upgrade(connection)
+        upgrade(connection, found)
 
     def _revision(self, connection: Connection) -> str | None:
         if not inspect(connection).has_table(VERSION_TABLE):

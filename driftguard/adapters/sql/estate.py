@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from heapq import nsmallest
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.projecting import to_occurrence
 from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry
 from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import (
     Ending,
@@ -49,7 +51,7 @@ class SqlEstate:
         query = select(SUMMARIES.c.data).join_from(ENVIRONMENTS, SUMMARIES, SUMMARIES.c.sequence == found)
         with self._database.reading() as connection:
             rows = connection.scalars(query.where(_named(ENVIRONMENTS.c.name, names))).all()
-        return tuple(sorted(_SUMMARIES.decode(f"[{','.join(rows)}]"), key=lambda each: each.name))
+        return tuple(sorted(_read_summaries(rows), key=lambda each: each.name))
 
     def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
         """The entries with these numbers, in order; those that are not there are left out."""
@@ -113,12 +115,13 @@ class SqlEstate:
             )
             .group_by(*resource)
             .having(func.count() > 1)
-            .order_by(func.count().desc(), *resource)
         )
-        return tuple(
+        found = (
             Recurring(environment, address, type_, times, moment(last))
-            for environment, address, type_, times, last in self._rows(query.limit(limit))
+            for environment, address, type_, times, last in self._rows(query)
         )
+        # Sorted here: databases order texts each in their own way.
+        return tuple(nsmallest(limit, found, key=lambda each: (-each.times, each.environment, each.address)))
 
     def run_days(self, since: datetime, until: datetime) -> tuple[RunDay, ...]:
         """What runs that began in a time looked at and cost, by day."""
@@ -159,6 +162,15 @@ class SqlEstate:
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._database.reading() as connection:
             return connection.execute(query).all()
+
+
+def _read_summaries(rows: Sequence[str]) -> list[Summary]:
+    try:
+        return _SUMMARIES.decode(f"[{','.join(rows)}]")
+    except ValueError:
+        raise OperatorError(
+            "The ledger's summaries of reports cannot be read: they were damaged. Restore the ledger from a backup."
+        ) from None
 
 
 def _named(column: Column[Any], names: Sequence[str] | None) -> ColumnElement[bool]:

@@ -1,131 +1,170 @@
-"""What the ledger keeps beside its journal about the estate, brought up to date with each entry that is appended."""
+"""What the ledger keeps about the estate beside its journal: rows that follow from the entries, and from nothing else.
+
+They are written in the transaction of their entry. The tables hold the same after `rebuild` as after a year of
+`project`.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry
 from driftguard.adapters.sql.schema import ENTRIES, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Ending, Occurrence, Summary, followed, forgotten, summary_of
 from driftguard.model.report import read_environment
 from driftguard.model.rows import RunFinishedRow, RunStartedRow
-from driftguard.printable import whole_characters
+from driftguard.printable import REPLACEMENT, whole_characters
 
 _KINDS: Final = frozenset(
     {EntryKind.SCANNED, EntryKind.ENVIRONMENT_FORGOTTEN, EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED}
 )
 _COLUMNS: Final = [ENTRIES.c[name] for name in StoredEntry._fields]
-_BATCH_ROWS: Final = 200
-# An index of PostgreSQL takes no longer ones.
-_MAX_ADDRESS: Final = 500
+_BATCH_ROWS: Final = 500
+# In ASCII JSON: half a character, or NUL, which PostgreSQL has no text for. May be found where there is none.
+_UNSTORABLE: Final = re.compile(r"\\u(?:d[89a-f]|0000)")
+
+
+@dataclass(slots=True)
+class KnownEnvironment:
+    """What the tables hold of one environment.
+
+    Attributes:
+        summary: the newest.
+        standing: what is open, by address and label, with its key in the table.
+    """
+
+    summary: Summary | None = None
+    standing: dict[tuple[str, str], tuple[Occurrence, int, int]] = field(default_factory=dict)
+
+
+class Projection:
+    """The rows that follow from entries, gathered in the order of the entries.
+
+    Args:
+        known: gives what the tables hold of an environment before the first of the entries.
+    """
+
+    def __init__(self, known: Callable[[str], KnownEnvironment]) -> None:
+        self._read = known
+        self._known: dict[str, KnownEnvironment] = {}
+        self._new: dict[Table, list[Mapping[str, Any]]] = {RUNS: [], SUMMARIES: [], OCCURRENCES: []}
+        self._closed: list[Mapping[str, Any]] = []
+        self._finished: list[Mapping[str, Any]] = []
+
+    def add(self, entry: Entry) -> None:
+        """Follow an entry; one that cannot be read, as a newer version may write it, is left out."""
+        if entry.kind in _KINDS:
+            with suppress(ValueError):
+                self._follow(replace(entry, at=moment(stamp(entry.at)), data=_storable(entry.data)))
+
+    def write(self, connection: Connection) -> None:
+        """Write the rows gathered since the last time."""
+        new = insert_sqlite(RUNS) if connection.dialect.name == "sqlite" else insert_postgresql(RUNS)
+        for table, statement in ((RUNS, new.on_conflict_do_nothing()), (SUMMARIES, None), (OCCURRENCES, None)):
+            if self._new[table]:
+                connection.execute(insert(table) if statement is None else statement, self._new[table])
+                self._new[table] = []
+        if self._closed:
+            key = (OCCURRENCES.c.opened == bindparam("of"), OCCURRENCES.c.number == bindparam("of_number"))
+            connection.execute(update(OCCURRENCES).where(*key), self._closed)
+        if self._finished:
+            connection.execute(update(RUNS).where(RUNS.c.run == bindparam("of")), self._finished)
+        self._closed, self._finished = [], []
+
+    def _follow(self, entry: Entry) -> None:
+        if entry.kind == EntryKind.RUN_STARTED:
+            self._new[RUNS].append(_run_row(entry))
+        elif entry.kind == EntryKind.RUN_FINISHED:
+            self._finished.append(_finished_row(entry))
+        elif entry.environment is not None:
+            known = self._known.get(entry.environment)
+            if known is None:
+                known = self._known[entry.environment] = self._read(entry.environment)
+            standing = [each for each, _, _ in known.standing.values()]
+            if entry.kind == EntryKind.ENVIRONMENT_FORGOTTEN:
+                self._close(known, forgotten(standing, entry.at))
+            else:
+                self._scan(known, standing, entry, entry.environment)
+
+    def _scan(self, known: KnownEnvironment, standing: Sequence[Occurrence], entry: Entry, name: str) -> None:
+        report = msgspec.structs.replace(read_environment(entry.data), name=name)
+        summary, moves = summary_of(entry, report, known.summary), followed(standing, report, entry.at)
+        known.summary = summary
+        self._new[SUMMARIES].append(_summary_row(summary))
+        self._close(known, moves.closed)
+        for number, each in enumerate(moves.opened):
+            known.standing[each.address, each.label] = (each, summary.sequence, number)
+            self._new[OCCURRENCES].append(_occurrence_row(each, summary.sequence, number))
+
+    def _close(self, known: KnownEnvironment, closed: Sequence[Occurrence]) -> None:
+        for each in closed:
+            _, opened, number = known.standing.pop((each.address, each.label))
+            at, ending = each.closed_at and stamp(each.closed_at), each.ending and each.ending.value
+            self._closed.append({"of": opened, "of_number": number, "closed_at": at, "ending": ending})
 
 
 def project(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Bring the tables up to date with entries that were just appended, in their order.
+    """Bring the tables up to date with entries that were just appended, in their order."""
 
-    What cannot be read, and what another program wrote, is left out: it never keeps an entry from being recorded.
-    """
+    def known(name: str) -> KnownEnvironment:
+        newest = select(SUMMARIES.c.data).where(SUMMARIES.c.environment == name)
+        summary = connection.scalar(newest.order_by(SUMMARIES.c.sequence.desc()).limit(1))
+        open_ = (OCCURRENCES.c.environment == name) & OCCURRENCES.c.closed_at.is_(None)
+        rows = connection.execute(select(OCCURRENCES).where(open_))
+        return KnownEnvironment(
+            None if summary is None else msgspec.json.decode(summary, type=Summary),
+            {(row.address, row.label): (to_occurrence(row), row.opened, row.number) for row in rows},
+        )
+
+    projection = Projection(known)
     for entry in entries:
-        if entry.kind in _KINDS:
-            try:
-                _project(connection, entry)
-            except ValueError:
-                continue
+        projection.add(entry)
+    projection.write(connection)
 
 
-def project_journal(connection: Connection) -> None:
-    """Bring the empty tables up to date with the whole journal."""
-    query = select(*_COLUMNS).where(ENTRIES.c.kind.in_([kind.value for kind in _KINDS])).order_by(ENTRIES.c.sequence)
+def rebuild(connection: Connection) -> None:
+    """Make the tables anew from the journal; entries that were damaged are left out."""
+    for table in (OCCURRENCES, SUMMARIES, RUNS):
+        connection.execute(delete(table))
+    projection = Projection(lambda name: KnownEnvironment())
+    query = select(*_COLUMNS).where(ENTRIES.c.kind.in_(sorted(_KINDS))).order_by(ENTRIES.c.sequence)
     last = 0
     while rows := connection.execute(query.where(ENTRIES.c.sequence > last).limit(_BATCH_ROWS)).all():
-        project(connection, [to_entry(StoredEntry(*row)) for row in rows])
+        for row in rows:
+            with suppress(OperatorError):
+                projection.add(to_entry(StoredEntry(*row)))
+        projection.write(connection)
         last = rows[-1].sequence
 
 
-def _project(connection: Connection, entry: Entry) -> None:
-    if entry.kind == EntryKind.RUN_STARTED:
-        row = run_row(entry)
-        if connection.scalar(select(RUNS.c.run).where(RUNS.c.run == clean(entry.run_id))) is None:
-            connection.execute(insert(RUNS).values(row))
-    elif entry.kind == EntryKind.RUN_FINISHED:
-        of_run = RUNS.c.run == clean(entry.run_id)
-        connection.execute(update(RUNS).where(of_run).values(finished_row(entry)))
-    elif entry.environment is not None:
-        _follow(connection, entry, clean(entry.environment))
+def _summary_row(summary: Summary) -> Mapping[str, Any]:
+    text = msgspec.json.encode(summary).decode()
+    return {"sequence": summary.sequence, "environment": summary.name, "at": stamp(summary.at), "data": text}
 
 
-def _follow(connection: Connection, entry: Entry, name: str) -> None:
-    open_ = (OCCURRENCES.c.environment == name) & OCCURRENCES.c.closed_at.is_(None)
-    standing = [to_occurrence(row) for row in connection.execute(select(OCCURRENCES).where(open_))]
-    if entry.kind == EntryKind.ENVIRONMENT_FORGOTTEN:
-        _close(connection, forgotten(standing, entry.at))
-        return
-    report = msgspec.structs.replace(read_environment(entry.data), name=name)
-    newest = select(SUMMARIES.c.data).where(SUMMARIES.c.environment == name).order_by(SUMMARIES.c.sequence.desc())
-    before = connection.scalar(newest.limit(1))
-    known = None if before is None else msgspec.json.decode(before, type=Summary)
-    connection.execute(insert(SUMMARIES).values(summary_row(summary_of(entry, report, known))))
-    shortened = {_address(r.address): r.address for r in report.resources}
-    standing = [replace(each, address=shortened.get(each.address, each.address)) for each in standing]
-    moves = followed(standing, report, entry.at)
-    _close(connection, moves.closed)
-    if moves.opened:
-        rows = {_identity(each): occurrence_row(each, entry.sequence or 0) for each in moves.opened}
-        connection.execute(insert(OCCURRENCES), list(rows.values()))
-
-
-def _identity(occurrence: Occurrence) -> tuple[str, str]:
-    return _address(occurrence.address), clean(occurrence.label)
-
-
-def _close(connection: Connection, closed: Sequence[Occurrence]) -> None:
-    for each in closed:
-        same = (
-            (OCCURRENCES.c.environment == each.environment)
-            & (OCCURRENCES.c.address == _address(each.address))
-            & (OCCURRENCES.c.label == clean(each.label))
-            & OCCURRENCES.c.closed_at.is_(None)
-        )
-        ended = {"closed_at": each.closed_at and stamp(each.closed_at), "ending": each.ending and each.ending.value}
-        connection.execute(update(OCCURRENCES).where(same).values(ended))
-
-
-def summary_row(summary: Summary) -> Mapping[str, Any]:
-    """A summary as a row."""
-    text = json.dumps(msgspec.to_builtins(summary), separators=(",", ":"), ensure_ascii=False)
+def _occurrence_row(occurrence: Occurrence, opened: int, number: int) -> Mapping[str, Any]:
     return {
-        "sequence": summary.sequence,
-        "environment": clean(summary.name),
-        "at": stamp(summary.at),
-        "data": whole_characters(text),
-    }
-
-
-def occurrence_row(occurrence: Occurrence, opened: int) -> Mapping[str, Any]:
-    """An occurrence as a row.
-
-    Args:
-        opened: the number of the entry that opened it.
-    """
-    return {
-        "environment": occurrence.environment,
-        "address": _address(occurrence.address),
-        "label": clean(occurrence.label)[:20],
         "opened": opened,
-        "type": clean(occurrence.type),
-        "owner": None if occurrence.owner is None else clean(occurrence.owner),
+        "number": number,
+        "environment": occurrence.environment,
+        "address": occurrence.address,
+        "label": occurrence.label,
+        "type": occurrence.type,
+        "owner": occurrence.owner,
         "opened_at": stamp(occurrence.opened_at),
         "began_at": stamp(occurrence.began_at),
-        "closed_at": occurrence.closed_at and stamp(occurrence.closed_at),
-        "ending": occurrence.ending and occurrence.ending.value,
     }
 
 
@@ -144,12 +183,11 @@ def to_occurrence(row: Any) -> Occurrence:
     )
 
 
-def run_row(entry: Entry) -> Mapping[str, Any]:
-    """A run that starts, as a row."""
+def _run_row(entry: Entry) -> Mapping[str, Any]:
     started = msgspec.convert(entry.data, RunStartedRow)
     data = {"commit": started.commit, "environments": started.count or len(started.environments)}
     return {
-        "run": clean(entry.run_id),
+        "run": entry.run_id,
         "sequence": entry.sequence,
         "started_at": stamp(entry.at),
         "looks": 0,
@@ -158,10 +196,10 @@ def run_row(entry: Entry) -> Mapping[str, Any]:
     }
 
 
-def finished_row(entry: Entry) -> Mapping[str, Any]:
-    """What the end of a run adds to its row."""
+def _finished_row(entry: Entry) -> Mapping[str, Any]:
     end = msgspec.convert(entry.data, RunFinishedRow)
     return {
+        "of": entry.run_id,
         "finished_at": stamp(entry.at),
         "looks": sum(end.summary.values()),
         "unknown": end.summary.get("unknown", 0),
@@ -170,14 +208,15 @@ def finished_row(entry: Entry) -> Mapping[str, Any]:
     }
 
 
-def clean(text: str) -> str:
-    """Text that every database takes: whole characters, none of them NUL."""
-    return whole_characters(text).replace("\0", "\ufffd")
+def _storable(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Data whose texts every database takes."""
+    cleaned: Mapping[str, Any] = _cleaned(data) if _UNSTORABLE.search(json.dumps(data)) else data
+    return cleaned
 
 
-def _address(address: str) -> str:
-    """An address, shortened where an index would not take it; equal addresses stay equal."""
-    address = clean(address)
-    if len(address) <= _MAX_ADDRESS:
-        return address
-    return f"{address[: _MAX_ADDRESS - 20]}…{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_characters(value).replace("\0", REPLACEMENT)
+    if isinstance(value, Mapping):
+        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+    return [_cleaned(each) for each in value] if isinstance(value, list | tuple) else value

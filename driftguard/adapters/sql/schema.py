@@ -152,7 +152,7 @@ NOTIFIED: Final = Table(
     Column("sink", String(40), primary_key=True),
 )
 
-# The estate in short, made from the journal: see `model.estate`. They may be lost, and are then made anew.
+# The estate in short, made from the journal: see `model.estate` and `projecting`.
 SUMMARIES: Final = Table(
     "summaries",
     METADATA,
@@ -164,13 +164,15 @@ SUMMARIES: Final = Table(
 )
 
 _OPEN = text("closed_at IS NULL")
+# `opened` is the number of the entry that opened it. Addresses are in no index: PostgreSQL takes no long ones there.
 OCCURRENCES: Final = Table(
     "occurrences",
     METADATA,
-    Column("environment", Text, primary_key=True),
-    Column("address", Text, primary_key=True),
-    Column("label", String(20), primary_key=True),
     Column("opened", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("environment", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("label", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("owner", Text),
     Column("opened_at", String(32), nullable=False),

@@ -1,23 +1,16 @@
-"""Summaries of reports, occurrences of labels, and runs, made from the journal that is there."""
+"""Summaries of reports, occurrences of labels, and runs; they are filled from the journal after the migrations."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from driftguard.adapters.sql.projecting import project_journal
-
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the three tables beside the journal, and fill them from it."""
-    _create()
-    project_journal(op.get_bind())
-
-
-def _create() -> None:
+    """Add the three tables beside the journal."""
     op.create_table(
         "summaries",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -28,10 +21,11 @@ def _create() -> None:
     op.create_index("summaries_by_environment", "summaries", ["environment", "sequence", "at"])
     op.create_table(
         "occurrences",
-        sa.Column("environment", sa.Text, primary_key=True),
-        sa.Column("address", sa.Text, primary_key=True),
-        sa.Column("label", sa.String(20), primary_key=True),
         sa.Column("opened", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("environment", sa.Text, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("owner", sa.Text),
         sa.Column("opened_at", sa.String(32), nullable=False),
