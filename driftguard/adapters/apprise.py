@@ -19,6 +19,8 @@ _SENT: Final = frozenset(
         AlertEvent.REMINDED.value,
         AlertEvent.ACKNOWLEDGED.value,
         AlertEvent.RESOLVED.value,
+        AlertEvent.DAMPED.value,
+        AlertEvent.STEADY.value,
     }
 )
 _KINDS: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}

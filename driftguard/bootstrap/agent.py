@@ -191,7 +191,7 @@ class _Work(AgentWork):
 
     def _observe(self, session: Session, report: RunReport) -> None:
         alerts = report.alerts or AlertCounts()
-        standing = [alert for alert in session.ledger.alerts.standing() if alert.kind is AlertKind.DRIFT]
+        standing = [a for a in session.ledger.alerts.standing() if a.kind is AlertKind.DRIFT and not a.gone]
         self._metrics.observe(
             report,
             drift_since={alert.environment: alert.first_seen_at for alert in standing},

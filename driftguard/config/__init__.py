@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.config.alerting import AgentSettings, AlertSettings, Reminder, Webhook
+from driftguard.config.alerting import AgentSettings, AlertSettings, DampingSettings, Reminder, Webhook
 from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.generating import CommitFiles, NoFiles
@@ -50,6 +50,7 @@ __all__ = [
     "Aws",
     "Backoff",
     "CommitFiles",
+    "DampingSettings",
     "Directories",
     "EnvironmentSettings",
     "Find",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from driftguard.config import values as v
-from driftguard.config.base import Model
+from driftguard.config.base import Model, or_off, switched_off
 from driftguard.config.routes import AlertRoute, Mention, is_slack
 
 
@@ -87,6 +87,22 @@ class NamedSink(Model):
         return not self.model_fields_set.isdisjoint({"environments", "severity"})
 
 
+class DampingSettings(Model):
+    """Changes that come and go: one message reports that, and no other until they are steady; `off` reports each."""
+
+    enabled: bool = Field(default=True, description="Whether changes that come and go are reported once.")
+    changes: int = Field(default=4, ge=2, description="Changes of one resource, commit or error ...")
+    within: v.Duration = Field(
+        default=timedelta(hours=6),
+        description="... within this time that are too many. It is steady after the same time without a change.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, written: Any) -> Any:
+        return switched_off(written)
+
+
 class AlertSettings(Model):
     """When alerts are sent, and how they are grouped."""
 
@@ -113,6 +129,11 @@ class AlertSettings(Model):
     group_window: v.Duration = Field(
         default=timedelta(hours=1),
         description="Time in which an alert joins the message of others of the same cause, once they are `group`.",
+    )
+    damping: DampingSettings = Field(
+        default=DampingSettings(),
+        description="When changes that come and go are reported once instead of each time; `off` reports each.",
+        json_schema_extra=or_off,
     )
     failover_after: v.Duration = Field(
         default=timedelta(minutes=10),

@@ -20,3 +20,13 @@ class Model(BaseModel):
         required = {name for name, field in cls.model_fields.items() if field.default is not None}
         aliases = {field.validation_alias for name, field in cls.model_fields.items() if name in required}
         return {key: item for key, item in data.items() if item is not None or key not in required | aliases}
+
+
+def switched_off(written: Any) -> Any:
+    """What stands for a group of keys: `off`, which YAML reads as false, is short for `enabled: false`."""
+    return {"enabled": False} if written is False or written == "off" else written
+
+
+def or_off(schema: dict[str, Any]) -> None:
+    """Let an editor take `off` as well, which YAML reads as false."""
+    schema.update(anyOf=[{"$ref": schema.pop("$ref")}, {"enum": [False, "off"]}])

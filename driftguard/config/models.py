@@ -10,12 +10,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from driftguard.config import values as v
 from driftguard.config.alerting import AgentSettings, AlertSettings
-from driftguard.config.base import Model
+from driftguard.config.base import Model, or_off
 from driftguard.config.data_types import DATA_TYPES
 from driftguard.config.forge import Forge
 from driftguard.config.ledger import LedgerSettings
 from driftguard.config.platform import Tfe
-from driftguard.config.probe import ProbeSettings, or_off
+from driftguard.config.probe import ProbeSettings
 from driftguard.config.routes import Slack
 from driftguard.config.web import WebSettings
 from driftguard.config.workspaces import WorkspaceGlobs

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from driftguard.config import values as v
-from driftguard.config.base import Model
+from driftguard.config.base import Model, switched_off
 
 
 class ProbeSettings(Model):
@@ -32,9 +32,4 @@ class ProbeSettings(Model):
     @model_validator(mode="before")
     @classmethod
     def _switched_off(cls, written: Any) -> Any:
-        return {"enabled": False} if written is False or written == "off" else written
-
-
-def or_off(schema: dict[str, Any]) -> None:
-    """Let an editor take `off` as well, which YAML reads as false."""
-    schema.update(anyOf=[{"$ref": schema.pop("$ref")}, {"enum": [False, "off"]}])
+        return switched_off(written)

@@ -50,6 +50,8 @@ class AlertEvent(StrEnum):
     REOPENED = "reopened"
     WORSE = "worse"
     ACKNOWLEDGED = "acknowledged"
+    DAMPED = "damped"
+    STEADY = "steady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,35 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Damping:
+    """What an alert remembers of changes that come and go: what keeps changing is reported once, then no more.
+
+    Objects are the addresses of drifted resources, the ids of pending commits, or the kind of an error.
+
+    Attributes:
+        moments: by object, its latest changes within the configured time, oldest first.
+        restless: the objects that were reported to come and go, each with the moment from which it counts as steady.
+        peak: the highest severity within that time.
+        lost: the resources that were deleted, or that an apply would have destroyed, within that time.
+        gone: whether nothing of it is there at the moment, though the alert stays open until that is steady.
+    """
+
+    moments: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
+    restless: Mapping[str, datetime] = field(default_factory=dict)
+    peak: Severity = Severity.INFO
+    lost: tuple[str, ...] = ()
+    gone: bool = False
+
+    def not_after(self, now: datetime) -> Damping:
+        """The same without the moments after now, those of a wrong clock; what is restless is steady again then."""
+        moments = {key: tuple(min(at, now) for at in ats) for key, ats in self.moments.items()}
+        ahead = {key for key, ats in self.moments.items() if any(is_ahead(at, now) for at in ats)}
+        return replace(
+            self, moments=moments, restless={key: now if key in ahead else end for key, end in self.restless.items()}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One alert as it stands.
 
@@ -97,6 +128,7 @@ class Alert:
         resolution: how it was resolved, in one sentence; None before.
         failure: the error of an apply that failed and that no later one has made good; None without one.
         acked: the operator's word that it is known; stops reminders and escalation until it ends.
+        damping: what it remembers of changes that come and go; None without any.
     """
 
     id: str
@@ -117,6 +149,17 @@ class Alert:
     resolution: str | None = None
     failure: str | None = None
     acked: Acknowledgement | None = None
+    damping: Damping | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of an open alert that comes and goes is there at the moment."""
+        return self.damping is not None and self.damping.gone
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether something of an open alert was reported to come and go, and is not steady yet."""
+        return self.damping is not None and bool(self.damping.restless) and self.state is AlertState.OPEN
 
     def not_after(self, now: datetime) -> Alert:
         """The same with its moments after now, those of a wrong clock, as now."""
@@ -126,6 +169,7 @@ class Alert:
             changed_at=min(self.changed_at, now),
             opened_at=self.opened_at and min(self.opened_at, now),
             resolved_at=self.resolved_at and min(self.resolved_at, now),
+            damping=self.damping and self.damping.not_after(now),
         )
 
 

@@ -28,6 +28,7 @@ from driftguard.model import (
     AlertEvent,
     AlertKind,
     AlertState,
+    Damping,
     Delivery,
     DeliveryKind,
     DeliveryState,
@@ -171,6 +172,7 @@ FULL_ALERT = alert(
     resolution=HARD_TEXT,
     failure=HARD_TEXT,
     acked=Acknowledgement(HARD_TEXT, at(2), HARD_TEXT, at(9), Severity.INFO),
+    damping=Damping({HARD_TEXT: (at(1), at(2).astimezone(INDIA))}, {"": at(9)}, Severity.WARNING, ("aws_x.y",), True),
 )
 FULL_DELIVERY = delivery(
     alerts=tuple(f"a{number}" for number in range(500)),

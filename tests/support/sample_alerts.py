@@ -11,6 +11,7 @@ from msgspec import structs
 
 from driftguard.config import AlertSettings
 from driftguard.model import (
+    Acknowledgement,
     Action,
     Alert,
     AlertState,
@@ -34,7 +35,7 @@ from driftguard.model import (
 from driftguard.model.reasons import Reason
 from driftguard.model.report import ABSENT_VALUE, DecisionReport, EnvironmentReport
 from driftguard.pipeline.alert.guides import Guidance, Guide
-from driftguard.pipeline.alert.lifecycle import follow
+from driftguard.pipeline.alert.lifecycle import acknowledged, follow
 from driftguard.pipeline.alert.text import message_of
 from driftguard.report import environment_report
 from driftguard.sealed import ABSENT, PRESENT, Sealed, reveal
@@ -487,7 +488,26 @@ def certificate_is_due() -> Sample:
     return Sample(over_time.standing(), over_time.notices, NOON)
 
 
+def comes_and_goes() -> Sample:
+    over_time = Passes()
+    count = resource("aws_ecs_service.web", outside("desired_count", 2, 5))
+    for found in (drifted("prod-eu", count), in_sync("prod-eu")) * 3:
+        over_time.look(found)
+    return Sample(over_time.standing(), over_time.notices, over_time.now)
+
+
+def acknowledged_drift() -> Sample:
+    over_time = Passes()
+    over_time.look(drifted("prod-eu", resource(ASSETS, outside("versioning[0].enabled", True, False))))
+    (alert,) = over_time.standing()
+    word = Acknowledgement("ada", NOON, "fixed with the release of Tuesday", NOON + timedelta(days=2))
+    after = acknowledged(alert, word, "ack")
+    return Sample(after.alerts, after.notices, NOON + timedelta(hours=1))
+
+
 SAMPLES = (
+    comes_and_goes,
+    acknowledged_drift,
     drift_of_one_attribute,
     deleted_outside,
     diverged_with_conflict,

@@ -12,6 +12,7 @@ from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.words import ADOPTABLE, Label
 from driftguard.pipeline.alert.guides import Guidance, console_url, runbook_url
+from driftguard.pipeline.alert.lines import quiet
 from driftguard.pipeline.alert.titles import passes, removed
 from driftguard.pipeline.consequences import destructive, holds_data, rank
 
@@ -48,7 +49,7 @@ def _steps(alert: Alert, count: int, guidance: Guidance) -> Iterator[StepText]:
     elif alert.failure is not None:
         yield StepText("What failed", f"driftguard explain {name}")
         yield StepText("After the cause is fixed", f"driftguard retry {name}")
-    elif count == 1:
+    elif count == 1 and not alert.gone:
         yield from _manual_apply(alert, guidance)
     yield from _pages(alert, guidance)
     if alert.failure is None:
@@ -116,6 +117,10 @@ def decision(alert: Alert) -> Iterator[str]:
     report, reasons = alert.report, alert.report.decision.reasons
     if alert.acked is not None:
         yield f"Acknowledged {alert.acked.text}. No reminder is sent until that ends, or until it becomes worse."
+    if alert.damping is not None and alert.comes_and_goes:
+        yield quiet(alert.damping)
+    if alert.gone:
+        return
     if alert.kind is AlertKind.PROBE:
         yield "Every environment that uses the provider is planned instead. No verdict rests on a probe of it any more."
         return

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from driftguard.model import Alert, AlertKind
+from driftguard.model import Alert, AlertKind, Severity
 from driftguard.model.fingerprints import comparable
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.words import OUTSIDE
+from driftguard.pipeline.consequences import Fate, fate_of
 
 _MAX_LISTED: Final = 5
 
@@ -38,7 +39,7 @@ def difference(before: Alert, now: Alert) -> str:
     old, new = drifted_places(before.report), drifted_places(now.report)
     old_places, new_places = {place[:2] for place in old}, {place[:2] for place in new}
     parts = [
-        f"{word}: {_listed(sorted(_name(*place) for place in places))}"
+        f"{word}: {listed(sorted(_name(*place) for place in places))}"
         for word, places in (
             ("new", new_places - old_places),
             ("gone", old_places - new_places),
@@ -56,14 +57,14 @@ def _new_addresses(before: Alert, now: Alert) -> str:
     """
     known = {place[0] for place in drifted_places(before.report)}
     more = sorted({place[0] for place in drifted_places(now.report)} - known)
-    return f"new: {_listed(more)}." if more else ""
+    return f"new: {listed(more)}." if more else ""
 
 
 def new_commits(before: Alert, now: Alert) -> str:
     """The commits behind an alert that were not behind it before, as a list in words."""
     known = {commit.sha for commit in before.report.commits}
     more = [commit for commit in now.report.commits if commit.sha not in known]
-    return _listed([f"{commit.sha[:10]} {commit.subject}" for commit in more])
+    return listed([f"{commit.sha[:10]} {commit.subject}" for commit in more])
 
 
 def all_new(before: Alert, now: Alert) -> bool:
@@ -73,10 +74,38 @@ def all_new(before: Alert, now: Alert) -> bool:
     return bool(pending) and known.isdisjoint(pending)
 
 
+def rises(before: Severity, now: Severity) -> bool:
+    """Whether a severity is higher than another."""
+    order = list(Severity)
+    return order.index(now) > order.index(before)
+
+
+def more_severe(one: Severity, other: Severity) -> Severity:
+    """The higher of two severities."""
+    return other if rises(one, other) else one
+
+
+def is_worse(before: Alert, now: Alert) -> bool:
+    """Whether what an alert is about became worse: its severity, an apply that failed, something more that is lost."""
+    if now.failure is not None and before.failure is None:
+        return True
+    severity, known, memory = before.severity, lost(before), before.damping
+    if memory is not None and memory.restless:  # what comes and goes is compared with the worst that it was
+        severity = more_severe(severity, memory.peak)
+        known |= set(memory.lost) & memory.restless.keys()
+    return rises(severity, now.severity) or not lost(now) <= known
+
+
+def lost(alert: Alert) -> set[str]:
+    """The resources that were deleted, or that an apply would destroy."""
+    return {r.address for r in alert.report.resources if r.deleted_outside or fate_of(r) is not Fate.KEPT}
+
+
 def _name(address: str, path: str) -> str:
     return f"{address} {path}" if path else address
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """A list in words, not more than a few of it."""
     more = len(names) - _MAX_LISTED
     return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

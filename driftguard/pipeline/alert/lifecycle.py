@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from driftguard.config import AlertSettings
 from driftguard.model import (
     Acknowledgement,
@@ -31,11 +33,12 @@ from driftguard.model.causes import Faulted
 from driftguard.model.reasons import ReasonName
 from driftguard.model.report import EnvironmentReport, ErrorReport
 from driftguard.model.words import Label
-from driftguard.pipeline.alert.differences import all_new, difference, drifted_places, new_commits
+from driftguard.pipeline.alert.damping import Step, damped, is_quiet
+from driftguard.pipeline.alert.differences import all_new, drifted_places, is_worse, more_severe
 from driftguard.pipeline.alert.ending import resolution_of
 from driftguard.pipeline.alert.excerpts import excerpt
-from driftguard.pipeline.alert.titles import age, happened
-from driftguard.pipeline.consequences import Fate, destructive, fate_of
+from driftguard.pipeline.alert.lines import BACK, acknowledgement_ended, news, news_after_nothing, still
+from driftguard.pipeline.consequences import destructive
 
 _IDS: Final = uuid.UUID("5f9d3a0e-6a53-4d56-9d6c-0b1f5b3b7a11")
 
@@ -87,8 +90,10 @@ def follow(
     notices: list[Notice] = []
     for kind in AlertKind:
         before = _newest(alerts, kind)
-        for after, event, line in _steps(before and before.not_after(now), kind, look):
-            kept[after.id] = after
+        newest = before and before.not_after(now)
+        for step in _steps(newest, kind, look):
+            after, event, line = _quietly(newest, damped(newest, step, now=now, rules=rules.damping), look)
+            newest = kept[after.id] = after
             if event is not None:
                 notices.append(_notice(after, event, line, look))
     return Followed(tuple(kept.values()), tuple(notices))
@@ -105,7 +110,7 @@ def _failure(environment: EnvironmentReport, alerts: Sequence[Alert]) -> str | N
     return next((alert.failure for alert in standing), None)
 
 
-def _steps(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]:
+def _steps(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[Step]:
     """The steps of an environment's newest alert of one kind. An unknown verdict ends nothing."""
     present, absent = _KINDS.get(look.whole.verdict, (None, frozenset()))
     if kind is present:
@@ -136,23 +141,9 @@ _KINDS: Final[Mapping[str, tuple[AlertKind | None, frozenset[AlertKind]]]] = {
     Verdict.DIVERGED: (AlertKind.DRIFT, frozenset({AlertKind.UNKNOWN})),
     Verdict.UNKNOWN: (AlertKind.UNKNOWN, frozenset()),
 }
-_Step = tuple[Alert, AlertEvent | None, str]
-# Each line of a channel begins with the environment's name, which a route adds.
-_BACK: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DRIFT: "the same drift is back.",
-    AlertKind.PENDING: "the same change is pending again.",
-    AlertKind.UNKNOWN: "the verdict is unknown again, for the same reason.",
-    AlertKind.PROBE: "a probe is wrong again.",
-}
-_OPEN: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DRIFT: "still drifted",
-    AlertKind.PENDING: "still not applied",
-    AlertKind.UNKNOWN: "still unknown",
-    AlertKind.PROBE: "still not probed",
-}
 
 
-def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]:
+def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[Step]:
     """The steps of an alert whose cause is there."""
     if before is None or before.state is AlertState.RESOLVED:
         yield from _begins(before, kind, look)
@@ -167,14 +158,14 @@ def _seen(before: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]
         failure=None if kind is AlertKind.UNKNOWN else look.failure,
     )
     if before.state is AlertState.OPEN:
-        yield from _quietly(_open_goes_on(before, now, look), look)
+        yield from _open_goes_on(before, now, look)
         return
     if kind is AlertKind.PENDING and all_new(before, now):  # what was pending was applied elsewhere
         now = replace(now, first_seen_at=look.now, passes=1)
     yield (_opened(now, look), AlertEvent.OPENED, "") if _due(now, look) else (now, None, "")
 
 
-def _begins(ended: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step]:
+def _begins(ended: Alert | None, kind: AlertKind, look: _Look) -> Iterator[Step]:
     """The first step of an alert, or of one that is back after its end."""
     fingerprint = _fingerprint(kind, look.excerpt)
     returned = ended is not None and ended.fingerprint == fingerprint and ended.opened_at is not None
@@ -183,28 +174,31 @@ def _begins(ended: Alert | None, kind: AlertKind, look: _Look) -> Iterator[_Step
         # Under an id of its own: a message about the one that ended goes on showing that.
         yield _first(None, kind, fingerprint, look), None, ""
     elif returned:
-        yield _opened(fresh, look), AlertEvent.REOPENED, _BACK[kind]
+        yield _opened(fresh, look), AlertEvent.REOPENED, BACK[kind]
     else:
         yield _opened(fresh, look), AlertEvent.OPENED, ""
 
 
-def _quietly(steps: Iterator[_Step], look: _Look) -> Iterator[_Step]:
-    """Steps of an open alert; while its environment is silenced, only those that update messages are sent."""
-    for after, event, line in steps:
-        silent = look.silence is not None and look.silence.covers(after.severity, look.now)
-        if silent and event is AlertEvent.REMINDED:
-            yield after, None, ""
-        elif silent and event is not None:
-            yield after, AlertEvent.REFRESHED, ""
-        else:
-            yield after, event, line
+def _quietly(before: Alert | None, step: Step, look: _Look) -> Step:
+    """A step of an open alert; while its environment is silenced, all but its end only updates messages."""
+    after, event, _ = step
+    silenced = look.silence is not None and look.silence.covers(after.severity, look.now)
+    if not silenced or before is None or before.state is not AlertState.OPEN:
+        return step
+    match event:
+        case None | AlertEvent.REMINDED:
+            return after, None, ""
+        case AlertEvent.RESOLVED:
+            return step
+        case _:
+            return after, AlertEvent.REFRESHED, ""
 
 
-def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
-    line, worse = _news(before, now), _is_worse(before, now)
+def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[Step]:
+    line, worse = _news(before, now), is_worse(before, now)
     if before.acked is not None and (worse or not before.acked.covers(now.severity, look.now)):
         now = replace(now, acked=None)
-        line = f"{line} The acknowledgement {before.acked.text.partition(':')[0]} has ended.".strip() if worse else line
+        line = acknowledgement_ended(line, before.acked.text.partition(":")[0]) if worse else line
     if line:
         now = replace(now, changed_at=look.now)
         yield now, AlertEvent.WORSE if worse else AlertEvent.CHANGED, line
@@ -215,11 +209,19 @@ def _open_goes_on(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
     yield from _reminders(before, now, look)
 
 
-def _reminders(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
+def _news(before: Alert, now: Alert) -> str:
+    """What is new in an open alert; one that comes and goes may be open though nothing of it was there."""
+    if not before.gone:
+        return news(before, now)
+    nothing = msgspec.structs.replace(before.report, resources=(), commits=())
+    return news_after_nothing(replace(before, report=nothing, fingerprint=""), now)
+
+
+def _reminders(before: Alert, now: Alert, look: _Look) -> Iterator[Step]:
     """The reminders that an open alert has reached since the last run."""
     due = look.rules.due_reminders(look.now - (before.opened_at or look.now))
-    if now.acked is not None:
-        if due > now.reminders:  # those that fall into the time of an acknowledgement are not made up for
+    if now.acked is not None or is_quiet(before):
+        if due > now.reminders:  # those that fall into a quiet time are not made up for
             yield replace(now, reminders=due), None, ""
         return
     listed = len(look.rules.reminders)
@@ -227,48 +229,15 @@ def _reminders(before: Alert, now: Alert, look: _Look) -> Iterator[_Step]:
     reached_now = range(now.reminders + 1, min(due, listed) + 1) or ([due] if due > now.reminders else ())
     for reached in reached_now:
         reminded = replace(now, reminders=reached)
-        yield reminded, AlertEvent.REMINDED, _still(reminded, look)
+        yield reminded, AlertEvent.REMINDED, still(reminded, look.now)
     if reached_now and due > max(listed, now.reminders):
         yield replace(now, reminders=due), None, ""
 
 
-def _still(alert: Alert, look: _Look) -> str:
-    """The line of a reminder: what still stands, for how long, and the worst of it."""
-    state = "the failed apply is not resolved" if alert.failure is not None else _OPEN[alert.kind]
-    since = age(look.now - (alert.opened_at or look.now))
-    return f"{state} after {since}: {happened(alert)}."
-
-
-def _news(before: Alert, now: Alert) -> str:
-    """What is new in an open alert, in sentences; empty without news."""
-    line = difference(before, now) if before.fingerprint != now.fingerprint else ""
-    if now.failure is not None and before.failure is None:
-        line = f"an apply failed: {now.failure.strip().partition(chr(10))[0].rstrip('.')}. {line}".strip()
-    more = new_commits(before, now)
-    if now.kind is AlertKind.DRIFT and more:
-        line = f"{line} Also pending: {more}." if line else f"also pending: {more}."
-    order = list(Severity)
-    if not line and order.index(now.severity) > order.index(before.severity):
-        line = f"now {now.severity}: {', '.join(sorted(_reasons(now.report))) or now.kind}."
-    return line
-
-
-def _is_worse(before: Alert, now: Alert) -> bool:
-    """Whether what an alert is about became worse: its severity, an apply that failed, something more that is lost."""
-    order = list(Severity)
-    rises = order.index(now.severity) > order.index(before.severity)
-    fails = now.failure is not None and before.failure is None
-    return rises or fails or not _lost(now) <= _lost(before)
-
-
-def _lost(alert: Alert) -> set[str]:
-    """The resources that were deleted, or that an apply would destroy."""
-    return {r.address for r in alert.report.resources if r.deleted_outside or fate_of(r) is not Fate.KEPT}
-
-
 def acknowledged(alert: Alert, word: Acknowledgement, run_id: str) -> Followed:
     """An operator's word that an open alert is known: no reminder and no escalation until it ends."""
-    now = replace(alert, acked=replace(word, severity=alert.severity))
+    peak = alert.damping.peak if alert.damping is not None else alert.severity
+    now = replace(alert, acked=replace(word, severity=more_severe(alert.severity, peak)))
     id_, line = notice_id(run_id, alert.id, word.at.isoformat()), f"acknowledged {word.text}"
     return Followed((now,), (Notice(id_, AlertEvent.ACKNOWLEDGED, word.at, run_id, line, now),))
 
@@ -295,7 +264,7 @@ def _opened(alert: Alert, look: _Look) -> Alert:
     return replace(alert, state=AlertState.OPEN, opened_at=look.now, changed_at=look.now)
 
 
-def _gone(before: Alert, look: _Look) -> Iterator[_Step]:
+def _gone(before: Alert, look: _Look) -> Iterator[Step]:
     """The end of an alert whose cause is gone."""
     gone_places = {place[:2] for place in drifted_places(before.report)}
     resolution = resolution_of(before, look.whole, gone_places, look.commit)

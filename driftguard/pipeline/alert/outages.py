@@ -85,7 +85,7 @@ def _in_use(target: str, routing: Routing) -> bool:
 
 def _sentence(outage: Outage, routing: Routing) -> str:
     after = next((each for route in routing.routes if (each := _next(outage.target, route.sinks))), None)
-    waits = f"after {_length(routing.alerts.failover_after)} {after} takes its alerts" if after else "its alerts wait"
+    waits = f"after {age(routing.alerts.failover_after)} {after} takes its alerts" if after else "its alerts wait"
     return f"{outage_text(outage)} Until that is fixed, {waits}."
 
 
@@ -97,10 +97,6 @@ def outage_text(outage: Outage) -> str:
 def _next(target: str, sinks: Sequence[str]) -> str | None:
     hit = [number for number, each in enumerate(sinks) if target in (each, sink_of(each))]
     return next((each for each in sinks[hit[0] + 1 :] if sink_of(each) != target), None) if hit else None
-
-
-def _length(time: timedelta) -> str:
-    return age(time) if time >= timedelta(minutes=1) else f"{int(time.total_seconds())} seconds"
 
 
 def passed_on(

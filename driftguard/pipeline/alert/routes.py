@@ -25,6 +25,8 @@ _MAX_NAMED: Final = 8
 BEGINNINGS: Final = (AlertEvent.OPENED, AlertEvent.REOPENED)
 #: Events that mention the recipients of a route.
 LOUD: Final = (*BEGINNINGS, AlertEvent.REMINDED, AlertEvent.WORSE)
+#: Events that the whole channel sees, beside the thread.
+BROADCAST: Final = (*LOUD, AlertEvent.DAMPED, AlertEvent.STEADY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from driftguard.model import (
 from driftguard.pipeline.alert.events import events
 from driftguard.pipeline.alert.routes import (
     BEGINNINGS,
+    BROADCAST,
     LOUD,
     SLACK,
     Routing,
@@ -304,8 +305,8 @@ def _replies(
             sent.setdefault((message.id, notice.event, notice.line), []).append(notice)
     for (parent, event, line), alike in sent.items():
         message = parents[parent]
-        loud = event in LOUD
         mention = _mention(alike[-1].alert, event, message, routing)
+        broadcast = event in BROADCAST
         names = names_of([notice.alert.environment for notice in alike])
         yield Delivery(
             id=id_of(parent, *(notice.id for notice in alike)),
@@ -315,7 +316,12 @@ def _replies(
             alerts=message.alerts,
             meant_for=alike[0].at,
             parent=parent,
-            body={"line": f"{names}: {line}", "broadcast": loud, "mention": mention, "event": event.value},
+            body={
+                "line": f"{names}: {line}",
+                "broadcast": broadcast,
+                "mention": mention,
+                "event": event.value,
+            },
         )
         if event in (AlertEvent.CHANGED, AlertEvent.WORSE) and needs_file(alike[-1].alert.report):
             yield replace(

@@ -140,6 +140,7 @@ def event_json(alert: Alert, event: str, line: str, at: datetime) -> dict[str, A
             "since": rfc3339(alert.first_seen_at),
             "resolution": alert.resolution,
             "failure": alert.failure,
+            "comes_and_goes": alert.comes_and_goes,
             "acked": msgspec.to_builtins(alert.acked),
             "traces": msgspec.to_builtins(dict(alert.traces)),
         },
@@ -173,16 +174,13 @@ def _worst(alert: Alert, changes: Sequence[ChangeText], room: int) -> tuple[tupl
     found: list[tuple[str, str]] = []
     for change in changes[:_MAX_WORST]:
         most = min((room if not found else 2) * _LINE, _MAX_BRIEF) - len(change.address) - 2
-        text = next((form for form in _briefs(change) if len(form) <= most), _fitting(_brief(change), most))
+        forms = [f"last seen: {form}" if alert.gone else form for form in _briefs(change)]
+        text = next((form for form in forms if len(form) <= most), _fitting(forms[0], most))
         room -= _lines(f"{change.address} {text}")
         if room < 0 and found:
             break
         found.append((change.address, text))
     return tuple(found)
-
-
-def _brief(change: ChangeText) -> str:
-    return _briefs(change)[0]
 
 
 def _briefs(change: ChangeText) -> tuple[str, ...]:
@@ -258,7 +256,7 @@ def _first_environment(
 def _rest(change: ChangeText, worst: dict[str, str]) -> ChangeText | None:
     """What the first screen does not hold of a change; None for nothing."""
     brief = worst.get(change.address)
-    whole = brief is not None and not change.consequence and brief.startswith(_brief(change))
+    whole = brief is not None and not change.consequence and _briefs(change)[0] in brief
     if whole and len(change.lines) <= 1 and not change.alike:
         return replace(change, lines=()) if change.by else None
     return change

@@ -71,13 +71,17 @@ def _fitting(alert: Alert, places: Sequence[str]) -> str:
     text = ""
     for longest in _ADDRESSES:
         for place in places:
-            text = f"{about(alert)} in {place}: {happened(alert, longest)}"
+            text = f"{about(alert)} in {place}{_restless(alert)}: {happened(alert, longest)}"
             if len(text) <= MAX_TITLE:
                 return text
     worst = consequence_title(alert.report.resources, _ADDRESSES[-1])
     if worst:  # what is cut is never what would be lost
         text = f"{about(alert)} in {places[-1]}: an apply {worst}; {happened(alert, _ADDRESSES[-1])}"
     return text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 1]}…"
+
+
+def _restless(alert: Alert) -> str:
+    return " comes and goes" if alert.comes_and_goes else ""
 
 
 def about(alert: Alert) -> str:
@@ -98,6 +102,12 @@ def happened(alert: Alert, longest: int = _ADDRESSES[0]) -> str:
     Args:
         longest: the longest address.
     """
+    if alert.gone:
+        return f"{_happened(alert, longest)}; not at the moment"
+    return _happened(alert, longest)
+
+
+def _happened(alert: Alert, longest: int) -> str:
     report = alert.report
     if alert.failure is not None:
         error = re.sub(r"^Error:\s*", "", alert.failure.strip().partition("\n")[0])
@@ -124,7 +134,9 @@ def removed(report: EnvironmentReport) -> bool:
 
 
 def age(since: timedelta) -> str:
-    """A duration in its largest unit, such as `90 minutes` or `3 days`."""
+    """A duration in its largest unit, such as `90 minutes` or `3 days`; less than a minute in seconds."""
+    if since < timedelta(minutes=1):
+        return plural(int(since.total_seconds()), "second")
     minutes = int(since.total_seconds() // 60)
     for unit, size in (("day", 1440), ("hour", 60)):
         if minutes >= 2 * size:

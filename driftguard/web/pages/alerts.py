@@ -114,6 +114,7 @@ def _alert_json(alert: Alert) -> dict[str, Any]:
         "opened_at": timestamp(alert.opened_at) if alert.opened_at else None,
         "watched": alert.state is AlertState.WATCHED,
         "reminders": alert.reminders,
+        "comes_and_goes": alert.comes_and_goes,
         "acked": alert.acked.text if alert.acked else None,
     }
 
