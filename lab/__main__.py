@@ -1,4 +1,4 @@
-"""`python -m lab [--runs N] [--seed N] [--shrink] [--mutants]`."""
+"""`python -m lab [--runs N] [--seed N] [--history NAME] [--shrink] [--mutants]`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=inf, help="report what was played after this time, and end")
+    parser.add_argument("--history", default="", help="play one again, by the name that is printed with it")
     parser.add_argument("--shrink", action="store_true", help="make the first wrong history small and end there")
     parser.add_argument("--mutants", action="store_true", help="break the classifier, one way after another")
     parser.add_argument("--within", type=int, default=_HUNTED, help="with --mutants: in so many histories each")
@@ -36,6 +37,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.mutants:
         return _mutants(asked.seed, asked.jobs, asked.within, [m.name for m in MUTANTS if asked.only in m.name])
+    if asked.history:
+        return _repeat(asked.history)
     return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count", asked.minutes)
 
 
@@ -53,6 +56,14 @@ def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
     print(f"without a mutant, {played} histories: {noticed or 'nothing found'}")
     print(f"{len(names)} mutants, {missed} not found")
     return 1 if missed or noticed else 0
+
+
+def _repeat(name: str) -> int:
+    from lab.play import repeat
+
+    wrong = [text for _, _, text in repeat(name).wrong]
+    print("\n".join(wrong) or "nothing is wrong")
+    return 1 if wrong else 0
 
 
 def _play(runs: int, seed: int, jobs: int, manner: str, minutes: float) -> int:

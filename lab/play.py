@@ -174,11 +174,23 @@ def _count(tally: Tally, history: History, truth: Any) -> None:
 
 
 def _rolled(seed: str, provider: Provider, store: StateStore, tally: Tally) -> None:
+    before = len(tally.wrong)
     try:
         play_one(Rolled(seed), provider, store, tally)
     except (AssertionError, LookupError, TypeError, ValueError):
         tally.invalid += 1
-        tally.wrong.append(("the laboratory failed", [], f"seed {seed}\n{traceback.format_exc()}"))
+        tally.wrong.append(("the laboratory failed", [], traceback.format_exc()))
+    found = tally.wrong[before:]
+    tally.wrong[before:] = [(kind, each, f"  history {seed}\n{text}") for kind, each, text in found]
+
+
+def repeat(seed: str) -> Tally:
+    """Play one history again, by the seed that is printed with it."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder, ExitStack() as stack:
+        provider = stack.enter_context(Provider(Path(folder) / "provider"))
+        _rolled(seed, provider, stack.enter_context(StateStore()), tally)
+    return tally
 
 
 def play(runs: int, seed: int, manner: str) -> Tally:
