@@ -130,6 +130,10 @@ class Configuration:
     def resource(self, name: str) -> Resource:
         return next(resource for resource in self.resources if resource.name == name)
 
+    def forgets(self, address: str) -> bool:
+        """Whether an object at an address that no block wants is forgotten."""
+        return address.split("[")[0] in self.removed
+
     def is_secret_output(self, name: str) -> bool:
         """Whether an output is marked as sensitive: because its value is."""
         tree = self.outputs.get(name)

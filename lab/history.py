@@ -10,9 +10,10 @@ from lab.cloud import Values
 from lab.compare import compare
 from lab.configuration import Configuration
 from lab.desire import Inputs
-from lab.judge import Expected, Mismatch, Situation, Then, expect
+from lab.judge import Expected, Mismatch, expect
 from lab.schema import Attribute
 from lab.site import Site
+from lab.situation import Situation, Then, moved_to
 from lab.truth import NOT_KNOWN, identical
 from lab.values import Dice
 
@@ -110,6 +111,12 @@ class History:
         """What is there by address in the state; objects that are gone are left out."""
         seen = ((address, self.site.cloud.read(values["id"])) for address, values in self.site.state().objects.items())
         return {address: values for address, values in seen if values is not None}
+
+    def is_forgotten(self, address: str) -> bool:
+        """Whether Terraform forgets an object, which it then does not even read."""
+        now = moved_to(self.config, address, self.site.state().objects)
+        wanted = {a for resource in self.config.resources for a, _ in resource.instances()}
+        return now not in wanted and (self.config.forgets(address) or self.config.forgets(now))
 
     def inputs(self) -> Inputs:
         """What reaches the configuration from outside of it now."""

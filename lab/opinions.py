@@ -11,9 +11,10 @@ from lab.cloud import Values
 from lab.compare import QUIET, compare
 from lab.configuration import Configuration, Moment
 from lab.history import History
-from lab.judge import Mismatch, expect, type_of, views
+from lab.judge import Mismatch, expect
 from lab.outside import OUTSIDE
 from lab.schema import Type, canonical
+from lab.situation import type_of, views
 from lab.truth import identical
 from lab.wire import UNKNOWN
 

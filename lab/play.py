@@ -127,7 +127,7 @@ def _played(history: History, tally: Tally) -> list[Mismatch]:
         return mismatches
     for _ in range(dice.number(1, 9)):
         history.happen(CHANGES)
-    if dice.flag(20) and history.site.state().objects:
+    if dice.flag(20) and any(not history.is_forgotten(address) for address in history.site.state().objects):
         tally.occurred["verdict unknown"] += 1
         mismatches = list(unreadable(history))
         if mismatches:

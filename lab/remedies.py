@@ -11,7 +11,8 @@ from lab.compare import QUIET
 from lab.configuration import Moment
 from lab.desire import Desire
 from lab.history import History
-from lab.judge import Expected, Mismatch, Situation, expect, moved_to, type_of, views
+from lab.judge import Expected, Mismatch, expect
+from lab.situation import Situation, moved_to, type_of, views
 from lab.truth import identical, verdict
 from lab.wire import UNKNOWN
 
@@ -55,7 +56,7 @@ def _is_held(history: History, situation: Situation, truth: Mapping[str, Expecte
     """Whether the plan deletes almost everything for good, or makes what is due again, or the state lost everything."""
     now = views(situation, situation.config)
     wanted = situation.wanted(situation.config, now)
-    kept = wanted.instances.keys() | {a for a in now if a.split("[")[0] in situation.config.removed}  # forgotten
+    kept = wanted.instances.keys() | {a for a in now if situation.config.forgets(a)}
     deleted = sum(1 for a, values in now.items() if values is not None and a not in kept)
     existing = sum(1 for values in now.values() if values is not None)
     due = {address for address, expected in truth.items() for f in expected.facts if not f.path and f.label == "input"}
@@ -63,7 +64,8 @@ def _is_held(history: History, situation: Situation, truth: Mapping[str, Expecte
         is_due_again(type_of(address), values) and moved_to(situation.config, address, situation.state) in due
         for address, values in situation.state.items()
     )
-    lost = situation.then is not None and bool(situation.then.reality) and not history.site.state_resources()
+    held = situation.then is not None and bool(situation.then.reality or situation.then.outputs)
+    lost = held and not situation.written.outputs and not history.site.state_resources()
     return again or lost or (deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing)
 
 

@@ -79,6 +79,29 @@ def test_an_element_absorbed_by_a_refresh_and_one_from_an_input_are_two_facts() 
     assert found == {True: ("absorbed", True), False: ("input", True)}
 
 
+@pytest.mark.parametrize(
+    ("held", "baseline", "expected"),
+    [
+        ("now", "now", {"": "pending"}),
+        ("now", "moved", {"": "pending"}),
+        ("now", UNKNOWN, {"": "pending"}),
+        ("old", "now", {"": "pending"}),
+        ("old", "moved", {"": "pending", "a": "conflict"}),
+        ("old", UNKNOWN, {"": "pending", "a": "conflict"}),
+    ],
+)
+def test_beside_a_deletion_a_state_that_was_rolled_back_is_no_outside_change(
+    held: str, baseline: Any, expected: dict[str, str]
+) -> None:
+    document = plan(resource(ADDRESS, state={"a": "old"}, reality={"a": "now"}, desired=None))
+    known = {"a": None if baseline is UNKNOWN else baseline}
+    unknown = {"a": True} if baseline is UNKNOWN else None
+    wanted = plan(resource(ADDRESS, state={"a": "now"}, desired=known, unknown=unknown))
+    evidence = replace(NEW_COMMIT, digests=kept(state(a=held)))
+    (found,) = classify(document, evidence, KEY, baseline_document=wanted).resources
+    assert {a.path: a.label.value for a in found.attributes} == expected
+
+
 def test_an_object_that_was_taken_out_of_the_state_is_absorbed() -> None:
     document = plan(resource(ADDRESS, state=None, desired={"a": 1}))
     for text, expected in ((state(a=1), "absorbed"), (state_of(), "input")):

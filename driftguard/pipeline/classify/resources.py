@@ -120,7 +120,7 @@ class _Attributes:
 
     def all(self) -> Iterator[AttributeChange]:
         """Every attribute that differs, or whose value is known only after the apply."""
-        for place in places(self._views, self._evidence):
+        for place in places(self._views, self._evidence, self._address_before):
             ruling = self._ruling(place)
             if ruling is not None:
                 yield self._attribute(place, ruling)

@@ -129,9 +129,9 @@ def _desired_moved(reality: Any, desired: Any, baseline: Any, evidence: Evidence
     """S=R and R≠D: who moved D away from R, or R away from D."""
     if baseline is NO_BASELINE_VALUE:
         return Ruling(Label.PENDING, "S=R, D≠R, L unknown", certain=False)
-    reality_held = _held(evidence, subject, reality, desired)
+    reality_held = held(evidence, subject, reality, desired)
     if not same(desired, baseline):
-        return _commit_moved(reality_held, _held(evidence, subject, desired, reality), evidence)
+        return _commit_moved(reality_held, held(evidence, subject, desired, reality), evidence)
     sure = not _rests_on_an_open_closure(evidence)
     if reality_held is None:
         return _by_the_serial(evidence)
@@ -158,7 +158,8 @@ def _by_the_serial(evidence: Evidence) -> Ruling:
     return Ruling(Label.INPUT, "S=R, R≠D, D=L, state not written since the baseline", certain=False)
 
 
-def _held(evidence: Evidence, subject: Subject, value: Any, other: Any) -> bool | None:
+def held(evidence: Evidence, subject: Subject, value: Any, other: Any) -> bool | None:
+    """Whether the baseline's digests hold a value; None where that is not known."""
     if evidence.digests is None or not subject.address:
         return None
     return evidence.digests.holds(subject, value, other)

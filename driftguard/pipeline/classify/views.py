@@ -11,7 +11,7 @@ from driftguard.model.plan_document import Change, ResourceItem, decode
 from driftguard.pipeline.classify.context import Context
 from driftguard.pipeline.classify.equality import identical, is_zero, same, same_form
 from driftguard.pipeline.classify.places import Difference, Four, Masks, any_true, child, is_known
-from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling
+from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling, Subject, held
 from driftguard.pipeline.classify.secrets import masked_texts, unmarked
 from driftguard.pipeline.classify.walk import walk
 from driftguard.sealed import ABSENT, UNKNOWN
@@ -97,8 +97,12 @@ def _baseline_view(context: Context, known: ResourceItem) -> tuple[Any, Any]:
     return decode(found.change.after), decode(found.change.after_unknown)
 
 
-def places(views: Views, evidence: Evidence) -> Iterable[Difference]:
-    """Where the attributes part."""
+def places(views: Views, evidence: Evidence, address: str) -> Iterable[Difference]:
+    """Where the attributes part.
+
+    Args:
+        address: the object's at the baseline.
+    """
     state, reality, desired = views.state, views.reality, views.desired
     if state is None:
         return ()
@@ -106,7 +110,7 @@ def places(views: Views, evidence: Evidence) -> Iterable[Difference]:
         found = walk("", Four(state, reality, desired, views.baseline), views.masks)
         return (place for place in found if not _is_form_alone(place, replaced=views.is_replaced))
     if reality is not None:
-        return _lost_with_the_object(views, evidence)
+        return _lost_with_the_object(views, evidence, address)
     if desired is not None:
         return _beside_a_deletion(views, evidence)
     return ()
@@ -158,19 +162,24 @@ def _is_left_to_the_provider(place: Difference) -> bool:
     return of_an_element and (place.desired is None or place.desired is ABSENT)
 
 
-def _lost_with_the_object(views: Views, evidence: Evidence) -> Iterator[Difference]:
+def _lost_with_the_object(views: Views, evidence: Evidence, address: str) -> Iterator[Difference]:
     """About to be deleted: an outside change that the last good configuration would undo is lost with it."""
     baseline = None if evidence.same_closure else views.baseline
     masks = Masks(False, views.masks.baseline_unknown, views.secret, views.masks.shape)
     for place in walk("", Four(views.state, views.reality, views.reality, baseline), masks):
-        ruling = None if same_form(place.state, place.reality) else _lost(place, baseline)
+        if same_form(place.state, place.reality):
+            continue
+        then = held(evidence, Subject(address, place.path, place.copy), place.reality, place.state)
+        ruling = _lost(place, baseline, then)
         if ruling is not None:
             yield replace(place, desired=ABSENT, ruling=ruling)
 
 
-def _lost(place: Difference, baseline: Any) -> Ruling | None:
+def _lost(place: Difference, baseline: Any, reality_held: bool | None) -> Ruling | None:
     if baseline is None:
         return Ruling(Label.DRIFT, "S≠R, D absent, D=L", certain=False)
+    if reality_held:
+        return None  # a state that was rolled back: nothing has changed since the baseline
     if not is_known(place.baseline):
         return Ruling(Label.CONFLICT, "S≠R, D absent, L unknown", certain=False)
     if same(place.reality, place.baseline):
