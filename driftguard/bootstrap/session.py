@@ -25,7 +25,7 @@ from driftguard.adapters.hcl.blobs import BlobReader
 from driftguard.adapters.hcl.facts import CachingReader
 from driftguard.adapters.hcl.parser import SourceParser
 from driftguard.adapters.hcl.sources import HclConfigurationReader
-from driftguard.adapters.machine import ThisMachine, default_parallelism
+from driftguard.adapters.machine import SystemClock, ThisMachine, default_parallelism
 from driftguard.adapters.process import Stop
 from driftguard.adapters.schemas import FolderSchemas
 from driftguard.adapters.signatures import GitSignatures
@@ -34,7 +34,8 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.adapters.terraform.unwritten import FolderStates
-from driftguard.adapters.terragrunt.engine import UNIT_IS_WATCHED, TerragruntPlanner, terragrunt_program
+from driftguard.adapters.terragrunt.engine import UNIT_IS_WATCHED
+from driftguard.adapters.terragrunt.reading import TerragruntUnits
 from driftguard.adapters.tfe.platforms import Platforms
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
 from driftguard.bootstrap.reading import ledger_url
@@ -85,9 +86,8 @@ class Session:
         self._defects = FolderDefects(self._directories.state / "defects")
         self._closing = ExitStack()
         self._location = target.repo
-        self.repository: GitRepository = open_repository(
-            target.repo, self._directories.cache, target.ref, token=token or target.git_token()
-        )
+        cache, token = self._directories.cache, token or target.git_token()
+        self.repository: GitRepository = open_repository(target.repo, cache, target.ref, token=token)
         self._closing.callback(self.repository.close)
         self.head = self.repository.head
         self.settings: Settings = target.load(self.repository.file(self.head, config.CONFIG_FILE))
@@ -95,18 +95,17 @@ class Session:
         self.notices = (*self.settings.notices, *self.repository.shortcomings)
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)
-        self._reader = CachingReader(
-            self._directories.cache / "repos" / f"{folder_name(self.repository.display)}.facts"
-        )
+        self._reader = CachingReader(cache / "repos" / f"{folder_name(self.repository.display)}.facts")
         self._closing.callback(self._reader.save)
-        source = str(target.config) if target.config else None
-        workspaces = KnownWorkspaces()
+        source, workspaces = str(target.config) if target.config else None, KnownWorkspaces()
         self._workspaces = WorkspaceIndex(workspaces, self._list_workspaces, lambda: self.ledger)
         index = SettingsIndex(self.repository, target.operator_text(), source, workspaces.of)
         reader = BlobReader(self.repository, self._reader)
         self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
         self._closing.callback(self.platforms.close)
-        self.closures = ClosureIndex(self.repository, reader, index, self.environ, FolderFiles())
+        credentials = Credentials("units", SystemClock(), self.environ)
+        self._units = TerragruntUnits(self.repository, credentials, self.environ, cache, self._stop)
+        self.closures = ClosureIndex(self.repository, reader, index, self.environ, FolderFiles(), self._units)
 
     def __enter__(self) -> Session:
         return self
@@ -135,6 +134,7 @@ class Session:
 
     def describe(self, environments: Sequence[EnvironmentSettings]) -> list[EnvironmentListing]:
         """The environments as `driftguard environments --format json` prints them."""
+        self.closures.prepare(environments, self.head)
         return [self._described(each) for each in environments]
 
     def _described(self, settings: EnvironmentSettings) -> EnvironmentListing:
@@ -336,6 +336,7 @@ class Session:
         )
 
     def _scope(self, environments: Sequence[EnvironmentSettings], acts: bool) -> RunScope:
+        self.closures.prepare(environments, self.head)
         task = partial(self.task, acts=acts)
         return run_scope(self.repository.display, self.repository.ref, environments, self.environments, task)
 
@@ -347,9 +348,8 @@ class Session:
             applier = remote.applier(stop) if acts else None
             engine = applier or remote.planner(stop)
             return EnvironmentTask(settings, closure, engine, applier, stop, watched=remote.watched)
-        if self.closures.is_unit(settings, self.head):
-            program = terragrunt_program(self.environ.get("PATH", ""))
-            unit = TerragruntPlanner(tool, plugins, stop, program)
+        if closure.unit is not None:
+            unit = self._units.planner(tool, plugins, stop)
             return EnvironmentTask(settings, closure, unit, None, stop, watched=UNIT_IS_WATCHED)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:

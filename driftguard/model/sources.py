@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from driftguard.model.products import PRODUCTS
+from driftguard.model.units import UnitFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class Closure:
         product: `tofu` where its directory holds files of OpenTofu only, which Terraform does not read; None otherwise.
         given: files of it that lie in no commit, by their paths, with digests of their contents.
         absent: paths that its expressions read and that are not in git, sorted.
+        unit: of a Terragrunt unit, whose own directory is not all that is planned; None for a root module.
     """
 
     files: Mapping[str, str]
@@ -169,6 +171,7 @@ class Closure:
     absent: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     product: str | None = None
+    unit: UnitFacts | None = None
 
     def hash(self, tool: str, settings: str) -> str:
         """The closure hash: equal hashes mean that no commit changed the environment (hex, 64 digits).

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from posixpath import join, normpath
 
 from driftguard.config import EnvironmentSettings, terraform_variables
-from driftguard.model import Closure, ToolVersion
+from driftguard.errors import EnvironmentFault
+from driftguard.model import Closure, ErrorKind, ToolVersion
 from driftguard.model.report import EnvironmentListing
 from driftguard.model.versions import VersionNeed, need_of
 from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.signs import product_of, read_for_signs
-from driftguard.pipeline.units import unit_closure, units
-from driftguard.ports import GivenFiles, Repository, SourceReader
+from driftguard.pipeline.unitclosures import UnitSources, closure_of_unit
+from driftguard.pipeline.units import units, unknown_closure
+from driftguard.ports import GivenFiles, Repository, SourceReader, UnitReader
 
 
 class ClosureIndex:
@@ -26,6 +29,7 @@ class ClosureIndex:
         settings: the settings at any commit: var files and literals are those of the commit, too.
         environ: DriftGuard's own environment variables, which may give values to Terraform's variables.
         given: reads what `files` of an environment names; None where none does.
+        units: asks Terragrunt about units; without it, every file counts for each of them.
 
     Attributes:
         products: the product of each environment's tool, by name, as far as it is known: what it reads depends on it.
@@ -38,9 +42,10 @@ class ClosureIndex:
         settings: SettingsIndex,
         environ: Mapping[str, str],
         given: GivenFiles | None = None,
+        units: UnitReader | None = None,
     ) -> None:
         self._repository, self._reader, self._environ = repository, reader, environ
-        self.settings, self.given = settings, given
+        self.settings, self.given, self._unit_reader = settings, given, units
         self.products: dict[str, str] = {}
         self._units_at: dict[str, frozenset[str]] = {}
         self._has_tofu: dict[str, bool] = {}
@@ -57,9 +62,8 @@ class ClosureIndex:
         settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
         given = self.given.listed(settings.files_from) if self.given and settings.files_from else {}
-        tree = self._repository.tree(commit)
         if settings.path in self._units(commit):
-            return unit_closure(settings.path, tree, APPROVALS)
+            return self._of_unit(settings, commit, product)
         with self._lock:
             return self._closures(commit, product).closure(
                 settings.path,
@@ -75,6 +79,30 @@ class ClosureIndex:
     def is_unit(self, settings: EnvironmentSettings, commit: str) -> bool:
         """Whether an environment is a Terragrunt unit at a commit."""
         return settings.path in self._units(commit)
+
+    def prepare(self, environments: Sequence[EnvironmentSettings], commit: str) -> None:
+        """Ask for what takes long for several environments at once: their Terragrunt units, side by side."""
+        units = [each for each in environments if each.fault is None and self.is_unit(each, commit)]
+        if units and self._unit_reader is not None:
+            with suppress(EnvironmentFault):  # raised again, or answered by an open closure, for each of them
+                self._unit_reader.render(units, commit)
+
+    def _of_unit(self, settings: EnvironmentSettings, commit: str, product: str | None) -> Closure:
+        """A unit's closure; where Terragrunt cannot be asked, the plan has the same fault, and every file counts."""
+        tree = self._repository.tree(commit)
+        try:
+            if self._unit_reader is None:
+                raise EnvironmentFault(ErrorKind.CONFIG, "Terragrunt is not asked.")
+            found = self._unit_reader.found(commit).get(settings.path)
+            if found is None:
+                raise EnvironmentFault(ErrorKind.CONFIG, "`terragrunt find` does not list it.")
+            rendered = self._unit_reader.rendered(settings, commit)
+        except EnvironmentFault as fault:
+            return unknown_closure(settings.path, tree, APPROVALS, fault.message)
+        with self._lock:
+            modules = self._closures(commit, product)
+            around = UnitSources(tree, self._reader, self._repository, modules, APPROVALS)
+            return closure_of_unit(around, settings, found, rendered)
 
     def _units(self, commit: str) -> frozenset[str]:
         with self._lock:

@@ -83,7 +83,7 @@ def named_files(
             found[Named(where, True, f"{problem} What it names as files is not known.")] = None
         for path, reference in module.references:
             for text in paths_of(reference, scope):
-                found[_named(text, path, reference, scope)] = None
+                found[named(text, path, reference, scope)] = None
     return list(found)
 
 
@@ -120,7 +120,8 @@ def _scope(
     return scope
 
 
-def _named(text: str, path: str, reference: FileReference, scope: Scope) -> Named:
+def named(text: str, path: str, reference: FileReference, scope: Scope) -> Named:
+    """What a text that a file function gets names, in the scope that it stands in."""
     what = f"{path}:{reference.line}: the argument of {reference.function}()"
     before, hole, _ = text.partition(HOLE)
     if not hole:

@@ -30,6 +30,14 @@ class FileListing(Protocol):
         ...
 
 
+class ScopeFunctions(Protocol):
+    """Functions besides Terraform's own."""
+
+    def named(self, function: str) -> Callable[..., Any] | None:
+        """A function by its name; None where there is none of that name."""
+        ...
+
+
 @dataclass(slots=True)
 class Scope:
     """One call of a module, in which its expressions are evaluated.
@@ -43,6 +51,7 @@ class Scope:
         call: the `module` block that calls it, and the scope in which that stands; None for the root module.
         tree: the files of the commit, for `fileset`.
         archives: of each `archive_file`, where it is written.
+        functions: those that only this scope has.
     """
 
     directory: str
@@ -54,6 +63,7 @@ class Scope:
     given: Mapping[str, Node] = field(default_factory=dict)
     call: tuple[Call, Scope] | None = None
     archives: Mapping[str, Node] = field(default_factory=dict)
+    functions: ScopeFunctions | None = None
 
 
 Names = Mapping[str, Any]
@@ -176,7 +186,8 @@ class _Evaluation:
     def _called(self, function: str, given: tuple[Any, ...]) -> Any:
         if function == "abspath" and given:
             return _absolute(self._scope.root, as_text(given[0]))
-        known = FUNCTIONS.get(function)
+        own = self._scope.functions.named(function) if self._scope.functions is not None else None
+        known = own or FUNCTIONS.get(function)
         try:
             return known(*given) if known is not None else HOLE
         except (TypeError, ValueError, AttributeError, KeyError, IndexError):

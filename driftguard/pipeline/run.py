@@ -44,6 +44,7 @@ from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
 from driftguard.pipeline.record import recorded_notices, run_finished_entry, run_started_entry, scan_entry
 from driftguard.pipeline.states import Postponed
+from driftguard.pipeline.units import left_out_sentence
 from driftguard.report import environment_report
 from driftguard.sealed import mask
 
@@ -61,6 +62,7 @@ class RunScope:
         tasks: those that can be planned.
         incomplete: those that lack something a plan needs, and what they lack.
         present: every environment at head, whether this run looks at it or not.
+        left_out: the names of those that Terragrunt leaves out of `plan`; they get no verdict.
     """
 
     repository: str
@@ -68,6 +70,7 @@ class RunScope:
     tasks: Sequence[EnvironmentTask]
     incomplete: Mapping[str, tuple[EnvironmentSettings, DriftGuardError]]
     present: Sequence[EnvironmentSettings]
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +80,7 @@ class RunScope:
     @property
     def is_whole(self) -> bool:
         """Whether the run looks at every environment at head, so that removed ones can be recognised."""
-        return len(self.names) == len(self.present)
+        return len(self.names) + len(self.left_out) == len(self.present)
 
     def start(self, run_id: str, at: datetime, commit: str) -> Entry:
         """The entry with which the run begins."""
@@ -108,18 +111,20 @@ def run_scope(
         DriftGuardError: it is missing for every one of them, so the run cannot be made at all.
     """
     tasks: list[EnvironmentTask] = []
+    left_out: list[EnvironmentTask] = []
     incomplete: dict[str, tuple[EnvironmentSettings, DriftGuardError]] = {}
     for settings in environments:
         try:
             if settings.fault is not None:
                 raise EnvironmentFault(ErrorKind.CONFIG, settings.fault)
-            tasks.append(task(settings))
+            made = task(settings)
+            (left_out if made.closure.unit is not None and made.closure.unit.excluded else tasks).append(made)
         except DriftGuardError as error:
             incomplete[settings.name] = settings, error
     errors = [error for _, error in incomplete.values()]
     if errors and not tasks and not isinstance(errors[0], EnvironmentFault):
         raise errors[0]
-    return RunScope(repository, ref, tasks, incomplete, present)
+    return RunScope(repository, ref, tasks, incomplete, present, tuple(each.settings.name for each in left_out))
 
 
 def run_environments(
@@ -155,7 +160,7 @@ def run_environments(
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
         on_done(results[-1])
     wrong = audited(context, tasks, results)
-    warnings = [*warnings, *(found.sentence for found in wrong)]
+    warnings = [*warnings, *left_out_sentence(scope.left_out), *(found.sentence for found in wrong)]
     if scope.is_whole:
         for name, entry in removed.items():
             results.append(recorded(context, _removed(name, entry, ledger.baseline(name)), journal=False))

@@ -171,7 +171,7 @@ def _sources(context: ScanContext, run: EnvironmentRun, plan: Plan, changed_sinc
 
     None where a part of it lies outside the repository, so that the text at hand is not all of it.
     """
-    if context.configurations is None or run.closure.remote_sources:
+    if context.configurations is None or run.closure.remote_sources or run.closure.unit is not None:
         return None
     before = context.closures.at(run.settings, changed_since.commit) if changed_since is not None else None
     if changed_since is not None and before is None:

@@ -1,17 +1,14 @@
-"""Terragrunt units: which directories they are, and their closures. Pure.
-
-What a unit reads is decided by functions of Terragrunt (`find_in_parent_folders`, `read_terragrunt_config`,
-dependencies' outputs), so its closure is open: every file of the repository counts.
-"""
+"""Terragrunt units: which directories they are. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
-from posixpath import basename, dirname, join
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from posixpath import basename, dirname
 from typing import Final
 
 from driftguard.model import Closure, TreeEntry
+from driftguard.model.units import UnitFacts
 from driftguard.model.versions import version_paths
 
 UNIT_FILE: Final = "terragrunt.hcl"
@@ -28,18 +25,27 @@ def units(paths: Collection[str]) -> frozenset[str]:
     return frozenset(unit or "." for unit in found - above)
 
 
-def unit_closure(directory: str, tree: Mapping[str, TreeEntry], own: str) -> Closure:
-    """The closure of a unit.
+def unknown_closure(directory: str, tree: Mapping[str, TreeEntry], own: str, why: str) -> Closure:
+    """The closure of a unit of which nothing is known: every file counts.
 
     Args:
         own: a prefix of paths that change no plan: approval files.
+        why: one sentence.
     """
     files = {path: entry.object_id for path, entry in sorted(tree.items()) if not path.startswith(own)}
     return Closure(
         files=files,
         modules=(),
-        remote_sources=(join(directory, UNIT_FILE),),  # what is planned is not the text of the unit alone
+        remote_sources=(),
         init_key=hashlib.sha256("\0".join(f"{path} {id_}" for path, id_ in files.items()).encode()).hexdigest(),
-        open=(f"{directory} is a Terragrunt unit: every file of the repository counts, and outputs of other units.",),
+        open=(f"{directory}: every file of the repository counts, because what the unit reads is not known: {why}",),
         version_files={path: tree[path].object_id for path in version_paths(directory) if path in tree},
+        unit=UnitFacts(),
     )
+
+
+def left_out_sentence(names: Sequence[str]) -> Iterator[str]:
+    """That units are not planned because of their own `exclude`."""
+    if names:
+        subject = "1 unit is" if len(names) == 1 else f"{len(names)} units are"
+        yield f"{subject} left out, because `exclude` covers `plan` there: {', '.join(names)}."

@@ -69,6 +69,7 @@ from driftguard.ports.source import (
     SourceReader,
     TrackedHead,
 )
+from driftguard.ports.units import BlobContents, UnitReader
 
 __all__ = [
     "ERRORED_STATE",
@@ -82,6 +83,7 @@ __all__ = [
     "Backend",
     "Baselines",
     "Blame",
+    "BlobContents",
     "BlockAuthors",
     "Branches",
     "Checkout",
@@ -134,6 +136,7 @@ __all__ = [
     "TerraformVariables",
     "TrackedHead",
     "Trail",
+    "UnitReader",
     "UnwrittenState",
     "UnwrittenStates",
     "WorkingDirectory",

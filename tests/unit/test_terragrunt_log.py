@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from driftguard.adapters.terragrunt.engine import log_messages, mocked_dependencies
-from driftguard.model import TreeEntry
+from driftguard.adapters.process import Stop
+from driftguard.adapters.terragrunt.engine import TerragruntPlanner, mocked_dependencies
+from driftguard.adapters.terragrunt.program import log_messages
+from driftguard.errors import EnvironmentFault
+from driftguard.model import ErrorKind, ToolVersion, TreeEntry
 from driftguard.pipeline.directories import find
-from driftguard.pipeline.units import unit_closure, units
+from driftguard.pipeline.units import units, unknown_closure
+from driftguard.ports import WorkingDirectory
 
 MOCKED = (
     '{"time":"2026-11-27UTC19:21:12Z", "level":"warn", "msg":"Config /r/live/dev/database/terragrunt.hcl is a '
@@ -39,15 +46,28 @@ def test_a_terragrunt_file_makes_a_unit_and_shared_settings_make_none(paths: lis
     assert units(paths) == expected
 
 
-def test_every_file_of_the_repository_is_in_the_open_closure_of_a_unit() -> None:
+def test_every_file_of_the_repository_is_in_the_closure_of_a_unit_of_which_nothing_is_known() -> None:
     tree = {
         path: TreeEntry("100644", path)
         for path in ("live/a/terragrunt.hcl", "root.hcl", ".tofu-version", "ok/1", "m/a.tf")
     }
-    closure = unit_closure("live/a", tree, "ok/")
+    closure = unknown_closure("live/a", tree, "ok/", "It was not asked.")
     assert set(closure.files) == tree.keys() - {"ok/1"}
     assert closure.open
-    changed = unit_closure("live/a", {**tree, "root.hcl": TreeEntry("100644", "2")}, "ok/")
+    changed = unknown_closure("live/a", {**tree, "root.hcl": TreeEntry("100644", "2")}, "ok/", "It was not asked.")
     assert changed.init_key != closure.init_key
     assert changed.hash("tofu 1", "") != closure.hash("tofu 1", "")
     assert find(tree, ["live/*"]) == ["live/a"]
+
+
+def test_an_end_without_a_plan_of_this_run_is_partial(tmp_path: Path) -> None:
+    program = tmp_path / "terragrunt"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    work = WorkingDirectory(tmp_path, tmp_path / "data", tmp_path, {"PATH": os.environ["PATH"]})
+    planner = TerragruntPlanner(ToolVersion("terraform", "1.11.4", "terraform"), tmp_path, Stop(), str(program))
+    plan = tmp_path / "plan"
+    plan.write_text("of an earlier run")
+    with pytest.raises(EnvironmentFault) as fault:
+        planner.plan(work, plan)
+    assert fault.value.kind is ErrorKind.PARTIAL

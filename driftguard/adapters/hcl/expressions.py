@@ -308,9 +308,11 @@ def _from_tree(path: str, tree: Any) -> Definitions:
         for child in _children(body):
             if _kind(child) == "block":
                 file.block(child)
-            elif _kind(child) == "attribute" and path.endswith(".tfvars"):
+            elif _kind(child) == "attribute":
                 name, value = _children(child)
-                file.values[_name(name)] = file.reader.node(value)
+                node = file.reader.node(value)
+                if path.endswith(".tfvars"):
+                    file.values[_name(name)] = node
     return file.result()
 
 

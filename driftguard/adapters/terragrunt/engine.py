@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from driftguard.adapters.process import Completed, Stop
 from driftguard.adapters.terraform.commandline import CommandLine
 from driftguard.adapters.terraform.engine import TerraformPlanner
+from driftguard.adapters.terragrunt.program import VARIABLES, log_messages
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, ToolVersion
 from driftguard.ports import Backend, WorkingDirectory
 from driftguard.sealed import looks_secret
 
-_RUN: Final = ("run", "--tf-forward-stdout", "--non-interactive", "--no-color", "--log-format", "json", "--")
+_RUN: Final = ("run", "--tf-forward-stdout", "--")
 # "Config A is a dependency of B that has no outputs, but mock outputs provided and returning those …"
 _MOCKED: Final = re.compile(r"Config (\S+?)(?:/terragrunt\.hcl)? is a dependency of .*\bmock outputs provided\b", re.S)
 _WITHOUT_OUTPUTS: Final = re.compile(r"(\S+?)/terragrunt\.hcl is a dependency of \S+ but detected no outputs")
@@ -32,10 +31,6 @@ _MAX_LOG_CHARACTERS: Final = 60_000  # of standard error, whose beginning is los
 
 UNIT_IS_WATCHED: Final = "a Terragrunt unit; apply it with `terragrunt run -- apply` in its directory"
 """Why DriftGuard applies no unit."""
-
-
-class _LogLine(msgspec.Struct):
-    msg: str = ""
 
 
 class TerragruntCommandLine(CommandLine):
@@ -62,6 +57,8 @@ class TerragruntCommandLine(CommandLine):
             EnvironmentFault: `dependency` where outputs were missing or mocks stood in for them; `partial` where no
                 plan was made.
         """
+        if cmd == "plan":
+            Path(options["out"]).unlink(missing_ok=True)  # of an earlier run
         done = super().cmd(cmd, *args, work=work, stop=stop, extra=extra, **options)
         done = replace(done, stderr="\n".join(log_messages(done.stderr)))
         if done.code not in (0, 2):
@@ -71,8 +68,8 @@ class TerragruntCommandLine(CommandLine):
             if not Path(options["out"]).exists():
                 raise EnvironmentFault(
                     ErrorKind.PARTIAL,
-                    "Terragrunt ended without a plan (`exclude` with `no_run`, or a hook), so the verdict is unknown. "
-                    "Exclude the unit in driftguard.yaml, or remove the setting.",
+                    "Terragrunt ended without a plan, so the verdict is unknown. Look for its reason with "
+                    "`terragrunt run -- plan` in the unit, or exclude the unit in driftguard.yaml.",
                 )
         return done
 
@@ -105,32 +102,10 @@ class TerragruntPlanner(TerraformPlanner):
         del variables["TF_DATA_DIR"]
         return {
             **variables,
+            **VARIABLES,
             "TG_TF_PATH": self._tool.path,
             "TG_DOWNLOAD_DIR": str(_download_folder(work)),
-            "TG_LOG_LEVEL": "warn",
-            "TG_NO_AUTO_PROVIDER_CACHE_DIR": "true",  # the cache is ours, and locked while `init` runs
         }
-
-
-def terragrunt_program(search_path: str) -> str:
-    """Terragrunt's path. EnvironmentFault (`config`) where it is not installed."""
-    found = shutil.which("terragrunt", path=search_path)
-    if found is None:
-        raise EnvironmentFault(
-            ErrorKind.CONFIG,
-            "This environment is a Terragrunt unit, and no terragrunt is on PATH, so it is not planned. "
-            "Install Terragrunt 0.93 or newer.",
-        )
-    return found
-
-
-def log_messages(text: str) -> Iterator[str]:
-    """The messages of Terragrunt's JSON log; other lines as they are."""
-    for line in text.splitlines():
-        try:
-            yield msgspec.json.decode(line, type=_LogLine).msg
-        except msgspec.DecodeError:
-            yield line
 
 
 def mocked_dependencies(log: str) -> tuple[str, ...]:

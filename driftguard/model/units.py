@@ -1,0 +1,90 @@
+"""Terragrunt units as Terragrunt itself describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MERGING: Final = frozenset({"shallow", "deep_map_only"})
+"""The strategies by which mock outputs are merged with real ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUnit:
+    """One unit of a commit, as `terragrunt find` lists it.
+
+    Attributes:
+        path: its directory, from the repository's root.
+        dependencies: the directories of the units that it depends on, sorted.
+        reading: the files that were read for it, sorted; without what `file()` reads.
+        leaves: paths outside of the repository that were read for it.
+        excluded: `exclude` leaves it out of `plan`.
+    """
+
+    path: str
+    dependencies: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDependency:
+    """One `dependency` block of a unit.
+
+    Attributes:
+        path: the other unit's directory, from the repository's root; None for one outside of it.
+        mocks: what stands in for its outputs; None without any. They are never kept.
+        merge: how mocks are merged with real outputs: one of `MERGING`, or empty.
+        unread: its outputs are not read at all (`enabled = false`, `skip_outputs`).
+    """
+
+    name: str
+    path: str | None
+    mocks: Any = field(default=None, repr=False)
+    merge: str = ""
+    unread: bool = False
+
+    @property
+    def mocks_silently(self) -> bool:
+        """Whether mocks may stand in for real outputs without a word in Terragrunt's log."""
+        return self.mocks is not None and (self.unread or self.merge in MERGING)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedUnit:
+    """What `terragrunt render` reports of a unit; none of its inputs.
+
+    Attributes:
+        source: of its module, as it is used; None where the unit's directory is the module itself.
+        local_source: the directory of that module, from the repository's root; None for one elsewhere.
+        var_files: those of `extra_arguments`, from the repository's root.
+        leaves: var files outside of the repository.
+        requires: the version constraint on Terraform; empty without one.
+        runs: the code that is run with it, such as `before_hook lint`.
+    """
+
+    source: str | None = None
+    local_source: str | None = None
+    var_files: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    dependencies: tuple[UnitDependency, ...] = ()
+    requires: str = ""
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """What of a unit counts besides its files.
+
+    Attributes:
+        excluded: Terragrunt leaves it out of `plan`, so it is not planned here either.
+        dependencies: the units whose outputs it gets.
+        after: the directories of all units that are applied before it, sorted.
+        runs: the code that is run with it, in a few words each, sorted: hooks, `run_cmd`, `sops_decrypt_file`.
+    """
+
+    excluded: bool = False
+    dependencies: tuple[UnitDependency, ...] = ()
+    after: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
