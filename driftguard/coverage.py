@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from driftguard import config
@@ -9,9 +11,11 @@ from driftguard.adapters.folders import data_folder
 from driftguard.adapters.hcl.outline import outline
 from driftguard.bootstrap.session import Session
 from driftguard.config import EnvironmentSettings
-from driftguard.errors import DriftGuardError
+from driftguard.errors import DriftGuardError, EnvironmentFault
+from driftguard.model import Closure
 from driftguard.model.report import RunReport, UncoveredPlace
 from driftguard.pipeline.checkout import HEAD
+from driftguard.pipeline.layout import directory_of
 from driftguard.pipeline.uncovered import uncovered, unread_directories
 
 
@@ -26,12 +30,33 @@ def with_uncovered(session: Session, report: RunReport) -> RunReport:
 def uncovered_places(session: Session) -> tuple[UncoveredPlace, ...]:
     """Directories and var files that look like environments and are none; sorted."""
     tree = session.repository.tree(session.head)
-    listed = session.describe(session.environments)
-    modules = {module for item in listed for module in item.modules}
+    modules = set(_modules(session))
     wanted = {path: tree[path].object_id for path in unread_directories(tree, session.environments, modules)}
     contents = dict(session.repository.read(list(wanted.values())))
     outlines = {path: outline(path, contents[object_id]) for path, object_id in wanted.items()}
-    return uncovered(tree, outlines, session.environments, modules)
+
+    def read(path: str) -> bytes:
+        return b"".join(content for _, content in session.repository.read([tree[path].object_id]))
+
+    return uncovered(tree, outlines, session.environments, modules, read)
+
+
+def _modules(session: Session) -> Iterator[str]:
+    """The directories that environments reach as modules, also by the repository's own address."""
+    described = session.describe(session.environments)
+    for settings, item in zip(session.environments, described, strict=True):
+        found = item if item.fault is None else _closure(session, settings)
+        if found is not None:
+            yield from found.modules
+            yield from filter(None, map(directory_of, found.remote_sources))
+
+
+def _closure(session: Session, settings: EnvironmentSettings) -> Closure | None:
+    """The closure of an environment that cannot be planned, such as one without a Terraform that will do."""
+    try:
+        return session.closures.at(settings, session.head)
+    except EnvironmentFault:
+        return None
 
 
 def not_probed(session: Session, settings: EnvironmentSettings) -> tuple[str, ...]:

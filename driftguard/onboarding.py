@@ -6,6 +6,7 @@ Nothing is written that DriftGuard itself would refuse: the text is loaded and r
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
 from driftguard.pipeline.commitfiles import TreeFiles
 from driftguard.pipeline.directories import find
-from driftguard.pipeline.entries import entries, naming_entries, plain_entries
+from driftguard.pipeline.entries import entries, entries_by_common_part, naming_entries, plain_entries
 from driftguard.pipeline.layout import Layout, RootModule, is_terraform, read_layout
 
 _MAX_NAMES: Final = 8
@@ -55,7 +56,7 @@ def first_configuration(folder: Path) -> FirstConfiguration:
         raise UsageError(f"{folder} lies inside the repository {root}. Nothing was written. Run it there.")
     paths = work_tree_files(folder)
     outlines = {p: outline(p, _content(folder / p)) for p in paths if is_terraform(p)}
-    layout = _writable(read_layout(paths, outlines))
+    layout = _writable(read_layout(paths, outlines, lambda path: _content(folder / path)))
     if not layout.roots:
         return FirstConfiguration(None, (), layout)
     tree = {path: TreeEntry(_REGULAR, path) for path in paths}
@@ -74,13 +75,16 @@ def first_configuration(folder: Path) -> FirstConfiguration:
 
 def _accepted(layout: Layout, tree: Mapping[str, TreeEntry], folder: Path) -> Iterator[FirstConfiguration]:
     """The configurations that give exactly the layout's environments, the shortest first."""
-    bare = [replace(root, each=(), workspaces=()) for root in layout.roots]  # where names of files are too odd
-    few = entries(layout.roots, find(tree, ["**"]))
-    named = [*few, *naming_entries(layout.roots)]
-    for written in (few, named, plain_entries(layout.roots), plain_entries(bare)):
+    roots = layout.roots
+    bare = [replace(root, each=(), workspaces=(), var_files=(), count=1) for root in roots]  # odd names of files
+    directories = find(tree, ["**"])
+    few = entries(roots, directories)
+    named, longer = [*few, *naming_entries(roots)], entries_by_common_part(roots, directories)
+    tried = ((few, roots), (named, roots), (longer, roots), (plain_entries(roots), roots), (plain_entries(bare), bare))
+    for written, meant in tried:
         text = config.template(written)
         found = _resolved(text, tree, folder)
-        if found is not None and _right(found, layout.roots):
+        if found is not None and _right(found, meant):
             yield FirstConfiguration(text, found, layout)
 
 
@@ -112,8 +116,8 @@ def _resolved(text: str, tree: Mapping[str, TreeEntry], folder: Path) -> tuple[E
 
 
 def _right(found: Sequence[EnvironmentSettings], roots: Sequence[RootModule]) -> bool:
-    """Whether exactly the roots are environments."""
-    return {environment.path for environment in found} == {root.path for root in roots}
+    """Whether exactly the roots are environments, each as often as it should be."""
+    return Counter(environment.path for environment in found) == {root.path: root.count for root in roots}
 
 
 # --- in words ------------------------------------------------------------------------------------
@@ -137,6 +141,11 @@ def summary(first: FirstConfiguration) -> Iterator[str]:
             f"Backend settings are missing in {listed(partial_)}: give them as `backend_config`, "
             'such as {key: "{path}/terraform.tfstate"}.'
         )
+    if unnamed := [root.path for root in first.layout.roots if root.unnamed]:
+        yield (
+            f"The code of {listed(unnamed)} depends on `terraform.workspace`, and the workspaces are not known: "
+            'name them as `workspaces`, or write `workspaces: "*"` for all that the backend lists.'
+        )
     for tool, units in first.layout.foreign.items():
         yield _FOREIGN[tool].format(paths=listed(units), count=len(units))
 
@@ -155,6 +164,8 @@ _FOREIGN: Final = {
     "Atmos": "Atmos: DriftGuard does not read Atmos stacks ({count}: {paths}). " + _CLASSIFY,
     "CDKTF": "CDKTF: the output of `cdktf synth` is not in git ({paths}), and only what is in git is run. Commit it, "
     "or: " + _CLASSIFY,
+    "Terramate": "Terramate: the code that `terramate generate` makes is not in git (stacks: {paths}), and only what "
+    "is in git is run. Commit it, or: " + _CLASSIFY,
     "HCP Terraform": "HCP Terraform or Terraform Enterprise: where the workspace's execution mode is remote, its plans "
     "cannot be saved by DriftGuard ({paths}). " + _CLASSIFY,
 }
@@ -185,6 +196,16 @@ _JOBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "CDKTF": (
         "Terraform and CDKTF",
         ("cdktf synth", "cd cdktf.out/stacks/STACK", *_WRITE_PLAN, "terraform show -json tfplan > plan.json", _LABEL),
+    ),
+    "Terramate": (
+        "Terraform and Terramate",
+        (
+            "terramate generate",
+            "terramate run -X -- terraform init -input=false",
+            "terramate run -X -- terraform plan -input=false -out=tfplan",
+            "terramate run -X -- terraform show -json tfplan > plans.jsonl",
+            f"code=0; {_EACH}; exit $code",
+        ),
     ),
     "HCP Terraform": ("Terraform", (*_WRITE_PLAN, "terraform show -json tfplan > plan.json", _LABEL)),
 }

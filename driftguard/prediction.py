@@ -24,7 +24,7 @@ from driftguard.bootstrap.session import Session
 from driftguard.config import EnvironmentSettings
 from driftguard.coverage import uncovered_places
 from driftguard.errors import DriftGuardError, EnvironmentFault
-from driftguard.model import Closure, ErrorKind
+from driftguard.model import Closure, ErrorKind, TreeEntry
 from driftguard.model.causes import is_network
 from driftguard.model.configuration_sources import MovingAttribute
 from driftguard.model.outlines import Outline
@@ -52,7 +52,8 @@ def predicted(session: Session) -> Iterator[Prediction]:
     yield from predictions(facts)
     yield from _uncovered(session)
     covered = {settings.path for settings in session.environments}
-    for tool, found in foreign_units(session.repository.tree(session.head)).items():
+    tree = session.repository.tree(session.head)
+    for tool, found in foreign_units(tree, lambda path: _content(session, tree[path])).items():
         units = [unit for unit in found if unit not in covered]
         if not units:
             continue
@@ -60,6 +61,10 @@ def predicted(session: Session) -> Iterator[Prediction]:
         run_by_entry = "Write an entry of `environments` whose `path` matches them, or label its plans "
         remedy = run_by_entry if tool == "Terragrunt" else "Label its plans "
         yield Prediction(tool, False, text, f"{remedy}with `driftguard classify`.")
+
+
+def _content(session: Session, entry: TreeEntry) -> bytes:
+    return b"".join(content for _, content in session.repository.read([entry.object_id]))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, join, normpath, relpath
 from typing import Any, Final, Protocol
@@ -21,7 +21,10 @@ from driftguard.config.placeholders import PLACEHOLDER
 from driftguard.config.values import is_glob
 from driftguard.config.workspaces import Listing, spelled_out
 
-_AUTOMATIC: Final = re.compile(r"terraform\.tfvars(?:\.json)?|.*\.auto\.tfvars(?:\.json)?")
+AUTOMATIC: Final = re.compile(r"terraform\.tfvars(?:\.json)?|.*\.auto\.tfvars(?:\.json)?")
+"""The var files that Terraform takes by itself where they lie in the root module's directory."""
+UNREADABLE: Final = (ValueError, yaml.YAMLError, RecursionError)
+"""What `parsed` raises."""
 _MAX_RECORDS: Final = 10_000
 
 
@@ -147,8 +150,19 @@ def _workspaces(
 
 def _each(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> list[tuple[str | None, str | None]]:
     """Var files, relative to the directory, with what `{var_file}` stands for."""
-    found = dict.fromkeys(name for glob in entry.each for name in expanded(glob, directory, files))
-    taken = [name for name in found if name in entry.each or not _AUTOMATIC.fullmatch(basename(name))]
+    globs = Placeholders(directory, Variant()).texts(entry.each)
+    taken = [name for glob in globs for name in expanded(glob, directory, files) if not _by_itself(name, glob)]
+    return list(var_file_names(dict.fromkeys(taken)).items())
+
+
+def _by_itself(name: str, glob: str) -> bool:
+    """Whether a glob matches a file by chance that Terraform takes without being asked."""
+    return bool(AUTOMATIC.fullmatch(basename(name))) and not AUTOMATIC.fullmatch(basename(glob))
+
+
+def var_file_names(files: Iterable[str]) -> dict[str, str]:
+    """What `{var_file}` stands for, by file: its name without `.tfvars`, or the parts in which the paths differ."""
+    taken = list(files)
     stems = {name: stem(name) for name in taken}
     if len(set(stems.values())) < len(stems):  # eu/terraform.tfvars, us/terraform.tfvars
         stems = {name: name.removesuffix(".json").removesuffix(".tfvars") for name in taken}
@@ -156,7 +170,7 @@ def _each(entry: EnvironmentEntry, directory: str, files: CommitFiles) -> list[t
             stems = {name: name.rpartition("/")[0] for name in taken}
         lead = _shared_lead(list(stems.values()))
         stems = {name: text[lead:] for name, text in stems.items()}
-    return list(stems.items())
+    return stems
 
 
 def _shared_lead(paths: list[str]) -> int:
@@ -187,8 +201,8 @@ def _records(source: Records, files: CommitFiles) -> Iterator[_Record]:
     for path in files.matching(source.file):
         default = basename(path).rpartition(".")[0] or basename(path)
         try:
-            found = _parsed(path, files.read(path))
-        except (ValueError, yaml.YAMLError, RecursionError):
+            found = parsed(path, files.read(path))
+        except UNREADABLE:
             yield default, {}, f"{path} cannot be read as JSON or YAML, so this environment is not planned. Correct it."
             continue
         for record in (found if isinstance(found, list) else [found])[:_MAX_RECORDS]:
@@ -198,7 +212,8 @@ def _records(source: Records, files: CommitFiles) -> Iterator[_Record]:
             yield name or default, flat, fault
 
 
-def _parsed(path: str, text: bytes) -> Any:
+def parsed(path: str, text: bytes) -> Any:
+    """The mapping or list of a file of JSON, or else of YAML. Raises one of `UNREADABLE`."""
     found = json.loads(text) if path.endswith(".json") else yaml.load(text, yaml.CSafeLoader)
     if not isinstance(found, dict | list):
         raise ValueError(path)
@@ -238,11 +253,18 @@ class Placeholders:
 
     def text(self, text: str) -> str:
         """A text with its placeholders filled in."""
+        return self._filled(text, self.values)
 
+    def workspace(self, text: str) -> str:
+        """The name of a workspace; it has no slash, so `-` stands for those of paths."""
+        of_paths = {name: self.values[name].replace("/", "-") for name in ("path", "var_file") if name in self.values}
+        return self._filled(text, self.values | of_paths)
+
+    def _filled(self, text: str, values: Mapping[str, str]) -> str:
         def value(found: re.Match[str]) -> str:
-            if found[1] not in self.values:
+            if found[1] not in values:
                 self.missing[found[1]] = None
-            return self.values.get(found[1], found[0])
+            return values.get(found[1], found[0])
 
         return PLACEHOLDER.sub(value, text)
 

@@ -172,7 +172,7 @@ class Settings:
         """The name of a generated environment: the entry's with placeholders, or the path's and what varies."""
         if entry.written.name is not None:
             fill = Placeholders(directory, variant)
-            fill.set("workspace", fill.text(variant.workspace or self._merged(shared).workspace))
+            fill.set("workspace", fill.workspace(variant.workspace or self._merged(shared).workspace))
             return fill.text(entry.written.name)
         path = _default_name(directory, entry.written.path)
         return "/".join([*([] if directory == "." and variant.parts else [path]), *variant.parts])
@@ -181,7 +181,7 @@ class Settings:
         """One environment, with its entries merged and its placeholders filled in."""
         settings, fill = self._merged(draft.entries), Placeholders(directory, draft.variant)
         usable = usable_name(directory, draft.name)
-        workspace = fill.text(draft.variant.workspace or settings.workspace)
+        workspace = fill.workspace(draft.variant.workspace or settings.workspace)
         fill.set("workspace", workspace)
         fill.set("name", usable)
         named = {glob: expanded(glob, directory, files) for glob in fill.texts(settings.var_files)}

@@ -34,6 +34,24 @@ def entries(roots: Sequence[RootModule], directories: Collection[str]) -> list[W
     return written
 
 
+def entries_by_common_part(roots: Sequence[RootModule], directories: Collection[str]) -> list[Written]:
+    """The same with names below what all roots have in common: where names of several entries would be equal."""
+    lead = _fixed([root.path for root in roots])
+    return [_called_below(lead, entry) for entry in entries(roots, directories)]
+
+
+def _called_below(lead: str, entry: Written) -> Written:
+    """An entry whose names begin right below a directory; as it is with several `*`, and where it has a name."""
+    path = str(entry["path"])
+    before, _, last = path.rpartition("/")
+    if "name" in entry or "*" in before or _escaped(lead) != lead or not accepts("name", before or "x"):
+        return entry
+    below = before[len(lead) :].strip("/")
+    name = "/".join(filter(None, (below, "{dir}" if last == "*" else last)))
+    named: Written = {"path": path, "name": name}
+    return _with_what_varies(named | entry)
+
+
 def naming_entries(roots: Sequence[RootModule]) -> list[Written]:
     """An entry for each of some roots whose directory cannot give its environment a name: it writes one."""
     odd = (root for root in roots if root.path != "." and not accepts("name", basename(root.path)))
@@ -47,9 +65,12 @@ def plain_entries(roots: Sequence[RootModule]) -> list[Written]:
 
 def _combined(entry: Written, root: RootModule) -> Written:
     """An entry with its settings; a written name ends with what varies."""
-    varies = "/{var_file}" if root.each else "/{workspace}" if root.workspaces else ""
-    named = {"name": f"{entry['name']}{varies}"} if "name" in entry else {}
-    return entry | named | _settings(root)
+    return _with_what_varies(entry | _settings(root))
+
+
+def _with_what_varies(entry: Written) -> Written:
+    varies = "/{var_file}" if "each" in entry else "/{workspace}" if "workspaces" in entry else ""
+    return entry | {"name": f"{entry['name']}{varies}"} if "name" in entry else entry
 
 
 def _settings(root: RootModule) -> Written:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from posixpath import basename, dirname, join, normpath
+from posixpath import dirname, join, normpath
 
 from driftguard.config import EnvironmentSettings
 from driftguard.model.outlines import Outline
 from driftguard.model.report import UncoveredPlace
 from driftguard.pipeline.layout import is_terraform, read_layout, var_files_by_directory
+from driftguard.pipeline.othertools import Read
 
 
 def unread_directories(
@@ -24,6 +25,7 @@ def uncovered(
     outlines: Mapping[str, Outline],
     environments: Sequence[EnvironmentSettings],
     modules: Collection[str],
+    read: Read,
 ) -> tuple[UncoveredPlace, ...]:
     """Directories and var files that look like environments and are none; sorted.
 
@@ -31,14 +33,15 @@ def uncovered(
         paths: every file of the commit.
         outlines: of the files that `unread_directories` names.
         modules: directories that environments reach as modules.
+        read: gives a file's content, of the settings of other tools.
     """
     covered = {environment.path for environment in environments}
     unread = set(unread_directories(paths, environments, modules))
     seen = [path for path in paths if not is_terraform(path) or path in unread]
-    found = {UncoveredPlace(root.path, "default") for root in read_layout(seen, outlines).roots}
+    found = {UncoveredPlace(root.path, "default") for root in read_layout(seen, outlines, read).roots}
     named = frozenset[str]().union(*(environment.named_files for environment in environments))
     for directory, files in var_files_by_directory(paths, covered).items():
-        full = {normpath(join(directory, file)) for file in files}
-        if full & named:  # some of them make environments, so the others look like it
-            found |= {UncoveredPlace(directory, basename(file).partition(".tfvars")[0]) for file in full - named}
+        full = {normpath(join(directory, file)): name for file, name in files.items()}
+        if full.keys() & named:  # some of them make environments, so the others look like it
+            found |= {UncoveredPlace(directory, full[file]) for file in full.keys() - named}
     return tuple(sorted(found, key=lambda place: (place.path, place.workspace)))

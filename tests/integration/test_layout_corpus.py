@@ -10,10 +10,12 @@ from tests.support.harness import Sandbox, Toy
 from tests.support.layouts import CODE, PROVIDER, SAMPLES
 from tests.support.toy_estate import verdicts
 
-# Their backends are servers that are not there.
-NOT_SCANNED = frozenset({"cloud", "remote", "var_files_backends"})
+# Their backends or modules are on servers that are not there.
+NOT_SCANNED = frozenset(
+    {"cloud", "module_folders", "remote", "remote_json", "var_files_backends", "var_files_with_a_backend_file_each"}
+)
 WITH_MAKE_TEST = ("live", "workspaces", "partial_backends")
-BLOCKED = frozenset({"cloud", "partial_backends", "remote", "tofu"})
+BLOCKED = frozenset({"cloud", "partial_backends", "remote", "remote_json", "tofu"})
 REQUIRED = 'terraform {\n  required_providers {\n    toy = { source = "driftguard/toy" }\n  }\n}\n'
 S3_BLOCK = '  backend "s3" {\n    bucket = "state"\n'
 

@@ -101,6 +101,21 @@ SAMPLES: Mapping[str, Sample] = {
         ("a test",),
     ),
     "fixtures": Sample({**roots("prod"), "spec/fixtures/a/main.tf": S3}, ("prod",), ("below fixtures/",)),
+    "module_folders": Sample(
+        {
+            **roots("prod"),
+            **{f"{m}/x/main.tf": PROVIDER for m in ("tf-modules", "Modules", "modules_v2")},
+            "platform/main.tf": PROVIDER,
+            "prod/remote.tf": call("git::https://git.example.org/acme/infra.git//platform?ref=v1.0.0"),
+        },
+        ("prod",),
+        ("below modules/", "platform"),
+    ),
+    "sample_folders": Sample(
+        {**roots("prod"), **{f"{s}/x/main.tf": S3 for s in ("Examples", "test-fixtures", "integration_tests")}},
+        ("prod",),
+        ("below test-fixtures/",),
+    ),
     "vendored": Sample({**roots("prod"), "third_party/m/main.tf": CODE}, ("prod",)),
     "odd_names": Sample({**roots("a b", "c[1]"), "d/main.tf": CODE}, ("a b", "c_1-")),
     # one directory, many var files
@@ -132,7 +147,65 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "one_var_file": Sample({"a/main.tf": S3, "a/prod.tfvars": ""}, ("a/prod",)),
     "automatic_var_files": Sample({"a/main.tf": S3, "a/terraform.tfvars": "", "a/x.auto.tfvars": ""}, ("a",)),
+    # var files in other folders
+    "var_files_in_folders": Sample(
+        {"main.tf": S3 + CODE, "env/dev/terraform.tfvars": "", "env/prod/terraform.tfvars": ""}, ("dev", "prod")
+    ),
+    "var_files_with_a_backend_file_each": Sample(
+        {
+            "tf/main.tf": PARTIAL,
+            **{f"tf/env/{name}/{name}.tfvars": "" for name in ("dev", "prod")},
+            **{f"tf/env/{name}/backend.hcl": "" for name in ("dev", "prod")},
+        },
+        ("tf/dev", "tf/prod"),
+    ),
+    "var_files_by_region": Sample(
+        {"infra/main.tf": S3, **{f"infra/vars/{name}.tfvars": "" for name in ("eu/dev", "eu/prod", "us/prod")}},
+        ("infra/eu/dev", "infra/eu/prod", "infra/us/prod"),
+    ),
+    "var_files_beside_the_code": Sample(
+        {"terraform/main.tf": S3, "environments/dev.tfvars": "", "environments/prod.tfvars": ""},
+        ("terraform/dev", "terraform/prod"),
+    ),
+    "var_files_by_component": Sample(
+        {
+            **roots("components/app", "components/net"),
+            **{f"envs/{name}.tfvars": "" for name in ("dev/app", "dev/net", "prod/app", "prod/net")},
+        },
+        ("app/dev", "app/prod", "net/dev", "net/prod"),
+    ),
+    "var_files_of_directories": Sample(
+        {**roots("live/dev", "live/prod"), "config/dev.tfvars": "", "config/prod.tfvars": ""}, ("dev", "prod")
+    ),
+    "var_file_above": Sample(
+        {**roots("live/prod/vpc", "live/prod/app", "live/dev/vpc"), "live/prod/env.tfvars": ""},
+        ("dev/vpc", "prod/app", "prod/vpc"),
+    ),
+    "var_files_json": Sample(
+        {"i/main.tf": S3, "i/params/dev.tfvars.json": "{}", "i/params/prod.tfvars.json": "{}"}, ("i/dev", "i/prod")
+    ),
     # workspaces
+    "workspaces_of_a_variable": Sample(
+        {
+            "main.tf": S3
+            + 'variable "size" {\n  default = { dev = 1, prod = 2 }\n}\n'
+            + "locals {\n  env = terraform.workspace\n  n = lookup(var.size, local.env, 1)\n}\n"
+        },
+        ("dev", "prod"),
+    ),
+    "workspaces_by_files": Sample(
+        {
+            "main.tf": S3 + 'locals {\n  c = yamldecode(file("${path.module}/conf/${terraform.workspace}.yaml"))\n}\n',
+            "conf/dev.yaml": "a: 1\n",
+            "conf/prod.yaml": "a: 1\n",
+        },
+        ("dev", "prod"),
+    ),
+    "workspaces_that_are_not_named": Sample(
+        {"main.tf": S3 + 'locals {\n  n = terraform.workspace == "prod" ? 3 : 1\n}\n'},
+        ("root",),
+        ("depends on `terraform.workspace`",),
+    ),
     "workspaces": Sample(
         {
             "infra/main.tf": S3 + CODE,
@@ -172,6 +245,28 @@ SAMPLES: Mapping[str, Sample] = {
         (),
         ("Atmos", "stacks/prod.yaml", "driftguard classify plan.json"),
     ),
+    "atmos_of_other_folders": Sample(
+        {
+            "rootfs/usr/local/etc/atmos/atmos.yaml": "stacks: {base_path: conf/stacks}\n"
+            "components: {terraform: {base_path: tf}}\n",
+            "conf/stacks/orgs/acme/prod.yaml": "",
+            "conf/stacks/mixins/eu.yaml": "",
+            "tf/vpc/main.tf": PROVIDER + CODE,
+            **roots("bootstrap"),
+        },
+        ("bootstrap",),
+        ("Atmos stacks (1: conf/stacks/orgs/acme/prod.yaml)", "a component of Atmos"),
+    ),
+    "terramate": Sample(
+        {
+            "stacks/prod/stack.tm.hcl": 'stack {\n  name = "prod"\n}\n',
+            "stacks/prod/_terramate_generated_backend.tf": S3,
+            "stacks/new/stack.tm.hcl": 'stack {\n  name = "new"\n}\n',
+            "stacks/new/main.tf": CODE,
+        },
+        ("prod",),
+        ("Terramate", "stacks/new", "terramate generate"),
+    ),
     "cdktf_committed": Sample(
         {
             "cdktf.json": "{}",
@@ -181,6 +276,11 @@ SAMPLES: Mapping[str, Sample] = {
         ("app", "net"),
     ),
     "cdktf_ignored": Sample({"cdktf.json": "{}", "main.py": ""}, (), ("CDKTF", "driftguard classify plan.json")),
+    "remote_json": Sample(
+        {"net/main.tf.json": '{"terraform": [{"backend": [{"remote": [{"workspaces": [{"name": "n"}]}]}]}]}'},
+        ("net",),
+        ("execution mode is remote",),
+    ),
     "cloud": Sample({"net/main.tf": CLOUD + CODE}, ("net",), ("HCP Terraform", "driftguard classify plan.json")),
     "remote": Sample({"net/main.tf": REMOTE + CODE}, ("net",), ("execution mode is remote",)),
     "partial_backends": Sample(

@@ -790,7 +790,22 @@ def test_var_files_with_one_name_are_distinguished_by_their_directories() -> Non
         estate("i"), Files(**{"i/env/eu/t.tfvars": "", "i/env/us/t.tfvars": ""})
     )
     assert [e.name for e in made] == ["i/eu", "i/us"]
-    assert load(text).resolve(estate("i"), files)[0].fault is not None  # loaded automatically, so none of its own
+    assert [e.name for e in load(text).resolve(estate("i"), files)] == ["i/eu", "i/us"]
+
+
+def test_a_var_file_that_terraform_takes_by_itself_makes_no_environment_by_chance() -> None:
+    files = Files(**{"i/terraform.tfvars": "", "i/x.auto.tfvars": "", "i/eu.tfvars": ""})
+    made = load("environments: [{path: i, each: '*.tfvars', workspace: '{var_file}'}]").resolve(estate("i"), files)
+    assert [e.name for e in made] == ["i/eu"]
+
+
+def test_a_workspace_has_no_slash_of_a_path_that_is_filled_in() -> None:
+    text = "environments: [{path: live/i, each: 'vars/*/*.tfvars', workspace: '{dir}-{var_file}'}]"
+    files = Files(**{f"live/i/vars/{name}.tfvars": "" for name in ("eu/dev", "eu/prod", "us/dev")})
+    made = load(text).resolve(estate("live/i"), files)
+    assert [(e.name, e.workspace) for e in made] == [
+        (f"i/{name}", f"i-{name.replace('/', '-')}") for name in ("eu/dev", "eu/prod", "us/dev")
+    ]
 
 
 FROM = """\

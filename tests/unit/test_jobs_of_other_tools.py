@@ -77,6 +77,8 @@ def programs(tmp_path: Path) -> Path:
     for name in ("terraform", "terraform1.9.8", "terragrunt", "atmos"):
         program(folder / name, terraform)
     program(folder / "cdktf", '#!/bin/sh\n[ "$*" = synth ] && mkdir -p cdktf.out/stacks/STACK\n')
+    stacks = '[ $# -gt 3 ] || exit 0; shift 3; for s in a b; do mkdir -p $s; (cd $s && "$@") || exit; done\n'
+    program(folder / "terramate", f'#!/bin/sh\n[ "$*" = generate ] || [ "$1 $2 $3" = "run -X --" ] || exit 1\n{stacks}')
     notes = shlex.quote(str(folder / "calls"))
     command = f'"{sys.executable}" -P -c "from driftguard.cli import main; main()"'
     program(folder / "driftguard", f'#!/bin/sh\necho "$*" >> {notes}\nexec {command} "$@"\n')
@@ -110,7 +112,7 @@ def test_a_ready_job_labels_the_plan_of_its_tool(tool: str, programs: Path, tmp_
     shell = ["sh", "-c"] if tool == "Atlantis" else [*BASH, "-c"]
     done = subprocess.run([*shell, script], cwd=folder, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stdout + done.stderr
-    units = 2 if tool == "Terragrunt" else 1
+    units = 2 if tool in ("Terragrunt", "Terramate") else 1
     if tool == "GitHub Actions":
         assert f'<failure type="{CLASSIFIED}" message="{CLASSIFIED}: alert">' in (folder / "labels.xml").read_text()
     else:

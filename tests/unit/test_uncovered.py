@@ -18,7 +18,7 @@ def places(files: dict[str, str], configuration: str) -> list[tuple[str, str]]:
     settings = config.load(configuration.encode(), source="driftguard.yaml")
     environments = settings.resolve(partial(find, tree), TreeFiles(tree, lambda path: files[path].encode()))
     outlines = {path: outline(path, text.encode()) for path, text in files.items() if path.endswith(".tf")}
-    found = uncovered(tree, outlines, environments, ["modules/called"])
+    found = uncovered(tree, outlines, environments, ["modules/called"], lambda path: files[path].encode())
     return [(place.path, place.workspace) for place in found]
 
 
