@@ -283,7 +283,8 @@ class EnvironmentEntry(Model):
     each: v.VarFileGlobs = Field(
         default=(),
         description="Globs of var files, relative to the directory: an environment each, called PATH/VAR_FILE; "
-        "`{dir}` and `{path}` are filled in. `tfe`: every workspace that the `cloud` block selects by tags or project, or the backend `remote` by a prefix.",
+        "`{dir}` and `{path}` are filled in. `tfe`: "
+        "every workspace that the `cloud` block selects by tags or project, or the backend `remote` by a prefix.",
     )
     from_: Records | None = Field(
         default=None, validation_alias="from", description="Files: an environment for each record, called PATH/NAME."
