@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,9 +47,18 @@ class PostgresServer:
         """Refuse writes as a server does that is none of the primary's, or take them again; at once."""
         import psycopg
 
+        wanted = "off" if takes else "on"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'off' if takes else 'on'}")
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {wanted}")
             connection.execute("SELECT pg_reload_conf()")
+        # The server reloads when it comes to it. A new session with the value follows the signal to the older ones.
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with psycopg.connect(self.url("postgres")) as connection:
+                if connection.execute("SHOW default_transaction_read_only").fetchone() == (wanted,):
+                    return
+            time.sleep(0.01)
+        raise RuntimeError("the server did not reload its configuration within 30 s")
 
     def url(self, database: str, *, password: str | None = None) -> str:
         return f"postgresql://{SUPERUSER}:{password or self._password}@127.0.0.1:{self._port}/{database}"

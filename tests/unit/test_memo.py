@@ -101,7 +101,8 @@ def test_the_memory_is_sealed_bounded_and_opened_by_its_key_only(tmp_path: Path,
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600]
     assert b"hunter2" not in files[0].read_bytes()
     assert memo(MemoStore(tmp_path / "answers", b"x" * 32)).answer(VALIDATE, b"password: hunter2") is None
-    files[0].write_bytes(files[0].read_bytes()[:-1] + b"\0")
+    sealed = files[0].read_bytes()
+    files[0].write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     assert memo(store).answer(VALIDATE, b"password: hunter2") is None
     store.prune()
     assert files[0].exists()
