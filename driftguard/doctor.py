@@ -15,7 +15,7 @@ from driftguard.adapters.aws.credentials import Credentials
 from driftguard.adapters.machine import SystemClock, default_parallelism
 from driftguard.adapters.terraform.tool import find_tool
 from driftguard.bootstrap.session import Session
-from driftguard.bootstrap.sinks import send_test
+from driftguard.bootstrap.sinks import slack_sink
 from driftguard.bootstrap.target import Target
 from driftguard.config import AlertFacts, EnvironmentSettings
 from driftguard.config.placeholders import channel_filled
@@ -26,6 +26,7 @@ from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, STDOUT, WEBHO
 from driftguard.prediction import access, predicted
 
 _MAX_NAMES: Final = 20
+_TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,18 @@ def _alerts(session: Session, *, slack: bool) -> Iterator[Finding]:
     with suppress(DriftGuardError):  # reported by the check of the environments
         environments = session.environments
     for channel in _channels(session.settings, environments) if slack else ():
-        yield _check(f"Slack {channel}", partial(send_test, session.settings, session.environ, channel))
+        yield _check(f"Slack {channel}", partial(_send_test, session, channel))
     for missing in _missing_routes(session.settings, [environment.name for environment in environments]):
         yield Finding("routes", True, missing)
     if session.settings.alerts.trail:
         for region, found in Credentials("doctor", SystemClock(), session.environ).trail_probes(environments):
             yield Finding(f"CloudTrail {region}", True, found)
+
+
+def _send_test(session: Session, channel: str) -> str:
+    """Send a test message; one line about how it went."""
+    assert session.settings.slack is not None  # there is a channel
+    return slack_sink(session.settings.slack, session.environ).test(channel, _TEST)
 
 
 def _channels(settings: config.Settings, environments: Sequence[EnvironmentSettings] = ()) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""The ledger of a repository for commands that only read it: nothing is loaded that only a run needs."""
+"""The ledger of a repository for commands that need nothing else: nothing is loaded that only a run needs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from driftguard import config
 from driftguard.adapters.folders import folder_name
@@ -12,6 +13,9 @@ from driftguard.adapters.sql.reading import open_journal
 from driftguard.bootstrap.target import Target
 from driftguard.config import Directories, Settings
 from driftguard.ports import JournalReader
+
+if TYPE_CHECKING:
+    from driftguard.pipeline.acknowledging import OperatorWords
 
 
 @contextmanager
@@ -22,9 +26,18 @@ def open_records(target: Target) -> Iterator[JournalReader]:
         UsageError: the repository, the branch or the configuration is not one that can be read.
         OperatorError: the repository or the ledger cannot be reached.
     """
-    _, url, _ = read_records(target)
-    with closing(open_journal(url)) as journal:
+    with closing(open_journal(read_records(target)[1])) as journal:
         yield journal
+
+
+@contextmanager
+def open_words(target: Target) -> Iterator[OperatorWords]:
+    """What journals operators' words in the ledger that the settings at head name. Errors as in `open_records`."""
+    from driftguard.adapters.sql.writing import open_for_words
+    from driftguard.pipeline.acknowledging import OperatorWords
+
+    with closing(open_for_words(read_records(target)[1])) as ledger:
+        yield OperatorWords(ledger, ledger.alerts, ledger.clock, config.surroundings().get("USER", ""))
 
 
 def read_records(target: Target) -> tuple[Settings, str, str]:

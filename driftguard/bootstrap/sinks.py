@@ -1,9 +1,8 @@
-"""The configured sinks of alerts, and what `driftguard doctor` shows of them."""
+"""The configured sinks of alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from driftguard.adapters.apprise import AppriseSink
 from driftguard.adapters.pagerduty import PagerDutySink
@@ -11,12 +10,10 @@ from driftguard.adapters.plain import TextSink
 from driftguard.adapters.slack.client import SlackSink
 from driftguard.adapters.slack.webhook import SlackWebhookSink
 from driftguard.adapters.webhook import WebhookSink, check_url
-from driftguard.config import Settings, Slack
+from driftguard.config import Slack
 from driftguard.errors import OperatorError
 from driftguard.pipeline.alert.routes import SLACK, SLACK_WEBHOOK, WEBHOOK, Routing
 from driftguard.ports import Clock, Sink, Sinks
-
-_TEST: Final = "A test by `driftguard doctor --slack`: alerts of DriftGuard will come here."
 
 
 class ConfiguredSinks(Sinks):
@@ -32,7 +29,7 @@ class ConfiguredSinks(Sinks):
         """Raises OperatorError where the sink lacks a secret or has an unusable one."""
         slack, webhook = self._routing.slack, self._routing.alerts.webhook
         if name in (SLACK, SLACK_WEBHOOK) and slack is not None:
-            return _slack_sink(slack, self._environ)
+            return slack_sink(slack, self._environ)
         if name == WEBHOOK and webhook is not None:
             url = check_url(webhook.url_env, _secret(webhook.url_env, self._environ))
             return WebhookSink(url, _secret(webhook.secret_env, self._environ), self._clock.now)
@@ -44,7 +41,7 @@ class ConfiguredSinks(Sinks):
         return TextSink(self._write)
 
 
-def _slack_sink(slack: Slack, environ: Mapping[str, str]) -> SlackSink | SlackWebhookSink:
+def slack_sink(slack: Slack, environ: Mapping[str, str]) -> SlackSink | SlackWebhookSink:
     """Raises OperatorError where the secret is missing or cannot be one."""
     if slack.webhook_env is not None:
         return SlackWebhookSink(check_url(slack.webhook_env, _secret(slack.webhook_env, environ)))
@@ -56,15 +53,3 @@ def _secret(name: str, environ: Mapping[str, str]) -> str:
     if not value:
         raise OperatorError(f"the environment variable {name} is not set.")
     return value
-
-
-def send_test(settings: Settings, environ: Mapping[str, str], channel: str) -> str:
-    """Send a test message; one line about how it went.
-
-    Raises:
-        DriftGuardError: it could not be sent.
-    """
-    slack = settings.slack
-    assert slack is not None  # there is a channel
-    sink = _slack_sink(slack, environ)
-    return sink.test(_TEST) if isinstance(sink, SlackWebhookSink) else sink.test(channel, _TEST)

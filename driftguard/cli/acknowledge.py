@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftguard.cli.groups import RepositoryOptions, Verbosity, spread
 from driftguard.cli.options import RequiredNames
 from driftguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from driftguard.bootstrap.target import Target
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the ledger.")]
 UntilOption = Annotated[
@@ -31,12 +35,11 @@ def ack(
 
     Stops reminders and escalation, not the record. A worse change ends it, and so does the end of the alert.
     """
-    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.reading import open_words
 
     end, why = _end(until), _reason(reason)
-    with Session(opened.target) as session:
-        names = [settings.name for settings in session.select(env)]
-        for name in session.requests().acknowledge(session.ledger.alerts, names, end, why):
+    with open_words(opened.target) as words:
+        for name in words.acknowledge(env, end, why):
             print(f"{name}: acknowledged. Reminders stop until that ends, or until it becomes worse.")
 
 
@@ -53,16 +56,24 @@ def silence(
 
     The record goes on, and critical alerts are sent all the same. `--until` is required.
     """
-    from driftguard.bootstrap.session import Session
+    from driftguard.bootstrap.reading import open_words
 
     end, why = _end(until), _reason(reason)
     if end is None:
         raise UsageError("--until is missing: a silence without an end is forgotten. Give a duration or a time.")
-    with Session(opened.target) as session:
-        names = [settings.name for settings in session.select(env)]
-        session.requests().silence(names, end, why)
-        for name in names:
-            print(f"{name}: silenced until {end:%Y-%m-%d %H:%M} UTC, but for critical alerts.")
+    with open_words(opened.target) as words:
+        names = env if words.known(env) else _at_head(opened.target, env)
+        words.silence(names, end, why)
+    for name in names:
+        print(f"{name}: silenced until {end:%Y-%m-%d %H:%M} UTC, but for critical alerts.")
+
+
+def _at_head(target: Target, patterns: Sequence[str]) -> list[str]:
+    """The environments that globs mean, and those that were never scanned. UsageError where one means none."""
+    from driftguard.bootstrap.session import Session
+
+    with Session(target) as session:
+        return [settings.name for settings in session.select(patterns)]
 
 
 def _reason(reason: str) -> str:

@@ -6,32 +6,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Protocol
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import EnvironmentFault, UsageError
 from driftguard.model import (
-    Acknowledgement,
-    Alert,
-    AlertState,
     Baseline,
     EntryKind,
-    RecordedNotice,
-    Severity,
     ToolVersion,
 )
 from driftguard.pipeline import history
-from driftguard.pipeline.alert.lifecycle import acknowledged
 from driftguard.pipeline.closures import ClosureIndex, closure_hash
 from driftguard.pipeline.record import (
     baseline_given_entry,
     baseline_moved_entry,
-    recorded_notices,
     request_entry,
-    word_entry,
 )
-from driftguard.ports import Alerts, Baselines, Clock, Journal, JournalReader
+from driftguard.ports import Baselines, Clock, Journal, JournalReader
 
 
 class RequestLedger(Journal, JournalReader, Baselines, Protocol):
@@ -90,11 +81,6 @@ def _given_baseline(
     return Baseline(commit, "given", found, None, None, str(tool), {}, now)
 
 
-def _acknowledged(word: Acknowledgement, alerts: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
-    followed = [acknowledged(a, word, f"ack-{word.at.isoformat()}") for a in alerts if a.state is AlertState.OPEN]
-    return [a for f in followed for a in f.alerts], recorded_notices(n for f in followed for n in f.notices)
-
-
 class OperatorRequests:
     """Journals what an operator asks for.
 
@@ -131,26 +117,6 @@ class OperatorRequests:
         for name, baseline in baselines.items():
             given = baseline_given_entry(now, name, self._by, baseline.commit, reason)
             self._ledger.append(given, baseline_moved_entry("by-hand", now, name, baseline))
-
-    def acknowledge(self, alerts: Alerts, names: Sequence[str], until: datetime | None, reason: str) -> list[str]:
-        """Acknowledge the open alerts of environments; the names of those that have one.
-
-        Raises:
-            UsageError: none of them has an open alert.
-        """
-        word = Acknowledgement(self._by, self._clock.now(), reason, until)
-        standing = {alert.environment for alert in alerts.standing() if alert.state is AlertState.OPEN}
-        found = [name for name in names if name in standing]
-        if not found:
-            raise UsageError(f"{', '.join(names)}: no alert is open, so nothing was acknowledged.")
-        for name in found:
-            alerts.record(name, [word_entry(EntryKind.ACKNOWLEDGED, name, word)], partial(_acknowledged, word))
-        return found
-
-    def silence(self, names: Sequence[str], until: datetime | None, reason: str) -> None:
-        """Send no alert of environments until a time, but for a change to a higher severity than warning."""
-        word = Acknowledgement(self._by, self._clock.now(), reason, until, Severity.WARNING)
-        self._ledger.append(*(word_entry(EntryKind.SILENCED, name, word) for name in names))
 
     def _recorded(self, kind: EntryKind, names: list[str]) -> list[str]:
         now = self._clock.now()

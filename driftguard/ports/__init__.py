@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.ports.alerts import Alerts, BlockAuthors, Outbox, Sink, Sinks, Trail
+from driftguard.ports.alerts import AlertRecord, Alerts, BlockAuthors, Outbox, Sink, Sinks, Trail
 from driftguard.ports.approvals import Signatures
 from driftguard.ports.defects import DefectLog
 from driftguard.ports.engine import (
@@ -73,6 +73,7 @@ from driftguard.ports.units import BlobContents, UnitReader
 
 __all__ = [
     "ERRORED_STATE",
+    "AlertRecord",
     "Alerts",
     "ApplyEngine",
     "ApplyProgress",

@@ -20,15 +20,11 @@ from driftguard.model import (
 )
 
 
-class Alerts(Protocol):
-    """The alerts of each environment."""
+class AlertRecord(Protocol):
+    """The alerts of each environment, and what is recorded of them."""
 
     def standing(self) -> tuple[Alert, ...]:
         """Every alert that is not resolved, oldest first."""
-        ...
-
-    def named(self, ids: Sequence[str]) -> tuple[Alert, ...]:
-        """The alerts with these ids, sorted by environment."""
         ...
 
     def record(
@@ -42,6 +38,14 @@ class Alerts(Protocol):
         Args:
             follow: gets the environment's alerts, oldest first; gives the alerts to keep and the notices to send.
         """
+        ...
+
+
+class Alerts(AlertRecord, Protocol):
+    """Alerts by their ids, too."""
+
+    def named(self, ids: Sequence[str]) -> tuple[Alert, ...]:
+        """The alerts with these ids, sorted by environment."""
         ...
 
     def trace(self, alert_id: str, traces: Mapping[str, ObjectTrace], recorded: RecordedNotice | None) -> None:

@@ -16,7 +16,7 @@ def test_an_acknowledgement_is_in_the_thread_in_status_and_in_the_report(
     cloud = estate_of("blue").clouds["blue"]
     runs = AlertRuns(sandbox, slack)
     nothing = sandbox.run("ack", "blue", "--reason", "early")
-    assert (nothing.code, "no alert is open" in nothing.stderr) == (64, True)
+    assert (nothing.code, "blue: no environment that was ever scanned" in nothing.stderr) == (64, True)
     cloud.change("web", value="outside")
     assert runs.reconcile().code == 2
     done = sandbox.run("ack", "blue", "--until", "2d", "--reason", "known, ticket 7")

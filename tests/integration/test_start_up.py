@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from driftguard.adapters.sql.opening import open_ledger
-from driftguard.model import Entry, EntryKind
+from driftguard.model import Alert, AlertKind, AlertState, Entry, EntryKind, Severity
+from driftguard.model.report import EnvironmentReport
 from tests.support.harness import Sandbox
 
 PROGRAM = """
@@ -54,7 +55,15 @@ def sandbox(tmp_path: Path) -> Sandbox:
         },
     )
     with closing(open_ledger(url)) as ledger:
-        ledger.append(Entry(EntryKind.SCANNED, datetime.now(UTC), "run-1", "dev", SCAN))
+        now = datetime.now(UTC)
+        scanned = Entry(EntryKind.SCANNED, now, "run-1", "dev", SCAN)
+        alert = Alert(
+            *("a1", "dev", AlertKind.DRIFT, AlertState.OPEN, Severity.WARNING, "f1", "c1"),
+            now,
+            now,
+            EnvironmentReport(),
+        )
+        ledger.alerts.record("dev", [scanned], lambda before: ([alert], []))
     return made
 
 
@@ -66,8 +75,18 @@ def loaded(sandbox: Sandbox, *arguments: str) -> set[str]:
     return {".".join(module.split(".")[: depth + 1]) for module in modules for depth in range(module.count(".") + 1)}
 
 
-@pytest.mark.parametrize("command", [["status"], ["status", "--format", "json"], ["history"], ["explain", "dev"]])
-def test_a_command_that_reads_the_ledger_loads_nothing_to_act_with(sandbox: Sandbox, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["status", "--format", "json"],
+        ["history"],
+        ["explain", "dev"],
+        ["ack", "d*", "--reason", "known", "--until", "2d"],
+        ["silence", "dev", "--reason", "migration", "--until", "4h"],
+    ],
+)
+def test_a_command_that_needs_the_ledger_alone_loads_nothing_to_act_with(sandbox: Sandbox, command: list[str]) -> None:
     modules = loaded(sandbox, *command)
     assert "driftguard.adapters.sql.reading" in modules
     unused = {*CLOUDS, *FORGES, *SINKS, *SOURCE, *DATABASES, *OTHERS, *STAGES}

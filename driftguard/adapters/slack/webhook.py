@@ -46,8 +46,8 @@ class SlackWebhookSink(Sink):
         """Nothing can be found again: a message whose response was lost is posted again."""
         return None
 
-    def test(self, text: str) -> str:
-        """Send a test message; one line about it."""
+    def test(self, channel: str, text: str) -> str:
+        """Send a test message; one line about it. The webhook posts to its own channel, never to `channel`."""
         self._send(escape(text), None)
         return "posted by the webhook"
 

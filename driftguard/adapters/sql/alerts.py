@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select
 
-from driftguard.adapters.sql import journal
-from driftguard.adapters.sql.database import Database
-from driftguard.adapters.sql.rows import stamp
+from driftguard.adapters.sql import alertrows, journal
+from driftguard.adapters.sql.alertrows import decode, encode, enqueue, keep, upsert
+from driftguard.adapters.sql.database import Database, statements
 from driftguard.adapters.sql.schema import ALERTS, DELIVERIES, NOTIFIED, OUTBOX, SHOWN
-from driftguard.errors import OperatorError
 from driftguard.model import (
     Alert,
-    AlertKind,
-    AlertState,
     Delivery,
     DeliveryKind,
     DeliveryState,
@@ -31,7 +25,6 @@ from driftguard.ports import Alerts, Outbox
 
 # How many ids one statement takes: SQLite before 3.32 knows 999 variables. https://www.sqlite.org/limits.html
 _MAX_IDS: Final = 900
-_Row = TypeVar("_Row", Alert, Notice, Delivery)
 
 
 class SqlAlerts(Alerts, Outbox):
@@ -44,16 +37,15 @@ class SqlAlerts(Alerts, Outbox):
 
     def standing(self) -> tuple[Alert, ...]:
         """Every alert that is not resolved, oldest first."""
-        query = select(ALERTS.c.data).where(ALERTS.c.state != AlertState.RESOLVED.value).order_by(ALERTS.c.sequence)
         with self._database.reading() as connection:
-            return tuple(_decode(text, Alert) for text in connection.scalars(query))
+            return alertrows.standing(statements(connection))
 
     def named(self, ids: Sequence[str]) -> tuple[Alert, ...]:
         """The alerts with these ids, sorted by environment."""
         query = select(ALERTS.c.data)
         with self._database.reading() as connection:
             texts = [t for some in _batches(ids) for t in connection.scalars(query.where(ALERTS.c.id.in_(some)))]
-        return tuple(sorted((_decode(text, Alert) for text in texts), key=lambda alert: (alert.environment, alert.id)))
+        return tuple(sorted((decode(text, Alert) for text in texts), key=lambda alert: (alert.environment, alert.id)))
 
     def record(
         self,
@@ -71,15 +63,7 @@ class SqlAlerts(Alerts, Outbox):
         Raises:
             OperatorError: another alert of the same kind stands already. Nothing is kept then.
         """
-
-        def work(connection: Connection) -> None:
-            journal.append(connection, *entries)
-            alerts, notices = follow(_remembered(connection, environment))
-            for alert in alerts:
-                _keep(connection, alert)
-            _enqueue(connection, notices)
-
-        self._database.write(work)
+        self._database.write(lambda connection: alertrows.record(statements(connection), environment, entries, follow))
 
     def trace(self, alert_id: str, traces: Mapping[str, Any], recorded: RecordedNotice | None) -> None:
         """Add traces to an alert, also to a resolved one, and a notice where delivered messages have to be updated.
@@ -91,11 +75,11 @@ class SqlAlerts(Alerts, Outbox):
             text = connection.scalar(select(ALERTS.c.data).where(ALERTS.c.id == alert_id))
             if text is None:
                 return
-            alert = _decode(text, Alert)
+            alert = decode(text, Alert)
             alert = replace(alert, traces={**alert.traces, **traces})
-            _keep(connection, alert)
+            keep(statements(connection), alert)
             if recorded is not None:
-                _enqueue(connection, [replace(recorded, notice=replace(recorded.notice, alert=alert))])
+                enqueue(statements(connection), [replace(recorded, notice=replace(recorded.notice, alert=alert))])
 
         self._database.write(work)
 
@@ -105,7 +89,7 @@ class SqlAlerts(Alerts, Outbox):
         """Notices that no delivery was made for yet, oldest first."""
         with self._database.reading() as connection:
             rows = connection.scalars(select(OUTBOX.c.data).order_by(OUTBOX.c.sequence))
-            return tuple(_decode(text, Notice) for text in rows)
+            return tuple(decode(text, Notice) for text in rows)
 
     def messages(self, alert_ids: Sequence[str]) -> tuple[Delivery, ...]:
         """The messages that are about any of the alerts, oldest first."""
@@ -115,7 +99,7 @@ class SqlAlerts(Alerts, Outbox):
                 showing = select(SHOWN.c.delivery).where(SHOWN.c.alert.in_(some))
                 query = select(DELIVERIES.c.sequence, DELIVERIES.c.data).where(DELIVERIES.c.id.in_(showing))
                 found |= {row.sequence: row.data for row in connection.execute(query)}
-        return tuple(_decode(found[sequence], Delivery) for sequence in sorted(found))
+        return tuple(decode(found[sequence], Delivery) for sequence in sorted(found))
 
     def plan(self, notices: Sequence[Notice], deliveries: Sequence[Delivery]) -> bool:
         """Put deliveries in the place of notices, in one transaction.
@@ -148,7 +132,7 @@ class SqlAlerts(Alerts, Outbox):
         """What is still to be delivered, oldest first."""
         query = select(DELIVERIES.c.data).where(DELIVERIES.c.state != DeliveryState.SENT.value)
         with self._database.reading() as connection:
-            return tuple(_decode(text, Delivery) for text in connection.scalars(query.order_by(DELIVERIES.c.sequence)))
+            return tuple(decode(text, Delivery) for text in connection.scalars(query.order_by(DELIVERIES.c.sequence)))
 
     def begin(self, delivery: Delivery) -> Delivery | None:
         """Record that a delivery is being sent; None, with nothing changed, when another run changed it meanwhile."""
@@ -199,7 +183,7 @@ class SqlAlerts(Alerts, Outbox):
         shown differently is deleted."""
 
         def work(connection: Connection) -> None:
-            journal.append(connection, *entries)
+            journal.append(statements(connection), *entries)
             if delivery.state is DeliveryState.SENT and delivery.kind is not DeliveryKind.MESSAGE:
                 connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id == delivery.id))
             else:
@@ -208,48 +192,10 @@ class SqlAlerts(Alerts, Outbox):
         self._database.write(work)
 
 
-def _remembered(connection: Connection, environment: str) -> list[Alert]:
-    """An environment's alerts that are not resolved and the newest resolved one of each kind, oldest first.
-
-    Sought one by one: a standing alert may be older than hundreds that came and went beside it.
-    """
-    query = select(ALERTS.c.sequence, ALERTS.c.data).where(ALERTS.c.environment == environment)
-    # With the kinds named, SQLite takes the index of standing alerts instead of all of the environment's.
-    standing = query.where(ALERTS.c.state != AlertState.RESOLVED.value)
-    rows = list(connection.execute(standing.where(ALERTS.c.kind.in_([kind.value for kind in AlertKind]))))
-    resolved = query.where(ALERTS.c.state == AlertState.RESOLVED.value).order_by(ALERTS.c.sequence.desc()).limit(1)
-    for kind in AlertKind:
-        rows += connection.execute(resolved.where(ALERTS.c.kind == kind.value))
-    return [_decode(row.data, Alert) for row in sorted(rows, key=lambda row: row.sequence)]
-
-
-def _keep(connection: Connection, alert: Alert) -> None:
-    columns = {
-        "environment": alert.environment,
-        "kind": alert.kind.value,
-        "state": alert.state.value,
-        "changed_at": stamp(alert.changed_at),
-        "data": _encode(alert),
-    }
-    _upsert(connection, ALERTS, alert.id, columns)
-
-
-def _enqueue(connection: Connection, notices: Sequence[RecordedNotice]) -> None:
-    """Put notices into the outbox and the journal; one that waits there already, with the same text, is kept."""
-    entries = []
-    for recorded in notices:
-        notice = recorded.notice
-        columns = {"alert": notice.alert.id, "data": _encode(notice)}
-        if connection.scalar(select(OUTBOX.c.data).where(OUTBOX.c.id == notice.id)) != columns["data"]:
-            _upsert(connection, OUTBOX, notice.id, columns)
-            entries.append(recorded.entry)
-    journal.append(connection, *entries)
-
-
 def _is_unchanged(connection: Connection, delivery: Delivery) -> bool:
     text = connection.scalar(select(DELIVERIES.c.data).where(DELIVERIES.c.id == delivery.id))
     # Compared as values: another version may have written them in another form.
-    return text is not None and _decode(text, Delivery) == delivery
+    return text is not None and decode(text, Delivery) == delivery
 
 
 def _save(connection: Connection, delivery: Delivery) -> None:
@@ -257,9 +203,9 @@ def _save(connection: Connection, delivery: Delivery) -> None:
         "kind": delivery.kind.value,
         "state": delivery.state.value,
         "parent": delivery.parent,
-        "data": _encode(delivery),
+        "data": encode(delivery),
     }
-    new = _upsert(connection, DELIVERIES, delivery.id, columns)
+    new = upsert(statements(connection), "deliveries", delivery.id, columns)
     if delivery.kind is not DeliveryKind.MESSAGE:
         return
     shows = select(SHOWN.c.alert).where(SHOWN.c.delivery == delivery.id)
@@ -279,39 +225,7 @@ def _note_notified(connection: Connection, delivery: Delivery) -> None:
             connection.execute(insert(NOTIFIED), [{"alert": alert, "sink": delivery.sink} for alert in sorted(new)])
 
 
-def _upsert(connection: Connection, table: Table, id_: str, columns: Mapping[str, Any]) -> bool:
-    """Update a row, or insert it behind all others; whether it is new. Writers take turns, so this cannot race."""
-    if connection.execute(update(table).where(table.c.id == id_).values(columns)).rowcount:
-        return False
-    last = connection.scalar(select(func.max(table.c.sequence)))
-    connection.execute(insert(table).values(id=id_, sequence=(last or 0) + 1, **columns))
-    return True
-
-
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids without repetitions, as many at a time as one statement takes."""
     distinct = list(dict.fromkeys(ids))
     return (distinct[start : start + _MAX_IDS] for start in range(0, len(distinct), _MAX_IDS))
-
-
-def _encode(value: Alert | Notice | Delivery) -> str:
-    """JSON text in ASCII, so that all that the journal takes can be kept: half a surrogate pair, for one.
-
-    Raises:
-        ValueError, TypeError: a moment without a time zone, or a value that is not JSON (a sealed one and NaN are not).
-    """
-    for part in (value, value.alert) if isinstance(value, Notice) else (value,):
-        for found in (getattr(part, item.name) for item in fields(part)):
-            if isinstance(found, datetime):
-                stamp(found)
-    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False)
-
-
-def _decode(text: str, kind: type[_Row]) -> _Row:
-    try:
-        return msgspec.convert(json.loads(text), kind)
-    except ValueError:
-        raise OperatorError(
-            f"What the ledger keeps of {kind.__name__.lower()}s cannot be read: it was damaged, or written by a newer "
-            "DriftGuard. Nothing more is sent. Upgrade driftguard on this machine, or restore the ledger from a backup."
-        ) from None

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from driftguard.adapters.sql import journal
-from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.database import Database, statements
 from driftguard.adapters.sql.rows import canonical, moment, stamp
 from driftguard.adapters.sql.schema import ATTEMPTS
 from driftguard.errors import SafetyRefusal
@@ -80,7 +80,7 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
             if connection.execute(select(ATTEMPTS.c.id).where(same_key | (ATTEMPTS.c.id == attempt.id))).first():
                 return False
             opened = replace(attempt, state=AttemptState.OPEN, finished_at=None)
-            sequence = journal.append(connection, entry)
+            sequence = journal.append(statements(connection), entry)
             connection.execute(insert(ATTEMPTS).values(sequence=sequence, **_columns(opened)))
             return True
 
@@ -111,7 +111,7 @@ class SqlAttempts(SqlAttemptHistory, Attempts):
                 raise ValueError(f"attempt {stored.id} cannot go from {stored.state} to {state}")
             finished_at = None if state in _UNFINISHED else step.entry.at
             moved = replace(stored, state=state, finished_at=finished_at, data={**stored.data, **step.data})
-            journal.append(connection, step.entry)
+            journal.append(statements(connection), step.entry)
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == stored.id).values(_columns(moved)))
             return moved
 

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,10 +24,13 @@ from driftguard.adapters.aws.objects import SharedObject
 from driftguard.adapters.sql.addresses import display_name, parse
 from driftguard.adapters.sql.faults import READ_ONLY_SERVER, operator_error
 from driftguard.adapters.sql.mounts import network_filesystem
+from driftguard.adapters.sql.projecting import project
 from driftguard.adapters.sql.remote import RemoteFile
 from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE
+from driftguard.adapters.sql.statements import Statements
 from driftguard.distribution import install_command
 from driftguard.errors import OperatorError, UsageError
+from driftguard.model import Entry
 
 # The advisory lock all writers of one PostgreSQL database share; the value is "driftgua" in ASCII.
 _WRITER_LOCK: Final = 0x6472696674677561
@@ -309,3 +312,22 @@ def _leave_a_read_only_server(context: ExceptionContext) -> None:
     # A connection from before a failover stays with the old server: the next one finds the one that takes writes.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SERVER:
         context.is_disconnect = True
+
+
+class _ConnectionStatements(Statements):
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, **values: Any) -> Sequence[tuple[Any, ...]]:
+        return [tuple(row) for row in self._connection.execute(text(statement), values)]
+
+    def change(self, statement: str, *values: Mapping[str, Any]) -> int:
+        return self._connection.execute(text(statement), values[0] if len(values) == 1 else list(values)).rowcount
+
+    def appended(self, entries: Sequence[Entry]) -> None:
+        project(self._connection, entries)
+
+
+def statements(connection: Connection) -> Statements:
+    """The statements of a transaction that is open on a connection."""
+    return _ConnectionStatements(connection)

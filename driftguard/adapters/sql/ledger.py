@@ -14,7 +14,7 @@ from driftguard.adapters.sql import journal
 from driftguard.adapters.sql.alerts import SqlAlerts
 from driftguard.adapters.sql.attempts import SqlAttemptHistory, SqlAttempts
 from driftguard.adapters.sql.clock import LedgerClock
-from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.database import Database, statements
 from driftguard.adapters.sql.estate import SqlEstate
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
@@ -50,7 +50,7 @@ class SqlRecord(RunLedger, DigestKey):
 
     def append(self, *entries: Entry) -> None:
         """Append entries in one transaction, chained to what is there. Durable on return."""
-        self._database.write(lambda connection: journal.append(connection, *entries))
+        self._database.write(lambda connection: journal.append(statements(connection), *entries))
 
     def entries(
         self,
@@ -106,7 +106,7 @@ class SqlRecord(RunLedger, DigestKey):
         def work(connection: Connection) -> bool:
             if _baseline_at(connection, str(moved.environment)) != (None if before is None else before.at):
                 return False
-            journal.append(connection, moved)
+            journal.append(statements(connection), moved)
             return True
 
         return self._database.write(work)
@@ -163,7 +163,7 @@ class SqlLedger(SqlEstate, SqlRecord, LedgerCheck):
     def verify(self) -> tuple[ChainFault, ...]:
         """Every place where the chain does not hold; empty for a sound ledger. Reads all of it, in batches."""
         with self._database.reading() as connection:
-            return tuple(journal.check(connection))
+            return tuple(journal.check(statements(connection)))
 
 
 def _ensure_key(connection: Connection) -> bytes:

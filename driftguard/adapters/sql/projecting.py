@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry
+from driftguard.adapters.sql.rows import PROJECTED_KINDS, StoredEntry, moment, stamp, to_entry
 from driftguard.adapters.sql.schema import ENTRIES, OCCURRENCES, RUNS, SUMMARIES
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
@@ -27,9 +27,6 @@ from driftguard.model.report import read_environment
 from driftguard.model.rows import RunFinishedRow, RunStartedRow
 from driftguard.printable import REPLACEMENT, whole_characters
 
-_KINDS: Final = frozenset(
-    {EntryKind.SCANNED, EntryKind.ENVIRONMENT_FORGOTTEN, EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED}
-)
 _COLUMNS: Final = [ENTRIES.c[name] for name in StoredEntry._fields]
 _BATCH_ROWS: Final = 500
 # In ASCII JSON: half a character, or NUL, which PostgreSQL has no text for. May be found where there is none.
@@ -65,7 +62,7 @@ class Projection:
 
     def add(self, entry: Entry) -> None:
         """Follow an entry; one that cannot be read, as a newer version may write it, is left out."""
-        if entry.kind in _KINDS:
+        if entry.kind in PROJECTED_KINDS:
             with suppress(ValueError):
                 self._follow(replace(entry, at=moment(stamp(entry.at)), data=_storable(entry.data)))
 
@@ -139,7 +136,7 @@ def rebuild(connection: Connection) -> None:
     for table in (OCCURRENCES, SUMMARIES, RUNS):
         connection.execute(delete(table))
     projection = Projection(lambda name: KnownEnvironment())
-    query = select(*_COLUMNS).where(ENTRIES.c.kind.in_(sorted(_KINDS))).order_by(ENTRIES.c.sequence)
+    query = select(*_COLUMNS).where(ENTRIES.c.kind.in_(sorted(PROJECTED_KINDS))).order_by(ENTRIES.c.sequence)
     last = 0
     while rows := connection.execute(query.where(ENTRIES.c.sequence > last).limit(_BATCH_ROWS)).all():
         for row in rows:

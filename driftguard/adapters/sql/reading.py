@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, StoredEntry, stamp, to_entry
-from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.ports import JournalReader
 
 if TYPE_CHECKING:
     from driftguard.adapters.sql.ledger import SqlLedger
 
-_WAIT_SECONDS: Final = 30.0
+#: How long a call waits for another writer.
+WAIT_SECONDS: Final = 30.0
 _COLUMNS: Final = ", ".join(StoredEntry._fields)
 
 
@@ -73,10 +73,8 @@ class SqliteJournal(JournalReader):
         return {str(entry.environment): entry for entry in found}
 
     def _found(self, query: str, values: Sequence[str | int]) -> list[Entry]:
-        try:
+        with translated(self._name):
             rows = self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise _fault(error, self._name) from None
         return [to_entry(StoredEntry(*row)) for row in rows]
 
 
@@ -89,22 +87,26 @@ def open_journal(url: str) -> SqliteJournal | SqlLedger:
     Raises:
         UsageError, OperatorError: as in `open_ledger`.
     """
-    journal = _local(url)
-    if journal is not None:
-        return journal
+    local = open_local(url)
+    if local is not None:
+        return SqliteJournal(*local)
     from driftguard.adapters.sql.opening import open_ledger  # with the library for every other database
 
     return open_ledger(url)
 
 
-def _local(url: str) -> SqliteJournal | None:
-    """The journal in a SQLite file; None for one that has to be created or migrated, and for any other database."""
+def open_local(url: str) -> tuple[sqlite3.Connection, str] | None:
+    """The local SQLite file of a URL, and its path, where its schema is current.
+
+    None for one that has to be created or migrated, and for any other database.
+    """
     name = url.removeprefix("sqlite:///")
     if name == url or not name or "?" in name or name.startswith((":", "file:")):
         return None
     path = Path(name).expanduser().absolute()
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_WAIT_SECONDS, uri=True)
+        address = f"file:{quote(str(path))}?mode=rw"
+        connection = sqlite3.connect(address, timeout=WAIT_SECONDS, isolation_level=None, uri=True)
     except sqlite3.Error:  # not there yet; any other error is reported by the opening for writing
         return None
     try:
@@ -113,16 +115,22 @@ def _local(url: str) -> SqliteJournal | None:
     except sqlite3.Error:
         current = False
     if current:
-        return SqliteJournal(connection, str(path))
+        return connection, str(path)
     connection.close()
     return None
 
 
-def _fault(error: sqlite3.Error, name: str) -> OperatorError:
-    # Only a failure pays for loading the library that the sentences are written for.
-    from sqlalchemy import URL
-    from sqlalchemy.exc import DBAPIError
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Raise OperatorError, in one sentence, for an error of the file that messages call `name`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Only a failure pays for loading the library that the sentences are written for.
+        from sqlalchemy import URL
+        from sqlalchemy.exc import DBAPIError
 
-    from driftguard.adapters.sql.faults import operator_error
+        from driftguard.adapters.sql.faults import operator_error
 
-    return operator_error(DBAPIError(None, None, error), URL.create("sqlite", database=name), name, _WAIT_SECONDS)
+        address = URL.create("sqlite", database=name)
+        raise operator_error(DBAPIError(None, None, error), address, name, WAIT_SECONDS) from None

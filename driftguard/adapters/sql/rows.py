@@ -16,6 +16,12 @@ from driftguard.model import Entry, EntryKind
 REVISIONS: Final = ("0001", "0002", "0003")
 VERSION_TABLE: Final = "driftguard_schema"
 GENESIS: Final = "0" * 64
+#: The columns of the table `entries`.
+ENTRY_COLUMNS: Final = ("sequence", "at", "kind", "environment", "run_id", "previous_hash", "hash", "data")
+#: Entries that further rows follow from, in `projecting`.
+PROJECTED_KINDS: Final = frozenset(
+    {EntryKind.SCANNED, EntryKind.ENVIRONMENT_FORGOTTEN, EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED}
+)
 _KINDS: Final[Mapping[str, EntryKind]] = {kind.value: kind for kind in EntryKind}
 
 
