@@ -67,10 +67,14 @@ def classify(
     given = ForeignPlan(
         text=_read(plan),
         source="standard input" if plan == "-" else plan,
-        schemas=_content(schema),
-        baseline=_content(baseline_plan),
-        key=_content(key_file),
-        rules=tuple((str(file), _read(str(file))) for file in (ignore, config) if file is not None),
+        schemas=_content("--schema", schema),
+        baseline=_content("--baseline-plan", baseline_plan),
+        key=_content("--key-file", key_file),
+        rules=tuple(
+            (str(file), _content(option, file) or b"")
+            for option, file in (("--ignore", ignore), ("--config", config))
+            if file is not None
+        ),
         policy_from=str(config) if decide else None,
     )
     report = classify_text(given)
@@ -84,13 +88,23 @@ def _read(plan: str) -> bytes:
     if plan == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
-        with Path(plan).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        return _beginning(Path(plan))
     except OSError as error:
         raise UsageError(
             f"{plan} cannot be read: {error.strerror}. A plan is the output of `terraform show -json PLANFILE`, or `-`."
         ) from None
 
 
-def _content(file: Path | None) -> bytes | None:
-    return None if file is None else _read(str(file))
+def _content(option: str, file: Path | None) -> bytes | None:
+    try:
+        return None if file is None else _beginning(file)
+    except OSError as error:
+        raise UsageError(f"{option}: {file} cannot be read: {error.strerror}. Nothing was run.") from None
+
+
+def _beginning(file: Path) -> bytes:
+    """A file, as far as it is read: one byte more than may be."""
+    from driftguard.pipeline.foreign_plan import MAX_BYTES
+
+    with file.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)

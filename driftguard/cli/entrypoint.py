@@ -51,11 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _EXIT_BROKEN_PIPE
     except _WRONG_COMMAND_LINE as error:
-        # A missing option has its text in `format_message` alone.
-        message = str(getattr(error, "message", "") or getattr(error, "format_message", error.__str__)())
-        message = message.strip().removesuffix(".")
-        end = "" if message.endswith("?") else "."
-        code = _fail(f"{message}{end} `driftguard COMMAND --help` lists the options.", EXIT_USAGE)
+        code = _fail(_wrong_command_line(error), EXIT_USAGE)
     except UsageError as error:
         code = _fail(str(error), EXIT_USAGE)
     except DriftGuardError as error:
@@ -65,6 +61,18 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the boundary of the command line: a defect ends as one sentence, too
         code = _fail(_defect(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_command_line(error: Exception) -> str:
+    """What is wrong with a command line, by the option where one has a wrong value."""
+    # A missing option has its text in `format_message` alone.
+    message = str(getattr(error, "message", "") or getattr(error, "format_message", error.__str__)())
+    message = message.strip().removesuffix(".")
+    if message.startswith("Value error, "):  # Typer's own, which does not name the option
+        options = getattr(getattr(error, "param", None), "opts", ["value"])
+        message = f"{options[0]}: {message.removeprefix('Value error, ')}"
+    end = "" if message.endswith("?") else "."
+    return f"{message}{end} `driftguard COMMAND --help` lists the options."
 
 
 def _log_to_standard_error() -> None:

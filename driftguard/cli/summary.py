@@ -28,12 +28,9 @@ _ACTIONS: Final = {
 
 def markdown(report: RunReport) -> str:
     """A run as GitHub-flavoured Markdown."""
-    lines = [
-        f"### DriftGuard: {_headline(report)}",
-        "",
-        f"{code(report.repository)} at {code(report.commit[:10])} ({cell(report.ref)})",
-        "",
-    ]
+    lines = [f"### DriftGuard: {_headline(report)}", ""]
+    if report.commit:  # a plan that another tool made has none
+        lines += [f"{code(report.repository)} at {code(report.commit[:10])} ({cell(report.ref)})", ""]
     shared = shared_causes(report)
     found = sorted((e for e in apart(report, shared) if e.verdict != Verdict.IN_SYNC), key=_severity)
     if found:

@@ -168,7 +168,8 @@ def counted(number: int) -> str:
 
 
 def _last_line(report: RunReport) -> Text:
-    line = Text(f"\n{counted(len(report.environments))} at {report.commit[:10]} ({printable(report.ref)}): ")
+    of = f" at {report.commit[:10]} ({printable(report.ref)})" if report.commit else ""
+    line = Text(f"\n{counted(len(report.environments))}{of}: ")
     return line.append(outcome(report))
 
 

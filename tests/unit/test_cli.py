@@ -108,7 +108,7 @@ def test_bash_completes_after_the_documented_command(tmp_path: Path) -> None:
     [
         ([], "no command given"),
         (["scna"], "Did you mean 'scan'? `driftguard COMMAND --help`"),
-        (["scan", "--format", "xml"], "'xml' is not one of"),
+        (["scan", "--format", "xml"], "--format: 'xml' is not one of"),
         (["history", "--at", "yesterday"], "is not a time; write 2026"),
         (["agent", "--every", "often"], "is not a duration; write 90s"),
     ],

@@ -96,6 +96,17 @@ def test_a_decision_needs_a_policy_and_a_file_that_is_wrong_is_refused(file: Cal
     assert "terraform show -json" in str(classify(HEAD, "--baseline-plan", wrong).exception)
 
 
+@pytest.mark.parametrize("option", ["--schema", "--baseline-plan", "--key-file", "--ignore", "--config"])
+def test_a_file_that_is_not_there_is_named_with_its_option(option: str) -> None:
+    message = str(classify(HEAD, option, "nowhere").exception)
+    assert message == f"{option}: nowhere cannot be read: No such file or directory. Nothing was run."
+
+
+def test_a_plan_that_another_tool_made_has_no_commit() -> None:
+    assert "1 environment: 1 diverged" in classify(HEAD).output
+    assert " at `" not in classify(HEAD, "--format", "markdown").output
+
+
 def test_junit_has_a_case_for_each_environment(file: Callable[[str, str], str]) -> None:
     ran = classify(BASELINE, "--format", "junit")
     assert ran.exit_code == 2

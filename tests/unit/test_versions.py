@@ -24,7 +24,10 @@ from driftguard.model.versions import VersionNeed, need_of, order, satisfies
         ("1.11.4", ">= 1.5, < 1.11", False),
         ("1.11.4", "1.11.4", True),
         ("1.11.4", "!= 1.11.4", False),
-        ("1.16.0-rc2", ">= 1.5", False),
+        ("1.16.0-rc2", ">= 1.5", True),  # by its core alone: internal/terraform/version_required.go
+        ("1.16.0-rc2", "~> 1.15.0", False),
+        ("1.16.0-rc2", "= 1.16.0-rc1", False),
+        ("1.16.0", ">=1.5.0,<2.0", True),
         ("1.16.0-rc2", ">= 1.16.0-rc1", True),
         ("1.11.4", "nonsense", False),
     ],
@@ -47,6 +50,9 @@ def test_a_release_comes_after_its_candidates() -> None:
         ({"mise.toml": b'[tools]\nterraform = {version = "1.6"}\n'}, ("terraform", "1.6")),
         ({"mise.toml": b'[tools]\n"aqua:hashicorp/terraform" = ["1.6.1"]\n'}, ("terraform", "1.6.1")),
         ({"mise.toml": b"not toml"}, (None, None)),
+        ({".config/mise.toml": b'[tools.opentofu]\nversion = "1.8"\n'}, ("tofu", "1.8")),
+        ({".terraform-version": b"\xef\xbb\xbf1.5.7\r\n"}, ("terraform", "1.5.7")),
+        ({".tool-versions": b"# tools\r\nterraform 1.5.7 1.11.4 # either\r\n"}, ("terraform", "1.5.7")),
         ({"other/.terraform-version": b"1.5.7"}, (None, None)),
     ],
 )
@@ -65,6 +71,31 @@ def program(path: Path, body: str) -> None:
 
 def terraform(version: str, title: str = "Terraform") -> str:
     return f"echo '{title} v{version}'"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "accepted", "refused"),
+    [
+        (".terraform-version", "latest:^1.5", "1.5.7", "1.11.4"),
+        (".terraform-version", "min:^1\\.5", "1.5.0", "1.6.0"),
+        (".terraform-version", "~> 1.5.0", "1.5.7", "1.6.0"),
+        (".terraform-version", ">= 1.5, < 1.9", "1.8.5", "1.9.0"),
+        (".terraform-version", "v1.5.7", "1.5.7", "1.5.6"),
+        (".terraform-version", "latest:[", None, "1.5.7"),
+        (".terraform-version", "latest-stable", "1.5.7", None),
+        (".tool-versions", "terraform 1.5.7 1.11.4\n", "1.11.4", "1.10.0"),
+        (".tool-versions", "terraform system\n", "1.11.4", None),
+        (".tool-versions", "terraform ref:0123abc\n", "1.11.4", None),
+        ("mise.toml", '[tools]\nterraform = ["1.5", "1.11.4"]\n', "1.11.4", "1.11.5"),
+        ("mise.toml", '[tools]\nterraform = "prefix:1.5"\n', "1.5.7", "1.11.4"),
+    ],
+)
+def test_a_version_file_means_what_its_manager_takes_it_for(
+    name: str, text: str, accepted: str | None, refused: str | None
+) -> None:
+    need = need_of(".", (), {name: text.encode()})
+    assert accepted is None or need.accepts("terraform", accepted)
+    assert refused is None or not need.accepts("terraform", refused)
 
 
 # What the shims of version managers do, with their own lookup rules.
@@ -147,6 +178,21 @@ def test_the_program_on_path_stays_the_choice_where_it_will_do(machine: Machine)
     program(machine.home / ".tfenv/versions/1.14.0/terraform", terraform("1.14.0"))
     assert machine.choose(VersionNeed((">= 1.5",))) == "terraform 1.11.4 bin/terraform"
     assert machine.choose(VersionNeed((">= 1.12",))).startswith("terraform 1.14.0 ")
+
+
+def test_the_first_version_of_a_version_file_that_is_installed_is_chosen(machine: Machine) -> None:
+    for version in ("1.5.7", "1.11.4"):
+        program(machine.home / f".asdf/installs/terraform/{version}/bin/terraform", terraform(version))
+    for versions, chosen in (("1.5.7 1.11.4", "1.5.7"), ("1.10.0 1.11.4 1.5.7", "1.11.4")):
+        need = need_of(".", (), {".tool-versions": f"terraform {versions}\n".encode()})
+        assert machine.choose(need).startswith(f"terraform {chosen} ")
+
+
+def test_a_pre_release_is_chosen_only_where_no_release_will_do(machine: Machine) -> None:
+    for version in ("1.15.5", "1.16.0-rc2"):
+        program(machine.home / f".tfenv/versions/{version}/terraform", terraform(version))
+    assert machine.choose(VersionNeed((">= 1.5",))).startswith("terraform 1.15.5 ")
+    assert machine.choose(VersionNeed((">= 1.16",))).startswith("terraform 1.16.0-rc2 ")
 
 
 def test_an_opentofu_version_file_never_gets_terraform(machine: Machine) -> None:

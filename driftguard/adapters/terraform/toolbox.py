@@ -70,10 +70,11 @@ class Toolbox:
             EnvironmentFault: `config`: none of them will do.
         """
         found: list[ToolVersion] = []
-        for tool in self._candidates(binary, need, directory, variables):
-            found.append(tool)
-            if need.accepts(tool.product, tool.version):
-                return tool
+        for choice in need.choices():
+            for tool in self._candidates(binary, need, directory, variables):
+                found.append(tool)
+                if choice.accepts(tool.product, tool.version):
+                    return tool
         if not found:
             on_path(binary, variables.get("PATH", ""))  # raises with what to install
         here = ", ".join(dict.fromkeys(self._labelled(tool) for tool in found))
@@ -100,7 +101,7 @@ class Toolbox:
             return
         if binary == "auto":
             yield from self._of_path(need, directory, variables)
-            for _, path, product in sorted(self._managed(), key=lambda one: order(one[0]), reverse=True):
+            for _, path, product in sorted(self._managed(), key=_releases_first, reverse=True):
                 if need.product in (None, product):
                     yield from self._answering(path, need, directory, variables)
         if (embedded := embedded_program()) is not None:
@@ -143,6 +144,12 @@ class Toolbox:
                 place.mkdir(parents=True, exist_ok=True)
                 self._asked[key] = ask(path, place, steering)
         return self._asked[key]
+
+
+def _releases_first(installed: tuple[str, str, str]) -> tuple[bool, object]:
+    """What programs are sorted by: a pre-release is chosen only where no release will do."""
+    version = installed[0]
+    return "-" not in version, order(version)
 
 
 def _installed(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
