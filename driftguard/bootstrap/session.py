@@ -104,7 +104,7 @@ class Session:
         self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
         self._closing.callback(self.platforms.close)
         credentials = Credentials("units", SystemClock(), self.environ)
-        self._units = TerragruntUnits(self.repository, credentials, self.environ, cache, self._stop)
+        self._units = TerragruntUnits(self.repository, self.head, credentials, self.environ, cache, self._stop)
         self.closures = ClosureIndex(self.repository, reader, index, self.environ, FolderFiles(), self._units)
 
     def __enter__(self) -> Session:
@@ -349,7 +349,7 @@ class Session:
             engine = applier or remote.planner(stop)
             return EnvironmentTask(settings, closure, engine, applier, stop, watched=remote.watched)
         if closure.unit is not None:
-            unit = self._units.planner(tool, plugins, stop)
+            unit = self._units.planner(tool, plugins, stop, closure.unit)
             return EnvironmentTask(settings, closure, unit, None, stop, watched=UNIT_IS_WATCHED)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:

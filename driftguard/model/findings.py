@@ -11,6 +11,7 @@ from driftguard.model.reasons import Reason
 from driftguard.model.report import AlertCounts, ProbeCounts
 from driftguard.model.sources import Baseline, Commit
 from driftguard.model.traces import DriftedObject
+from driftguard.model.units import UpstreamRow
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 from driftguard.sealed import Sealed
 
@@ -176,6 +177,7 @@ class EnvironmentResult:
         planned_at: when the plan was made that the result rests on; None without one.
         cpu_seconds: of all programs that were run for it.
         plan_url: the page of the run on a platform that made the plan; None for a plan made here.
+        upstream: the units whose outputs the plan was made with.
         probe_disagrees: its plan, an audit, is another one than the plan that a probe found to stand still.
     """
 
@@ -202,6 +204,7 @@ class EnvironmentResult:
     probe_disagrees: bool = False
     owner: str | None = None
     plan_url: str | None = None
+    upstream: tuple[UpstreamRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

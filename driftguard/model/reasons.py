@@ -236,6 +236,11 @@ class ReasonName(StrEnum):
         "Terragrunt unit. To let DriftGuard apply on a platform, remove auto-apply and the VCS connection from the "
         "workspace.",
     )
+    UPSTREAM_CHANGED = (
+        "upstream_changed",
+        "Outputs of another environment changed that this one gets as inputs, and no commit of its own. An apply takes "
+        "them over.",
+    )
     WAITS_ON_PLATFORM = (
         "waits_on_platform",
         "The run waits for a decision on the platform: a policy, a run task, an override. Decide on its page; the next "

@@ -170,6 +170,16 @@ class AckReport(Struct, frozen=True):
     reason: str = ""
 
 
+class UpstreamReport(Struct, frozen=True):
+    """A unit whose outputs an environment gets, and those that changed since the environment was last in sync."""
+
+    unit: str
+    environment: str | None = None
+    lineage: str | None = None
+    serial: int | None = None
+    changed: tuple[str, ...] = ()
+
+
 class EnvironmentReport(Struct, frozen=True):
     """One environment of a run.
 
@@ -178,6 +188,7 @@ class EnvironmentReport(Struct, frozen=True):
         planned_at: when that plan was made; None without one.
         cpu_seconds: of all programs that were run for it.
         plan_url: the page of the run on a platform that made the plan.
+        upstream: the units whose outputs the plan was made with.
         warnings: sentences about what could not be read exactly.
         resources_omitted: how many resources an alert's excerpt leaves out.
         commit: the commit that was planned; part of a ledger row and of an alert's excerpt.
@@ -209,6 +220,7 @@ class EnvironmentReport(Struct, frozen=True):
     commit: str | UnsetType = UNSET
     acked: AckReport | None = None
     plan_url: str | None = None
+    upstream: tuple[UpstreamReport, ...] = ()
 
     @property
     def error_kind(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 MERGING: Final = frozenset({"shallow", "deep_map_only"})
 """The strategies by which mock outputs are merged with real ones."""
@@ -88,3 +91,44 @@ class UnitFacts:
     dependencies: tuple[UnitDependency, ...] = ()
     after: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """The state of a unit whose outputs another one gets, as it was when that one was planned.
+
+    Attributes:
+        path: the unit's directory, from the repository's root.
+        lineage, serial: None before the first write.
+        outputs: the JSON text of each, by name.
+    """
+
+    path: str
+    lineage: str | None
+    serial: int | None
+    outputs: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class UpstreamRow(Struct, frozen=True):
+    """What the journal keeps of such a state.
+
+    Attributes:
+        unit: its directory, from the repository's root.
+        environment: the environment that it is; None where it is none.
+        outputs: keyed digests by name.
+        settled: the same when the environment that gets them was last in sync; None where that is not known.
+    """
+
+    unit: str
+    environment: str | None = None
+    lineage: str | None = None
+    serial: int | None = None
+    outputs: dict[str, str] = {}
+    settled: dict[str, str] | None = None
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The outputs that have another value, or none any more, since the environment was last in sync; sorted."""
+        before = self.outputs if self.settled is None else self.settled
+        names = before.keys() | self.outputs.keys()
+        return tuple(sorted(name for name in names if before.get(name) != self.outputs.get(name)))

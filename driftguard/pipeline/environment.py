@@ -25,6 +25,7 @@ from driftguard.model import (
 )
 from driftguard.model.findings import PROBE
 from driftguard.model.reasons import Reason, ReasonName
+from driftguard.model.units import UpstreamRow
 from driftguard.pipeline.apply.apply import ApplyContext, DecidedPlan, Outcome, apply
 from driftguard.pipeline.apply.elsewhere import discard, taken_up
 from driftguard.pipeline.apply.recovery import APPLYING_ELSEWHERE, close_dead_attempts, lock_ids_of_ended
@@ -87,6 +88,7 @@ class _Stages:
         )
         self._judge = Judge(context, task)
         self._inputs: Mapping[str, Any] | None = None
+        self._upstream: tuple[UpstreamRow, ...] = ()
         self._disagrees = False
 
     def result(self) -> EnvironmentResult:
@@ -98,7 +100,7 @@ class _Stages:
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
-            self._inputs = judged.inputs
+            self._inputs, self._upstream = judged.inputs, judged.upstream
             match judged.decision.action:
                 case Action.NONE | Action.ALERT | Action.PROPOSE | Action.HOLD:
                     self._discard_what_waits(findings)
@@ -133,7 +135,7 @@ class _Stages:
         with ExitStack() as stack:
             findings, baseline = self._scanned(stack)
             judged = self._judge.judge(findings, baseline)
-            self._inputs = judged.inputs
+            self._inputs, self._upstream = judged.inputs, judged.upstream
             proposing, decision = self._context.proposing, judged.decision
             if decision.action not in (Action.NONE, Action.ALERT):
                 return None
@@ -319,4 +321,5 @@ class _Stages:
             cpu_seconds=self._task.probe_seconds + sum(e.cpu_seconds() for e in engines if e is not None),
             probe_disagrees=self._disagrees,
             plan_url=findings.plan.run.url,
+            upstream=self._upstream,
         )

@@ -7,12 +7,15 @@ tracked branch and the forge; what they mean is decided by `decide`, which is pu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from driftguard.config import Policy
 from driftguard.model import AttemptState, Baseline, Decision, Verdict
+from driftguard.model.units import UpstreamRow
 from driftguard.pipeline.approve.commits import Approvals, Range
 from driftguard.pipeline.approve.gather import (
     PlanAtHand,
@@ -31,6 +34,7 @@ from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.record import approved_entry
 from driftguard.pipeline.scan import Findings
 from driftguard.pipeline.states import KnownState, state_address
+from driftguard.pipeline.upstream import upstream_reason, upstream_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,13 @@ class Judgement:
     policies: tuple[Policy, ...]
     state: KnownState
     past: Past
+    upstream: tuple[UpstreamRow, ...] = ()
 
     @property
     def inputs(self) -> Mapping[str, Any]:
         """What was decided, and all that it rests on, for the journal."""
-        return {**decision_inputs(self.facts, self.policies, self.decision, self.past), "state": asdict(self.state)}
+        found = {**decision_inputs(self.facts, self.policies, self.decision, self.past), "state": asdict(self.state)}
+        return {**found, "upstream": msgspec.to_builtins(self.upstream)} if self.upstream else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +132,21 @@ class Judge:
             baseline_given=baseline is not None and baseline.origin == "given",
         )
         self._move_approved_point(standards, now)
+        upstream = self._upstream(findings)
         decision = decide_by_all(facts, standards.policies)
-        return Judgement(decision, standards.approved, standards.plan, facts, standards.policies, known, history)
+        decision = replace(decision, reasons=(*decision.reasons, *upstream_reason(upstream, classification)))
+        return Judgement(
+            decision, standards.approved, standards.plan, facts, standards.policies, known, history, upstream
+        )
+
+    def _upstream(self, findings: Findings) -> tuple[UpstreamRow, ...]:
+        """What the units have whose outputs the plan was made with."""
+        states, context = findings.plan.run.upstream, self._context
+        if not states:
+            return ()
+        names = context.scan.closures.settings.names(self._head)
+        before, verdict = context.states.upstream(self._name), findings.classification.verdict
+        return upstream_rows(states, names, before, verdict, context.scan.key)
 
     def _known_state(self, findings: Findings) -> KnownState:
         """Which state it is and where it lies."""

@@ -47,6 +47,13 @@ class SettingsIndex:
         alike = [e for e in by_place if e.var_files == settings.var_files] if by_place[1:] else by_place
         return next(iter(alike), None)
 
+    def names(self, commit: str) -> Mapping[str, str]:
+        """The environments of a commit: names by directory; of several in one, one of them."""
+        with self._lock:
+            if commit not in self._at:
+                self._at[commit] = self._resolved(commit)
+            return {each.path: name for name, each in (self._at[commit] or {}).items()}
+
     def forget(self) -> None:
         """Read every commit anew: more workspaces are known."""
         with self._lock:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from driftguard.model import EntryKind
+from driftguard.model.units import UpstreamRow
 from driftguard.ports import Backend, JournalReader
 
 # The settings of a backend that name where the state lies; of one that is not listed, all of them.
@@ -59,10 +60,17 @@ class Postponed(Exception):
 class KnownStates:
     """The states of the environments at head, as the ledger and this run know them. Safe to share between threads."""
 
-    def __init__(self, known: Mapping[str, KnownState]) -> None:
-        self._known = dict(known)
+    def __init__(
+        self, known: Mapping[str, KnownState], upstream: Mapping[str, Mapping[str, UpstreamRow]] | None = None
+    ) -> None:
+        """`upstream` is what the last scans kept of the units whose outputs an environment gets, by directory."""
+        self._known, self._upstream = dict(known), upstream or {}
         self._guard = threading.Lock()
         self._awaited = frozenset[str]()
+
+    def upstream(self, environment: str) -> Mapping[str, UpstreamRow]:
+        """What the last scan kept of the units whose outputs an environment gets, by directory."""
+        return self._upstream.get(environment, {})
 
     def expect(self, environments: Collection[str]) -> None:
         """Await the states of a run's environments, where nothing is known of them yet: they are new."""
@@ -101,13 +109,15 @@ def known_states(journal: JournalReader, present: Collection[str]) -> KnownState
     An environment that is not at head any more, removed or renamed, shares nothing.
     """
     scans, baselines = journal.latest(EntryKind.SCANNED), journal.latest(EntryKind.BASELINE_MOVED)
-    known = {}
+    known, upstream = {}, {}
     for name in present:
         found = _row(scans[name].data.get("inputs")) if name in scans else {}
         state = _row(found.get("state"))
         moved = baselines[name].data if name in baselines else {}
         known[name] = KnownState(state.get("lineage") or moved.get("lineage"), state.get("address"))
-    return KnownStates(known)
+        rows = msgspec.convert(found.get("upstream") or [], list[UpstreamRow], strict=False)
+        upstream[name] = {row.unit: row for row in rows}
+    return KnownStates(known, upstream)
 
 
 def _row(value: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from driftguard.model import Fault, ToolVersion
 from driftguard.model.talks import Talk
+from driftguard.model.units import UpstreamState
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class PlanRun:
     Attributes:
         talk: the talk with providers; None where none was recorded.
         url: the page of the run on the platform that made it; None for a plan made here.
+        upstream: the states of the units whose outputs it was made with.
     """
 
     changes: bool
@@ -115,6 +117,7 @@ class PlanRun:
     seconds: float
     talk: Talk | None = field(default=None, repr=False)
     url: str | None = None
+    upstream: tuple[UpstreamState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,52 @@ def test_a_unit_without_the_outputs_of_another_is_unknown_and_names_it(machine: 
     assert "terragrunt run -- apply" in error["message"]
 
 
+def applied(machine: UnitMachine, *names: str) -> None:
+    """Apply units by hand, and scan them."""
+    machine.apply(*names)
+    report = machine.scan(*names).report
+    assert {each["name"]: each["verdict"] for each in report["environments"]} == dict.fromkeys(names, "in_sync")
+
+
+def test_a_changed_output_upstream_is_input_and_names_its_environment(machine: UnitMachine) -> None:
+    service = unit("dependency.network.outputs.text", dependency("network"))
+    machine.commit(service=service)
+    applied(machine, "network", "service")
+    machine.commit(network=unit('"changed"'))
+    machine.apply("network")
+    found = machine.scan("service").environment("service")
+    assert found["closure_open"] == []
+    assert found["verdict"] == "pending"
+    labels = {label for resource in found["resources"] for label in resource["labels"]}
+    assert "input" in labels
+    assert not labels & {"drift", "absorbed", "conflict", "pending"}
+    assert [(each["environment"], each["unit"], each["changed"]) for each in found["upstream"]] == [
+        ("network", "live/network", ["text"])
+    ]
+    assert "upstream_changed: text of network" in found["decision"]["reasons"]
+    applied(machine, "service")
+    assert machine.scan("service").environment("service")["upstream"][0]["changed"] == []
+
+
+@pytest.mark.parametrize(
+    ("block", "why"),
+    [
+        (
+            '  mock_outputs = { id = "mock", more = "mock" }\n  mock_outputs_merge_strategy_with_state = "shallow"\n',
+            "(more), because they are merged",
+        ),
+        ('  mock_outputs = { id = "mock" }\n  enabled = false\n', "(id), because its outputs are not read"),
+    ],
+)
+def test_mocks_that_stand_in_without_a_word_are_found(machine: UnitMachine, block: str, why: str) -> None:
+    machine.apply("network")
+    machine.commit(service=unit("dependency.network.outputs.id", dependency("network", block)))
+    error = machine.scan("service").environment("service")["error"]
+    assert error["kind"] == "dependency"
+    assert why in error["message"]
+    assert "live/network" in error["message"]
+
+
 def test_a_unit_that_is_excluded_from_plan_is_left_out_and_named(machine: UnitMachine) -> None:
     machine.commit(left=unit(more='exclude {\n  if = true\n  actions = ["plan"]\n}\n'))
     report = machine.scan().report

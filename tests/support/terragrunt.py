@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +84,18 @@ class UnitMachine:
     def scan(self, *names: str) -> Ran:
         """A scan with its report as JSON."""
         return self.sandbox.scan(*names)
+
+    def apply(self, *units: str) -> None:
+        """Apply units of the work tree by hand, one after another."""
+        variables = self.sandbox.variables
+        program = shutil.which("terraform", path=variables["PATH"]) or ""
+        for name in units:
+            own = {"TG_TF_PATH": program, "TG_DOWNLOAD_DIR": str(self.sandbox.home / "by-hand" / name)}
+            done = subprocess.run(
+                ["terragrunt", "run", "--non-interactive", "--", "apply", "-auto-approve", "-input=false"],
+                cwd=self.sandbox.repository / "live" / name,
+                env={**variables, **own},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr

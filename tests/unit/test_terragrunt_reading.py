@@ -72,7 +72,7 @@ class Machine:
         """What a new run has."""
         environ = {"PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}"}
         repository = open_repository(str(self._repository), self._folder / "cache", None)
-        return repository, TerragruntUnits(repository, Given(), environ, self._folder / "kept", Stop())
+        return repository, TerragruntUnits(repository, repository.head, Given(), environ, self._folder / "kept", Stop())
 
     def asked(self) -> list[str]:
         """What Terragrunt was asked since the last time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +17,11 @@ from driftguard.adapters.process import Completed, Stop
 from driftguard.adapters.terraform.commandline import CommandLine
 from driftguard.adapters.terraform.engine import TerraformPlanner
 from driftguard.adapters.terragrunt.program import VARIABLES, log_messages
+from driftguard.adapters.terragrunt.upstream import StatePuller, UpstreamStates, refuse_silent_mocks
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, ToolVersion
-from driftguard.ports import Backend, WorkingDirectory
+from driftguard.model.units import UnitDependency, UpstreamState
+from driftguard.ports import Backend, PlanRun, WorkingDirectory
 from driftguard.sealed import looks_secret
 
 _RUN: Final = ("run", "--tf-forward-stdout", "--")
@@ -74,12 +76,51 @@ class TerragruntCommandLine(CommandLine):
         return done
 
 
-class TerragruntPlanner(TerraformPlanner):
+class TerragruntPlanner(TerraformPlanner, StatePuller):
     """Plans a unit with Terragrunt and a Terraform-compatible program."""
 
-    def __init__(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, program: str) -> None:
+    def __init__(
+        self,
+        tool: ToolVersion,
+        plugin_cache: Path,
+        stop: Stop,
+        program: str,
+        upstream: UpstreamStates | None = None,
+        dependencies: Sequence[UnitDependency] = (),
+    ) -> None:
+        """`upstream` reads the states of the units whose outputs this one gets by its `dependencies`."""
         super().__init__(tool, plugin_cache, stop)
         self._command = TerragruntCommandLine(program, tool.path, self.verbs)
+        self._upstream, self._dependencies = upstream, tuple(dependencies)
+
+    def plan(self, work: WorkingDirectory, plan_file: Path, *, lock_timeout_seconds: float | None = None) -> PlanRun:
+        """Plan into a file; with it the states of the units whose outputs the plan was made with."""
+        planned = super().plan(work, plan_file, lock_timeout_seconds=lock_timeout_seconds)
+        return replace(planned, upstream=tuple(self._upstream_states(work)))
+
+    def _upstream_states(self, work: WorkingDirectory) -> Iterator[UpstreamState]:
+        for each in self._dependencies:
+            if self._upstream is None or each.path is None:
+                if each.mocks_silently:
+                    refuse_silent_mocks(each, {})
+                continue
+            try:
+                state = self._upstream.of(each.path, work, self)
+            except EnvironmentFault:
+                if each.mocks_silently:
+                    raise
+                state = UpstreamState(each.path, None, None)
+            if each.mocks_silently:
+                refuse_silent_mocks(each, state.outputs)
+            yield state
+
+    def pulled(self, work: WorkingDirectory) -> bytes:
+        """The state of another unit."""
+        try:
+            self.prepare(work, str(work.directory))
+            return self._stored_state(work)
+        finally:
+            self.forget_secrets(work)
 
     def backend(self, work: WorkingDirectory) -> Backend | None:
         """The backend that the last `init` of the unit recorded."""

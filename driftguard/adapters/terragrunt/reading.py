@@ -21,15 +21,18 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from driftguard.adapters.folders import folder_name
+from driftguard.adapters.git.repository import GitRepository
 from driftguard.adapters.process import Stop
 from driftguard.adapters.terragrunt.answers import UNIT_FILE, found_units, rendered_unit
 from driftguard.adapters.terragrunt.engine import TerragruntPlanner
 from driftguard.adapters.terragrunt.program import ask, terragrunt_program
+from driftguard.adapters.terragrunt.upstream import UpstreamStates
 from driftguard.config import EnvironmentSettings, terraform_environment
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, ToolVersion
-from driftguard.model.units import FoundUnit, RenderedUnit
-from driftguard.ports import Repository, TerraformVariables, UnitReader
+from driftguard.model.units import FoundUnit, RenderedUnit, UnitFacts
+from driftguard.ports import TerraformVariables, UnitReader
 
 _FIND: Final = ("find", "--json", "--dependencies", "--reading", "--exclude")
 _RENDER: Final = ("render", "--json")
@@ -51,6 +54,7 @@ class TerragruntUnits(UnitReader):
     """The units of one repository. Thread-safe.
 
     Args:
+        head: the commit at which the outputs of units are read.
         variables: gives the variables that a plan of an environment gets.
         environ: DriftGuard's own environment variables.
         cache: the folder below which answers are kept between runs.
@@ -58,7 +62,8 @@ class TerragruntUnits(UnitReader):
 
     def __init__(
         self,
-        repository: Repository,
+        repository: GitRepository,
+        head: str,
         variables: TerraformVariables,
         environ: Mapping[str, str],
         cache: Path,
@@ -66,6 +71,7 @@ class TerragruntUnits(UnitReader):
     ) -> None:
         self._repository, self._variables, self._environ = repository, variables, environ
         self._cache, self._stop = cache / "units", stop
+        self._upstream = UpstreamStates(repository, head, cache / "outputs" / folder_name(repository.display))
         self._found: dict[str, Mapping[str, FoundUnit] | EnvironmentFault] = {}
         self._rendered: dict[tuple[str, str], RenderedUnit | EnvironmentFault] = {}
         self._digests: dict[tuple[str, bool], str] = {}
@@ -111,9 +117,10 @@ class TerragruntUnits(UnitReader):
         ids = sorted({tree[name].object_id for name in names if name in tree and not name.endswith(_TERRAFORM)})
         return any(_FROM_OUTSIDE.search(content) for _, content in self._repository.read(ids))
 
-    def planner(self, tool: ToolVersion, plugin_cache: Path, stop: Stop) -> TerragruntPlanner:
+    def planner(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, unit: UnitFacts) -> TerragruntPlanner:
         """What plans a unit with a Terraform-compatible program. EnvironmentFault (`config`) without Terragrunt."""
-        return TerragruntPlanner(tool, plugin_cache, stop, terragrunt_program(self._environ.get("PATH", "")))
+        program = terragrunt_program(self._environ.get("PATH", ""))
+        return TerragruntPlanner(tool, plugin_cache, stop, program, self._upstream, unit.dependencies)
 
     # --- asking -----------------------------------------------------------------------------------
 
