@@ -33,7 +33,9 @@ _PAGES = {
     "causes": "/causes",
     "an environment": "/environments/env-00042",
     "approvals": "/approvals",
+    "causes half a year ago": "/causes?at=2026-05-28T12:00:00Z",
     "trends": "/trends",
+    "trends of a year": "/trends?days=365",
     "alerts": "/alerts",
     "runs": "/runs",
 }
@@ -135,6 +137,12 @@ class _Maker:
         self._append(EntryKind.RUN_STARTED, at, run, None, {**facts, "count": count, "whole": True})
         for name in changed:
             self._append(EntryKind.SCANNED, at + timedelta(seconds=30), run, name, self._report(name))
+            chance = self._random.random()
+            if chance < 0.02:
+                self._append(EntryKind.PROPOSAL, at + timedelta(seconds=40), run, name, _request(number, at))
+            elif chance < 0.022:
+                word = {"by": "grace", "reason": "known", "until": "2026-12-24T00:00:00Z"}
+                self._append(EntryKind.ACKNOWLEDGED, at + timedelta(seconds=50), run, name, word)
         end = {"summary": {"in_sync": count - 900, "drifted": 800, "unknown": 100}, "planned": count // 20}
         end |= {"probed": count - count // 20, "cpu_seconds": 0.2 * count, "errors": {"plan": 100}}
         self._append(EntryKind.RUN_FINISHED, at + timedelta(minutes=5), run, None, end)
@@ -179,6 +187,12 @@ class _Maker:
         self._projection.write(connection)
         connection.commit()
         self._entries.clear()
+
+
+def _request(number: int, at: datetime) -> dict[str, Any]:
+    ended = {"state": "void", "reason": "the plan changed"} if number % 3 else {"state": "open", "reason": None}
+    url = f"https://forge.example.org/acme/infra/pulls/{number}"
+    return {"id": f"p{number}", "number": number, "url": url, "proposed_at": stamp(at), **ended}
 
 
 def _resource(number: int, label: str, value: int) -> dict[str, Any]:

@@ -122,6 +122,13 @@ class Occurrence:
     ending: Ending | None = None
 
     @property
+    def repair_seconds(self) -> float | None:
+        """How long a change outside Terraform stood until it was repaired; None for any other ending."""
+        if self.closed_at is None or self.ending is not Ending.REPAIRED or self.label not in OUTSIDE:
+            return None
+        return (self.closed_at - self.began_at).total_seconds()
+
+    @property
     def recurs(self) -> bool:
         """Whether it is a change of its own: the resource was not open under another label before."""
         return self.opened_at == self.began_at
@@ -287,14 +294,6 @@ class LabelDay:
     label: str
     opened: int
     closed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """The end of one change outside Terraform, and how long it stood."""
-
-    owner: str | None
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Takes the journal; gives reports, entries and their JSON objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from driftguard.report import timestamp
 
 # Beginnings and ends of outages that are read, the newest.
 _MAX_OUTAGES: Final = 1000
+_MANY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,15 +288,23 @@ def acknowledgements(
     journal: JournalReader, now: datetime, until: datetime | None = None
 ) -> dict[str, Acknowledgement]:
     """The acknowledgements of alerts that stand, by environment: none that its time, a worse change or an end ended."""
-    steps = journal.latest(EntryKind.ALERT, until)
-    found = {}
-    for name, entry in journal.latest(EntryKind.ACKNOWLEDGED, until).items():
-        word, last = _word(entry), steps.get(name)
-        later = last is not None and (last.sequence or 0) > (entry.sequence or 0)
-        ended = later and last is not None and (not last.data.get("acked") or last.data.get("event") == "resolved")
-        if not ended and word.stands(now):
-            found[name] = word
-    return found
+    found = {name: (_word(entry), entry) for name, entry in journal.latest(EntryKind.ACKNOWLEDGED, until).items()}
+    standing = {name: (word, entry) for name, (word, entry) in found.items() if word.stands(now)}
+    # One query for all of them costs as much as a few hundred of one environment.
+    steps = journal.latest(EntryKind.ALERT, until) if len(standing) > _MANY else _last_steps(journal, standing, until)
+    return {name: word for name, (word, entry) in standing.items() if not _ended(entry, steps.get(name))}
+
+
+def _last_steps(journal: JournalReader, names: Iterable[str], until: datetime | None) -> Mapping[str, Entry]:
+    steps = (journal.entries(environment=name, kinds=[EntryKind.ALERT], until=until, limit=1) for name in names)
+    return {entry.environment or "": entry for found in steps for entry in found}
+
+
+def _ended(word: Entry, last: Entry | None) -> bool:
+    """Whether the last step of an alert ended an acknowledgement."""
+    if last is None or (last.sequence or 0) <= (word.sequence or 0):
+        return False
+    return not last.data.get("acked") or last.data.get("event") == "resolved"
 
 
 def acked(journal: JournalReader, now: datetime, until: datetime | None = None) -> dict[str, tuple[str, AckReport]]:

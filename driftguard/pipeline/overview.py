@@ -122,9 +122,11 @@ class Filters:
     request: tuple[str, ...] = ()
     text: str = ""
 
-    def wants(self, row: OverviewRow, now: datetime) -> bool:
-        """Whether a row passes every filter."""
-        return self._by_words(row.summary) and self._by_state(row, now)
+    def among(self, rows: Sequence[OverviewRow], now: datetime) -> list[OverviewRow]:
+        """The rows that every filter takes."""
+        if self == Filters():
+            return list(rows)
+        return [row for row in rows if self._by_words(row.summary) and self._by_state(row, now)]
 
     def _by_words(self, summary: Summary) -> bool:
         text = f"{summary.name} {summary.path} {summary.owner or ''} {summary.reason}".lower()
@@ -241,13 +243,15 @@ def _under_way(
     """When the run began that each environment waits for, and the usual interval between runs."""
     started = journal.entries(kinds=[EntryKind.RUN_STARTED], until=until, limit=_RUNS_READ)
     finished = {e.run_id for e in journal.entries(kinds=[EntryKind.RUN_FINISHED], until=until, limit=2 * _RUNS_READ)}
-    waiting: dict[str, datetime] = {}
-    for entry in started:
+    newest: dict[str, datetime | None] = {}  # the newest run that covers it, where that is under way
+    for entry in reversed(started):
         under_way = entry.run_id not in finished and now - entry.at < _MAX_RUN
-        for name in _named(entry, names):
-            waiting.pop(name, None)  # a later run covers it
-            if under_way:
-                waiting[name] = entry.at
+        covered = _named(entry, names)
+        for name in covered:
+            newest.setdefault(name, entry.at if under_way else None)
+        if covered is names:
+            break
+    waiting = {name: at for name, at in newest.items() if at is not None}
     gaps = sorted(after.at - before.at for before, after in pairwise(started))
     return waiting, gaps[len(gaps) // 2] if gaps else None
 

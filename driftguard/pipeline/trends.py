@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from driftguard.model.estate import LabelDay, Occurrence, Recurring, Repair, RunDay
+from driftguard.model.estate import LabelDay, Occurrence, Recurring, RunDay
 from driftguard.model.words import OUTSIDE
 from driftguard.ports.estate import EstateReader
 
@@ -23,6 +23,8 @@ BANDS: Final[tuple[tuple[str, timedelta], ...]] = (
     ("under 30 days", timedelta(days=30)),
 )
 OLDEST_BAND: Final = "30 days or more"
+#: The longest time in which changes of one resource count as recurring.
+RECURRENCE: Final = timedelta(days=90)
 _MAX_RECURRING: Final = 20
 
 
@@ -128,7 +130,7 @@ def trends(
         repairs=repair_times(ledger.repairs(since, until, names=names)),
         recurrences=tuple(
             _recurrence(each, actors or {})
-            for each in ledger.recurring(since, until, limit=_MAX_RECURRING, names=names)
+            for each in ledger.recurring(max(since, until - RECURRENCE), until, limit=_MAX_RECURRING, names=names)
         ),
         runs=ledger.run_days(since, until),
     )
@@ -164,15 +166,16 @@ def age_bands(occurrences: Iterable[Occurrence], now: datetime) -> tuple[AgeBand
     return tuple(AgeBand(band, count) for band, count in counts.items())
 
 
-def repair_times(repairs: Iterable[Repair]) -> tuple[RepairTimes, ...]:
-    """How long repairs took by owner, those with most repairs first."""
-    owners: dict[str | None, list[float]] = {}
-    for each in repairs:
-        owners.setdefault(each.owner, []).append(each.seconds)
-    found = []
-    for owner, seconds in owners.items():
-        seconds.sort()
-        found.append(RepairTimes(owner, len(seconds), percentile(seconds, 50), percentile(seconds, 90)))
+def repair_times(repairs: Mapping[str | None, Sequence[float]]) -> tuple[RepairTimes, ...]:
+    """How long repairs took by owner, those with most repairs first.
+
+    Args:
+        repairs: seconds, sorted, by owner.
+    """
+    found = [
+        RepairTimes(owner, len(seconds), percentile(seconds, 50), percentile(seconds, 90))
+        for owner, seconds in repairs.items()
+    ]
     return tuple(sorted(found, key=lambda each: (-each.count, each.owner or "")))
 
 

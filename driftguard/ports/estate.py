@@ -5,12 +5,13 @@ Every method takes `names`: the environments that count, or None for all of them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from driftguard.model.estate import LabelDay, Occurrence, Recurring, Repair, RunDay, RunSummary, Summary
+from driftguard.model.estate import LabelDay, Occurrence, Recurring, RunDay, RunSummary, Summary
 from driftguard.model.ledger import Entry
+from driftguard.model.report import EnvironmentReport
 from driftguard.ports.record import JournalReader
 
 
@@ -19,6 +20,10 @@ class EstateReader(JournalReader, Protocol):
 
     def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
         """The newest report of each environment in short, sorted by name; `until` inclusive."""
+        ...
+
+    def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:
+        """The reports of these `scanned` entries, each with its moment, in order."""
         ...
 
     def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
@@ -32,11 +37,13 @@ class EstateReader(JournalReader, Protocol):
     def label_days(
         self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
     ) -> tuple[LabelDay, ...]:
-        """Openings and endings by day and label, in this order; those before `since` under the day ``""``."""
+        """Openings and endings by day and label, sorted; those before the day of `since` under the day ``""``."""
         ...
 
-    def repairs(self, since: datetime, until: datetime, *, names: Sequence[str] | None = None) -> tuple[Repair, ...]:
-        """The changes outside Terraform that were repaired in a time, in no order."""
+    def repairs(
+        self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
+    ) -> Mapping[str | None, Sequence[float]]:
+        """How long, in seconds, the changes outside Terraform stood that were repaired in a time, sorted, by owner."""
         ...
 
     def recurring(

@@ -100,7 +100,8 @@ class View:
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
         """The newest report of each visible environment in short, sorted by name."""
-        return tuple(each for each in self.ledger.summaries(until=self.until) if self.viewer.sees(each.name))
+        found = self.ledger.summaries(until=self.until)
+        return found if self.viewer.sees_all else tuple(each for each in found if self.viewer.sees(each.name))
 
     @property
     def names(self) -> list[str] | None:

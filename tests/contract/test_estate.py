@@ -94,9 +94,12 @@ QUESTIONS: dict[str, Callable[[EstateReader], object]] = {
     "open": lambda estate: estate.occurrences(),
     "open then": lambda estate: estate.occurrences(at=at(4), names=["prod"]),
     "by day": lambda estate: estate.label_days(at(1), END),
-    "repairs": lambda estate: sorted(map(str, estate.repairs(at(1), END))),
+    "repairs": lambda estate: estate.repairs(at(1), END),
     "recurring": lambda estate: estate.recurring(START, END, limit=9),
-    "reports": lambda estate: estate.scans([99, *(each.sequence for each in estate.summaries())]),
+    "scans": lambda estate: estate.scans([99, *(each.sequence for each in estate.summaries())]),
+    "reports": lambda estate: estate.reports([99, *(each.sequence for each in estate.summaries())]),
+    "by day of one": lambda estate: estate.label_days(at(1), END, names=["dev"]),
+    "by day until then": lambda estate: estate.label_days(at(1), at(4)),
     "runs": lambda estate: estate.runs(),
     "runs then": lambda estate: estate.runs(until=at(4), limit=2),
     "runs by day": lambda estate: estate.run_days(at(1), END),
@@ -173,14 +176,14 @@ def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(path)) as database:
         return {
             name: database.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
-            for name in ("summaries", "occurrences", "runs")
+            for name in ("summaries", "occurrences", "runs", "label_days")
         }
 
 
 def _older(path: Path) -> None:
     """Make it a ledger of the schema before the tables."""
     with closing(sqlite3.connect(path)) as database:
-        for table in ("summaries", "occurrences", "runs"):
+        for table in ("summaries", "occurrences", "runs", "label_days"):
             database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE driftguard_schema SET version_num = '0002'")
         database.commit()

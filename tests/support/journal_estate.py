@@ -17,7 +17,6 @@ from driftguard.model.estate import (
     LabelDay,
     Occurrence,
     Recurring,
-    Repair,
     RunDay,
     RunSummary,
     Summary,
@@ -25,6 +24,7 @@ from driftguard.model.estate import (
     forgotten,
     summary_of,
 )
+from driftguard.model.report import EnvironmentReport
 from driftguard.model.rows import RunFinishedRow, RunStartedRow
 from driftguard.model.words import OUTSIDE
 from driftguard.pipeline.history import read_scan
@@ -93,6 +93,10 @@ class JournalEstate(WebLedger):
                 found += past[-1:]
         return tuple(found)
 
+    def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:
+        """The reports of these `scanned` entries, each with its moment, in order."""
+        return tuple((entry.at, read_scan(entry)) for entry in self.scans(sequences))
+
     def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
         """The entries with these numbers, in order; those that are not there are left out."""
         wanted = set(sequences)
@@ -118,7 +122,7 @@ class JournalEstate(WebLedger):
     def label_days(
         self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
     ) -> tuple[LabelDay, ...]:
-        """Openings and endings by day and label, in this order; those before `since` under the day ``""``."""
+        """Openings and endings by day and label, sorted; those before the day of `since` under the day ``""``."""
         known, opened, closed = self._refreshed(), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for each in (*(o for standing in known.open.values() for o in standing), *known.ended):
             if names is None or each.environment in names:
@@ -129,15 +133,18 @@ class JournalEstate(WebLedger):
         keys = sorted(opened.keys() | closed.keys())
         return tuple(LabelDay(day, label, opened[day, label], closed[day, label]) for day, label in keys)
 
-    def repairs(self, since: datetime, until: datetime, *, names: Sequence[str] | None = None) -> tuple[Repair, ...]:
-        """The changes outside Terraform that were repaired in a time, in no order."""
-        return tuple(
-            Repair(each.owner, (each.closed_at - each.began_at).total_seconds())
-            for each in self._refreshed().ended
-            if each.label in OUTSIDE and each.ending is Ending.REPAIRED
-            if each.closed_at is not None and since <= each.closed_at <= until
-            if names is None or each.environment in names
-        )
+    def repairs(
+        self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
+    ) -> Mapping[str | None, Sequence[float]]:
+        """How long, in seconds, the changes outside Terraform stood that were repaired in a time, sorted, by owner."""
+        found: dict[str | None, list[float]] = {}
+        for each in self._refreshed().ended:
+            if each.label in OUTSIDE and each.ending is Ending.REPAIRED:
+                assert each.closed_at is not None
+                if since <= each.closed_at <= until and (names is None or each.environment in names):
+                    seconds = (each.closed_at - each.began_at).total_seconds()
+                    found[each.owner] = sorted([*found.get(each.owner, []), seconds])
+        return found
 
     def recurring(
         self, since: datetime, until: datetime, *, limit: int, names: Sequence[str] | None = None
@@ -208,7 +215,7 @@ def _follow(known: _Known, entry: Entry, name: str) -> None:
 
 
 def _day(moment: datetime, since: datetime) -> str:
-    return moment.date().isoformat() if moment >= since else ""
+    return moment.date().isoformat() if moment.date() >= since.date() else ""
 
 
 def _run(started: Entry, finished: Entry | None) -> RunSummary:

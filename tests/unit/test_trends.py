@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.model.estate import LabelDay, Occurrence, Repair, RunDay
+from driftguard.model.estate import LabelDay, Occurrence, RunDay
 from driftguard.pipeline.trends import AgeBand, RepairTimes, Trends, age_bands, open_by_day, percentile, repair_times
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ def test_a_resource_with_two_labels_has_one_age() -> None:
 
 
 def test_repairs_are_counted_by_owner() -> None:
-    found = repair_times([Repair("a", 60), Repair(None, 5), Repair("a", 600), Repair("a", 6000)])
+    found = repair_times({"a": [60, 600, 6000], None: [5]})
     assert found == (RepairTimes("a", 3, 600, 6000), RepairTimes(None, 1, 5, 5))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from heapq import nsmallest
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -13,24 +14,24 @@ from sqlalchemy import Column, ColumnElement, Select, and_, case, func, select, 
 
 from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.projecting import to_occurrence
-from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry
-from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry, unreadable
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, LABEL_DAYS, OCCURRENCES, RUNS, SUMMARIES
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import (
-    Ending,
     LabelDay,
     Occurrence,
     Recurring,
-    Repair,
     RunDay,
     RunSummary,
     Summary,
 )
+from driftguard.model.report import EnvironmentReport, read_environment
 from driftguard.model.rows import RunFinishedRow
 from driftguard.model.words import OUTSIDE
 
 _SUMMARIES: Final = msgspec.json.Decoder(list[Summary])
+_REPORT: Final = msgspec.json.Decoder(EnvironmentReport)
 _COLUMNS: Final = [ENTRIES.c[name] for name in StoredEntry._fields]
 _OUTSIDE: Final = OCCURRENCES.c.label.in_(sorted(OUTSIDE))
 _MAX_IDS: Final = 500
@@ -48,57 +49,71 @@ class SqlEstate:
         if until is not None:
             newest = newest.where(candidates.c.at <= stamp(until))
         found = newest.order_by(candidates.c.sequence.desc()).limit(1).correlate(ENVIRONMENTS).scalar_subquery()
-        query = select(SUMMARIES.c.data).join_from(ENVIRONMENTS, SUMMARIES, SUMMARIES.c.sequence == found)
+        # As one text: ten thousand rows cost more than what they hold.
+        query = select(func.aggregate_strings(SUMMARIES.c.data, ","))
+        query = query.join_from(ENVIRONMENTS, SUMMARIES, SUMMARIES.c.sequence == found)
         with self._database.reading() as connection:
-            rows = connection.scalars(query.where(_named(ENVIRONMENTS.c.name, names))).all()
-        return tuple(sorted(_read_summaries(rows), key=lambda each: each.name))
+            rows = connection.scalar(query.where(_named(ENVIRONMENTS.c.name, names)))
+        return tuple(sorted(_read_summaries(rows or ""), key=attrgetter("name")))
+
+    def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:
+        """The reports of these `scanned` entries, each with its moment, in order."""
+        return tuple((moment(row.at), _read_report(row)) for row in self._stored(sequences))
 
     def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
         """The entries with these numbers, in order; those that are not there are left out."""
+        return tuple(to_entry(StoredEntry(*row)) for row in self._stored(sequences))
+
+    def _stored(self, sequences: Sequence[int]) -> list[Any]:
         ordered = sorted(set(sequences))
         found: list[Any] = []
         with self._database.reading() as connection:
             for start in range(0, len(ordered), _MAX_IDS):
                 wanted = ENTRIES.c.sequence.in_(ordered[start : start + _MAX_IDS])
                 found += connection.execute(select(*_COLUMNS).where(wanted).order_by(ENTRIES.c.sequence)).all()
-        return tuple(to_entry(StoredEntry(*row)) for row in found)
+        return found
 
     def occurrences(self, *, at: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Occurrence, ...]:
         """What was open at a moment, by environment, address and label; what is open now without one."""
         query = select(OCCURRENCES).where(_named(OCCURRENCES.c.environment, names))
-        standing = OCCURRENCES.c.closed_at.is_(None)
-        if at is None:
-            query = query.where(standing)
-        else:
-            query = query.where(OCCURRENCES.c.opened_at <= stamp(at), standing | (OCCURRENCES.c.closed_at > stamp(at)))
-        found = map(to_occurrence, self._rows(query))
-        return tuple(sorted(found, key=lambda each: (each.environment, each.address, each.label)))
+        rows = [*self._rows(query.where(OCCURRENCES.c.closed_at.is_(None)))]
+        if at is not None:
+            rows = [row for row in rows if row.opened_at <= stamp(at)]
+            rows += self._rows(query.where(OCCURRENCES.c.closed_at > stamp(at), OCCURRENCES.c.opened_at <= stamp(at)))
+        return tuple(sorted(map(to_occurrence, rows), key=attrgetter("environment", "address", "label")))
 
     def label_days(
         self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
     ) -> tuple[LabelDay, ...]:
-        """Openings and endings by day and label, in this order; those before `since` under the day ``""``."""
+        """Openings and endings by day and label, sorted; those before the day of `since` under the day ``""``."""
+        first, last = stamp(since)[:10], stamp(until)[:10]
         counts: dict[tuple[str, str], list[int]] = {}
+        if names is None:
+            days = select(LABEL_DAYS).where(LABEL_DAYS.c.day < last)
+            for day, label, opened, closed in self._rows(days):
+                _count(counts, day if day >= first else "", label, opened, closed)
         for place, column in enumerate((OCCURRENCES.c.opened_at, OCCURRENCES.c.closed_at)):
-            day = case((column < stamp(since), ""), else_=func.substr(column, 1, 10))
-            query = select(day, OCCURRENCES.c.label, func.count()).where(column <= stamp(until))
-            query = query.where(_named(OCCURRENCES.c.environment, names)).group_by(day, OCCURRENCES.c.label)
-            for found, label, count in self._rows(query):
-                counts.setdefault((found, label), [0, 0])[place] = count
+            day = func.substr(column, 1, 10)
+            query = select(day, OCCURRENCES.c.label, func.count()).where(
+                column.between(last if names is None else "", stamp(until)), _named(OCCURRENCES.c.environment, names)
+            )
+            for found, label, count in self._rows(query.group_by(day, OCCURRENCES.c.label)):
+                _count(counts, found if found >= first else "", label, *((0, count) if place else (count, 0)))
         return tuple(LabelDay(day, label, *moved) for (day, label), moved in sorted(counts.items()))
 
-    def repairs(self, since: datetime, until: datetime, *, names: Sequence[str] | None = None) -> tuple[Repair, ...]:
-        """The changes outside Terraform that were repaired in a time, in no order."""
-        query = select(OCCURRENCES.c.owner, OCCURRENCES.c.began_at, OCCURRENCES.c.closed_at).where(
+    def repairs(
+        self, since: datetime, until: datetime, *, names: Sequence[str] | None = None
+    ) -> Mapping[str | None, Sequence[float]]:
+        """How long, in seconds, the changes outside Terraform stood that were repaired in a time, sorted, by owner."""
+        query = select(OCCURRENCES.c.owner, OCCURRENCES.c.repair_seconds).where(
             OCCURRENCES.c.closed_at.between(stamp(since), stamp(until)),
-            OCCURRENCES.c.ending == Ending.REPAIRED.value,
-            _OUTSIDE,
+            OCCURRENCES.c.repair_seconds.is_not(None),
             _named(OCCURRENCES.c.environment, names),
         )
-        return tuple(
-            Repair(owner, (datetime.fromisoformat(end) - datetime.fromisoformat(began)).total_seconds())
-            for owner, began, end in self._rows(query)
-        )
+        found: dict[str | None, list[float]] = {}
+        for owner, seconds in self._rows(query):
+            found.setdefault(owner, []).append(seconds)
+        return {owner: sorted(seconds) for owner, seconds in found.items()}
 
     def recurring(
         self, since: datetime, until: datetime, *, limit: int, names: Sequence[str] | None = None
@@ -164,9 +179,27 @@ class SqlEstate:
             return connection.execute(query).all()
 
 
-def _read_summaries(rows: Sequence[str]) -> list[Summary]:
+def _count(counts: dict[tuple[str, str], list[int]], day: str, label: str, opened: int, closed: int) -> None:
+    moved = counts.setdefault((day, label), [0, 0])
+    moved[0] += opened
+    moved[1] += closed
+
+
+def _read_report(row: Any) -> EnvironmentReport:
     try:
-        return _SUMMARIES.decode(f"[{','.join(rows)}]")
+        return _REPORT.decode(row.data)
+    except ValueError:
+        pass
+    entry = to_entry(StoredEntry(*row))
+    try:
+        return read_environment(entry.data)  # takes texts that JSON does not
+    except ValueError:
+        raise unreadable(row.sequence) from None
+
+
+def _read_summaries(texts: str) -> list[Summary]:
+    try:
+        return _SUMMARIES.decode(f"[{texts}]")
     except ValueError:
         raise OperatorError(
             "The ledger's summaries of reports cannot be read: they were damaged. Restore the ledger from a backup."

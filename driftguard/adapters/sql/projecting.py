@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from driftguard.adapters.sql.rows import PROJECTED_KINDS, StoredEntry, moment, stamp, to_entry
-from driftguard.adapters.sql.schema import ENTRIES, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.adapters.sql.schema import ENTRIES, LABEL_DAYS, OCCURRENCES, RUNS, SUMMARIES
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Ending, Occurrence, Summary, followed, forgotten, summary_of
@@ -59,6 +60,7 @@ class Projection:
         self._new: dict[Table, list[Mapping[str, Any]]] = {RUNS: [], SUMMARIES: [], OCCURRENCES: []}
         self._closed: list[Mapping[str, Any]] = []
         self._finished: list[Mapping[str, Any]] = []
+        self._moved: dict[tuple[str, str], list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Follow an entry; one that cannot be read, as a newer version may write it, is left out."""
@@ -68,17 +70,29 @@ class Projection:
 
     def write(self, connection: Connection) -> None:
         """Write the rows gathered since the last time."""
-        new = insert_sqlite(RUNS) if connection.dialect.name == "sqlite" else insert_postgresql(RUNS)
-        for table, statement in ((RUNS, new.on_conflict_do_nothing()), (SUMMARIES, None), (OCCURRENCES, None)):
-            if self._new[table]:
-                connection.execute(insert(table) if statement is None else statement, self._new[table])
-                self._new[table] = []
+        upsert = insert_sqlite if connection.dialect.name == "sqlite" else insert_postgresql
+        moved = upsert(LABEL_DAYS)
+        moved = moved.on_conflict_do_update(
+            index_elements=list(LABEL_DAYS.primary_key),
+            set_={name: LABEL_DAYS.c[name] + moved.excluded[name] for name in ("opened", "closed")},
+        )
+        if self._moved:
+            days = [
+                {"day": day, "label": label, "opened": opened, "closed": closed}
+                for (day, label), (opened, closed) in sorted(self._moved.items())
+            ]
+            connection.execute(moved, days)
+        inserts = {RUNS: upsert(RUNS).on_conflict_do_nothing()}
+        for table, rows in self._new.items():
+            if rows:
+                connection.execute(inserts.get(table, insert(table)), rows)
+                rows.clear()
         if self._closed:
             key = (OCCURRENCES.c.opened == bindparam("of"), OCCURRENCES.c.number == bindparam("of_number"))
             connection.execute(update(OCCURRENCES).where(*key), self._closed)
         if self._finished:
             connection.execute(update(RUNS).where(RUNS.c.run == bindparam("of")), self._finished)
-        self._closed, self._finished = [], []
+        self._closed, self._finished, self._moved = [], [], {}
 
     def _follow(self, entry: Entry) -> None:
         if entry.kind == EntryKind.RUN_STARTED:
@@ -103,13 +117,17 @@ class Projection:
         self._close(known, moves.closed)
         for number, each in enumerate(moves.opened):
             known.standing[each.address, each.label] = (each, summary.sequence, number)
+            self._moved.setdefault((_day(each.opened_at), each.label), [0, 0])[0] += 1
             self._new[OCCURRENCES].append(_occurrence_row(each, summary.sequence, number))
 
     def _close(self, known: KnownEnvironment, closed: Sequence[Occurrence]) -> None:
         for each in closed:
             _, opened, number = known.standing.pop((each.address, each.label))
-            at, ending = each.closed_at and stamp(each.closed_at), each.ending and each.ending.value
-            self._closed.append({"of": opened, "of_number": number, "closed_at": at, "ending": ending})
+            assert each.closed_at is not None
+            assert each.ending is not None
+            row = {"of": opened, "of_number": number, "closed_at": stamp(each.closed_at), "ending": each.ending.value}
+            self._closed.append({**row, "repair_seconds": each.repair_seconds})
+            self._moved.setdefault((_day(each.closed_at), each.label), [0, 0])[1] += 1
 
 
 def project(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -133,7 +151,7 @@ def project(connection: Connection, entries: Sequence[Entry]) -> None:
 
 def rebuild(connection: Connection) -> None:
     """Make the tables anew from the journal; entries that were damaged are left out."""
-    for table in (OCCURRENCES, SUMMARIES, RUNS):
+    for table in (OCCURRENCES, LABEL_DAYS, SUMMARIES, RUNS):
         connection.execute(delete(table))
     projection = Projection(lambda name: KnownEnvironment())
     query = select(*_COLUMNS).where(ENTRIES.c.kind.in_(sorted(PROJECTED_KINDS))).order_by(ENTRIES.c.sequence)
@@ -203,6 +221,10 @@ def _finished_row(entry: Entry) -> Mapping[str, Any]:
         "probed": end.probed,
         "cpu_seconds": end.cpu_seconds,
     }
+
+
+def _day(moment_: datetime) -> str:
+    return moment_.date().isoformat()
 
 
 def _storable(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -87,7 +87,12 @@ def to_entry(row: StoredEntry) -> Entry:
             hash=row.hash,
         )
     except (ValueError, TypeError):
-        raise OperatorError(
-            f"Entry {row.sequence} of the ledger cannot be read: it was damaged, or written by a newer DriftGuard. "
-            "Run `driftguard ledger verify`; if the chain holds, upgrade driftguard on this machine."
-        ) from None
+        raise unreadable(row.sequence) from None
+
+
+def unreadable(sequence: int) -> OperatorError:
+    """What to raise about an entry that was damaged, or whose words only a newer version knows."""
+    return OperatorError(
+        f"Entry {sequence} of the ledger cannot be read: it was damaged, or written by a newer DriftGuard. "
+        "Run `driftguard ledger verify`; if the chain holds, upgrade driftguard on this machine."
+    )

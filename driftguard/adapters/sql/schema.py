@@ -164,7 +164,8 @@ SUMMARIES: Final = Table(
 )
 
 _OPEN = text("closed_at IS NULL")
-# `opened` is the number of the entry that opened it. Addresses are in no index: PostgreSQL takes no long ones there.
+_REPAIRED = text("repair_seconds IS NOT NULL")
+# `opened` is the number of the entry that opened it. No index has addresses or owners: PostgreSQL takes no long ones.
 OCCURRENCES: Final = Table(
     "occurrences",
     METADATA,
@@ -179,9 +180,22 @@ OCCURRENCES: Final = Table(
     Column("began_at", String(32), nullable=False),
     Column("closed_at", String(32)),
     Column("ending", String(20)),
+    Column("repair_seconds", Float),
     Index("occurrences_open", "environment", sqlite_where=_OPEN, postgresql_where=_OPEN),
-    Index("occurrences_by_opening", "opened_at", "label", "environment"),
-    Index("occurrences_by_end", "closed_at", "label", "environment"),
+    Index("occurrences_by_environment", "environment", "opened_at", "closed_at", "label"),
+    Index("occurrences_by_opening", "opened_at", "label"),
+    Index("occurrences_by_end", "closed_at", "opened_at", "label"),
+    Index("occurrences_repaired", "closed_at", sqlite_where=_REPAIRED, postgresql_where=_REPAIRED),
+)
+
+# How many occurrences of the whole estate began and ended on a day (UTC).
+LABEL_DAYS: Final = Table(
+    "label_days",
+    METADATA,
+    Column("day", String(10), primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("opened", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=False),
 )
 
 RUNS: Final = Table(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -57,8 +56,7 @@ def document(view: View) -> Any:
 def _causes(view: View) -> Sequence[SharedCause]:
     """The causes of what differs now, or at the view's moment; who did it is known for now only."""
     open_ = [each for each in view.summaries if each.verdict not in (Verdict.IN_SYNC, Verdict.UNKNOWN)]
-    scans = view.scans(open_).values()
-    reports = [(scan.report, datetime.fromisoformat(scan.at)) for scan in scans]
+    reports = [(report, at) for at, report in view.ledger.reports([each.sequence for each in open_])]
     alerts = view.ledger.alerts.standing() if view.until is None else ()
     return shared_causes(reports, view.ledger.occurrences(at=view.until, names=view.names), authors(alerts))
 

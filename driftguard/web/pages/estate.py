@@ -81,8 +81,7 @@ def filters(query: PageQuery) -> Filters:
 
 
 def _wanted(view: View) -> list[OverviewRow]:
-    wanted = filters(view.query)
-    return sorted_rows([row for row in view.rows if wanted.wants(row, view.now)], view.query.sort)
+    return sorted_rows(filters(view.query).among(view.rows, view.now), view.query.sort)
 
 
 def _bar(rows: Sequence[OverviewRow]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Summaries of reports, occurrences of labels, and runs; they are filled from the journal after the migrations."""
+"""Summaries of reports, occurrences of labels by resource and day, and runs: filled after the migrations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the three tables beside the journal."""
+    """Add the four tables beside the journal."""
     op.create_table(
         "summaries",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -32,13 +32,16 @@ def upgrade() -> None:
         sa.Column("began_at", sa.String(32), nullable=False),
         sa.Column("closed_at", sa.String(32)),
         sa.Column("ending", sa.String(20)),
+        sa.Column("repair_seconds", sa.Float),
     )
-    standing = sa.text("closed_at IS NULL")
-    op.create_index(
-        "occurrences_open", "occurrences", ["environment"], sqlite_where=standing, postgresql_where=standing
+    _index_occurrences()
+    op.create_table(
+        "label_days",
+        sa.Column("day", sa.String(10), primary_key=True),
+        sa.Column("label", sa.Text, primary_key=True),
+        sa.Column("opened", sa.BigInteger, nullable=False),
+        sa.Column("closed", sa.BigInteger, nullable=False),
     )
-    op.create_index("occurrences_by_opening", "occurrences", ["opened_at", "label", "environment"])
-    op.create_index("occurrences_by_end", "occurrences", ["closed_at", "label", "environment"])
     op.create_table(
         "runs",
         sa.Column("run", sa.Text, primary_key=True),
@@ -53,3 +56,13 @@ def upgrade() -> None:
     )
     op.create_index("runs_by_sequence", "runs", ["sequence"])
     op.create_index("runs_by_start", "runs", ["started_at"])
+
+
+def _index_occurrences() -> None:
+    table = "occurrences"
+    standing, repaired = sa.text("closed_at IS NULL"), sa.text("repair_seconds IS NOT NULL")
+    op.create_index("occurrences_open", table, ["environment"], sqlite_where=standing, postgresql_where=standing)
+    op.create_index("occurrences_by_environment", table, ["environment", "opened_at", "closed_at", "label"])
+    op.create_index("occurrences_by_opening", table, ["opened_at", "label"])
+    op.create_index("occurrences_by_end", table, ["closed_at", "opened_at", "label"])
+    op.create_index("occurrences_repaired", table, ["closed_at"], sqlite_where=repaired, postgresql_where=repaired)
