@@ -11,7 +11,9 @@ from typing import Any, Final
 import msgspec
 
 MAX_DEPTH: Final = 100
-_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|([\[{])|[\]}]', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_OPENING: Final = b"[{"
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ANY: Final = msgspec.json.Decoder()
 
 
@@ -21,7 +23,7 @@ def decode_bounded(text: bytes, decoder: msgspec.json.Decoder[Any] = _ANY) -> An
     Raises:
         msgspec.DecodeError: it is not JSON, or nested deeper than `MAX_DEPTH`.
     """
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+    if len(text) > MAX_DEPTH and text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise msgspec.DecodeError(f"nested more than {MAX_DEPTH} deep")
     return decoder.decode(text)
 
@@ -29,10 +31,10 @@ def decode_bounded(text: bytes, decoder: msgspec.json.Decoder[Any] = _ANY) -> An
 def _depth(text: bytes) -> int:
     """How deep brackets are nested, those in strings left out."""
     depth = deepest = 0
-    for match in _STRUCTURE.finditer(text):
-        if match[1]:
+    for bracket in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
+        if bracket in _OPENING:
             depth += 1
             deepest = max(deepest, depth)
-        elif match[0][:1] != b'"':
+        else:
             depth -= 1
     return deepest

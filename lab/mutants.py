@@ -52,7 +52,12 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant("an absorbed change is overwritten", "rules", 'CONFLICT, "S=R, R≠D, D≠L', 'PENDING, "S=R, R≠D, D≠L'),
     Mutant("adopted is noise", "rules", 'ADOPTED, "S≠R, R=D, D≠L"', 'NOISE, "S≠R, R=D, D≠L"'),
     Mutant("no L without a commit", "rules", "baseline = desired  # equal", "pass  # equal"),
-    Mutant("null is empty", "equality", "if left is right:", "if left is right or (not left and not right):"),
+    Mutant(
+        "null is empty",
+        "equality",
+        "if left is right:\n        return True\n    if isinstance",
+        "if left is right or (not left and not right):\n        return True\n    if isinstance",
+    ),
     Mutant(
         "numbers are doubles",
         "equality",
@@ -86,7 +91,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "moves are not followed back", "context", "if self._is_wanted(a)), known.address)", "if False), known.address)"
     ),
     Mutant("an unknown element was wanted", "elements", "return UNKNOWN if fits else", "return element if fits else"),
-    Mutant("due again is due", "resources", "replace(change, due_again=True) if", "change if"),
+    Mutant("due again is due", "resources", "since.again and _is_due", "False and _is_due"),
     Mutant("what is replaced settles", "verdicts", ' or ("delete" in', ' or (False and "delete" in'),
     Mutant("drift beside pending is drift", "verdicts", " or (drifted and waiting):", ":"),
     Mutant("absorbed is in sync", "verdicts", "bool(labels & DRIFTED)", "bool(labels & (DRIFTED - {Label.ABSORBED}))"),

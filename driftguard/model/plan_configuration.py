@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -49,6 +49,7 @@ class ConfigurationReferences:
         self._root: dict[str, Any] = root if isinstance(root, dict) else {}
         self._expressions_of: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
         self._newest: tuple[str, dict[str, Any] | None] | None = None
+        self._newest_reached: tuple[str, str, Reached] | None = None
 
     def is_configured(self, address: str, attribute: str) -> bool | None:
         """Whether the configuration sets this top-level attribute; None if the resource is not found in it."""
@@ -65,8 +66,11 @@ class ConfigurationReferences:
 
     def reached(self, address: str, attribute: str) -> Reached:
         """What the attribute's expression refers to."""
-        expression = self.expression(address, attribute)
-        return self._reached(module_path(address), expression)
+        newest = self._newest_reached
+        if newest is None or newest[:2] != (address, attribute):  # asked for the label, and then for the causes
+            found = self._reached(module_path(address), self.expression(address, attribute))
+            newest = self._newest_reached = (address, attribute, found)
+        return newest[2]
 
     def output_expression(self, name: str) -> Any:
         """A root output's expression as the plan has it; None where it is not found."""
@@ -77,13 +81,15 @@ class ConfigurationReferences:
         return self._reached((), self.output_expression(name))
 
     def _reached(self, path: tuple[str, ...], expression: Any) -> Reached:
-        found = list(self._resolve(path, _references(expression), depth=0))
+        references = list(_references(expression))
+        found = list(self._resolve(path, references, depth=0))
+        bare = _holds_bare(expression)
         return Reached(
             resources=frozenset(name for kind, name in found if kind == "resource"),
             paths=frozenset(name for kind, name in found if kind == "path"),
             open=any(kind == "open" for kind, _ in found),
-            bare=_holds_bare(expression),
-            calls=_holds_bare(expression) or next(_references(expression), None) is not None,
+            bare=bare,
+            calls=bare or bool(references),
             secret=any(kind == "secret" for kind, _ in found),
         )
 
@@ -106,7 +112,7 @@ class ConfigurationReferences:
             module = _dict(_dict(_dict(module.get("module_calls")).get(name)).get("module"))
         return module
 
-    def _resolve(self, path: tuple[str, ...], references: Iterator[str], depth: int) -> Iterator[tuple[str, str]]:
+    def _resolve(self, path: tuple[str, ...], references: Iterable[str], depth: int) -> Iterator[tuple[str, str]]:
         """Pairs of a kind (`resource`, `path`, `open`, `secret`) and a name."""
         if depth > _DEEPEST_CHAIN:
             yield "open", ""
@@ -163,6 +169,8 @@ def without_keys(address: str) -> str:
     """An address without instance keys; brackets and quotes inside of quoted keys are understood."""
     if "[" not in address:
         return address
+    if address.endswith("]") and address.count("[") == 1:
+        return address[: address.index("[")]
     return _KEY.sub("", address)
 
 

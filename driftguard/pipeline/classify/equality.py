@@ -56,7 +56,9 @@ def meaning(value: Any) -> bytes:
 
 def identical(left: Any, right: Any) -> bool:
     """Equality to the letter (true is not 1, 1 is not 1.0); cheap, and enough to know that nothing changed."""
-    return left is right or (left == right and _ENCODER.encode(left) == _ENCODER.encode(right))
+    if left is right:
+        return True
+    return left == right and (isinstance(left, str) or _ENCODER.encode(left) == _ENCODER.encode(right))
 
 
 def _normal(value: Any) -> Any:

@@ -45,8 +45,8 @@ def label_resource(context: Context, item: ResourceItem | None, drifted: Resourc
     if not labels and drifted is not None:
         labels = frozenset({Label.NOISE})  # Terraform saw a difference that has no meaning
     made_with = _made_with(context, known, item, views)
-    change = replace(_change(known, item, labels, attributes), made_with=made_with, tags=tags_of(views))
-    return replace(change, due_again=True) if since is not None and since.again and _is_due(change) else change
+    again = since is not None and since.again and _is_due(attributes)
+    return _change(known, item, labels, attributes, made_with=made_with, tags=tags_of(views), due_again=again)
 
 
 def _made_with(context: Context, known: ResourceItem, item: ResourceItem | None, views: Views) -> tuple[str, ...]:
@@ -73,8 +73,8 @@ def _labelled(
     return attributes
 
 
-def _is_due(change: ResourceChange) -> bool:
-    return any(not attribute.path and attribute.label is Label.INPUT for attribute in change.attributes)
+def _is_due(attributes: Sequence[AttributeChange]) -> bool:
+    return any(not attribute.path and attribute.label is Label.INPUT for attribute in attributes)
 
 
 def _read(known: ResourceItem) -> ResourceChange:
@@ -84,7 +84,11 @@ def _read(known: ResourceItem) -> ResourceChange:
 
 
 def _change(
-    known: ResourceItem, item: ResourceItem | None, labels: frozenset[Label], attributes: Sequence[AttributeChange]
+    known: ResourceItem,
+    item: ResourceItem | None,
+    labels: frozenset[Label],
+    attributes: Sequence[AttributeChange],
+    **more: Any,
 ) -> ResourceChange:
     return ResourceChange(
         address=known.address,
@@ -97,6 +101,7 @@ def _change(
         previous_address=known.previous_address,
         deposed=known.deposed,
         action_reason=known.action_reason,
+        **more,
     )
 
 
@@ -184,7 +189,7 @@ class _Attributes:
 
     def _attribute(self, place: Difference, ruling: Ruling) -> AttributeChange:
         values = (place.state, place.reality, place.desired, place.baseline)
-        if not place.secret and any(holds_one(value, self._secrets) for value in values):
+        if self._secrets and not place.secret and any(holds_one(value, self._secrets) for value in values):
             place = replace(place, secret=True)
         return AttributeChange(
             path=place.path,

@@ -49,14 +49,16 @@ class Views:
         baseline, baseline_unknown = _baseline_view(context, known)
         shape = context.schemas.shape(known.provider_name, known.type) if context.schemas else None
         unknown = decode(item.change.after_unknown) if item else False
+        planned = _sensitivity(item)
+        secret = _secret_masks(context, item, (*planned, *_sensitivity(drifted)), desired)
         return cls(
             state=state,
             reality=reality,
             desired=desired,
             baseline=baseline,
-            masks=Masks(unknown, baseline_unknown, _secret_masks(context, item, drifted, desired), shape),
+            masks=Masks(unknown, baseline_unknown, secret, shape),
             replace_paths=_replace_paths(item.change) if item else (),
-            sensitive=(decode(item.change.before_sensitive), decode(item.change.after_sensitive)) if item else (0, 0),
+            sensitive=planned,
             is_replaced=item is not None and len(item.change.actions) > 1,
         )
 
@@ -71,15 +73,17 @@ class Views:
         return self.masks.secret
 
 
-def _secret_masks(
-    context: Context, item: ResourceItem | None, drifted: ResourceItem | None, desired: Any
-) -> tuple[Any, ...]:
-    """Terraform's masks of one object; of one that is replaced also what it does not mark."""
-    changes = [entry.change for entry in (item, drifted) if entry]
-    masks = [decode(c.before_sensitive) for c in changes] + [decode(c.after_sensitive) for c in changes]
+def _sensitivity(item: ResourceItem | None) -> tuple[Any, Any]:
+    """The sensitivity masks before and after a change."""
+    return (decode(item.change.before_sensitive), decode(item.change.after_sensitive)) if item else (False, False)
+
+
+def _secret_masks(context: Context, item: ResourceItem | None, masks: tuple[Any, ...], desired: Any) -> tuple[Any, ...]:
+    """Those of Terraform's masks that cover anything; of an object that is replaced also what it does not mark."""
+    found = [mask for mask in masks if any_true(mask)]
     if item is not None and len(item.change.actions) > 1 and isinstance(desired, dict):
-        masks.append(unmarked(context, item.address, desired, masks))
-    return tuple(masks)
+        found.append(unmarked(context, item.address, desired, found))
+    return tuple(found)
 
 
 def _replace_paths(change: Change) -> tuple[tuple[Any, ...], ...]:
@@ -119,7 +123,7 @@ def places(views: Views, evidence: Evidence, address: str) -> Iterable[Differenc
 def sensitivity_places(views: Views) -> Iterator[Difference]:
     """Where nothing but the sensitivity would change."""
     before, after = views.sensitive
-    if not isinstance(views.reality, dict) or not isinstance(views.desired, dict):
+    if not views.secret or not isinstance(views.reality, dict) or not isinstance(views.desired, dict):
         return
     for name in sorted(views.desired):
         old, new = child(before, name), child(after, name)

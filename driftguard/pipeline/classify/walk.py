@@ -7,7 +7,7 @@ from typing import Any
 
 from driftguard.pipeline.classify.elements import Elements, paired
 from driftguard.pipeline.classify.equality import identical
-from driftguard.pipeline.classify.places import Difference, Four, Masks, absent_if_missing, any_true, child, is_known
+from driftguard.pipeline.classify.places import Difference, Four, Masks, absent_if_missing, any_true, is_known
 from driftguard.sealed import ABSENT, UNKNOWN
 
 
@@ -51,14 +51,13 @@ def _whole(path: str, four: Four, masks: Masks, *, desired: Any = None) -> Diffe
 def _members(path: str, four: Four, masks: Masks) -> Iterator[Difference]:
     s, r, d = four.state or {}, four.reality or {}, four.desired or {}
     keys = s.keys() | r.keys() | d.keys()
-    unknown = masks.unknown
-    if isinstance(unknown, dict):
-        keys |= {key for key, mask in unknown.items() if any_true(mask)}
+    unknown = masks.unknown if isinstance(masks.unknown, dict) else {}
+    not_known = {key for key, mask in unknown.items() if any_true(mask)}
     top = not path
     missing = None if top else ABSENT  # a top-level attribute that is missing is null, an entry of a map is absent
-    for key in sorted(keys):
+    for key in sorted(keys | not_known):
         state, reality, desired = s.get(key, missing), r.get(key, missing), d.get(key, missing)
-        if not (unknown and child(unknown, key)) and identical(state, reality) and identical(reality, desired):
+        if key not in not_known and identical(state, reality) and identical(reality, desired):
             continue  # as `walk` would find; most attributes of a changed resource end here
         inner = Four(state, reality, desired, _member(four.baseline, key, top=top))
         yield from walk(f"{path}.{key}" if path else key, inner, masks.at(key))
