@@ -7,7 +7,7 @@ from typing import Final
 
 from driftguard.adapters.plain import as_text, harmless
 from driftguard.errors import DeliveryFault, OperatorError
-from driftguard.model import AlertEvent, Delivery, Message, Severity
+from driftguard.model import DIGEST, AlertEvent, Delivery, Message, Severity
 from driftguard.ports import Sink
 
 #: Steps that are sent; all others only update messages, which these services do not do.
@@ -21,6 +21,7 @@ _SENT: Final = frozenset(
         AlertEvent.RESOLVED.value,
         AlertEvent.DAMPED.value,
         AlertEvent.STEADY.value,
+        DIGEST,
     }
 )
 _KINDS: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftguard.config.alerting import AgentSettings, AlertSettings, DampingSettings, Reminder, Webhook
+from driftguard.config.alerting import AgentSettings, AlertSettings, DampingSettings, DigestSettings, Reminder, Webhook
 from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.forge import App, Forge, Signing
 from driftguard.config.generating import CommitFiles, NoFiles
@@ -51,6 +51,7 @@ __all__ = [
     "Backoff",
     "CommitFiles",
     "DampingSettings",
+    "DigestSettings",
     "Directories",
     "EnvironmentSettings",
     "Find",

@@ -103,6 +103,13 @@ class DampingSettings(Model):
         return switched_off(written)
 
 
+class DigestSettings(Model):
+    """A digest of what is open, by owner and age, in each channel that gets alerts: once a day."""
+
+    at: v.TimeOfDay = Field(default="09:00", description="Time of day; the first run from then on sends it.")
+    zone: v.Zone = Field(default="UTC", description="IANA time zone of `at`.")
+
+
 class AlertSettings(Model):
     """When alerts are sent, and how they are grouped."""
 
@@ -135,6 +142,7 @@ class AlertSettings(Model):
         description="When changes that come and go are reported once instead of each time; `off` reports each.",
         json_schema_extra=or_off,
     )
+    digest: DigestSettings | None = Field(default=None, description="A daily digest of what is open. Off by default.")
     failover_after: v.Duration = Field(
         default=timedelta(minutes=10),
         description="Time for which a sink takes no alerts before the next one of the route does.",

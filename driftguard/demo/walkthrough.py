@@ -36,6 +36,7 @@ _PROPOSING = """\
     policy: {drift: propose, input: propose}
 forge: {kind: git}       # any git server: pushes branches; github and gitlab open pull requests
 """
+_DIGEST = '{trail: false, digest: {at: "00:00"}}'
 _SLACK = """\
 slack:
   token_env: SLACK_BOT_TOKEN
@@ -66,6 +67,7 @@ def run_demo(keep: Path | None, *, yes: bool = False, serve: bool = False) -> in
             _scan(sandbox)
             _reconcile(sandbox)
             _alert(sandbox)
+            _acknowledge(sandbox)
             _propose(sandbox, yes=yes)
             product = sandbox.product
             site = show_pages(sandbox, keep or Path(".demo"), serve=serve)
@@ -196,6 +198,15 @@ def _alert(sandbox: DemoSandbox) -> None:
     sandbox.driftguard("reconcile", "dev", "--quiet", expect=2)
 
 
+def _acknowledge(sandbox: DemoSandbox) -> None:
+    sandbox.progress("\nAn operator acknowledges it, so that no reminder is sent; the daily digest lists what is open:")
+    sandbox.driftguard("ack", "dev", "--until", "2d", "--reason", "known, fixed this week", expect=0)
+    configuration = sandbox.repository / "driftguard.yaml"
+    configuration.write_text(configuration.read_text().replace("{trail: false}", _DIGEST, 1))
+    sandbox.commit("alerts: a digest each day")
+    sandbox.driftguard("reconcile", "dev", "--quiet", expect=2)
+
+
 def _propose(sandbox: DemoSandbox, *, yes: bool) -> None:
     sandbox.progress("\nFrom now on drift in dev opens a proposal on the git server; merging it is the approval:")
     configuration = sandbox.repository / "driftguard.yaml"
@@ -238,8 +249,8 @@ _CLOSING = """\
 
 The demo ran the whole loop in {seconds:.0f} seconds, with real {product}:
 
-  dev      Drift: a tag, a firewall rule and a queue were changed outside Terraform. One alert, then a proposal as a
-           branch. Its merge is the approval of exactly that plan.
+  dev      Drift: a tag, a firewall rule and a queue were changed outside Terraform. One alert, acknowledged
+           and in the digest, then a proposal as a branch. Its merge is the approval of exactly that plan.
   staging  Pending: merged commits, a rename and a rotated variable. The policy allows it, so they were applied; one
            commit was rolled back by `git revert`.
   prod     Diverged: changed outside Terraform and by a commit. On hold, manual action required; nothing was changed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftguard.model.alerts import (
+    DIGEST,
     Acknowledgement,
     Alert,
     AlertEvent,
@@ -61,6 +62,7 @@ from driftguard.model.traces import Confidence, DriftedObject, ObjectTrace, Trac
 from driftguard.model.words import Action, ErrorKind, Label, Verdict
 
 __all__ = [
+    "DIGEST",
     "OPEN_BRANCH",
     "Acknowledgement",
     "Action",

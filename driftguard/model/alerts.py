@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from driftguard.model.ledger import Entry
 from driftguard.model.moments import is_ahead
@@ -199,12 +199,17 @@ class RecordedNotice:
     entry: Entry
 
 
+#: What the body of a digest's note has in the place of an event.
+DIGEST: Final = "digest"
+
+
 class DeliveryKind(StrEnum):
-    """A message of its own, a reply below one, or an event for a machine."""
+    """A message of its own, a reply below one, an event for a machine, or a note, which is sent once and stays."""
 
     MESSAGE = "message"
     REPLY = "reply"
     EVENT = "event"
+    NOTE = "note"
 
 
 class DeliveryState(StrEnum):

@@ -68,6 +68,10 @@ class Outbox(Protocol):
         """Put deliveries in the place of notices, in one transaction; False when another run planned one."""
         ...
 
+    def note(self, key: str, notes: Sequence[Delivery]) -> bool:
+        """Plan notes, in one transaction; False, with nothing changed, when some were planned under this key before."""
+        ...
+
     def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
         """Which alert was sent to which sink, or waits to be sent there."""
         ...

@@ -77,6 +77,7 @@ class World(Sinks):
         self.posts: dict[str, dict[str, Delivery]] = {target: {} for target in SINKS}
         self.twice: list[str] = []
         self.notes: list[str] = []
+        self.messages: list[tuple[str, Message]] = []
         self.mentions: list[str | None] = []
 
     def open(self, name: str) -> Sink:
@@ -116,6 +117,7 @@ class Service(Sink):
                 self._world.twice.append(delivery.id)
             there[delivery.id] = delivery
             self._world.notes.append(message.note)
+            self._world.messages.append((self._target(delivery), message))
             self._world.mentions.append(message.mention)
         return f"C1/{delivery.id}"
 

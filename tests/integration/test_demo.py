@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.model import Label
+from tests.support import slack_double
 from tests.support.slack_double import SlackDouble
 
 pytestmark = pytest.mark.terraform
@@ -95,7 +96,9 @@ def test_the_demo_shows_every_label_of_a_change_applies_alerts_proposes_and_roll
         process = start(tmp_path, "--yes", "--keep", str(kept), SLACK_BOT_TOKEN=slack.token, **channel)
         stdout, stderr = process.communicate(timeout=500)
         assert process.returncode == 0, stderr
-        (message,) = (each for each in slack.messages("demo") if not each.thread_ts)
+        message, digest = (each for each in slack.messages("demo") if not each.thread_ts)
+        assert "1 open alert in dev" in digest.text
+        assert "(acknowledged by an operator until" in slack_double.render_text(digest)
         assert "Reverted by DriftGuard's apply" in slack.plain("demo")
         assert slack.replies("demo", message.ts)
         assert slack.token not in stdout + stderr

@@ -25,6 +25,10 @@ from driftguard.ports import Alerts, Outbox
 
 # How many ids one statement takes: SQLite before 3.32 knows 999 variables. https://www.sqlite.org/limits.html
 _MAX_IDS: Final = 900
+# The sink under which the keys of notes are kept that were planned already.
+_NOTES: Final = "(notes)"
+# What is sent of an alert for the first time; all else follows it.
+_BEGINNINGS: Final = (DeliveryKind.MESSAGE, DeliveryKind.EVENT)
 
 
 class SqlAlerts(Alerts, Outbox):
@@ -121,6 +125,20 @@ class SqlAlerts(Alerts, Outbox):
 
         return self._database.write(work)
 
+    def note(self, key: str, notes: Sequence[Delivery]) -> bool:
+        """Plan notes, in one transaction; False, with nothing changed, when some were planned under this key before."""
+
+        def work(connection: Connection) -> bool:
+            planned = NOTIFIED.c.sink == _NOTES
+            if connection.scalar(select(NOTIFIED.c.alert).where(planned & (NOTIFIED.c.alert == key))) is not None:
+                return False
+            connection.execute(insert(NOTIFIED), [{"alert": key, "sink": _NOTES}])
+            for each in notes:
+                _save(connection, each)
+            return True
+
+        return self._database.write(work)
+
     def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
         """Which alert was sent to which sink, or waits to be sent there."""
         query = select(NOTIFIED.c.alert, NOTIFIED.c.sink)
@@ -154,7 +172,7 @@ class SqlAlerts(Alerts, Outbox):
                 own = (DELIVERIES.c.id == delivery.id) | (DELIVERIES.c.parent == delivery.id)
                 connection.execute(delete(DELIVERIES).where(own))
                 connection.execute(delete(SHOWN).where(SHOWN.c.delivery == delivery.id))
-                if delivery.kind is DeliveryKind.REPLY:
+                if delivery.kind not in _BEGINNINGS:
                     continue
                 for some in _batches(delivery.alerts):
                     there = NOTIFIED.c.alert.in_(some) & (NOTIFIED.c.sink == delivery.sink)
@@ -216,7 +234,7 @@ def _save(connection: Connection, delivery: Delivery) -> None:
 
 
 def _note_notified(connection: Connection, delivery: Delivery) -> None:
-    if delivery.kind is DeliveryKind.REPLY:
+    if delivery.kind not in _BEGINNINGS:
         return
     for some in _batches(delivery.alerts):
         query = select(NOTIFIED.c.alert).where(NOTIFIED.c.alert.in_(some) & (NOTIFIED.c.sink == delivery.sink))

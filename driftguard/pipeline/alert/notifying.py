@@ -16,6 +16,7 @@ from typing import Final
 from driftguard.errors import OperatorError
 from driftguard.model import Alert, AlertState, DeliveryState, EnvironmentResult, RecordedNotice
 from driftguard.model.words import plural
+from driftguard.pipeline.alert.digest import digests, due_at, key_of
 from driftguard.pipeline.alert.lifecycle import forgotten
 from driftguard.pipeline.alert.outages import CANNOT_OPEN, OutageBook
 from driftguard.pipeline.alert.routes import BEGINNINGS
@@ -79,6 +80,7 @@ class Notifier:
         self._end_unknown(known)
         notes = self._tracing.trace(results, [n.alert for n in self._outbox.unplanned() if n.event in BEGINNINGS])
         book = OutageBook(outages(self._ports.journal), self._context.run_id, self._ports.clock)
+        self._plan_digest()
         if not self._outbox.unplanned() and not self._outbox.undelivered() and not self._unsent():
             return DeliverySummary({}, 0, (*notes, *book.sentences(self._context.routing)))
         with self._lease() as lease_held:
@@ -162,6 +164,13 @@ class Notifier:
             )
             if self._outbox.plan(notices, deliveries):
                 return  # otherwise another run planned one of them meanwhile
+
+    def _plan_digest(self) -> None:
+        """Plan the digest that is due, unless a run did so already; whether anything is open or not."""
+        settings = self._context.routing.alerts.digest
+        if settings is not None:
+            due = due_at(settings, self._ports.clock.now())
+            self._outbox.note(key_of(due), list(digests(due, self._alerts.standing(), self._context.routing)))
 
     # --- delivering ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from driftguard.errors import DeliveryFault
 from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, DeliveryState, Message
+from driftguard.pipeline.alert.digest import digest_message
 from driftguard.pipeline.alert.guides import Guidance
 from driftguard.pipeline.alert.outages import OutageBook, is_due, passed_on
 from driftguard.pipeline.alert.routes import Routing, target_of
@@ -25,6 +26,8 @@ from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
 _INITIAL_BACKOFF: Final = timedelta(seconds=30)
 _MAX_BACKOFF: Final = timedelta(hours=1)
 _MAX_WAIT: Final = timedelta(days=1)  # longer than any service asks for
+
+_NEXT_DIGEST: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ class _Attempt:
             return True
         if self.delivery.kind is DeliveryKind.REPLY:
             return self._reply(alerts)
+        if self.delivery.kind is DeliveryKind.NOTE:
+            return self._noted(alerts)
         if self.delivery.reference is None:
             return self._post(alerts)
         try:
@@ -209,6 +214,23 @@ class _Attempt:
         if not self._begin():
             return False
         reference = self._sink.post(self.delivery, message)
+        self._save(replace(self.delivery, state=DeliveryState.SENT, reference=reference), arrived=True)
+        return True
+
+    def _noted(self, alerts: tuple[Alert, ...]) -> bool:
+        """A digest: posted once with what is open by then, and never changed; not once the next one is due."""
+        late = self._clock.now() - self.delivery.meant_for >= _NEXT_DIGEST
+        message = None if late else digest_message(alerts, self._clock.now())
+        sending = self.delivery.state is DeliveryState.SENDING
+        reference = self._sink.find(self.delivery, None) if sending else None
+        if reference is None and message is None:
+            self._outbox.drop([self.delivery])
+            self.dropped = True
+            return True
+        if reference is None and message is not None:
+            if not self._begin():
+                return False
+            reference = self._sink.post(self.delivery, message)
         self._save(replace(self.delivery, state=DeliveryState.SENT, reference=reference), arrived=True)
         return True
 
