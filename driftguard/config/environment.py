@@ -99,7 +99,7 @@ def clashes(environments: list[EnvironmentSettings]) -> list[str]:
                 f"{one.origin}: two environments are called {one.name}: {other.path} ({other.origin}) and {one.path}; "
                 "give one of them another `name`"
             )
-        elif (other := states.setdefault(state, one)) is not one:
+        elif one.fault is None and (other := states.setdefault(state, one)) is not one:
             faults.append(
                 f"{one.origin}: {one.name} and {other.name} ({other.origin}) have the same directory {one.path}, "
                 f"workspace {one.workspace} and backend configuration, so one state; expected another workspace"

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import yaml
 
+from driftguard.config import reading
 from driftguard.config.environment import EnvironmentSettings
 from driftguard.config.models import Aws, EnvironmentEntry, Records
 from driftguard.config.placeholders import PLACEHOLDER
@@ -34,8 +35,8 @@ NOT_ASKED: Final = Listing((), "The workspaces of its backend were not listed, s
 OF_PLATFORM: Final = ("tfe",)
 """The value of `each` that stands for every workspace that a `cloud` block or the backend `remote` selects."""
 
-_Record = tuple[str | None, Mapping[str, str], str | None]
-_NO_RECORD: Final[_Record] = (None, {}, None)
+_Record = tuple[str | None, Mapping[str, str], str | None, str | None]
+_NO_RECORD: Final[_Record] = (None, {}, None, None)
 
 
 class CommitFiles(Protocol):
@@ -80,6 +81,7 @@ class Variant:
         parts: what distinguishes it from the others of the entry, in words; the end of its default name.
         record: values for `{from.KEY}`, by dotted key.
         fault: why it cannot be planned.
+        source: the file of its record.
     """
 
     workspace: str | None = None
@@ -87,6 +89,7 @@ class Variant:
     parts: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
+    source: str | None = None
 
 
 def generates(entry: EnvironmentEntry) -> bool:
@@ -110,9 +113,13 @@ def variants(
         found = True
         yield variant
     if not found:
-        key = "each" if entry.each else "from.file"
-        globs = " or ".join(entry.each) or (entry.from_.file if entry.from_ else "")
-        yield Variant(fault=f"{origin}: `{key}` matches no file for {directory}: {globs}. Correct the glob.")
+        globs = " or ".join(entry.each)
+        why = f"`each` matches no file for {directory}: {globs}. Correct the glob"
+        if entry.from_ is not None and not any(files.matching(entry.from_.file)):
+            why = f"`from.file` matches no file for {directory}: {entry.from_.file}. Correct the glob"
+        elif entry.from_ is not None and not globs:
+            why = f"the files of `from.file` hold no record for {directory}: {entry.from_.file}. Add one"
+        yield Variant(fault=f"{origin}: {why}.")
 
 
 def _variants(
@@ -122,11 +129,11 @@ def _variants(
     by_file = entry.each and entry.each != OF_PLATFORM
     var_files = _each(entry, directory, files) if by_file else [(None, None)]
     records = _records(entry.from_, files) if entry.from_ else iter([_NO_RECORD])
-    for (name, record, broken), (workspace, fault), (var_file, stem) in itertools.product(
+    for (name, record, broken, source), (workspace, fault), (var_file, stem) in itertools.product(
         records, workspaces, var_files
     ):
         parts = tuple(part for part in (name, workspace, stem) if part is not None)
-        yield Variant(workspace, var_file, parts, record, broken or fault)
+        yield Variant(workspace, var_file, parts, record, broken or fault, source)
 
 
 def _workspaces(
@@ -137,7 +144,7 @@ def _workspaces(
     if entry.each == OF_PLATFORM:
         wanted = (*wanted, "*")
     if not any(map(is_glob, wanted)):
-        return [(workspace, None) for workspace in entry.workspaces]
+        return [(workspace, None) for workspace in dict.fromkeys(entry.workspaces)]
     settings = replace(base(), var_files=(), fault=None)
     backend = settings.backend_config
     texts = [*(backend.values() if isinstance(backend, Mapping) else backend), settings.aws.plan_role_arn or ""]
@@ -197,24 +204,39 @@ def stem(var_file: str) -> str:
 
 
 def _records(source: Records, files: CommitFiles) -> Iterator[_Record]:
-    """Name, values and fault of each record."""
+    """Name, values, fault and file of each record."""
     for path in files.matching(source.file):
         default = basename(path).rpartition(".")[0] or basename(path)
         try:
             found = parsed(path, files.read(path))
         except UNREADABLE:
-            yield default, {}, f"{path} cannot be read as JSON or YAML, so this environment is not planned. Correct it."
+            why = f"{path} cannot be read as JSON or YAML, so this environment is not planned. Correct it."
+            yield default, {}, why, path
             continue
-        for record in (found if isinstance(found, list) else [found])[:_MAX_RECORDS]:
-            flat = dict(_flattened(record))
+        listed = (found if isinstance(found, list) else [found])[:_MAX_RECORDS]
+        for number, record in enumerate(listed):
+            flat = dict(_flattened(record)) if isinstance(record, dict) else {}
             name = flat.get(source.name.removeprefix(".")) if source.name else default
-            fault = None if name else f"{path} has no text under {source.name}, which names the environment. Add it."
-            yield name or default, flat, fault
+            nameless = default if len(listed) == 1 else f"{default}/{number + 1}"
+            yield name or nameless, flat, _wrong_record(path, record, name, source), path
+
+
+def _wrong_record(path: str, record: object, name: str | None, source: Records) -> str | None:
+    """Why a record makes no environment that is planned."""
+    if not isinstance(record, dict):
+        return f"{path} has a record that is no object, so this environment is not planned. Correct it."
+    return None if name else f"{path} has no text under {source.name}, which names the environment. Add it."
+
+
+class _RecordLoader(yaml.CSafeLoader):
+    """Plain scalars are text, as in the configuration: account ids keep their zeros, `no` is no."""
+
+    yaml_implicit_resolvers = reading.RESOLVERS
 
 
 def parsed(path: str, text: bytes) -> Any:
     """The mapping or list of a file of JSON, or else of YAML. Raises one of `UNREADABLE`."""
-    found = json.loads(text) if path.endswith(".json") else yaml.load(text, yaml.CSafeLoader)
+    found = json.loads(text) if path.endswith(".json") else yaml.load(text, _RecordLoader)
     if not isinstance(found, dict | list):
         raise ValueError(path)
     return found

@@ -36,6 +36,9 @@ _Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(?:true|True|TRUE|fal
 _Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"^-?(?:0|[1-9][0-9]{0,15})$"), list("-0123456789"))
 _Loader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
 
+RESOLVERS: Final = _Loader.yaml_implicit_resolvers
+"""What plain scalars stand for."""
+
 
 class ConfigurationText:
     """One configuration text, read: its values, and the line of every key.

@@ -34,6 +34,7 @@ from driftguard.config.generating import (
 from driftguard.config.ledger import LedgerSettings
 from driftguard.config.models import Aws, Document, EnvironmentEntry, IgnoreRule, Policy, Terraform, overlay
 from driftguard.config.notices import partly_protected, without_the_operator
+from driftguard.config.placeholders import PLACEHOLDER
 from driftguard.config.probe import ProbeSettings
 from driftguard.config.routes import Slack, check_routes
 from driftguard.config.values import is_glob
@@ -67,6 +68,11 @@ class _Draft:
     variant: Variant
     entries: list[_Entry]
     origin: str
+
+    @property
+    def name_is_written(self) -> bool:
+        """Whether its name comes from an entry, a file or a record, not from its directory alone."""
+        return bool(self.variant.parts) or any(entry.written.name for entry in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class Settings:
             environments.extend(self._environment(directory, draft, files or NoFiles()) for draft in drafts)
         environments = sorted(with_elsewhere(environments), key=lambda e: (e.name, e.path))
         faults.extend(clashes(environments))
-        faults.extend(fault for e in environments for fault in unusable(e))
+        faults.extend(fault for e in environments if e.fault is None for fault in unusable(e))
         if faults:
             raise UsageError("\n".join(faults))
         return tuple(environments)
@@ -148,11 +154,18 @@ class Settings:
     def _drafts(self, directory: str, entries: list[_Entry], files: CommitFiles) -> Iterator[_Draft]:
         """The environments of a directory: those that entries generate, those that they name, or a single one."""
         plain = [e for e in entries if not generates(e.written)]
-        given = _given_names(directory, plain)
+        given = {id(e): self._given_name(directory, e, plain) for e in plain if e.written.name}
         made = list(self._generated(directory, entries, given, files))
         yield from made
         default = _default_name(directory, entries[0].written.path)
         yield from _named_drafts(plain, given, {draft.name for draft in made}, default)
+
+    def _given_name(self, directory: str, entry: _Entry, plain: list[_Entry]) -> str:
+        """The name that an entry writes for one environment, with its placeholders filled in."""
+        nameless = [e for e in plain if not e.written.name or e is entry]
+        fill = Placeholders(directory, Variant())
+        fill.set("workspace", fill.workspace(self._merged(nameless).workspace))
+        return fill.text(entry.written.name or "")
 
     def _generated(
         self, directory: str, entries: list[_Entry], given: Mapping[int, str], files: CommitFiles
@@ -166,7 +179,8 @@ class Settings:
             for variant in variants(entry.written, entry.origin, directory, files, base):
                 name = self._name_of(directory, entry, variant, shared)
                 own = [e for e in entries if e in shared or given.get(id(e)) == name]
-                yield _Draft(name, variant, own, entry.origin)
+                origin = entry.origin if variant.source is None else f"{entry.origin} ({variant.source})"
+                yield _Draft(name, variant, own, origin)
 
     def _name_of(self, directory: str, entry: _Entry, variant: Variant, shared: list[_Entry]) -> str:
         """The name of a generated environment: the entry's with placeholders, or the path's and what varies."""
@@ -207,9 +221,10 @@ class Settings:
             tfe=settings.tfe,
             placeholders=fill.values,
         )
-        strange = None if usable == draft.name else odd(directory)
+        strange = None if usable == draft.name else _strange(directory, draft)
         empty = next((glob for glob, found in named.items() if not found), None)
-        return replace(environment, fault=draft.variant.fault or strange or wrong(environment, fill.missing, empty))
+        fault = draft.variant.fault or strange or wrong(environment, fill.missing, empty)
+        return replace(environment, fault=fault or _outside(environment, settings))
 
     def _merged(self, entries: list[_Entry]) -> EnvironmentEntry:
         """The keys of the entries for one environment, the operator's over the repository's."""
@@ -314,6 +329,23 @@ def _written(
     )
 
 
+def _strange(directory: str, draft: _Draft) -> str:
+    """Why an environment is not planned whose name would not be one."""
+    if left := PLACEHOLDER.search(draft.name):
+        return f"{draft.origin}: no value for {left[0]} in `name`, so {directory} is not planned. Correct it."
+    if draft.name_is_written:
+        shown = reading.describe(draft.name)
+        return f"{draft.origin}: {shown} cannot be the name of an environment, so it is not planned. Correct it."
+    return odd(directory)
+
+
+def _outside(environment: EnvironmentSettings, written: EnvironmentEntry) -> str | None:
+    """The first file outside of the repository that the value of a placeholder names; that faults no other one."""
+    backend = () if isinstance(written.backend_config, Mapping) else written.backend_config
+    varies = any(PLACEHOLDER.search(text) for text in (*written.var_files, *backend))
+    return next(iter(unusable(environment)), None) if varies else None
+
+
 def gives_aws(document: Document) -> bool:
     """Whether a file sets AWS roles, at the top level or for an environment."""
     return any("aws" in part.model_fields_set for part in (document, *document.environments))
@@ -353,12 +385,6 @@ def _ambiguous(directory: str, entries: list[_Entry]) -> list[str]:
                 "a `name` in both entries, so that they are two environments, or one entry"
             ]
     return []
-
-
-def _given_names(directory: str, entries: Sequence[_Entry]) -> dict[int, str]:
-    """The names that entries write, by the identity of the entry."""
-    fill = Placeholders(directory, Variant())
-    return {id(e): fill.text(e.written.name) for e in entries if e.written.name}
 
 
 def _named_drafts(plain: list[_Entry], given: Mapping[int, str], taken: set[str], default: str) -> Iterator[_Draft]:

@@ -817,6 +817,62 @@ environments:
 """
 
 
+@pytest.mark.parametrize(
+    ("records", "wanted"),
+    [
+        ('["a", {"name": "b"}]', {"account/x/1": "a record that is no object", "account/b": None}),
+        ('[{"id": 1}, {"id": 2}]', {"account/x/1": "no text under .name", "account/x/2": "no text under .name"}),
+        ("[]", {"account": "hold no record"}),
+        ('{"name": "a/../b c"}', {None: "cannot be the name of"}),
+    ],
+)
+def test_a_record_that_is_wrong_is_a_fault_of_its_environment_alone(
+    records: str, wanted: dict[str | None, str | None]
+) -> None:
+    text = 'environments: [{path: account, from: {file: "a/*.json", name: ".name"}, workspace: "{from.name}"}]'
+    made = load(text).resolve(estate("account"), Files(**{"a/x.json": records}))
+    assert len(made) == len(wanted)
+    for one in made:
+        fault = wanted[one.name if one.name in wanted else None]
+        assert (one.fault is None) == (fault is None)
+        assert fault is None or fault in str(one.fault)
+
+
+def test_a_record_names_no_file_outside_of_the_repository() -> None:
+    text = (
+        'environments: [{path: account, from: {file: "a/*.json"}, var_files: ["{from.vars}"], name: "{from.vars}-x"}]'
+    )
+    files = Files(**{"a/x.json": '{"vars": "../../etc/a.tfvars"}'})
+    assert "leaves the repository" in str(load(text).resolve(estate("account"), files)[0].fault)
+
+
+def test_two_records_of_one_name_are_named_with_their_files() -> None:
+    text = 'environments: [{path: account, from: {file: "a/*.json", name: ".name"}, workspace: "{from.name}"}]'
+    files = Files(**{"a/x.json": '{"name": "a"}', "a/y.json": '{"name": "a"}'})
+    with pytest.raises(UsageError, match=r"\(a/y\.json\): two environments are called account/a: .*\(a/x\.json\)"):
+        load(text).resolve(estate("account"), files)
+
+
+def test_plain_scalars_of_records_are_text() -> None:
+    text = 'environments: [{path: account, from: {file: "a/*.yaml", name: ".id"}, workspace: "{from.id}-{from.on}"}]'
+    files = Files(
+        **{"a/x.yaml": "- {id: 012345670123, on: no}\n- {id: 2026-01-02, on: 12:30}\n".replace("12:30", "1_0")}
+    )
+    assert [e.workspace for e in load(text).resolve(estate("account"), files)] == ["012345670123-no", "2026-01-02-1_0"]
+
+
+def test_placeholders_in_the_name_of_a_plain_entry_are_filled_in() -> None:
+    text = 'environments: [{path: "live/*", workspace: eu, name: "{dir}-{workspace}"}]'
+    assert [e.name for e in load(text).resolve(estate("live/a", "live/b"))] == ["a-eu", "b-eu"]
+    wrong = load('environments: [{path: live/a, name: "{from.x}"}]').resolve(estate("live/a"))
+    assert "no value for {from.x} in `name`" in str(wrong[0].fault)
+
+
+def test_a_workspace_that_is_written_twice_is_one_environment() -> None:
+    made = load("environments: [{path: i, workspaces: [a, b, a]}]").resolve(estate("i"))
+    assert [e.name for e in made] == ["i/a", "i/b"]
+
+
 def test_records_of_files_make_an_environment_each_and_one_that_is_wrong_is_its_own_fault() -> None:
     files = Files(
         **{
