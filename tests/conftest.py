@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first: at the end everything else would wait for them."""
     long = ("test_demo.py", "test_secrets.py", "test_crash.py", "test_drift_on_aws.py")
     items.sort(key=lambda item: item.path.name not in long)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: no garbage collection of a test goes through it again."""
+    gc.freeze()
 
 
 _EMBEDDED = str(Path(sys.executable).parent / "driftguard-terraform")

@@ -9,6 +9,7 @@ import pytest
 from driftguard.demo.cloud import REGION, Cloud
 from tests.support.harness import Sandbox
 from tests.support.layouts import CODE, LOCK, PARTIAL, S3, call
+from tests.support.seeds import one_quick
 
 ONE_SCREEN = 50
 
@@ -30,16 +31,19 @@ def estate(sandbox: Sandbox, count: int, text: str, **more: str) -> list[str]:
     return [f"e{number:03}" for number in range(count)]
 
 
-def test_500_environments_that_fail_alike_are_one_line_of_doctor_and_of_a_scan(sandbox: Sandbox) -> None:
-    names = estate(sandbox, 500, 'terraform {\n  required_version = "~> 9.9"\n  backend "local" {}\n}\n' + CODE)
+@pytest.mark.parametrize("count", one_quick((60, 500), pytest.mark.further))
+def test_environments_that_fail_alike_are_one_line_of_doctor_and_of_a_scan(sandbox: Sandbox, count: int) -> None:
+    names = estate(sandbox, count, 'terraform {\n  required_version = "~> 9.9"\n  backend "local" {}\n}\n' + CODE)
     ran = sandbox.run("doctor")
     assert ran.code == 1
     assert len(ran.stdout.splitlines()) <= ONE_SCREEN
-    assert "500 of 500 environments: ~> 9.9 (required_version) is required; here:" in " ".join(ran.stdout.split())
+    assert f"{count} of {count} environments: ~> 9.9 (required_version) is required; here:" in " ".join(
+        ran.stdout.split()
+    )
     predicted = checks(sandbox)
     assert predicted["versions"]["environments"] == names
     assert predicted["lock files"]["environments"] == names
-    assert predicted["prediction"]["detail"].startswith("0 of 500 environments can be planned")
+    assert predicted["prediction"]["detail"].startswith(f"0 of {count} environments can be planned")
 
     scanned = sandbox.run("scan")
     assert scanned.code == 1

@@ -11,7 +11,7 @@ from lab.mutants import MUTANTS, Mutant
 from lab.play import play
 from tests.support.seeds import one_quick
 
-_CHUNKS, _HISTORIES = 3, 17
+_CHUNKS, _HISTORIES = 6, 10
 
 
 @pytest.mark.lab

@@ -58,6 +58,7 @@ from tests.support.sample_alerts import (
     outside,
     resource,
 )
+from tests.support.seeds import one_quick
 from tests.support.slack_double import SlackDouble, render_text
 from tests.support.slack_double.content import Content, message_content
 
@@ -248,7 +249,6 @@ def shown(draw: st.DrawFn) -> tuple[list[Alert], Message]:
     return alerts, message
 
 
-ANY_MESSAGE = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 # What the configuration and the forge may put into a message; everything else comes from outside.
 OWN_MARKUP = re.compile(
     r"<!here>|<!channel>|<!date\^\d+\^[^<>]+>|<https://ci\.example\.org/1\|This run>"
@@ -263,11 +263,13 @@ def accepted(message: Message) -> Content:
 
 
 # Drawing and rendering a message costs more than any look at it, so one draw serves three properties.
-@ANY_MESSAGE
-@given(shown())
-def test_any_message_is_accepted_inert_complete_and_free_of_secrets(
-    drawn: tuple[list[Alert], Message],
-) -> None:
+@pytest.mark.parametrize("examples", one_quick((25, 100), pytest.mark.further))
+def test_any_message_is_accepted_inert_complete_and_free_of_secrets(examples: int) -> None:
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    settings(max_examples=examples, suppress_health_check=slow)(given(shown())(accepted_inert_and_complete))()
+
+
+def accepted_inert_and_complete(drawn: tuple[list[Alert], Message]) -> None:
     alerts, message = drawn
     slack_accepts_it_and_nothing_from_outside_is_markup(message)
     nothing_sensitive_is_in_it(alerts, message)

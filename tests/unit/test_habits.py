@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from radon.complexity import cc_visit
 
 PACKAGE = Path(__file__).resolve().parents[2] / "driftguard"
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -27,6 +27,12 @@ BOUNDARIES = {
 }
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The package's syntax trees: parsed once, and only where a test of these runs."""
+    return {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+
+
 def module(name: str) -> str:
     return ".".join(["driftguard", *Path(name).with_suffix("").parts]).removesuffix(".__init__")
 
@@ -37,7 +43,7 @@ MODULES = {module(name): name for name in FILES}
 def loaded_by(name: str) -> set[str]:
     """The modules of the package that a module loads when it is imported itself."""
     found: set[str] = set()
-    waiting: list[ast.stmt] = list(TREES[name].body)
+    waiting: list[ast.stmt] = list(trees()[name].body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -66,7 +72,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
 def test_no_function_is_longer_than_60_lines() -> None:
     long = {
         f"{name}: {function.name}": function.end_lineno - function.lineno + 1
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for function in functions(tree)
         if function.end_lineno is not None
     }
@@ -100,7 +106,7 @@ def test_a_packages_own_file_holds_no_logic() -> None:
 
     logic = {
         name: [ast.unparse(node) for node in tree.body if not plain(node)]
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         if name.endswith("__init__.py")
     }
     assert {name: found for name, found in logic.items() if found} == {}
@@ -113,20 +119,20 @@ def test_every_failure_is_named_but_at_four_boundaries() -> None:
         caught = ["BaseException"] if node.type is None else ast.unparse(node.type).strip("()").split(", ")
         return bool({"Exception", "BaseException"} & set(caught))
 
-    found = {name: sum(broad(node) for node in ast.walk(tree)) for name, tree in TREES.items()}
+    found = {name: sum(broad(node) for node in ast.walk(tree)) for name, tree in trees().items()}
     extra = {name: count for name, count in found.items() if count > BOUNDARIES.get(name, 0)}
     assert extra == {}
 
 
 def test_a_class_name_stands_once() -> None:
-    names = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    names = Counter(node.name for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} == set()
 
 
 def test_stages_hold_ports_and_values_and_no_callables() -> None:
     fields = [
         f"{name}: {node.name}.{ast.unparse(item.target)}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if name.startswith("pipeline/") and isinstance(node, ast.ClassDef)
         for item in node.body
