@@ -175,7 +175,13 @@ _OTHER_KINDS: Final = (
     (("function_signatures",), "the output of `terraform metadata functions -json`, not a plan"),
     (("event",), "the log of `terraform plan -json`, not a plan"),
 )
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# How UTF-16 begins, and its name: with a byte-order mark, or with the first character of a JSON object.
+_UTF16: Final = {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"{\x00": "utf-16-le",
+    b"\x00{": "utf-16-be",
+}
 _DECODER = msgspec.json.Decoder(PlanDocument)
 
 
@@ -190,26 +196,33 @@ def read_document(text: bytes) -> PlanDocument:
         document = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadablePlan(_other_kind(text) or f"this is not a plan in Terraform's JSON format ({error})") from None
-    version = document.format_version
-    if not _has_content(document) and (other := _other_kind(text)) is not None:
+    other = _other_format(document.format_version) if _has_content(document) else _other_kind(text)
+    if other is not None:
         raise UnreadablePlan(other)
-    if version.split(".")[0] == "0":
-        raise UnreadablePlan(
-            f"this is a plan of format {version}, which Terraform before 1.1 writes: it does not mark changes made "
-            "outside Terraform. Plan with Terraform 1.1 or later"
-        )
-    if version.split(".")[0] != "1":
-        raise UnreadablePlan(f"this is a plan of format {version}, which is not known here; version 1 is")
     return document
 
 
 def _as_utf8(text: bytes) -> bytes:
-    if text.startswith(_UTF16):
-        try:
-            return text.decode("utf-16").encode()
-        except UnicodeError:
-            raise UnreadablePlan("this is not a text: its UTF-16 is damaged") from None
-    return text.removeprefix(codecs.BOM_UTF8)
+    encoding = next((name for start, name in _UTF16.items() if text.startswith(start)), None)
+    if encoding is None:
+        return text.removeprefix(codecs.BOM_UTF8)
+    try:
+        return text.decode(encoding).encode()
+    except UnicodeError:
+        raise UnreadablePlan("this is not a text: its UTF-16 is damaged") from None
+
+
+def _other_format(version: Any) -> str | None:
+    """Why a plan of a format is not read; None for the format that is, and for what is none."""
+    major = version.split(".")[0] if isinstance(version, str) else "1"
+    if major == "1":
+        return None
+    if major == "0":
+        return (
+            f"this is a plan of format {version}, which Terraform before 1.1 writes: it does not mark changes made "
+            "outside Terraform. Plan with Terraform 1.1 or later"
+        )
+    return f"this is a plan of format {version}, which is not known here; version 1 is"
 
 
 def _has_content(document: PlanDocument) -> bool:
@@ -217,7 +230,7 @@ def _has_content(document: PlanDocument) -> bool:
 
 
 def _other_kind(text: bytes) -> str | None:
-    """What a text is instead of a plan, as a sentence; None where it has members of a plan or is not recognised."""
+    """What a text is instead of a plan of version 1, as a sentence; None where it may be one, or is not recognised."""
     if text.startswith(b"PK"):
         return "this is a saved plan file, not its JSON: `terraform show -json FILE` prints that"
     first_line = text.lstrip().split(b"\n", 1)[0]
@@ -227,7 +240,7 @@ def _other_kind(text: bytes) -> str | None:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if any(getattr(found, member) is not None for member in _PLAN_MEMBERS):
-            return None
+            return _other_format(found.format_version)
         for members, what in _OTHER_KINDS:
             if any(getattr(found, member) is not None for member in members):
                 return f"this is {what}"

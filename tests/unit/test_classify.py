@@ -243,6 +243,21 @@ def test_what_is_left_behind_or_renamed_has_labels_of_its_own(more: dict[str, An
     assert only(classify(document, SAME_COMMIT, KEY)).labels == {label}
 
 
+def test_an_object_that_is_forgotten_loses_no_outside_change() -> None:
+    document = plan(resource(ADDRESS, state={"a": 1}, reality={"a": 2}, desired=None, actions=["forget"]))
+    baseline = plan(resource(ADDRESS, state={"a": 2}, desired={"a": 1}))
+    found = only(classify(document, NEW_COMMIT, KEY, baseline_document=baseline))
+    assert [(a.path, a.label) for a in found.attributes] == [("", Label.REFACTOR)]
+
+
+def test_sensitivity_that_moves_within_a_map_is_pending() -> None:
+    drift, change = resource(ADDRESS, state={"tags": {"a": "1", "b": "2"}}, actions=["update"])
+    assert change is not None
+    change["change"] |= {"before_sensitive": {"tags": {"a": True}}, "after_sensitive": {"tags": {"b": True}}}
+    found = only(classify(plan((drift, change)), NEW_COMMIT, KEY))
+    assert [(a.path, a.label, a.certain) for a in found.attributes] == [("tags", Label.PENDING, True)]
+
+
 def test_a_value_known_after_apply_is_derived_and_names_its_cause() -> None:
     queue = resource(
         "aws_sqs_queue.jobs", state={"name": "a", "arn": "x"}, desired={"name": "b"}, unknown={"arn": True}

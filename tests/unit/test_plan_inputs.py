@@ -30,6 +30,8 @@ def text(**members: Any) -> bytes:
         (b"PK\x03\x04rest", "a saved plan file"),
         (b"\xff\xfeodd", "UTF-16 is damaged"),
         (text(format_version="0.2", resource_changes=[], configuration={"root_module": {}}), "before 1.1"),
+        (text(format_version="0.2", resource_changes=[], resource_drift=[{"mode": "managed"}]), "before 1.1"),
+        (text(format_version="2.0", resource_changes={}), "version 1 is"),
         (text(format_version="2.0", configuration={"root_module": {}}), "version 1 is"),
         (b"nothing of the kind", "not a plan"),
     ],
@@ -42,8 +44,9 @@ def test_what_is_no_plan_is_refused_by_name(given: bytes, says: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_plan_is_read_in_the_encodings_that_shells_write(encoding: str) -> None:
     marks = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
-    document = read_document(marks.get(encoding, b"") + PLAN.decode().encode(encoding))
-    assert [item.address for item in document.resource_changes] == ["toy_thing.t"]
+    for mark in {b"", marks.get(encoding, b"")}:
+        document = read_document(mark + PLAN.decode().encode(encoding))
+        assert [item.address for item in document.resource_changes] == ["toy_thing.t"]
 
 
 def test_the_plan_of_an_empty_configuration_is_a_plan() -> None:

@@ -129,6 +129,15 @@ def any_true(mask: Any) -> bool:
     return mask is True
 
 
+def covered(mask: Any) -> Any:
+    """What a mask covers, alike for masks of the same extent."""
+    if isinstance(mask, dict):
+        return {key: below for key, item in mask.items() if (below := covered(item))}
+    if isinstance(mask, list):
+        return {index: below for index, item in enumerate(mask) if (below := covered(item))}
+    return mask is True
+
+
 def is_known(baseline: Any) -> bool:
     """Whether L is a value."""
     return baseline is not NO_BASELINE_VALUE and baseline is not UNKNOWN

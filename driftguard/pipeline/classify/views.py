@@ -10,7 +10,7 @@ from driftguard.model import Label
 from driftguard.model.plan_document import Change, ResourceItem, decode
 from driftguard.pipeline.classify.context import Context
 from driftguard.pipeline.classify.equality import identical, is_zero, same, same_form
-from driftguard.pipeline.classify.places import Difference, Four, Masks, any_true, child, is_known
+from driftguard.pipeline.classify.places import Difference, Four, Masks, any_true, child, covered, is_known
 from driftguard.pipeline.classify.rules import NO_BASELINE_VALUE, Evidence, Ruling, Subject, held
 from driftguard.pipeline.classify.secrets import masked_texts, unmarked
 from driftguard.pipeline.classify.walk import walk
@@ -24,6 +24,7 @@ class Views:
     Attributes:
         sensitive: the sensitivity masks of R and D, whose difference alone is a planned change.
         is_replaced: whether a new object is planned in place of the old one.
+        is_forgotten: whether the object stays as it is, outside of the state.
     """
 
     state: Any
@@ -34,6 +35,7 @@ class Views:
     replace_paths: tuple[tuple[Any, ...], ...]
     sensitive: tuple[Any, Any]
     is_replaced: bool
+    is_forgotten: bool
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Views:
             replace_paths=_replace_paths(item.change) if item else (),
             sensitive=planned,
             is_replaced=item is not None and len(item.change.actions) > 1,
+            is_forgotten=item is not None and item.change.actions == ("forget",),
         )
 
     @property
@@ -108,7 +111,7 @@ def places(views: Views, evidence: Evidence, address: str) -> Iterable[Differenc
         address: the object's at the baseline.
     """
     state, reality, desired = views.state, views.reality, views.desired
-    if state is None:
+    if state is None or views.is_forgotten:
         return ()
     if reality is not None and desired is not None:
         found = walk("", Four(state, reality, desired, views.baseline), views.masks)
@@ -127,7 +130,7 @@ def sensitivity_places(views: Views) -> Iterator[Difference]:
         return
     for name in sorted(views.desired):
         old, new = child(before, name), child(after, name)
-        if any_true(old) != any_true(new) and identical(views.reality.get(name), views.desired[name]):
+        if covered(old) != covered(new) and identical(views.reality.get(name), views.desired[name]):
             value = views.desired[name]
             yield Difference(name, value, value, value, NO_BASELINE_VALUE, secret=True)
 
