@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from posixpath import dirname, join, normpath
 
 from driftguard.errors import EnvironmentFault
@@ -19,30 +18,13 @@ from driftguard.model.versions import version_paths
 from driftguard.pipeline import floating
 from driftguard.pipeline.directories import glob_pattern, is_terraform
 from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
+from driftguard.pipeline.modulefiles import ModuleFiles, ModuleReader
 from driftguard.pipeline.treewalk import LINK, SUBMODULE, TreeWalk
 from driftguard.ports import SourceReader
 
 _LOCK_FILE = ".terraform.lock.hcl"
 # In the canonical text of facts, or in that of a file that could not be parsed.
 _REQUIRED = re.compile(r'required_version"?\s*[:=]\s*(?:\\?")+([^"\\]+)')
-
-
-@dataclass(slots=True)
-class _ModuleFiles:
-    """One directory as a module: its own files and what they refer to."""
-
-    files: dict[str, str] = field(default_factory=dict)
-    local: list[str] = field(default_factory=list)
-    remote: list[str] = field(default_factory=list)
-    root_paths: set[str] = field(default_factory=set)
-    init_facts: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    mentioned: set[str] = field(default_factory=set)
-    moves: list[Move] = field(default_factory=list)
-    absent: set[str] = field(default_factory=set)
-    root_reads: set[str] = field(default_factory=set)
-    computed: bool = False
-    uses_providers: bool = False
 
 
 class Closures:
@@ -65,10 +47,10 @@ class Closures:
         product: str | None = None,
         own_names: frozenset[str] = frozenset(),
     ) -> None:
-        self._reader, self._missing, self._own_names = reader, missing or {}, own_names
+        self._reader, self._missing = reader, missing or {}
         self._walk = TreeWalk(tree, reader, own, product)
         self._tree = tree
-        self._modules: dict[str, _ModuleFiles] = {}
+        self._modules = ModuleReader(self._walk, reader, own_names)
         self._matches: dict[str, dict[str, str]] = {}
         self._definitions: dict[str, ModuleDefinitions] = {}
 
@@ -128,7 +110,7 @@ class Closures:
             product=self._walk.only_product(root),
         )
 
-    def _moves(self, root: str, reached: Mapping[str, _ModuleFiles], included: Collection[str]) -> Iterator[Move]:
+    def _moves(self, root: str, reached: Mapping[str, ModuleFiles], included: Collection[str]) -> Iterator[Move]:
         """What changes without a commit."""
         for name in sorted(reached):
             yield from reached[name].moves
@@ -144,7 +126,7 @@ class Closures:
             if target is not None:
                 yield path, target
 
-    def _absent(self, root: str, reached: Mapping[str, _ModuleFiles]) -> set[str]:
+    def _absent(self, root: str, reached: Mapping[str, ModuleFiles]) -> set[str]:
         """The literal paths that expressions read and that are not in git."""
         found = set[str]().union(*(module.absent for module in reached.values()))
         for relative in {path for module in reached.values() for path in module.root_reads}:
@@ -157,18 +139,18 @@ class Closures:
         """The version files above a directory, nearest first."""
         return {path: self._tree[path].object_id for path in version_paths(directory) if path in self._tree}
 
-    def _reached(self, root: str) -> dict[str, _ModuleFiles]:
+    def _reached(self, root: str) -> dict[str, ModuleFiles]:
         """The root module and every module that it calls, by directory."""
-        reached: dict[str, _ModuleFiles] = {}
+        reached: dict[str, ModuleFiles] = {}
         queue = [root]
         while queue:
             current = queue.pop()
             if current not in reached:
-                reached[current] = self._module(current)
+                reached[current] = self._modules.module(current)
                 queue.extend(reached[current].local)
         return reached
 
-    def _init_key(self, root: str, reached: Mapping[str, _ModuleFiles], given: Mapping[str, str]) -> str:
+    def _init_key(self, root: str, reached: Mapping[str, ModuleFiles], given: Mapping[str, str]) -> str:
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [digest for path, digest in sorted(given.items()) if is_terraform(path) or path.endswith(_LOCK_FILE)]
@@ -193,7 +175,7 @@ class Closures:
             yield f"{path} is a Git LFS pointer: {absent[included[path]]}."
 
     @staticmethod
-    def _own_files(reached: Mapping[str, _ModuleFiles], elsewhere: Sequence[str]) -> dict[str, str]:
+    def _own_files(reached: Mapping[str, ModuleFiles], elsewhere: Sequence[str]) -> dict[str, str]:
         """Object ids by path of the modules' own files, without those that only other environments name."""
         mentioned = frozenset[str]().union(*(module.mentioned for module in reached.values()))
         others = set(elsewhere) - mentioned
@@ -203,7 +185,7 @@ class Closures:
     def _named_files(
         self,
         root: str,
-        reached: Mapping[str, _ModuleFiles],
+        reached: Mapping[str, ModuleFiles],
         files: Sequence[str],
         extra_files: Sequence[str],
         named: Sequence[Named],
@@ -226,7 +208,7 @@ class Closures:
     def _computed(
         self,
         root: str,
-        reached: Mapping[str, _ModuleFiles],
+        reached: Mapping[str, ModuleFiles],
         var_files: Sequence[str],
         workspace: str,
         variables: Mapping[str, str],
@@ -283,95 +265,6 @@ class Closures:
             )
         yield from found.items()
 
-    def _module(self, directory: str) -> _ModuleFiles:
-        module = self._modules.get(directory)
-        if module is None:
-            module = self._modules[directory] = self._read_module(directory)
-        return module
-
-    def _read_module(self, directory: str) -> _ModuleFiles:
-        module = _ModuleFiles()
-        sources = []
-        for path in self._walk.below(directory):
-            module.files.update(self._walk.mentioned(path))
-            if dirname(path) == directory and self._walk.is_read(path):
-                entry = self._tree.get(self._walk.resolved(path)[0])
-                if entry is not None and entry.mode not in (LINK, SUBMODULE):
-                    sources.append((path, entry.object_id))
-        known = self._reader.facts(sources)
-        for path, object_id in sources:
-            facts = known[object_id]
-            if facts.init_facts not in ("", "[]"):
-                module.init_facts.append(facts.init_facts)
-            module.computed = module.computed or facts.computed
-            module.uses_providers = module.uses_providers or facts.uses_providers
-            module.moves += floating.module_moves(directory, facts.modules)
-            module.moves += floating.data_moves(directory, facts.outside, self._own_names)
-            self._read_by_literals(module, directory, facts.reads)
-            if facts.problem:
-                module.warnings.append(f"{path}{facts.problem}")
-            for call in facts.modules:
-                self._refer(module, directory, call.source or "")
-            module.root_paths.update(facts.root_paths)
-            for mentioned in facts.paths:
-                self._mention(module, normpath(join(directory, mentioned)), mentioned.startswith("."))
-        return module
-
-    def _read_by_literals(self, module: _ModuleFiles, directory: str, reads: Sequence[str]) -> None:
-        """Take note of literal paths that are read: those of the module are looked up, those of the root are kept."""
-        for read in reads:
-            base, _, relative = read.partition(":")
-            path = normpath(join(directory, relative))
-            if base == "root":
-                module.root_reads.add(relative)
-            elif not path.startswith("..") and not self._walk.is_there(path):
-                module.absent.add(path)
-
-    def _mention(self, module: _ModuleFiles, path: str, is_path: bool) -> None:
-        """What source names by a path may be a file, a directory of files, or a module whose source is computed."""
-        named = dict(self._walk.mentioned(path))
-        module.files.update(named)
-        module.mentioned |= named.keys()
-        target = self._walk.resolved(path)[0]
-        if is_path and target in self._walk.terraform_directories and target not in module.local:
-            module.local.append(target)
-
-    def _refer(self, module: _ModuleFiles, directory: str, source: str) -> None:
-        where = directory or "."
-        if "${" in source or "%{" in source:
-            self._refer_computed(module, directory, source)
-            return
-        if not source.startswith(("./", "../")):
-            if source:
-                module.remote.append(source)
-            return
-        target, links = self._walk.resolved(normpath(join(directory, source)))
-        module.files.update((link, self._tree[link].object_id) for link in links)
-        target = "" if target == "." else target
-        submodule = self._walk.submodule(target)
-        if target.startswith(("../", "/")) or target == "..":
-            module.warnings.append(f"{where}: the module {source} lies outside of the repository.")
-        elif submodule:
-            module.files[submodule] = self._tree[submodule].object_id
-        elif target not in self._walk.terraform_directories:
-            module.warnings.append(f"{where}: the module {source} has no Terraform files at this commit.")
-        else:
-            module.local.append(target)
-
-    def _refer_computed(self, module: _ModuleFiles, directory: str, source: str) -> None:
-        """A module source that Terraform computes: everything below its literal beginning counts."""
-        prefix = re.split(r"[$%]\{", source, maxsplit=1)[0].rpartition("/")[0]
-        reach = f"every module below {prefix}/ counts" if prefix else "only paths that stand in the files count"
-        where = directory or "."
-        module.warnings.append(f"{where}: the module source {source} is computed by Terraform; {reach}.")
-        if prefix.startswith("."):
-            below = normpath(join(directory, prefix))
-            module.local += [
-                name
-                for name in sorted(self._walk.terraform_directories)
-                if below == "." or f"{name}/".startswith(f"{below}/")
-            ]
-
 
 def _in_git(root: str, names: Sequence[str], given: Mapping[str, str]) -> list[str]:
     """Those of some files, relative to a directory, that are not given otherwise."""
@@ -390,7 +283,7 @@ def _unreadable(dangling: Mapping[str, str]) -> Iterator[str]:
             yield f"The symbolic link {link} leads to {target}, which is not in git."
 
 
-def _requires(reached: Mapping[str, _ModuleFiles]) -> tuple[str, ...]:
+def _requires(reached: Mapping[str, ModuleFiles]) -> tuple[str, ...]:
     """Every `required_version` of modules, sorted."""
     facts = (fact for module in reached.values() for fact in module.init_facts)
     return tuple(sorted({found for fact in facts for found in _REQUIRED.findall(fact)}))

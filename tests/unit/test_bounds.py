@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from driftguard.adapters.hcl.expressions import definitions
+from driftguard.adapters.hcl.definitions import definitions
 from driftguard.adapters.hcl.facts import parsed_source
 from driftguard.adapters.hcl.outline import outline
 from driftguard.adapters.terraform.hiding import sensitive_values

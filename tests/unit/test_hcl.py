@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftguard.adapters.hcl.expressions import definitions
+from driftguard.adapters.hcl.definitions import definitions
 from driftguard.adapters.hcl.facts import CachingReader, _facts, parsed_source
 from driftguard.model import ModuleSource, SourceFacts
 

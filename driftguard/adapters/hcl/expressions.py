@@ -11,24 +11,7 @@ import msgspec
 
 from driftguard.model.expressions import FILE_FUNCTIONS, Call, Definitions, FileReference, Loop, Node
 
-# Bytes of a file: the parser of HCL reads about 15 kB a second, so this many bound its time, too.
-MAX_PARSED: Final = 400_000
 _UNKNOWN: Final[Node] = ["?", []]
-
-
-def definitions(path: str, source: bytes) -> Definitions:
-    """Locals, variables' defaults, module calls, file references of a file; for a file of variables, their values.
-
-    A file that cannot be parsed, or is longer than people write, gives `problem`.
-    """
-    if len(source) > MAX_PARSED:
-        return Definitions(problem=f"{path} is larger than {MAX_PARSED // 1000} kB and was not read.")
-    try:
-        if path.endswith(".json"):
-            return _from_json(path, msgspec.json.decode(source))
-        return _from_tree(path, _parse(source.decode("utf-8-sig")))
-    except (parse_errors(), msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        return Definitions(problem=f"{path} could not be parsed.")
 
 
 def _parse(text: str) -> Any:
@@ -64,7 +47,7 @@ def _unquoted(text: str) -> str:
     return text.strip('"')
 
 
-class _Reader:
+class ExpressionReader:
     """Turns trees into nodes, and collects the file references on its way."""
 
     def __init__(self) -> None:
@@ -73,6 +56,7 @@ class _Reader:
 
     @contextlib.contextmanager
     def loop(self, names: tuple[str, ...], over: Node, kind: str = "for") -> Iterator[None]:
+        """While the context is open, what is read stands in a loop."""
         self._loops.append(Loop(kind, names, over))
         try:
             yield
@@ -224,11 +208,11 @@ def _interpolations(text: str) -> Iterator[str]:
         position = end
 
 
-class _File:
+class FileDefinitions:
     """Collects the definitions of one file."""
 
     def __init__(self) -> None:
-        self.reader = _Reader()
+        self.reader = ExpressionReader()
         self.locals: dict[str, Node] = {}
         self.variables: dict[str, Node | None] = {}
         self.values: dict[str, Node] = {}
@@ -236,6 +220,7 @@ class _File:
         self.archives: dict[str, Node] = {}
 
     def result(self) -> Definitions:
+        """Everything collected."""
         return Definitions(
             locals=self.locals,
             variables=self.variables,
@@ -302,9 +287,14 @@ class _File:
             self._attributes(body)
 
 
-def _from_tree(path: str, tree: Any) -> Definitions:
-    file = _File()
-    for body in _children(tree):
+def from_text(path: str, text: str) -> Definitions:
+    """The definitions of a file in HCL's own syntax.
+
+    Raises:
+        LarkError, ValueError, RecursionError: it cannot be parsed.
+    """
+    file = FileDefinitions()
+    for body in _children(_parse(text)):
         for child in _children(body):
             if _kind(child) == "block":
                 file.block(child)
@@ -316,58 +306,6 @@ def _from_tree(path: str, tree: Any) -> Definitions:
     return file.result()
 
 
-def _from_json(path: str, value: Any) -> Definitions:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    file = _File()
-    if path.endswith(".tfvars.json"):
-        file.values = {name: _literal(item) for name, item in value.items()}
-        return file.result()
-    for name, body in _labelled(value.get("variable")):
-        file.variables[name] = _json_node(file.reader, body["default"]) if "default" in body else None
-    for block in _listed(value.get("locals")):
-        file.locals |= {name: _json_node(file.reader, item) for name, item in block.items()}
-    for name, body in _labelled(value.get("module")):
-        arguments = _json_block(file.reader, body)
-        file.calls[name] = Call(str(body.get("source", "")), arguments, arguments.get("for_each"))
-    for kind, content in value.items():
-        if kind not in ("variable", "locals", "module"):
-            _json_deep(file.reader, content)
-    return file.result()
-
-
-def _json_block(reader: _Reader, body: dict[str, Any]) -> dict[str, Node]:
-    if "for_each" not in body:
-        return {name: _json_node(reader, item) for name, item in body.items()}
-    with reader.loop(("each",), _json_node(reader, body["for_each"]), "each"):
-        return {name: _json_node(reader, item) for name, item in body.items()}
-
-
-def _json_deep(reader: _Reader, value: Any) -> None:
-    """Blocks of JSON syntax at any depth: `for_each` of one holds for what is below it."""
-    if isinstance(value, dict):
-        if "for_each" in value:
-            _json_block(reader, value)
-        else:
-            for item in value.values():
-                _json_deep(reader, item)
-    elif isinstance(value, list):
-        for item in value:
-            _json_deep(reader, item)
-    else:
-        _json_node(reader, value)
-
-
-def _json_node(reader: _Reader, value: Any) -> Node:
-    if isinstance(value, str):
-        return reader.template(value)
-    if isinstance(value, dict):
-        return ["o", [[["v", name], _json_node(reader, item)] for name, item in value.items()]]
-    if isinstance(value, list):
-        return ["l", [_json_node(reader, item) for item in value]]
-    return ["v", value]
-
-
 def _quoted(value: str) -> str:
     """A template in HCL's quotes, inside of whose `${…}` nothing is escaped."""
     text, position = "", 0
@@ -376,23 +314,3 @@ def _quoted(value: str) -> str:
         text += msgspec.json.encode(value[position:start]).decode()[1:-1] + inside
         position = start + len(inside)
     return f'"{text}{msgspec.json.encode(value[position:]).decode()[1:-1]}"'
-
-
-def _literal(value: Any) -> Node:
-    if isinstance(value, dict):
-        return ["o", [[["v", name], _literal(item)] for name, item in value.items()]]
-    if isinstance(value, list):
-        return ["l", [_literal(item) for item in value]]
-    return ["v", value]
-
-
-def _listed(value: Any) -> list[dict[str, Any]]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, dict)]
-
-
-def _labelled(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for block in _listed(value):
-        for name, bodies in block.items():
-            for body in _listed(bodies):
-                yield name, body

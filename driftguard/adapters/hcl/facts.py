@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from driftguard.adapters.hcl.expressions import MAX_PARSED, definitions, parse_errors
+from driftguard.adapters.hcl.definitions import MAX_PARSED, definitions
+from driftguard.adapters.hcl.expressions import parse_errors
 from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 

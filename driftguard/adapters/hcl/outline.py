@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Final
 
-from driftguard.adapters.hcl.expressions import MAX_PARSED
+from driftguard.adapters.hcl.definitions import MAX_PARSED
 from driftguard.model.outlines import Outline
 
 _SKIP: Final = re.compile(r"(?:[ \t\r]+|#[^\n]*|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
