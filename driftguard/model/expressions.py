@@ -17,6 +17,7 @@ A node is a list whose first item is its kind:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,24 @@ FILE_FUNCTIONS: Final = frozenset(
         *("filesha1", "filesha256", "filesha512", "templatefile"),
     )
 )
+
+
+# Arguments that name a file which is read, by kind and type of the block; where one is not known, a file may be missed.
+FILE_ARGUMENTS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("data", "local_file"): frozenset({"filename"}),
+    ("data", "local_sensitive_file"): frozenset({"filename"}),
+    ("data", "external"): frozenset({"program", "working_dir"}),
+    ("data", "sops_file"): frozenset({"source_file"}),
+    ("data", "kubectl_path_documents"): frozenset({"pattern"}),
+    ("ephemeral", "sops_file"): frozenset({"source_file"}),
+    ("resource", "template_dir"): frozenset({"source_dir"}),
+    ("resource", "aws_s3_object"): frozenset({"source"}),
+    ("resource", "aws_s3_bucket_object"): frozenset({"source"}),
+    ("resource", "aws_lambda_function"): frozenset({"filename"}),
+    ("resource", "aws_lambda_layer_version"): frozenset({"filename"}),
+    ("resource", "google_storage_bucket_object"): frozenset({"source"}),
+    ("resource", "azurerm_storage_blob"): frozenset({"source"}),
+}
 
 
 class Loop(msgspec.Struct, frozen=True):
@@ -46,7 +65,14 @@ class Loop(msgspec.Struct, frozen=True):
 
 
 class FileReference(msgspec.Struct, frozen=True):
-    """One call of a function that reads files: its arguments, the loops around it (outermost first), its line."""
+    """What names a file: a call of a function that reads one, or an argument of a block.
+
+    Attributes:
+        function: the function, or the address of the argument, such as `data.local_file.x.filename`; empty for an
+            argument that nothing is known of: it names a file where its value is one.
+        arguments: of the call; the value of an argument.
+        loops: what stands around it, outermost first.
+    """
 
     function: str
     arguments: list[Node]
@@ -60,6 +86,16 @@ class Call(msgspec.Struct, frozen=True):
     source: str
     arguments: dict[str, Node]
     for_each: Node | None = None
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether its source is an expression."""
+        return not self.source and "source" in self.arguments
+
+    def over(self, before: Call) -> Call:
+        """This block of an override file, merged into the one that it changes."""
+        source = self.source or ("" if "source" in self.arguments else before.source)
+        return Call(source, {**before.arguments, **self.arguments}, self.for_each or before.for_each)
 
 
 class Definitions(msgspec.Struct, frozen=True):

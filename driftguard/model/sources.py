@@ -105,6 +105,7 @@ class SourceFacts:
         computed: whether it reads a file whose path is more than a literal below its own directory.
         uses_providers: whether it declares anything that a provider serves, Terraform's built-in one aside.
         reads: literal paths whose contents it takes: `module:PATH` or `root:PATH`, by what they are relative to.
+        templates: literal paths of templates, as in `reads`.
         outside: its `data "http"` and `data "external"`: address, a space, and the address or program as written.
     """
 
@@ -117,6 +118,7 @@ class SourceFacts:
     uses_providers: bool = False
     outside: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

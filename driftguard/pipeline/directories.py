@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from posixpath import dirname, normpath
+from posixpath import basename, dirname, normpath
 
 from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
@@ -45,6 +45,12 @@ def _characters(part: str) -> str:
     negated = part.startswith("[!")
     inside = re.sub(r"([\\\[&|~])", r"\\\1", part[2 if negated else 1 : -1])
     return f"[{'^' if negated else ''}{inside}]"
+
+
+def is_override(path: str) -> bool:
+    """Whether a Terraform file is merged into the others, after them."""
+    name = basename(path)
+    return name.partition(".")[0].endswith("_override") or name.startswith("override.")
 
 
 def is_terraform(path: str) -> bool:

@@ -17,7 +17,14 @@ from driftguard.model.expressions import Definitions, Node
 from driftguard.model.versions import version_paths
 from driftguard.pipeline import floating
 from driftguard.pipeline.directories import glob_pattern, is_terraform
-from driftguard.pipeline.filearguments import ModuleDefinitions, Named, automatic, named_files
+from driftguard.pipeline.filearguments import (
+    ModuleDefinitions,
+    Named,
+    automatic,
+    named_files,
+    template_reads,
+    value_of,
+)
 from driftguard.pipeline.modulefiles import ModuleFiles, ModuleReader
 from driftguard.pipeline.treewalk import LINK, SUBMODULE, TreeWalk
 from driftguard.ports import SourceReader
@@ -83,7 +90,7 @@ class Closures:
         if root not in self._walk.terraform_directories:
             return None
         reached = self._reached(root)
-        named = self._computed(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
+        named = self._all_named(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
         included = self._own_files(reached, () if any(_reasons(named)) else elsewhere)
         given = given or {}
         in_git = _in_git(root, (*var_files, *files), given)
@@ -96,15 +103,15 @@ class Closures:
         return Closure(
             files=dict(sorted(included.items())),
             modules=tuple(sorted(name or "." for name in reached if name != root)),
-            remote_sources=tuple(sorted({source for module in reached.values() for source in module.remote})),
-            init_key=self._init_key(root, reached, given),
-            warnings=tuple(warning for name in sorted(reached) for warning in reached[name].warnings),
+            remote_sources=_remote(reached),
+            init_key=self._init_key(root, reached, given, named),
+            warnings=_warnings(reached),
             open=(*_reasons(named), *(move.sentence for move in moves)),
             missing=(*self._not_there(included), *_unreadable(dangling)),
             requires=_requires(reached),
             version_files=version_files,
             moves=moves,
-            dangling=tuple(f"{link} leads to {target}, which is not in git." for link, target in dangling.items()),
+            dangling=_leading_nowhere(dangling),
             absent=tuple(sorted(self._absent(root, reached) - given.keys())),
             given=given,
             product=self._walk.only_product(root),
@@ -150,11 +157,14 @@ class Closures:
                 queue.extend(reached[current].local)
         return reached
 
-    def _init_key(self, root: str, reached: Mapping[str, ModuleFiles], given: Mapping[str, str]) -> str:
+    def _init_key(
+        self, root: str, reached: Mapping[str, ModuleFiles], given: Mapping[str, str], named: Sequence[Named]
+    ) -> str:
         lock_file = self._tree.get(join(root, _LOCK_FILE))
         parts = [lock_file.object_id if lock_file else ""]
         parts += [digest for path, digest in sorted(given.items()) if is_terraform(path) or path.endswith(_LOCK_FILE)]
         parts += [f"{name}\n{fact}" for name in sorted(reached) for fact in reached[name].init_facts]
+        parts += sorted(each.source for each in named if each.source)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _pinned(self, included: Mapping[str, str]) -> dict[str, str]:
@@ -205,6 +215,21 @@ class Closures:
                 )
         return included
 
+    def _all_named(
+        self,
+        root: str,
+        reached: Mapping[str, ModuleFiles],
+        var_files: Sequence[str],
+        workspace: str,
+        variables: Mapping[str, str],
+        *,
+        always: bool,
+    ) -> list[Named]:
+        """What expressions, values of variables and templates name."""
+        named = self._computed(root, reached, var_files, workspace, variables, always=always)
+        named += self._values(root, var_files, variables)
+        return named + self._templates(root, reached, named)
+
     def _computed(
         self,
         root: str,
@@ -219,12 +244,35 @@ class Closures:
         if not always and not any(module.computed for module in reached.values()):
             return []
         given: dict[str, Node] = {name: ["v", value] for name, value in variables.items()}
+        for path in self._var_files(root, var_files):
+            given |= self._define([path])[path].values
+        return named_files(root, self._defined, given=given, workspace=workspace, tree=self)
+
+    def _var_files(self, root: str, var_files: Sequence[str]) -> Iterator[str]:
+        """The files that give the root module's variables their values, in Terraform's order."""
         names = [path[len(root) :].lstrip("/") for path in self._walk.below(root)]
         for name in (*automatic(names), *var_files):
             path = self._walk.resolved(normpath(join(root, name)))[0]
             if path in self._tree:
-                given |= self._define([path])[path].values
-        return named_files(root, self._defined, given=given, workspace=workspace, tree=self)
+                yield path
+
+    def _values(self, root: str, var_files: Sequence[str], variables: Mapping[str, str]) -> list[Named]:
+        """What the values of variables name, whatever they are used for."""
+        sources = [(path, self._tree[path].object_id) for path in self._var_files(root, var_files)]
+        facts = self._reader.facts(sources).values() if sources else ()
+        texts = {path for each in facts for path in each.root_paths} | {v for v in variables.values() if "/" in v}
+        return [named for text in sorted(texts) if (named := value_of(text, root))]
+
+    def _templates(self, root: str, reached: Mapping[str, ModuleFiles], named: Sequence[Named]) -> list[Named]:
+        """What the templates read by themselves that are named in source."""
+        paths = {each.path for each in named if each.template and each.path}
+        for directory, module in reached.items():
+            for base, _, path in (each.partition(":") for each in module.templates):
+                paths.add(normpath(join(directory if base == "module" else root, path)))
+        targets = {self._walk.resolved(path)[0] for path in paths}
+        blobs = {path: self._tree[path].object_id for path in targets if path in self._tree}
+        found = self._reader.templates(list(blobs.values())) if blobs else {}
+        return [each for path, blob in sorted(blobs.items()) for each in template_reads(path, found[blob], root)]
 
     def below(self, directory: str) -> list[str]:
         """The files below a directory (`` is the root), relative to it."""
@@ -281,6 +329,21 @@ def _unreadable(dangling: Mapping[str, str]) -> Iterator[str]:
     for link, target in dangling.items():
         if is_terraform(link) or link.endswith((".tfvars", ".tfvars.json")):
             yield f"The symbolic link {link} leads to {target}, which is not in git."
+
+
+def _remote(reached: Mapping[str, ModuleFiles]) -> tuple[str, ...]:
+    """Every module source outside of the repository, sorted."""
+    return tuple(sorted({source for module in reached.values() for source in module.remote}))
+
+
+def _warnings(reached: Mapping[str, ModuleFiles]) -> tuple[str, ...]:
+    """What was read too widely, by module."""
+    return tuple(warning for name in sorted(reached) for warning in reached[name].warnings)
+
+
+def _leading_nowhere(dangling: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each symbolic link that leads nowhere."""
+    return tuple(f"{link} leads to {target}, which is not in git." for link, target in dangling.items())
 
 
 def _requires(reached: Mapping[str, ModuleFiles]) -> tuple[str, ...]:

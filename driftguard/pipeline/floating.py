@@ -36,7 +36,8 @@ def module_moves(directory: str, calls: Collection[ModuleSource]) -> Iterator[Mo
     """The module calls of a directory whose code changes without a commit."""
     for call in calls:
         source = call.source or ""
-        if not source or source.startswith(("./", "../")) or is_pinned(source, call.version):
+        is_expression = "${" in source or "%{" in source  # what it gives is evaluated elsewhere
+        if not source or is_expression or source.startswith(("./", "../")) or is_pinned(source, call.version):
             continue
         of = f" {call.version}" if call.version else ""
         where = directory or "."

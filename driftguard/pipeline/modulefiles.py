@@ -31,6 +31,7 @@ class ModuleFiles:
     moves: list[Move] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
     root_reads: set[str] = field(default_factory=set)
+    templates: set[str] = field(default_factory=set)
     computed: bool = False
     uses_providers: bool = False
 
@@ -72,6 +73,7 @@ class ModuleReader:
             module.moves += floating.module_moves(directory, facts.modules)
             module.moves += floating.data_moves(directory, facts.outside, self._own_names)
             self._read_by_literals(module, directory, facts.reads)
+            module.templates |= set(facts.templates)
             if facts.problem:
                 module.warnings.append(f"{path}{facts.problem}")
             for call in facts.modules:
@@ -125,7 +127,8 @@ class ModuleReader:
     def _refer_computed(self, module: ModuleFiles, directory: str, source: str) -> None:
         """A module source that Terraform computes: everything below its literal beginning counts."""
         prefix = re.split(r"[$%]\{", source, maxsplit=1)[0].rpartition("/")[0]
-        reach = f"every module below {prefix}/ counts" if prefix else "only paths that stand in the files count"
+        reach = f"every module below {prefix}/ counts" if prefix else "what its expression gives counts"
+        module.computed = True
         where = directory or "."
         module.warnings.append(f"{where}: the module source {source} is computed by Terraform; {reach}.")
         if prefix.startswith("."):

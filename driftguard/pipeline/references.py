@@ -129,9 +129,10 @@ class _Evaluation:
                 return [HOLE]
         return unique or [HOLE]
 
-    def _together(self, nodes: Sequence[Node], names: Names, depth: int) -> Iterator[tuple[Any, ...]]:
-        """Each combination of the values of several nodes."""
-        return islice(product(*(self.values(node, names, depth) for node in nodes)), _MAX_VALUES + 1)
+    def _together(self, nodes: Sequence[Node], names: Names, depth: int) -> list[tuple[Any, ...]]:
+        """Each combination of the values of several nodes; one of which nothing is known where they are too many."""
+        found = list(islice(product(*(self.values(node, names, depth) for node in nodes)), _MAX_VALUES + 1))
+        return found if len(found) <= _MAX_VALUES else [(HOLE,) * len(nodes)]
 
     def literal(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [node[1]]
@@ -194,11 +195,15 @@ class _Evaluation:
             return HOLE  # Terraform would refuse it, or it is not followed
 
     def _fileset(self, path: Any, pattern: Any) -> Any:
-        where = in_repository(self._scope.root, as_text(path))
-        if where is None or HOLE in as_text(path) or HOLE in as_text(pattern):
+        if HOLE in as_text(path) or HOLE in as_text(pattern):
             return HOLE
-        wanted = _fileset_pattern(as_text(pattern))
-        return [name for name in self._scope.tree.below(where) if wanted.fullmatch(name)]
+        parts = as_text(pattern).split("/")
+        literal = next((n for n, part in enumerate(parts[:-1]) if re.search(r"[*?{\[\\]", part)), len(parts) - 1)
+        base, wanted = "/".join(parts[:literal]), re.compile(_glob("/".join(parts[literal:])), re.DOTALL)
+        where = in_repository(self._scope.root, join(as_text(path), base))
+        if where is None:
+            return HOLE
+        return [join(base, name) for name in self._scope.tree.below(where) if wanted.fullmatch(name)]
 
     def tuple_(self, node: Node, names: Names, depth: int) -> list[Any]:
         return [list(items) for items in self._together(node[1], names, depth)]
@@ -243,8 +248,9 @@ class _Evaluation:
             if name in call.arguments:
                 loops = [Loop("each", ("each",), call.for_each)] if call.for_each is not None else []
                 evaluation = _Evaluation(outer)
-                bound = islice(_bound(loops, outer), _MAX_VALUES)
-                return [v for names in bound for v in evaluation.values(call.arguments[name], names, depth)]
+                return [
+                    v for names in _bound(loops, outer) for v in evaluation.values(call.arguments[name], names, depth)
+                ]
         elif name in scope.given:
             return self.values(scope.given[name], {}, depth)
         default = scope.defaults.get(name)
@@ -308,13 +314,52 @@ def in_repository(root: str, path: str) -> str | None:
     return whole[len(CHECKOUT) + 1 :] if whole.startswith(f"{CHECKOUT}/") else None
 
 
-def _fileset_pattern(pattern: str) -> re.Pattern[str]:
-    text = ""
-    for part in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\}|\[[^\]]+\])", pattern):
-        if part.startswith("{"):
-            text += "(?:" + "|".join(map(re.escape, part[1:-1].split(","))) + ")"
-        elif part.startswith("["):
-            text += part.replace("\\", r"\\")
+def _glob(pattern: str) -> str:
+    """A pattern of `fileset` as a regular expression; alternatives hold patterns themselves."""
+    text, position = "", 0
+    while position < len(pattern):
+        part = _PARTS.match(pattern, position)
+        if pattern[position] == "{" and (end := _closing(pattern, position)):
+            text += "(?:" + "|".join(map(_glob, _alternatives(pattern[position + 1 : end]))) + ")"
+            position = end + 1
+        elif part is None:
+            text += re.escape(pattern[position])
+            position += 1
         else:
-            text += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
-    return re.compile(text, re.DOTALL)
+            text += _WILD.get(part[0]) or _characters(part[0])
+            position = part.end()
+    return text
+
+
+_PARTS: Final = re.compile(r"\*\*/|\*\*|\*|\?|\\.|\[[^\]]+\]")
+_WILD: Final = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def _characters(part: str) -> str:
+    """A set of characters, or one that is escaped."""
+    if part.startswith("["):
+        inner = part[1:-1].replace("\\", r"\\").replace("[", r"\[")
+        return f"[^{inner[1:]}]" if inner[0] in "!^" and inner[1:] else f"[{inner}]"
+    return re.escape(part[1:])
+
+
+def _closing(pattern: str, start: int) -> int:
+    """Where the brace that opens at a position is closed; 0 for nowhere."""
+    depth = 0
+    for position in range(start, len(pattern)):
+        depth += (pattern[position] == "{") - (pattern[position] == "}")
+        if depth == 0:
+            return position
+    return 0
+
+
+def _alternatives(text: str) -> list[str]:
+    """What stands between the commas of a pair of braces, those of inner braces aside."""
+    found, depth = [""], 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += character
+    return found

@@ -179,7 +179,7 @@ def _of_reference(
         )
         for text in paths_of(reference, scope):
             meant = named(text, path, reference, scope)
-            if meant.reason is None or base == unit:
+            if meant is not None and (meant.reason is None or base == unit):
                 yield meant
 
 

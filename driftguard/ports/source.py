@@ -101,6 +101,10 @@ class SourceReader(Protocol):
         """Facts of Terraform files: takes pairs of path and object id, gives facts by object id."""
         ...
 
+    def templates(self, object_ids: Sequence[str]) -> Mapping[str, SourceFacts]:
+        """What templates read by themselves, as `root_paths` and `computed`, by object id."""
+        ...
+
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
         """The expressions of Terraform files and files of variables, by object id."""
         ...

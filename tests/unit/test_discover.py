@@ -51,6 +51,9 @@ class Tree(SourceReader):
     def link_target(self, object_id: str) -> str:
         return self.contents[object_id]
 
+    def templates(self, object_ids: Sequence[str]) -> Mapping[str, SourceFacts]:
+        return {i: self.reader.read_template(i, self.contents[i].encode()) for i in object_ids}
+
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
         return {i: self.reader.read_definitions(i, path, self.contents[i].encode()) for path, i in sources}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from driftguard.adapters.hcl.expressions import definitions
+from driftguard.adapters.hcl.definitions import definitions
 from driftguard.config import load
 from driftguard.model import Closure, SourceFacts, TreeEntry
 from driftguard.model.expressions import Definitions
@@ -24,6 +24,9 @@ class Texts(SourceReader):
 
     def facts(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, SourceFacts]:
         return {text: SourceFacts() for _, text in sources}
+
+    def templates(self, object_ids: Sequence[str]) -> Mapping[str, SourceFacts]:
+        return {}
 
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
         return {text: definitions(path, text.encode()) for path, text in sources}

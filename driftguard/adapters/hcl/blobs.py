@@ -23,6 +23,13 @@ class BlobReader(SourceReader):
             self._cache.read(object_id, unknown[object_id], content)
         return {object_id: self._cache.known(object_id) or SourceFacts() for _, object_id in sources}
 
+    def templates(self, object_ids: Sequence[str]) -> Mapping[str, SourceFacts]:
+        """What each blob, a template, reads by itself."""
+        unknown = [object_id for object_id in object_ids if self._cache.known_template(object_id) is None]
+        for object_id, content in self._repository.read(unknown):
+            self._cache.read_template(object_id, content)
+        return {object_id: self._cache.known_template(object_id) or SourceFacts() for object_id in object_ids}
+
     def definitions(self, sources: Sequence[tuple[str, str]]) -> Mapping[str, Definitions]:
         """The definitions of each blob by its id; `sources` are pairs of a path and a blob's id."""
         unknown = {object_id: path for path, object_id in sources if self._cache.known_definitions(object_id) is None}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
 import msgspec
 
-from driftguard.adapters.hcl.expressions import ExpressionReader, FileDefinitions, from_text, parse_errors
+from driftguard.adapters.hcl.expressions import SERVED, ExpressionReader, FileDefinitions, from_text, parse_errors
 from driftguard.model.expressions import Call, Definitions, Node
 
 # Bytes of a file: the parser of HCL reads about 15 kB a second, so this many bound its time, too.
@@ -42,18 +43,51 @@ def _from_json(path: str, value: Any) -> Definitions:
         file.locals |= {name: _json_node(file.reader, item) for name, item in block.items()}
     for name, body in _labelled(value.get("module")):
         arguments = _json_block(file.reader, body)
-        file.calls[name] = Call(str(body.get("source", "")), arguments, arguments.get("for_each"))
+        source = arguments.get("source", ["?"])
+        file.calls[name] = Call(str(source[1]) if source[0] == "v" else "", arguments, arguments.get("for_each"))
     for kind, content in value.items():
-        if kind not in ("variable", "locals", "module"):
+        if kind in SERVED:
+            _json_served(file, kind, content)
+        elif kind not in ("variable", "locals", "module"):
             _json_deep(file.reader, content)
     return file.result()
 
 
-def _json_block(reader: ExpressionReader, body: dict[str, Any]) -> dict[str, Node]:
-    if "for_each" not in body:
-        return {name: _json_node(reader, item) for name, item in body.items()}
-    with reader.loop(("each",), _json_node(reader, body["for_each"]), "each"):
-        return {name: _json_node(reader, item) for name, item in body.items()}
+def _json_served(file: FileDefinitions, kind: str, content: Any) -> None:
+    """Blocks whose arguments a provider reads; a provider's own block has one label."""
+    for first, inner in _labelled(content):
+        named = [([first, name], body) for name, body in _labelled(inner)] if kind != "provider" else [([first], inner)]
+        for names, body in named:
+            arguments = _json_block(file.reader, body, file.argument_of(kind, names))
+            if first == "archive_file":
+                file.archive(names[-1], arguments)
+
+
+Taking = Callable[[str, Node, int], None]
+
+
+def _json_block(reader: ExpressionReader, body: dict[str, Any], take: Taking | None = None) -> dict[str, Node]:
+    """The arguments of a block in JSON syntax, which `for_each` may repeat."""
+    each = body.get("for_each")
+    with reader.loop(("each",), _json_node(reader, each), "each") if each is not None else nullcontext():
+        arguments = {name: _json_node(reader, item) for name, item in body.items()}
+        if take is not None:
+            for name, node in arguments.items():
+                for text in _texts(node):
+                    take(name, text, 0)
+        return arguments
+
+
+def _texts(node: Node) -> Iterator[Node]:
+    """Every text in the value of an argument in JSON syntax, in which a block looks like an object."""
+    if node[0] == "o":
+        for _, value in node[1]:
+            yield from _texts(value)
+    elif node[0] == "l":
+        for item in node[1]:
+            yield from _texts(item)
+    else:
+        yield node
 
 
 def _json_deep(reader: ExpressionReader, value: Any) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
-from driftguard.model.expressions import FILE_FUNCTIONS, Call, Definitions, FileReference, Loop, Node
+from driftguard.model.expressions import FILE_ARGUMENTS, FILE_FUNCTIONS, Call, Definitions, FileReference, Loop, Node
 
 _UNKNOWN: Final[Node] = ["?", []]
+SERVED: Final = frozenset({"resource", "data", "ephemeral", "provider", "action", "list"})
+"""Blocks whose arguments a provider reads."""
 
 
 def _parse(text: str) -> Any:
@@ -62,6 +64,10 @@ class ExpressionReader:
             yield
         finally:
             self._loops.pop()
+
+    def refer(self, function: str, argument: Node, line: int = 0) -> None:
+        """Take note of what an argument names as a file, in the loops that stand around it."""
+        self.references.append(FileReference(function, [argument], tuple(self._loops), line))
 
     def node(self, tree: Any) -> Node:
         """One expression."""
@@ -218,6 +224,7 @@ class FileDefinitions:
         self.values: dict[str, Node] = {}
         self.calls: dict[str, Call] = {}
         self.archives: dict[str, Node] = {}
+        self._names_files: Callable[[str, Node, int], None] | None = None
 
     def result(self) -> Definitions:
         """Everything collected."""
@@ -244,15 +251,33 @@ class FileDefinitions:
             text = str(source[1]) if source and source[0] == "v" else ""
             self.calls[names[0]] = Call(text, arguments, arguments.get("for_each"))
         elif names[:1] == ["archive_file"]:
-            self._archive(names[-1], self._repeated(body))
+            self.archive(names[-1], self._repeated(body))
+        elif kind in SERVED:
+            self._names_files = self.argument_of(kind, names)
+            self._repeated(body)
+            self._names_files = None
         else:
             self._repeated(body)
 
-    def _archive(self, name: str, attributes: dict[str, Node]) -> None:
+    def argument_of(self, kind: str, names: list[str]) -> Callable[[str, Node, int], None]:
+        """What takes note of the arguments of a block that a provider reads: any of them may name a file."""
+        certain = FILE_ARGUMENTS.get((kind, names[0] if names else ""), frozenset())
+        address = ".".join((*(() if kind == "resource" else (kind,)), *names))
+
+        def argument(name: str, node: Node, line: int) -> None:
+            known = f"{address}.{name}" if name in certain else ""
+            for item in node[1] if node[0] == "l" else [node]:
+                if known or item[0] != "o":
+                    self.reader.refer(known, item, line)
+
+        return argument
+
+    def archive(self, name: str, attributes: dict[str, Node]) -> None:
+        """An `archive_file`: what it packs is read, what it writes is not."""
         self.archives[name] = attributes.get("output_path", _UNKNOWN)
         for read in ("source_dir", "source_file"):
             if read in attributes:
-                self.reader.references.append(FileReference(f"archive_file.{name}.{read}", [attributes[read]]))
+                self.reader.refer(f"archive_file.{name}.{read}", attributes[read])
 
     def _repeated(self, body: Any) -> dict[str, Node]:
         """The attributes of a block that `for_each` may repeat; what it binds holds in all of them."""
@@ -269,7 +294,9 @@ class FileDefinitions:
         for child in _children(body):
             if _kind(child) == "attribute":
                 name, value = _children(child)
-                found[_name(name)] = self.reader.node(value)
+                node = found[_name(name)] = self.reader.node(value)
+                if self._names_files is not None:
+                    self._names_files(_name(name), node, _line(child))
             elif _kind(child) == "block":
                 self._inner(child)
         return found

@@ -17,7 +17,7 @@ from driftguard.adapters.hcl.expressions import parse_errors
 from driftguard.model import ModuleSource, SourceFacts
 from driftguard.model.expressions import Definitions
 
-_FORMAT = 4
+_FORMAT = 5
 # Only files with one of these words can hold a module call or anything that `init` depends on.
 _WORTH_PARSING = re.compile(rb"\bmodule\b|\bbackend\b|\bcloud\b|\brequired_")
 _SOURCE = re.compile(r'"?source"?\s*[=:]\s*"((?:[^"\\]|\\.)*)"')
@@ -42,6 +42,16 @@ _TAKES = re.compile(
     rb'"(?:\$\{\s*path\.(module|root)\s*\}/)?(?!/|~)([^"$%\\*?\n]+)"\s*[,)]',
     re.M,
 )
+# An argument that often names a file, with a value whose beginning is no literal; and calls that make paths.
+_NAMES_FILE = re.compile(
+    rb"\b(?:filename|source(?:_file|_dir|_path)?|program|working_dir|config_path|chart|context|zip_deploy_file|pattern)"
+    rb'"?\s*[=:]\s*(?:[a-z(]|"\$\{(?!\s*path\.)|\[[^\]]*(?:\$\{(?!\s*path\.)|\b(?:var|local|each)\.|\w\())'
+)
+_MAKES_PATH = re.compile(rb'\bjoin\(\s*"/"|\b(?:dirname|abspath|pathexpand)\(|\bpath\.cwd\b')
+# What a template reads by itself.
+_TEMPLATE_READS = re.compile(rb"[$%]\{[^}]*?" + _READS.pattern)
+_ANY_LITERAL = re.compile(_READS.pattern + rb'\s*"(?:[^"$%\\])+"\s*[,)]')
+_TEMPLATES = re.compile(rb'\btemplatefile\(\s*"(?:\$\{\s*path\.(module|root)\s*\}/)?([^"$%\n]+)"')
 _BARE_PATH = re.compile(r"[\w.@+~-]+/[\w.@+~/ -]*")
 
 
@@ -69,6 +79,16 @@ class CachingReader:
             facts = _facts(path, source)
             self._known[object_id] = facts
             self._changed = True
+        return facts
+
+    def known_template(self, object_id: str) -> SourceFacts | None:
+        """What an earlier run read from a blob as a template."""
+        return self._known.get(f"template {object_id}")
+
+    def read_template(self, object_id: str, source: bytes) -> SourceFacts:
+        """What a template reads by itself."""
+        facts = self._known[f"template {object_id}"] = _template_facts(source)
+        self._changed = True
         return facts
 
     def known_definitions(self, object_id: str) -> Definitions | None:
@@ -132,7 +152,23 @@ def _text_facts(source: bytes, known: Set[str | None] = frozenset()) -> dict[str
         "uses_providers": _SERVED.search(source) is not None,
         "outside": tuple(_outside(source)),
         "reads": tuple(_taken(source)),
+        "templates": tuple(
+            f"{_base(base)}:{path.decode(errors='replace')}" for base, path in _TEMPLATES.findall(source)
+        ),
     }
+
+
+def _template_facts(source: bytes) -> SourceFacts:
+    """What a template reads by itself, relative to where Terraform runs."""
+    if not _TEMPLATE_READS.search(source):
+        return SourceFacts()
+    computed = len(_READS.findall(source)) > len(_ANY_LITERAL.findall(source))
+    return SourceFacts(root_paths=_mentioned(source)[1], computed=computed)
+
+
+def _base(base: bytes) -> str:
+    """What a literal path is relative to."""
+    return "module" if base == b"module" else "root"
 
 
 def _taken(source: bytes) -> Iterator[str]:
@@ -140,7 +176,7 @@ def _taken(source: bytes) -> Iterator[str]:
     for base, path in dict.fromkeys(_TAKES.findall(source)):
         name = path.rpartition(b"/")[2]
         if not re.search(rb"(?:output_path|filename)\s*=[^\n]*" + re.escape(name), source):
-            yield f"{'module' if base == b'module' else 'root'}:{path.decode(errors='replace')}"
+            yield f"{_base(base)}:{path.decode(errors='replace')}"
 
 
 def _outside(source: bytes) -> Iterator[str]:
@@ -165,7 +201,9 @@ def _asked(parsed: dict[str, Any]) -> tuple[str, ...]:
 
 def _computed(source: bytes) -> bool:
     """Whether a file is read here whose path is more than a literal, or lies outside of the module's directory."""
-    return b"archive_file" in source or len(_READS.findall(source)) > len(_READS_LITERAL.findall(source))
+    names_file = _NAMES_FILE.search(source) is not None or _MAKES_PATH.search(source) is not None
+    reads = b"archive_file" in source or len(_READS.findall(source)) > len(_READS_LITERAL.findall(source))
+    return reads or names_file
 
 
 def _mentioned(source: bytes, known: Set[str | None] = frozenset()) -> tuple[tuple[str, ...], tuple[str, ...]]:
