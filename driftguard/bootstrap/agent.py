@@ -22,6 +22,7 @@ from driftguard.errors import DriftGuardError, UsageError
 from driftguard.model import AlertKind
 from driftguard.model.report import AlertCounts, RunReport
 from driftguard.pipeline.commits import LastScans
+from driftguard.pipeline.confirming import Watching
 from driftguard.pipeline.history import outages
 from driftguard.scheduler import (
     Agent,
@@ -112,7 +113,7 @@ class _Work(AgentWork):
         self._opened: Session | None = None
         self._token: HostToken | None = None  # kept: a GitHub App's is asked for once an hour
         self._watch_interval: timedelta | None = None
-        self._patience = _PATIENCE
+        self._patience, self._watching = _PATIENCE, Watching()
 
     def check(self) -> None:
         """Raises UsageError for errors that neither a commit nor time fixes; the loop retries all others."""
@@ -149,7 +150,7 @@ class _Work(AgentWork):
     def differing(self) -> frozenset[str]:
         """The environments that a probe finds changed since they were planned."""
         with Session(self._target, self._stop, self._token) as session:
-            names, counts = session.differing()
+            names, counts = session.differing(self._watching)
         self._metrics.observe_probe(counts)
         return names
 

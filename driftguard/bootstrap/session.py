@@ -59,6 +59,7 @@ from driftguard.pipeline.authorship import Authorship, EnvironmentAuthors
 from driftguard.pipeline.checkout import ScanContext
 from driftguard.pipeline.closures import ClosureIndex, described, not_described, version_need
 from driftguard.pipeline.commitfiles import resolved
+from driftguard.pipeline.confirming import Watching
 from driftguard.pipeline.context import EnvironmentTask, Probing, RunContext
 from driftguard.pipeline.owners import with_owners
 from driftguard.pipeline.probing import differing
@@ -224,8 +225,7 @@ class Session:
         self._closing.enter_context(closing(folders))
         record = self.ledger if acts else self.ledger.record
         journal = ProposalJournal(record, self._clock, run_id)
-        forge, lacking = self.forge(journal, write)
-        credentials = Credentials(run_id, self._clock, self.environ)
+        (forge, lacking), credentials = self.forge(journal, write), Credentials(run_id, self._clock, self.environ)
         context = RunContext(
             run_id=run_id,
             scan=self.scan_context(credentials, started, noise),
@@ -268,13 +268,13 @@ class Session:
         apply = self._apply_context(context.run_id, credentials)
         return replace(context, alerts=self.ledger.alerts, proposing=proposing, apply=apply)
 
-    def differing(self) -> tuple[frozenset[str], ProbeCounts]:
+    def differing(self, watching: Watching) -> tuple[frozenset[str], ProbeCounts]:
         """The environments whose last plans stand no more, by a probe, and its figures."""
         if self.probe is None:
             return frozenset(), ProbeCounts()
-        tasks = self._scope(self.environments, acts=False).tasks
-        with self._aside("watch") as (scan, folders):
-            return differing(self.probe.probe, scan, folders, tasks)
+        tasks, probe = self._scope(self.environments, acts=False).tasks, self.probe.probe
+        with self._aside("watch") as aside:
+            return differing(watching, probe, *aside, tasks, self.ledger, self._clock)
 
     @contextmanager
     def _aside(self, what: str) -> Iterator[tuple[ScanContext, RunFolders]]:

@@ -178,6 +178,7 @@ class EnvironmentResult:
         cpu_seconds: of all programs that were run for it.
         plan_url: the page of the run on a platform that made the plan; None for a plan made here.
         upstream: the units whose outputs the plan was made with.
+        confirms: the number of the journal's entry whose report this one repeats; None where it has its own.
         probe_disagrees: its plan, an audit, is another one than the plan that a probe found to stand still.
     """
 
@@ -205,6 +206,7 @@ class EnvironmentResult:
     owner: str | None = None
     plan_url: str | None = None
     upstream: tuple[UpstreamRow, ...] = ()
+    confirms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

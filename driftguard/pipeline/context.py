@@ -8,6 +8,7 @@ from datetime import datetime
 
 from driftguard.config import AlertSettings, EnvironmentSettings
 from driftguard.model import Acknowledgement, Baseline, Closure
+from driftguard.model.looks import Look
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
@@ -58,6 +59,7 @@ class RunContext:
         proposing: what pull requests are opened with; None for a scan, and where there is no forge.
         apply: what applies are made with; None for a scan.
         probing: None where no plan is recorded.
+        looks: the newest looks before this run that confirmed a report, by environment.
     """
 
     run_id: str
@@ -81,6 +83,7 @@ class RunContext:
     proposing: ProposalContext | None = None
     apply: ApplyContext | None = None
     probing: Probing | None = None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, assert_never
 
 from driftguard.errors import EnvironmentFault, TransientFault
@@ -90,6 +91,7 @@ class _Stages:
         self._inputs: Mapping[str, Any] | None = None
         self._upstream: tuple[UpstreamRow, ...] = ()
         self._disagrees = False
+        self._planned_at: datetime | None = None
 
     def result(self) -> EnvironmentResult:
         """The stages in order."""
@@ -178,6 +180,7 @@ class _Stages:
     def _recorded_scan(self, reference: Reference, stack: ExitStack) -> Findings:
         """A scan whose plan is recorded for the next probe, and held against the probe where this one audits it."""
         context, listening = self._context.scan, self._task.listening
+        self._planned_at = self._context.clock.now()
         records = self._context.probing.probe if self._context.probing else None
         if records is None or self._run.repeats is not None:
             return scan(context, self._run, reference, stack)
@@ -188,7 +191,7 @@ class _Stages:
         run = replace(self._run, engine=listening)
         recording = Recording.begin(records, context, run)
         findings = scan(context, run, reference, stack)
-        recording.keep(context, run, findings.plan)
+        recording.keep(context, run, findings.plan, self._planned_at)
         return findings
 
     def _with_unfinished_actions(self, findings: Findings) -> Findings:
@@ -260,6 +263,7 @@ class _Stages:
         found = self._result(findings, baseline, judged.decision)
         with ExitStack() as stack:
             applied = outcome.reason is ReasonName.APPLIED
+            self._planned_at = self._context.clock.now()
             verified = scan(
                 self._context.scan, self._run, self._keeper.reference(baseline, just_applied=applied), stack
             )
@@ -317,7 +321,7 @@ class _Stages:
             closure_open=self._task.closure.open,
             drifted=findings.drifted,
             inputs=self._inputs,
-            planned_at=self._context.clock.now(),
+            planned_at=self._planned_at,
             cpu_seconds=self._task.probe_seconds + sum(e.cpu_seconds() for e in engines if e is not None),
             probe_disagrees=self._disagrees,
             plan_url=findings.plan.run.url,

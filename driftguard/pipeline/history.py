@@ -11,11 +11,13 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from msgspec import Struct, convert
+from msgspec import Struct, convert, structs
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Acknowledgement, Entry, EntryKind, Outage, Severity, rows
+from driftguard.model.findings import PROBE
+from driftguard.model.looks import Look
 from driftguard.model.report import AckReport, EnvironmentReport, ErrorReport, read_environment
 from driftguard.model.words import plural
 from driftguard.ports import JournalReader
@@ -31,7 +33,7 @@ class LastScan:
     """The newest scan of one environment.
 
     Attributes:
-        at: when, RFC 3339.
+        at: when, RFC 3339; of the newest look that confirmed it, if there was one.
         row: its JSON object as it was recorded, with `at`: fields of a newer DriftGuard included.
     """
 
@@ -89,12 +91,21 @@ def last_scans(
                 f"nothing is known of {pattern} yet; run `driftguard scan {pattern}`. "
                 f"Known: {', '.join(sorted(entries)) or 'no environment'}."
             )
-    wanted = patterns or ["*"]
+    wanted, looks = patterns or ["*"], ledger.looks(until)
     return [
-        LastScan(timestamp(entry.at), read_scan(entry), {**entry.data, "at": timestamp(entry.at)})
+        last_scan(entry, looks.get(name))
         for name, entry in sorted(entries.items())
         if any(fnmatchcase(name, pattern) for pattern in wanted)
     ]
+
+
+def last_scan(entry: Entry, look: Look | None = None) -> LastScan:
+    """A `scanned` entry as the commands show it, with the newest look that confirmed it."""
+    report, at, row = read_scan(entry), timestamp(entry.at), dict(entry.data)
+    if look is not None and look.sequence == entry.sequence:
+        at, found = timestamp(look.at), {"checked_by": PROBE, "cpu_seconds": look.cpu_seconds}
+        report, row = structs.replace(report, **found), row | found
+    return LastScan(at, report, row | {"at": at})
 
 
 def recent(ledger: JournalReader, patterns: Sequence[str], *, until: datetime | None, limit: int) -> list[EntryRow]:

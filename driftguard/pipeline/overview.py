@@ -17,6 +17,8 @@ import msgspec
 
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Summary
+from driftguard.model.findings import PROBE
+from driftguard.model.looks import Look
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.report import AckReport
 from driftguard.model.rows import RunStartedRow
@@ -159,8 +161,8 @@ def overview(
     proposals = open_proposals(journal, until)
     words = acked(journal, now, until)
     under_way, interval = _under_way(journal, [each.name for each in summaries], now, until)
-    rows = []
-    for each in summaries:
+    looks, rows = journal.looks(until), []
+    for each in (looked(summary, looks.get(summary.name)) for summary in summaries):
         started = under_way.get(each.name)
         running = started is not None and each.at < started
         word = words.get(each.name)
@@ -175,6 +177,13 @@ def overview(
             )
         )
     return in_order(rows)
+
+
+def looked(summary: Summary, look: Look | None) -> Summary:
+    """A summary with the newest look that confirmed its report."""
+    if look is None or look.sequence != summary.sequence:
+        return summary
+    return msgspec.structs.replace(summary, at=look.at, checked_by=PROBE)
 
 
 def group_of(summary: Summary, *, running: bool) -> Group:

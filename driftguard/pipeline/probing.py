@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -20,15 +21,18 @@ from driftguard.model import EnvironmentResult, ErrorKind, Verdict
 from driftguard.model.report import ProbeCounts
 from driftguard.pipeline.checkout import HEAD, EnvironmentRun, ScanContext, checked_out, working_directory
 from driftguard.pipeline.closures import closure_hash
+from driftguard.pipeline.confirming import Watching
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.plan import Plan, local_state
 from driftguard.pipeline.recorded import agrees, read_recorded, recorded
 from driftguard.ports import (
+    Clock,
     EnvironmentFolders,
     Looked,
     PlanRecords,
     Probe,
     ProbeSubject,
+    RunLedger,
     Started,
     Subjects,
     WorkingDirectory,
@@ -112,12 +116,24 @@ def probed(context: RunContext, tasks: Sequence[EnvironmentTask]) -> Looks:
 
 
 def differing(
-    probe: Probe, scan: ScanContext, folders: EnvironmentFolders, tasks: Sequence[EnvironmentTask]
+    watching: Watching,
+    probe: Probe,
+    scan: ScanContext,
+    folders: EnvironmentFolders,
+    tasks: Sequence[EnvironmentTask],
+    ledger: RunLedger,
+    clock: Clock,
 ) -> tuple[frozenset[str], ProbeCounts]:
-    """The environments whose recorded plans stand no more, and the figures; one never recorded waits for a run."""
+    """One round of a watch: the environments whose recorded plans stand no more, and the figures.
+
+    One never recorded waits for a run.
+    """
     subjects = _TaskSubjects(scan, folders, {task.settings.name: task for task in tasks})
-    looks = probe.look(subjects, [task.settings.name for task in tasks])
-    return frozenset(name for name, look in looks.items() if look.differs), counts_of(looks)
+    looks, now = probe.look(subjects, [task.settings.name for task in tasks]), clock.now()
+    counts = counts_of(looks)
+    standing = {name: look.planned_at for name, look in looks.items() if look.planned_at is not None}
+    watching.keep(ledger, standing, counts, now)
+    return frozenset(name for name, look in looks.items() if look.differs), counts
 
 
 def _may_be_probed(context: RunContext, name: str) -> bool:
@@ -210,15 +226,15 @@ class Recording:
         except EnvironmentFault:
             return cls(records, run.settings.name, None)
 
-    def keep(self, scan: ScanContext, run: EnvironmentRun, plan: Plan) -> None:
-        """Keep the plan that was made, if nothing moved meanwhile; forget the record before it otherwise."""
+    def keep(self, scan: ScanContext, run: EnvironmentRun, plan: Plan, at: datetime) -> None:
+        """Keep the plan that was made at a time, if nothing moved meanwhile; forget the record before it otherwise."""
         talk = plan.run.talk
         content = recorded(run.engine, plan) if self.started is not None and talk is not None else None
         subject = subject_of(scan, run, plan.work)
         if self.started is None or talk is None or content is None or subject is None:
             self.records.drop(self.name)
         else:
-            self.records.keep(subject, self.started, talk, content)
+            self.records.keep(subject, self.started, talk, content, at)
 
 
 def disagrees(task: EnvironmentTask, plan: Plan) -> bool:

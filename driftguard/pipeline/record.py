@@ -33,6 +33,7 @@ from driftguard.model import (
     Verdict,
 )
 from driftguard.model.findings import PROBE
+from driftguard.model.looks import Look
 from driftguard.model.report import EnvironmentReport
 from driftguard.ports import StateIdentity
 
@@ -73,16 +74,24 @@ def run_finished_entry(result: RunResult) -> Entry:
 
 
 def scan_entry(
-    run_id: str, commit: str, at: datetime, environment: EnvironmentReport, inputs: Mapping[str, Any] | None = None
+    run_id: str,
+    commit: str,
+    at: datetime,
+    environment: EnvironmentReport,
+    inputs: Mapping[str, Any] | None = None,
+    before: Look | None = None,
 ) -> Entry:
     """One environment's report as an entry of the journal, with the commit that was planned.
 
     Args:
         inputs: the facts behind the decision; see `decision_inputs`.
+        before: the last look that confirmed the report before this one.
     """
     data = {**msgspec.to_builtins(environment), "commit": commit}
     if inputs is not None:
         data["inputs"] = inputs
+    if before is not None:
+        data["looked_before"] = before.at.astimezone(UTC).isoformat()
     return Entry(EntryKind.SCANNED, at, run_id, environment.name, data)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from driftguard.config import EnvironmentSettings
 from driftguard.errors import DriftGuardError, EnvironmentFault, OperatorError
@@ -20,7 +20,6 @@ from driftguard.model import (
     Baseline,
     Decision,
     Entry,
-    EntryKind,
     EnvironmentResult,
     ErrorKind,
     Fault,
@@ -38,6 +37,7 @@ from driftguard.pipeline.alert.early import EarlyAlerts
 from driftguard.pipeline.alert.lifecycle import follow
 from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
+from driftguard.pipeline.confirming import confirms, keep_confirmations, longest_waiting_first
 from driftguard.pipeline.context import EnvironmentTask, RunContext
 from driftguard.pipeline.environment import run_environment
 from driftguard.pipeline.probing import probed
@@ -151,8 +151,9 @@ def run_environments(
     known = frozenset(settings.name for settings in scope.present) | removed.keys()
     group_wait = context.alert_settings.group_wait
     early = EarlyAlerts(notifier, context.clock, group_wait, known) if notifier is not None else None
+    context = replace(context, looks=ledger.looks())
     keep_distrust(context)
-    looks = probed(context, _longest_waiting_first(context, scope.tasks))
+    looks = probed(context, longest_waiting_first(context, scope.tasks))
     tasks = looks.tasks
     context.states.expect([task.settings.name for task in tasks])
     results = _run_all(context, tasks, parallelism, on_done, early)
@@ -180,19 +181,9 @@ def run_environments(
         alerts=AlertCounts(dict(delivered.sent), delivered.waiting) if delivered else None,
         probe=looks.counts(results, len(wrong)),
     )
+    keep_confirmations(ledger, results, result.finished_at)
     ledger.append(run_finished_entry(result))
     return result
-
-
-def _longest_waiting_first(context: RunContext, tasks: Sequence[EnvironmentTask]) -> list[EnvironmentTask]:
-    """The tasks by their last scans, the oldest first: a run that never ends does not starve the same environments."""
-    scans = context.ledger.latest(EntryKind.SCANNED)
-
-    def waits_since(task: EnvironmentTask) -> tuple[datetime, str]:
-        last = scans.get(task.settings.name)
-        return last.at if last is not None else datetime.min.replace(tzinfo=UTC), task.settings.name
-
-    return sorted(tasks, key=waits_since)
 
 
 def _run_all(
@@ -274,10 +265,9 @@ def recorded(context: RunContext, result: EnvironmentResult, *, journal: bool = 
 
     def work() -> EnvironmentResult:
         try:
-            _record(context, result, journal)
+            return replace(result, confirms=_record(context, result, journal))
         except DriftGuardError as error:
             raise OperatorError(f"The verdict could not be recorded: {error}") from error
-        return result
 
     def unknown(fault: Fault) -> EnvironmentResult:
         return replace(result, verdict=Verdict.UNKNOWN, decision=_alert_unknown(fault), fault=fault)
@@ -304,10 +294,13 @@ def _guarded(
         return unknown(Fault(ErrorKind.INTERNAL, context.defects.write(error, doing)))
 
 
-def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> None:
+def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> int | None:
+    """The number of the entry that a look confirmed, so that it wrote none of its own; None where it did."""
     now, head = context.clock.now(), context.scan.head
     environment = environment_report(result)
-    entries: list[Entry] = [scan_entry(context.run_id, head, now, environment, result.inputs)] if journal else []
+    entry = scan_entry(context.run_id, head, now, environment, result.inputs, context.looks.get(result.name))
+    confirmed = confirms(context.ledger, result, entry) if journal else None
+    entries = [entry] if journal and confirmed is None else []
 
     found = environment_report(result.reverted) if result.reverted is not None else None
     silence = context.silences.get(result.name)
@@ -334,6 +327,7 @@ def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> No
         context.ledger.append(*entries)
     else:
         context.alerts.record(result.name, entries, followed)
+    return confirmed
 
 
 def _alert_unknown(fault: Fault) -> Decision:

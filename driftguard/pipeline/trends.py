@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from driftguard.model.estate import LabelDay, Occurrence, Recurring, RunDay
+from driftguard.model.looks import WatchDay
 from driftguard.model.words import OUTSIDE
 from driftguard.ports.estate import EstateReader
 
@@ -80,6 +81,7 @@ class Trends:
         ages: of what is open at `until`.
         repairs: by owner, those with most repairs first.
         runs: by day; days without runs have none.
+        watch: by day, what the agent's watch did between the runs.
     """
 
     since: datetime
@@ -89,6 +91,7 @@ class Trends:
     repairs: tuple[RepairTimes, ...]
     recurrences: tuple[Recurrence, ...]
     runs: tuple[RunDay, ...]
+    watch: tuple[WatchDay, ...] = ()
 
     @property
     def unknown_rate(self) -> float | None:
@@ -133,6 +136,7 @@ def trends(
             for each in ledger.recurring(max(since, until - RECURRENCE), until, limit=_MAX_RECURRING, names=names)
         ),
         runs=ledger.run_days(since, until),
+        watch=ledger.watch_days(since.date().isoformat(), until.date().isoformat()),
     )
 
 

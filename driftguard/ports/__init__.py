@@ -54,6 +54,7 @@ from driftguard.ports.record import (
     JournalReader,
     Leases,
     LedgerCheck,
+    LookKeeper,
     RunLedger,
 )
 from driftguard.ports.schemas import SchemaCache
@@ -103,6 +104,7 @@ __all__ = [
     "LedgerCheck",
     "Listening",
     "LockInfo",
+    "LookKeeper",
     "Looked",
     "Machine",
     "Merges",

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from driftguard.model.estate import LabelDay, Occurrence, Recurring, RunDay, RunSummary, Summary
 from driftguard.model.ledger import Entry
+from driftguard.model.looks import WatchDay
 from driftguard.model.report import EnvironmentReport
 from driftguard.ports.record import JournalReader
 
@@ -50,6 +51,10 @@ class EstateReader(JournalReader, Protocol):
         self, since: datetime, until: datetime, *, limit: int, names: Sequence[str] | None = None
     ) -> tuple[Recurring, ...]:
         """The resources that were changed outside Terraform more than once in a time, most often first."""
+        ...
+
+    def watch_days(self, since: str, until: str) -> tuple[WatchDay, ...]:
+        """What the watch did from one day to another, both inclusive, as in `2026-11-28`."""
         ...
 
     def run_days(self, since: datetime, until: datetime) -> tuple[RunDay, ...]:

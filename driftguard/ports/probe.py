@@ -116,10 +116,11 @@ class PlanRecords(Protocol):
         """To be called right before a plan; None for an environment that is not recorded."""
         ...
 
-    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes) -> str:
+    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes, at: datetime) -> str:
         """Keep a plan's record; why it was not kept, empty if it was.
 
         Args:
+            at: the moment of its report's `planned_at`.
             plan: what `Looked.plan` gives back.
         """
         ...

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from driftguard.model import Attempt, AttemptStep, Baseline, ChainFault, Entry, EntryKind, Lease
 from driftguard.model.digests import Digests
+from driftguard.model.looks import Look, WatchDay
 
 
 class Clock(Protocol):
@@ -43,6 +44,23 @@ class JournalReader(Protocol):
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest entry of a kind for each environment."""
+        ...
+
+    def looks(self, until: datetime | None = None) -> Mapping[str, Look]:
+        """The newest look at each environment that confirmed a report."""
+        ...
+
+
+class LookKeeper(Protocol):
+    """Keeps the looks that confirm reports, which stand beside the journal, not in it."""
+
+    @property
+    def looks_interval(self) -> timedelta:
+        """How often looks are kept at most, because a write costs more than a row."""
+        ...
+
+    def keep_looks(self, looks: Sequence[Look], days: Sequence[WatchDay] = ()) -> None:
+        """Keep looks in the place of earlier ones, and add to what the watch did, in one transaction."""
         ...
 
 
@@ -88,7 +106,7 @@ class Baselines(Protocol):
         ...
 
 
-class RunLedger(Journal, JournalReader, Baselines, Protocol):
+class RunLedger(Journal, JournalReader, LookKeeper, Baselines, Protocol):
     """The ledger as a run holds it."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -82,14 +82,14 @@ class RecordingProbe(Probe):
         except (NotVerified, OSError, DriftGuardError):
             return None
 
-    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes) -> str:
+    def keep(self, subject: ProbeSubject, started: Started, talk: Talk, plan: bytes, at: datetime) -> str:
         """Keep a plan's record, unless something moved while it was made; why it was not kept."""
         after = self.begin(subject)
         reason = talk.broken or ("" if after == started else "something changed while it was planned")
         if reason:
             self._store.drop(subject.name)
             return reason
-        record = PlanRecord(started.key, started.state, self._clock.now(), talk.sessions, msgspec.Raw(plan))
+        record = PlanRecord(started.key, started.state, at, talk.sessions, msgspec.Raw(plan))
         self._store.keep(subject.name, record)
         return ""
 

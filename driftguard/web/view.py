@@ -11,11 +11,10 @@ from typing import Protocol, TypeVar
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Summary
 from driftguard.model.report import EnvironmentListing
-from driftguard.pipeline.history import LastScan, read_scan
+from driftguard.pipeline.history import LastScan, last_scan
 from driftguard.pipeline.overview import OverviewRow, overview
 from driftguard.ports import Alerts, Outbox
 from driftguard.ports.estate import EstateReader
-from driftguard.report import timestamp
 from driftguard.web.access import Viewer
 from driftguard.web.query import PAGE_ROWS, PageQuery
 
@@ -124,15 +123,11 @@ class View:
     def scans(self, summaries: Sequence[Summary]) -> Mapping[str, LastScan]:
         """The whole reports behind summaries, by name."""
         found = {entry.environment or "": entry for entry in self.ledger.scans([each.sequence for each in summaries])}
-        return {name: last_scan(entry) for name, entry in found.items()}
+        looks = self.ledger.looks(self.until)
+        return {name: last_scan(entry, looks.get(name)) for name, entry in found.items()}
 
     def page(self, items: Sequence[_Item]) -> tuple[Sequence[_Item], Slice]:
         """The rows of the query's page."""
         if self.everything:
             return items, Slice(1, 1, min(1, len(items)), len(items), len(items))
         return sliced(items, self.query.page)
-
-
-def last_scan(entry: Entry) -> LastScan:
-    """A `scanned` entry as the commands show it."""
-    return LastScan(timestamp(entry.at), read_scan(entry), {**entry.data, "at": timestamp(entry.at)})

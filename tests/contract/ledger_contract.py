@@ -15,6 +15,7 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.errors import SafetyRefusal
 from driftguard.model import Attempt, AttemptState, Baseline, Entry, EntryKind
 from driftguard.model.digests import Digests
+from driftguard.model.looks import Look, WatchDay
 from driftguard.pipeline.record import attempt_opened_entry, attempt_step, baseline_moved_entry
 from driftguard.sealed import Sealed
 
@@ -198,6 +199,24 @@ class LedgerContract:
         assert ledger.digests("dev") == Digests({"a": {"x": b"1"}})
 
     # --- leases ---
+
+    def test_the_newest_look_that_confirmed_a_report_is_kept(self, ledger: SqlLedger) -> None:
+        assert ledger.looks() == {}
+        ledger.keep_looks([Look("dev", 1, at(1), 1, 0.5), Look("prod", 2, at(1))])
+        ledger.keep_looks([Look("dev", 1, at(9), 2, 0.25)])
+        assert ledger.looks() == {"dev": Look("dev", 1, at(9), 3, 0.25), "prod": Look("prod", 2, at(1))}
+        assert ledger.looks(at(8)).keys() == {"prod"}
+        ledger.keep_looks([Look("dev", 3, at(5))])  # a newer report, under a clock that was set back
+        ledger.keep_looks([Look("dev", 1, at(20))])  # of a run that took long
+        assert ledger.looks()["dev"] == Look("dev", 3, at(5))
+        assert ledger.entries() == ()
+        assert not ledger.verify()
+
+    def test_rounds_of_a_watch_are_counted_by_day(self, ledger: SqlLedger) -> None:
+        for day in ("2026-11-27", "2026-11-28", "2026-11-28"):
+            ledger.keep_looks([], [WatchDay(day, 1, 10, 9, 1, 0.5)])
+        assert ledger.watch_days("2026-11-28", "2026-11-30") == (WatchDay("2026-11-28", 2, 20, 18, 2, 1.0),)
+        assert len(ledger.watch_days("2026-11-01", "2026-11-28")) == 2
 
     def test_a_lease_keeps_others_out_until_it_expires(self, ledger: SqlLedger) -> None:
         lease = ledger.leases.acquire("dev", "a", at(0), 60)

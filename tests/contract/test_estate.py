@@ -183,7 +183,7 @@ def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 def _older(path: Path) -> None:
     """Make it a ledger of the schema before the tables."""
     with closing(sqlite3.connect(path)) as database:
-        for table in ("summaries", "occurrences", "runs", "label_days"):
+        for table in ("summaries", "occurrences", "runs", "label_days", "looks", "watch_days"):
             database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE driftguard_schema SET version_num = '0002'")
         database.commit()

@@ -15,6 +15,7 @@ from driftguard.adapters.sql.reading import SqliteJournal, open_journal
 from driftguard.adapters.sql.rows import VERSION_TABLE
 from driftguard.errors import OperatorError, UsageError
 from driftguard.model import Entry, EntryKind
+from driftguard.model.looks import Look
 from driftguard.pipeline.history import recent
 from driftguard.ports import JournalReader
 from tests.contract.ledger_contract import SCANNED, STARTED, at, scanned
@@ -29,6 +30,8 @@ QUESTIONS: dict[str, Callable[[JournalReader], object]] = {
     "none": lambda journal: journal.entries(limit=0),
     "the latest": lambda journal: journal.latest(SCANNED),
     "the latest as of a moment": lambda journal: journal.latest(SCANNED, until=at(2)),
+    "the looks": lambda journal: journal.looks(),
+    "the looks as of a moment": lambda journal: journal.looks(at(5)),
     "the latest of a kind that is not there": lambda journal: journal.latest(EntryKind.BASELINE_MOVED),
 }
 
@@ -49,6 +52,7 @@ def test_a_journal_answers_as_the_ledger_does(ledger: SqlLedger, url: str, quest
     data = {"text": "ü ≠ \u0000", "deep": {"a": {"b": []}}}
     ledger.append(Entry(STARTED, at(0), "run-1"), scanned("dev", 1, **data), scanned("prod", 2), scanned("dev", 3))
     ledger.append(scanned("dev", 2.5))
+    ledger.keep_looks([Look("dev", 5, at(4)), Look("prod", 3, at(6), 7, 0.5)])
     with closing(open_journal(url)) as journal:
         assert isinstance(journal, SqliteJournal)
         assert QUESTIONS[question](journal) == QUESTIONS[question](ledger)

@@ -69,6 +69,30 @@ def test_environments_in_sync_are_probed_and_a_drifted_one_is_planned_once(estat
     assert looked(reconcile(sandbox)) == PROBED
 
 
+def test_a_probe_that_confirms_the_last_report_leaves_a_row_and_no_entry(estate: ToyEstate) -> None:
+    sandbox = estate.sandbox
+    reports = entries(sandbox, "scanned")
+    for _ in range(2):
+        assert looked(reconcile(sandbox)) == PROBED
+    assert entries(sandbox, "scanned") == reports
+    assert [entry["data"]["probed"] for entry in entries(sandbox, "run_finished")[-2:]] == [2, 2]
+    seen = sandbox.run("status", "--format", "json").environment("a")
+    assert (seen["checked_by"], seen["at"] > reports[-1]["at"]) == ("probe", True)
+    before = seen["at"]
+    estate.clouds["a"].change("web", value="two")
+    reconcile(sandbox)  # drift is a report of its own; confirmed, it is no news
+    reconcile(sandbox)
+    (found,) = entries(sandbox, "scanned")[len(reports) :]
+    assert (found["environment"], found["data"]["verdict"]) == ("a", "drifted")
+    assert found["data"]["looked_before"][:19] == before[:19]  # when the change had not been made yet
+    assert sandbox.run("status", "--format", "json").environment("a")["checked_by"] == "probe"
+
+
+def entries(sandbox: Sandbox, kind: str) -> list[dict[str, Any]]:
+    listed = sandbox.run("history", "--format", "json", "--limit", "500").report["entries"]
+    return [entry for entry in listed if entry["kind"] == kind]
+
+
 def delete_it(estate: ToyEstate) -> None:
     estate.clouds["a"].delete("web")
 
@@ -270,8 +294,7 @@ def test_a_watching_agent_finds_drift_between_its_runs(estate: ToyEstate) -> Non
 
 def runs(sandbox: Sandbox) -> int:
     """The runs in the ledger that have ended."""
-    listed = sandbox.run("history", "--format", "json", "--limit", "500").report
-    return sum(entry["kind"] == "run_finished" for entry in listed["entries"])
+    return len(entries(sandbox, "run_finished"))
 
 
 @pytest.mark.crash

@@ -24,6 +24,7 @@ from driftguard.model.estate import (
     forgotten,
     summary_of,
 )
+from driftguard.model.looks import Look, WatchDay
 from driftguard.model.report import EnvironmentReport
 from driftguard.model.rows import RunFinishedRow, RunStartedRow
 from driftguard.model.words import OUTSIDE
@@ -40,6 +41,10 @@ class AlertedJournal(JournalReader, Protocol):
     @property
     def alerts(self) -> WebAlerts:
         """The alerts and the outbox."""
+        ...
+
+    def watch_days(self, since: str, until: str) -> tuple[WatchDay, ...]:
+        """What the watch did."""
         ...
 
 
@@ -82,6 +87,14 @@ class JournalEstate(WebLedger):
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The journal's."""
         return self._ledger.latest(kind, until)
+
+    def looks(self, until: datetime | None = None) -> Mapping[str, Look]:
+        """The ledger's."""
+        return self._ledger.looks(until)
+
+    def watch_days(self, since: str, until: str) -> tuple[WatchDay, ...]:
+        """The ledger's: the journal has nothing of the watch."""
+        return self._ledger.watch_days(since, until)
 
     def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
         """The newest report of each environment in short, sorted by name; `until` inclusive."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from driftguard.config import Approval, Backoff, Flapping, Policy
 from driftguard.model import Action, AttributeChange, Decision, Entry, EntryKind, EnvironmentResult, Label, Verdict
+from driftguard.model.looks import Look
 from driftguard.model.reasons import Reason, ReasonName
 from driftguard.pipeline.approve.commits import Approvals
 from driftguard.pipeline.backtest import OtherPolicy, backtest
@@ -150,6 +151,9 @@ class Kept(JournalReader):
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> dict[str, Entry]:
         return {str(each.environment): each for each in self._kept}
+
+    def looks(self, until: datetime | None = None) -> dict[str, Look]:
+        return {}
 
 
 def test_alike_differences_in_a_row_are_one_and_what_is_left_out_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
+from driftguard.model.looks import Look
 from driftguard.pipeline import history
 from driftguard.pipeline.history import last_scans, recent
 from tests.support.sample_alerts import NOON, in_sync
@@ -21,7 +23,8 @@ ATTEMPT = {"state": "open", "commit": "c" * 40}
 class Journal:
     """A journal of one entry."""
 
-    def __init__(self, kind: EntryKind, data: Mapping[str, Any]) -> None:
+    def __init__(self, kind: EntryKind, data: Mapping[str, Any], *looks: Look) -> None:
+        self._looks = {look.environment: look for look in looks}
         self._entry = Entry(kind, NOON, "run-1", "blue", data, sequence=1, hash="h")
 
     def entries(self, **wanted: Any) -> tuple[Entry, ...]:
@@ -29,6 +32,9 @@ class Journal:
 
     def latest(self, kind: EntryKind, until: object = None) -> Mapping[str, Entry]:
         return {"blue": self._entry} if kind is self._entry.kind else {}
+
+    def looks(self, until: object = None) -> Mapping[str, Look]:
+        return self._looks
 
 
 @pytest.mark.parametrize(
@@ -112,3 +118,12 @@ def test_a_scan_that_cannot_be_read_is_an_error_with_its_next_step() -> None:
 
 def test_each_kind_of_entry_has_a_line_of_its_own() -> None:
     assert set(history._SUMMARIES) == set(EntryKind)
+
+
+def test_a_look_that_confirms_the_last_report_is_its_newest_and_one_at_an_earlier_report_is_not() -> None:
+    look = Look("blue", 1, NOON + timedelta(minutes=5), 3, 0.25)
+    (scan,) = last_scans(Journal(EntryKind.SCANNED, SCAN, look), [])
+    assert (scan.at, scan.report.checked_by, scan.report.cpu_seconds) == ("2026-11-23T12:05:00Z", "probe", 0.25)
+    assert {"at": scan.at, "checked_by": "probe", "cpu_seconds": 0.25}.items() <= scan.row.items()
+    (scan,) = last_scans(Journal(EntryKind.SCANNED, SCAN, msgspec.structs.replace(look, sequence=0)), [])
+    assert (scan.at, scan.report.checked_by) == ("2026-11-23T12:00:00Z", "plan")

@@ -162,6 +162,7 @@ KEPT = {
     "Delivery.next_try_at": "test_a_delivery_that_was_put_off_under_a_wrong_clock_is_sent",
     "Entry.at": "test_a_retry_counts_by_the_journal_whatever_the_moments",
     "EnvironmentResult.planned_at": SHOWN,
+    "Look.at": "test_a_round_of_the_watch_confirms_reports_that_rest_on_the_recorded_plans",
     "Lease.expires_at": "test_a_lease_that_lasts_longer_than_the_longest_allowed_is_void",
     "Notice.at": SHOWN,
     "Outage.since": "test_a_sink_that_fails_since_after_now_hands_over",

@@ -95,6 +95,11 @@ class Database:
                 yield connection
 
     @property
+    def remote(self) -> bool:
+        """Whether a write stores the whole ledger again."""
+        return self._remote is not None
+
+    @property
     def shortcomings(self) -> tuple[str, ...]:
         """What makes the ledger less durable than it should be, one sentence each."""
         found = network_filesystem(Path(self.name)) if self.sqlite and self._remote is None else None

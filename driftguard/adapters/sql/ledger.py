@@ -17,6 +17,7 @@ from driftguard.adapters.sql.clock import LedgerClock
 from driftguard.adapters.sql.database import Database, statements
 from driftguard.adapters.sql.estate import SqlEstate
 from driftguard.adapters.sql.leases import SqlLeases
+from driftguard.adapters.sql.looks import SqlLooks
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
 from driftguard.adapters.sql.schema import DIGESTS, ENTRIES, ENVIRONMENTS, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
@@ -28,7 +29,7 @@ _KEY = select(SECRETS.c.value).where(SECRETS.c.name == "digest_key")
 _COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
 
-class SqlRecord(RunLedger, DigestKey):
+class SqlRecord(SqlLooks, RunLedger, DigestKey):
     """The ledger as a scan holds it: its journal, baselines and digest key; no leases, attempts or alerts.
 
     Every method raises OperatorError, in one sentence, when the database fails, and ValueError for a moment

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, StoredEntry, stamp, to_entry
+from driftguard.adapters.sql.rows import REVISIONS, VERSION_TABLE, StoredEntry, moment, stamp, to_entry
 from driftguard.model import Entry, EntryKind
+from driftguard.model.looks import Look
 from driftguard.ports import JournalReader
 
 if TYPE_CHECKING:
@@ -72,10 +73,18 @@ class SqliteJournal(JournalReader):
         found = self._found(query, [kind.value, *([] if until is None else [stamp(until)])])
         return {str(entry.environment): entry for entry in found}
 
+    def looks(self, until: datetime | None = None) -> Mapping[str, Look]:
+        """The newest look at each environment that confirmed a report, `until` inclusive."""
+        query = "SELECT environment, sequence, at, times, cpu_seconds FROM looks"
+        rows = self._rows(query, []) if until is None else self._rows(f"{query} WHERE at <= ?", [stamp(until)])
+        return {row[0]: Look(row[0], row[1], moment(row[2]), row[3], row[4]) for row in rows}
+
     def _found(self, query: str, values: Sequence[str | int]) -> list[Entry]:
+        return [to_entry(StoredEntry(*row)) for row in self._rows(query, values)]
+
+    def _rows(self, query: str, values: Sequence[str | int]) -> list[tuple[Any, ...]]:
         with translated(self._name):
-            rows = self._connection.execute(query, values).fetchall()
-        return [to_entry(StoredEntry(*row)) for row in rows]
+            return self._connection.execute(query, values).fetchall()
 
 
 def open_journal(url: str) -> SqliteJournal | SqlLedger:

@@ -13,7 +13,7 @@ from driftguard.model import Entry, EntryKind
 
 # Every schema revision this code can find in a database, oldest first. Migrations must stay readable by
 # their names alone, so that a current ledger opens without importing Alembic.
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 VERSION_TABLE: Final = "driftguard_schema"
 GENESIS: Final = "0" * 64
 #: The columns of the table `entries`.

@@ -213,3 +213,25 @@ RUNS: Final = Table(
     Index("runs_by_sequence", "sequence"),
     Index("runs_by_start", "started_at"),
 )
+
+# The newest look that confirmed each environment's last report. Beside the journal: it may be lost.
+LOOKS: Final = Table(
+    "looks",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+)
+
+WATCH_DAYS: Final = Table(
+    "watch_days",
+    METADATA,
+    Column("day", String(10), primary_key=True),
+    Column("rounds", BigInteger, nullable=False),
+    Column("looked", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("differed", BigInteger, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+)

@@ -19,6 +19,7 @@ from driftguard.model import (
     AlertState,
     Confidence,
     DriftedObject,
+    Entry,
     EntryKind,
     EnvironmentResult,
     Notice,
@@ -129,33 +130,44 @@ class Tracing:
     def _looked_before(self, alert: Alert) -> datetime:
         """When the environment was scanned last before the alert became what it is: what changed it came later."""
         until = alert.changed_at - _ONE_RUN
-        scans = self._journal.entries(
-            environment=alert.environment,
-            kinds=[EntryKind.SCANNED],
-            since=until - _UNKNOWN_WINDOW,
-            until=until,
-            limit=1,
-        )
-        return scans[-1].at if scans else alert.first_seen_at - _UNKNOWN_WINDOW
+        scans = self._scans(alert, until - _UNKNOWN_WINDOW, until, 1)
+        looks = [entry.at for entry in scans]
+        # The first report since then holds the last look that confirmed the one before it.
+        looks += _confirmed(self._scans(alert, until, alert.changed_at + _ONE_RUN, _PAGE)[:1], until)
+        return max(looks, default=alert.first_seen_at - _UNKNOWN_WINDOW)
 
     def _last_clean(self, alert: Alert) -> datetime:
         """When the environment was last seen without drift, before the alert."""
         until = alert.first_seen_at
         oldest = until - _UNKNOWN_WINDOW
         while until > oldest:
-            scans = self._journal.entries(
-                environment=alert.environment, kinds=[EntryKind.SCANNED], since=oldest, until=until, limit=_PAGE
-            )
-            clean = [entry.at for entry in scans if entry.data.get("verdict") in (Verdict.IN_SYNC, Verdict.PENDING)]
-            if clean or len(scans) < _PAGE:
-                return clean[-1] if clean else oldest
+            scans = self._scans(alert, oldest, until, _PAGE)
+            clean = [
+                n for n, entry in enumerate(scans) if entry.data.get("verdict") in (Verdict.IN_SYNC, Verdict.PENDING)
+            ]
+            if clean:
+                return max([scans[clean[-1]].at, *_confirmed(scans[clean[-1] + 1 :][:1], alert.first_seen_at)])
+            if len(scans) < _PAGE:
+                return oldest
             until = scans[0].at - timedelta(microseconds=1)
         return oldest
+
+    def _scans(self, alert: Alert, since: datetime, until: datetime, limit: int) -> tuple[Entry, ...]:
+        return self._journal.entries(
+            environment=alert.environment, kinds=[EntryKind.SCANNED], since=since, until=until, limit=limit
+        )
 
     def _refreshed(self, alert: Alert) -> RecordedNotice:
         id_ = f"{self._run_id}/{alert.id}/traced"
         [recorded] = recorded_notices([Notice(id_, AlertEvent.REFRESHED, self._clock.now(), self._run_id, "", alert)])
         return recorded
+
+
+def _confirmed(reports: Sequence[Entry], until: datetime) -> list[datetime]:
+    """When what stood before these reports was confirmed last; a look of after `until` had a wrong clock."""
+    looks = (entry.data.get("looked_before") for entry in reports)
+    moments = (datetime.fromisoformat(look) for look in looks if look is not None)
+    return [moment for moment in moments if moment <= until]
 
 
 def with_alerts(report: RunReport, alerts: Sequence[Alert], silences: Mapping[str, Acknowledgement]) -> RunReport:

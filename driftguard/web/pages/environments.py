@@ -12,11 +12,11 @@ from driftguard.model.report import AttributeReport, EnvironmentReport, Resource
 from driftguard.pipeline import dossier
 from driftguard.pipeline.changes import change_text
 from driftguard.pipeline.dossier import difference
-from driftguard.pipeline.history import entry_row
+from driftguard.pipeline.history import entry_row, last_scan
 from driftguard.pipeline.overview import OverviewRow
 from driftguard.web.query import written
 from driftguard.web.rendering import WebPage, read_time, value_lines
-from driftguard.web.view import View, last_scan
+from driftguard.web.view import View
 
 _TIMELINE: Final = 150
 _RECORD: Final = 400

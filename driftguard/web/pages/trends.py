@@ -40,8 +40,7 @@ def document(view: View) -> Any:
     found = _trends(view)
     plain: dict[str, Any] = msgspec.to_builtins(found)
     if not view.viewer.sees_all:
-        plain.pop("runs", None)
-        return plain
+        return {name: value for name, value in plain.items() if name not in ("runs", "watch")}
     return {**plain, "unknown_rate": found.unknown_rate, "probed_share": found.probed_share}
 
 
