@@ -34,7 +34,6 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.adapters.terraform.engine import TerraformApplier, TerraformPlanner
 from driftguard.adapters.terraform.toolbox import Toolbox
 from driftguard.adapters.terraform.unwritten import FolderStates
-from driftguard.adapters.terragrunt.engine import UNIT_IS_WATCHED
 from driftguard.adapters.terragrunt.reading import TerragruntUnits
 from driftguard.adapters.tfe.platforms import Platforms
 from driftguard.bootstrap.forge import ForgeAccess, open_forge, proposal_context
@@ -327,7 +326,7 @@ class Session:
             own_roles=roles,
         )
         sinks = ConfiguredSinks(routing, self.environ, clock, write)
-        guidance = guidance_of(self.environments, self._tools, self.repository.ref, rules.runbook)
+        guidance = guidance_of(self.environments, self.closures.programs, self.repository.ref, rules.runbook)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing, guidance),
             NotifyingPorts(alerts, alerts, self.ledger, self.ledger.leases, clock, self._stop, self._defects, sinks),
@@ -349,8 +348,9 @@ class Session:
             engine = applier or remote.planner(stop)
             return EnvironmentTask(settings, closure, engine, applier, stop, watched=remote.watched)
         if closure.unit is not None:
-            unit = self._units.planner(tool, plugins, stop, closure.unit)
-            return EnvironmentTask(settings, closure, unit, None, stop, watched=UNIT_IS_WATCHED)
+            applier = self._units.applier(tool, plugins, stop, closure.unit) if acts else None
+            engine = applier or self._units.planner(tool, plugins, stop, closure.unit)
+            return EnvironmentTask(settings, closure, engine, applier, stop)
         listening = TerraformPlanner(tool, plugins, stop, self.probe.tap) if self.probe else None
         if not acts:
             return EnvironmentTask(settings, closure, TerraformPlanner(tool, plugins, stop), None, stop, listening)

@@ -232,14 +232,19 @@ class ReasonName(StrEnum):
     )
     APPLIED_ELSEWHERE = (
         "applied_elsewhere",
-        "DriftGuard only watches this environment for drift: a platform applies its merged commits, or it is a "
-        "Terragrunt unit. To let DriftGuard apply on a platform, remove auto-apply and the VCS connection from the "
-        "workspace.",
+        "DriftGuard only watches this environment for drift: a platform applies its merged commits. To let DriftGuard "
+        "apply on a platform, remove auto-apply and the VCS connection from the workspace.",
     )
     UPSTREAM_CHANGED = (
         "upstream_changed",
         "Outputs of another environment changed that this one gets as inputs, and no commit of its own. An apply takes "
         "them over.",
+    )
+    DEPENDENCY_NOT_SETTLED = (
+        "dependency_not_settled",
+        "An environment whose outputs this one gets is not in sync, so an apply would rest on values that may change. "
+        "Apply or revert that one first; the next run continues here.",
+        True,
     )
     WAITS_ON_PLATFORM = (
         "waits_on_platform",

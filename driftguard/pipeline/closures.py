@@ -33,6 +33,7 @@ class ClosureIndex:
 
     Attributes:
         products: the product of each environment's tool, by name, as far as it is known: what it reads depends on it.
+        programs: what applies each environment by hand, by name, as far as it is known.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ClosureIndex:
         self._repository, self._reader, self._environ = repository, reader, environ
         self.settings, self.given, self._unit_reader = settings, given, units
         self.products: dict[str, str] = {}
+        self.programs: dict[str, str] = {}
         self._units_at: dict[str, frozenset[str]] = {}
         self._has_tofu: dict[str, bool] = {}
         self._at: dict[tuple[str, str | None], Closures] = {}
@@ -62,7 +64,9 @@ class ClosureIndex:
         settings = self.settings.at(settings, commit) or settings
         backend = settings.backend_config
         given = self.given.listed(settings.files_from) if self.given and settings.files_from else {}
-        if settings.path in self._units(commit):
+        is_unit = settings.path in self._units(commit)
+        self.programs[settings.name] = "terragrunt" if is_unit else product or "terraform"
+        if is_unit:
             return self._of_unit(settings, commit, product)
         with self._lock:
             return self._closures(commit, product).closure(

@@ -12,6 +12,7 @@ from driftguard.model.looks import Look
 from driftguard.pipeline.apply.apply import ApplyContext
 from driftguard.pipeline.approve.gather import ApprovalSources
 from driftguard.pipeline.checkout import ScanContext
+from driftguard.pipeline.dependencies import Dependencies
 from driftguard.pipeline.propose.context import ProposalContext
 from driftguard.pipeline.propose.journal import ProposalJournal
 from driftguard.pipeline.recorded import RecordedPlan
@@ -60,6 +61,7 @@ class RunContext:
         apply: what applies are made with; None for a scan.
         probing: None where no plan is recorded.
         looks: the newest looks before this run that confirmed a report, by environment.
+        dependencies: in which order environments are applied; None for a scan, which needs none.
     """
 
     run_id: str
@@ -84,6 +86,7 @@ class RunContext:
     apply: ApplyContext | None = None
     probing: Probing | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
+    dependencies: Dependencies | None = None
 
 
 @dataclass(frozen=True, slots=True)

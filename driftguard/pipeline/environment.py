@@ -100,7 +100,7 @@ class _Stages:
             ledger, scan_context = self._context.ledger, self._context.scan
             self._notes = close_dead_attempts(context, ledger, scan_context, self._run, applier, self._task.stop)
         with ExitStack() as stack:
-            findings, baseline = self._scanned(stack)
+            findings, baseline = self._scanned_in_order(stack)
             judged = self._judge.judge(findings, baseline)
             self._inputs, self._upstream = judged.inputs, judged.upstream
             match judged.decision.action:
@@ -145,6 +145,15 @@ class _Stages:
                 return None
             baseline = self._keeper.in_sync(baseline, findings, self._context.scan.key)
             return self._result(findings, baseline, decision)
+
+    def _scanned_in_order(self, stack: ExitStack) -> tuple[Findings, Baseline | None]:
+        """A scan; one that lacks outputs of an environment that this run is still to apply is made again after that."""
+        try:
+            return self._scanned(stack)
+        except EnvironmentFault as fault:
+            if fault.kind is ErrorKind.DEPENDENCY and self._context.dependencies is not None:
+                self._context.dependencies.not_settled(self._name)
+            raise
 
     def _scanned(self, stack: ExitStack) -> tuple[Findings, Baseline | None]:
         """A scan during which no other reconciler applied or moved the baseline, and the baseline that it rests on.

@@ -7,7 +7,7 @@ tracked branch and the forge; what they mean is decided by `decide`, which is pu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,7 @@ from driftguard.pipeline.decide.inputs import decision_inputs
 from driftguard.pipeline.record import approved_entry
 from driftguard.pipeline.scan import Findings
 from driftguard.pipeline.states import KnownState, state_address
-from driftguard.pipeline.upstream import upstream_reason, upstream_rows
+from driftguard.pipeline.upstream import upstream_changed, upstream_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,8 @@ class Judge:
         state = (findings.state.lineage, findings.state.serial)
         left = unsettled(context.attempts.unsettled(self._name), context.retried.get(self._name), state)
         standards = self._standards(findings, baseline)
-        known = self._known_state(findings)
+        known, upstream = self._known_state(findings), self._upstream(findings)
+        order = context.dependencies
         facts = Facts(
             verdict=classification.verdict,
             classification=classification,
@@ -124,6 +125,8 @@ class Judge:
             state_shared=context.states.found(self._name, known),
             local_state=findings.plan.work.state_file is not None,
             applied_elsewhere=self._task.watched,
+            not_settled=order.not_settled(self._name) if order is not None else (),
+            upstream_changed=upstream_changed(upstream, classification),
             failures=history.failures,
             backoff_until=history.backoff_until,
             reverts=history.reverts,
@@ -132,9 +135,7 @@ class Judge:
             baseline_given=baseline is not None and baseline.origin == "given",
         )
         self._move_approved_point(standards, now)
-        upstream = self._upstream(findings)
         decision = decide_by_all(facts, standards.policies)
-        decision = replace(decision, reasons=(*decision.reasons, *upstream_reason(upstream, classification)))
         return Judgement(
             decision, standards.approved, standards.plan, facts, standards.policies, known, history, upstream
         )

@@ -39,6 +39,7 @@ from driftguard.pipeline.alert.notifying import Notifier
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.confirming import confirms, keep_confirmations, longest_waiting_first
 from driftguard.pipeline.context import EnvironmentTask, RunContext
+from driftguard.pipeline.dependencies import dependencies_of
 from driftguard.pipeline.environment import run_environment
 from driftguard.pipeline.probing import probed
 from driftguard.pipeline.propose.environment import close_left_behind
@@ -156,6 +157,9 @@ def run_environments(
     looks = probed(context, longest_waiting_first(context, scope.tasks))
     tasks = looks.tasks
     context.states.expect([task.settings.name for task in tasks])
+    units = {task.settings.name: task.closure.unit for task in scope.tasks}
+    order = dependencies_of(units, scope.present, scope.left_out, ledger) if context.apply is not None else None
+    context = replace(context, dependencies=order)
     results = _run_all(context, tasks, parallelism, on_done, early)
     for settings, error in scope.incomplete.values():
         results.append(recorded(context, _incomplete(settings, error, ledger.baseline(settings.name))))
@@ -198,24 +202,27 @@ def _run_all(
     Args:
         early: sends the alerts of those that are judged, in this thread, while others are still planned.
     """
-    results: dict[int, EnvironmentResult] = {}
+    results: dict[str, EnvironmentResult] = {}
     with ThreadPoolExecutor(max_workers=max(1, parallelism), thread_name_prefix="environment") as executor:
-        left = list(range(len(tasks)))
+        left = {task.settings.name: task for task in tasks}
         while left:  # a second time for those that wait for the states of the others
-            futures: dict[Future[EnvironmentResult | None], int] = {
-                executor.submit(_unless_postponed, context, tasks[number]): number for number in left
-            }
-            for number, result in _judged(futures, early):
-                results[number] = result
-                on_done(result)
-            left = [number for number in left if number not in results]
-    return [results[number] for number in range(len(tasks))]
+            known = len(results)
+            order = context.dependencies
+            for batch in order.generations(list(left)) if order is not None else [list(left)]:
+                futures = {executor.submit(_unless_postponed, context, left[name]): name for name in batch}
+                for name, result in _judged(futures, early):
+                    results[name] = result
+                    on_done(result)
+            left = {name: task for name, task in left.items() if name not in results}
+            if order is not None and len(results) == known:
+                order.give_up()
+    return [results[task.settings.name] for task in tasks]
 
 
 def _judged(
-    futures: Mapping[Future[EnvironmentResult | None], int], early: EarlyAlerts | None
-) -> Iterator[tuple[int, EnvironmentResult]]:
-    """The results with the numbers of their tasks, as each is done; meanwhile the alerts that are due are sent."""
+    futures: Mapping[Future[EnvironmentResult | None], str], early: EarlyAlerts | None
+) -> Iterator[tuple[str, EnvironmentResult]]:
+    """The results with their names, as each is done; meanwhile the alerts that are due are sent."""
     pending = set(futures)
     while pending:
         seconds = early.seconds_left if early is not None else None
@@ -253,6 +260,8 @@ def _bounded(context: RunContext, task: EnvironmentTask) -> EnvironmentResult:
         return run_environment(context, task)
 
     result = _guarded(context, f"run of {name}", work, lambda fault: _unknown(task, baseline, fault, started))
+    if context.dependencies is not None:
+        context.dependencies.done(result)
     return recorded(context, replace(result, owner=task.settings.owner))
 
 

@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from driftguard.model import Classification, Label, Verdict
-from driftguard.model.reasons import Reason, ReasonName
 from driftguard.model.units import UpstreamRow, UpstreamState
 
 _FOLLOWING = frozenset({Label.INPUT, Label.DERIVED})
@@ -37,12 +36,13 @@ def upstream_rows(
     return tuple(rows)
 
 
-def upstream_reason(rows: Sequence[UpstreamRow], classification: Classification) -> tuple[Reason, ...]:
-    """The reason that names the environments whose changed outputs are behind what no commit made."""
+def upstream_changed(rows: Sequence[UpstreamRow], classification: Classification) -> str:
+    """The changed outputs, with their environments, that are behind what no commit made; empty where there are none."""
     labels = frozenset[Label]().union(*(resource.labels for resource in classification.resources))
     labels |= {output.label for output in classification.outputs}
-    changed = [f"{', '.join(row.changed)} of {row.environment or row.unit}" for row in rows if row.changed]
-    return (Reason(ReasonName.UPSTREAM_CHANGED, "; ".join(changed)),) if changed and labels & _FOLLOWING else ()
+    if not labels & _FOLLOWING:
+        return ""
+    return "; ".join(f"{', '.join(row.changed)} of {row.environment or row.unit}" for row in rows if row.changed)
 
 
 def _digest(key: bytes, name: str, text: bytes) -> str:

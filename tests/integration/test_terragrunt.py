@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from lab.statestore import StateStore
 from tests.support.harness import Sandbox
-from tests.support.terragrunt import REAL, UnitMachine, dependency, unit
+from tests.support.terragrunt import CONFIGURATION, REAL, UnitMachine, dependency, unit
 
 pytestmark = pytest.mark.terraform
 
@@ -112,6 +113,43 @@ def test_mocks_that_stand_in_without_a_word_are_found(machine: UnitMachine, bloc
     assert error["kind"] == "dependency"
     assert why in error["message"]
     assert "live/network" in error["message"]
+
+
+def chain(text: str, **more: str) -> dict[str, str]:
+    """A chain of four: each unit's text is that of the one before."""
+    names = ("network", "database", "service", "edge")
+    blocks = {name: dependency(before) for before, name in pairwise(names)}
+    units = {name: unit(f"dependency.{before}.outputs.text", blocks[name]) for before, name in pairwise(names)}
+    return {"network": unit(text), **units, **more}
+
+
+@pytest.mark.further
+def test_a_chain_of_units_is_applied_in_its_order_in_one_run(machine: UnitMachine) -> None:
+    machine.sandbox.write("driftguard.yaml", f"{CONFIGURATION}policy: {{pending: apply, input: apply}}\n")
+    machine.commit(**chain('"first"'))
+    for text in ("first", "second"):
+        machine.commit(network=unit(f'"{text}"'))
+        report = machine.reconcile().report
+        assert {each["name"]: each["verdict"] for each in report["environments"]} == dict.fromkeys(
+            ("network", "database", "service", "edge"), "in_sync"
+        ), report["environments"]
+        assert machine.output("edge", "text") == text
+
+
+def test_a_unit_is_held_while_one_that_it_depends_on_is_not_in_sync(machine: UnitMachine) -> None:
+    machine.commit(**{name: text for name, text in chain('"first"').items() if name in ("network", "database")})
+    machine.apply("network", "database")
+    assert machine.scan().code == 0
+    alone = "  - {path: live/network, env: [STATES], policy: {pending: alert}}\n"
+    machine.sandbox.write("driftguard.yaml", f"{CONFIGURATION}{alone}policy: {{pending: apply, input: apply}}\n")
+    machine.commit(
+        network=unit('"second"'), database=unit("upper(dependency.network.outputs.text)", dependency("network"))
+    )
+    found = {each["name"]: each["decision"] for each in machine.reconcile().report["environments"]}
+    assert found["network"]["action"] == "alert"
+    assert found["database"]["action"] == "hold"
+    assert "dependency_not_settled: network" in found["database"]["reasons"]
+    assert machine.output("database", "text") == "first"
 
 
 def test_a_unit_that_is_excluded_from_plan_is_left_out_and_named(machine: UnitMachine) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 from tests.support.harness import Ran, Sandbox
@@ -84,6 +86,16 @@ class UnitMachine:
     def scan(self, *names: str) -> Ran:
         """A scan with its report as JSON."""
         return self.sandbox.scan(*names)
+
+    def reconcile(self) -> Ran:
+        """A reconcile with its report as JSON."""
+        return self.sandbox.run("reconcile", "--format", "json")
+
+    def output(self, name: str, output: str) -> object:
+        """An output in the state of a unit below `live`."""
+        with urllib.request.urlopen(f"{self.sandbox.variables['STATES']}/{name}") as answer:
+            found: object = json.load(answer)["outputs"][output]["value"]
+        return found
 
     def apply(self, *units: str) -> None:
         """Apply units of the work tree by hand, one after another."""

@@ -31,10 +31,6 @@ _WITHOUT_OUTPUTS: Final = re.compile(r"(\S+?)/terragrunt\.hcl is a dependency of
 _MAX_LOG_CHARACTERS: Final = 60_000  # of standard error, whose beginning is lost beyond 64 KiB
 
 
-UNIT_IS_WATCHED: Final = "a Terragrunt unit; apply it with `terragrunt run -- apply` in its directory"
-"""Why DriftGuard applies no unit."""
-
-
 class TerragruntCommandLine(CommandLine):
     """The same commands, each through Terragrunt.
 
@@ -132,7 +128,7 @@ class TerragruntPlanner(TerraformPlanner, StatePuller):
         backend = self.backend(work)
         super().forget_secrets(work)
         if backend and any(looks_secret(str(name), value) for name, value in backend.settings.items()):
-            shutil.rmtree(_download_folder(work), ignore_errors=True)  # the generated backend file holds it, too
+            shutil.rmtree(download_folder(work), ignore_errors=True)  # the generated backend file holds it, too
 
     def formatted(self, work: WorkingDirectory, text: bytes) -> bytes:
         """As it is: the text of a unit is no module of Terraform."""
@@ -145,7 +141,7 @@ class TerragruntPlanner(TerraformPlanner, StatePuller):
             **variables,
             **VARIABLES,
             "TG_TF_PATH": self._tool.path,
-            "TG_DOWNLOAD_DIR": str(_download_folder(work)),
+            "TG_DOWNLOAD_DIR": str(download_folder(work)),
         }
 
 
@@ -192,13 +188,14 @@ def _shown(unit: Path, directory: Path) -> str:
     return "/".join(unit.parts[max(shared - 1, 0) :]) or unit.name
 
 
-def _download_folder(work: WorkingDirectory) -> Path:
+def download_folder(work: WorkingDirectory) -> Path:
+    """Where Terragrunt keeps what it downloads and generates for a unit."""
     return work.data_dir / "terragrunt"
 
 
 def _records(work: WorkingDirectory) -> list[Path]:
     """The backends that `init` recorded in Terragrunt's folder, oldest first."""
-    found = list(_download_folder(work).glob("**/.terraform/terraform.tfstate"))
+    found = list(download_folder(work).glob("**/.terraform/terraform.tfstate"))
     own = work.directory / ".terraform" / "terraform.tfstate"  # a unit without a source is run where it lies
     found += [own] if own.exists() else []
     return sorted(found, key=lambda path: path.stat().st_mtime_ns)

@@ -25,6 +25,7 @@ from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.repository import GitRepository
 from driftguard.adapters.process import Stop
 from driftguard.adapters.terragrunt.answers import UNIT_FILE, found_units, rendered_unit
+from driftguard.adapters.terragrunt.applying import TerragruntApplier
 from driftguard.adapters.terragrunt.engine import TerragruntPlanner
 from driftguard.adapters.terragrunt.program import ask, terragrunt_program
 from driftguard.adapters.terragrunt.upstream import UpstreamStates
@@ -121,6 +122,11 @@ class TerragruntUnits(UnitReader):
         """What plans a unit with a Terraform-compatible program. EnvironmentFault (`config`) without Terragrunt."""
         program = terragrunt_program(self._environ.get("PATH", ""))
         return TerragruntPlanner(tool, plugin_cache, stop, program, self._upstream, unit.dependencies)
+
+    def applier(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, unit: UnitFacts) -> TerragruntApplier:
+        """The same, which may also apply."""
+        program = terragrunt_program(self._environ.get("PATH", ""))
+        return TerragruntApplier(tool, plugin_cache, stop, program, self._upstream, unit.dependencies)
 
     # --- asking -----------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from typing import Final
 from urllib.parse import quote
 
 from driftguard.config import EnvironmentSettings
-from driftguard.model import ToolVersion
 from driftguard.model.traces import role_key
 from driftguard.sealed import looks_secret
 
@@ -56,20 +55,17 @@ class Guidance:
 
 def guidance_of(
     environments: Sequence[EnvironmentSettings],
-    tools: Mapping[str, ToolVersion],
+    programs: Mapping[str, str],
     branch: str,
     runbook: str | None,
 ) -> Guidance:
     """The guidance for a run's alerts.
 
     Args:
-        tools: the program of each environment that was planned.
+        programs: `terraform`, `tofu` or `terragrunt`, by environment.
         branch: the tracked branch.
     """
-    guides = {
-        each.name: guide_of(each, branch, tools[each.name].product if each.name in tools else "terraform")
-        for each in environments
-    }
+    guides = {each.name: guide_of(each, branch, programs.get(each.name, "terraform")) for each in environments}
     return Guidance(branch, guides, runbook)
 
 
@@ -84,7 +80,7 @@ def guide_of(settings: EnvironmentSettings, branch: str, program: str) -> Guide:
 
     Args:
         branch: the tracked branch.
-        program: `terraform` or `tofu`.
+        program: `terraform`, `tofu` or `terragrunt`.
     """
     role = settings.aws.plan_role_arn or settings.aws.apply_role_arn
     account = role.split(":")[4] if role else None
@@ -92,6 +88,10 @@ def guide_of(settings: EnvironmentSettings, branch: str, program: str) -> Guide:
 
 
 def _apply(settings: EnvironmentSettings, branch: str, program: str) -> str | None:
+    there = [] if settings.path == "." else [["cd", settings.path]]
+    update = [["git", "switch", branch], ["git", "pull"], *there]
+    if program == "terragrunt":
+        return " && ".join(map(shlex.join, [*update, [program, "run", "--", "apply"]]))
     backend = settings.backend_config
     if isinstance(backend, Mapping):
         if any(looks_secret(key, value) for key, value in backend.items()):
@@ -99,17 +99,10 @@ def _apply(settings: EnvironmentSettings, branch: str, program: str) -> str | No
         given = [f"{key}={value}" for key, value in backend.items()]
     else:
         given = list(backend)
-    parts = [
-        ["git", "switch", branch],
-        ["git", "pull"],
-        ["cd", settings.path],
-        [program, "init", *(f"-backend-config={each}" for each in given)],
-    ]
+    parts = [*update, [program, "init", *(f"-backend-config={each}" for each in given)]]
     if settings.workspace != "default":
         parts.append([program, "workspace", "select", settings.workspace])
     parts.append([program, "apply", *(f"-var-file={file}" for file in settings.var_files)])
-    if settings.path == ".":
-        del parts[2]
     return " && ".join(map(shlex.join, parts))
 
 

@@ -225,6 +225,11 @@ def _applied_elsewhere(facts: Facts, classification: Classification) -> Iterator
         yield Reason(ReasonName.APPLIED_ELSEWHERE, facts.applied_elsewhere)
 
 
+def _dependency_not_settled(facts: Facts, classification: Classification) -> Iterator[Reason]:
+    if facts.not_settled:
+        yield Reason(ReasonName.DEPENDENCY_NOT_SETTLED, _listed(list(facts.not_settled)))
+
+
 _Condition = Callable[[Facts, Classification], Iterator[Reason]]
 _ALARMS: Final[tuple[_Condition, ...]] = (_state_shared, _state_not_written, _state_replaced, _action_not_run)
 _CONDITIONS: Final[tuple[_Condition, ...]] = (
@@ -244,6 +249,7 @@ _CONDITIONS: Final[tuple[_Condition, ...]] = (
     _window,
     _flapping,
     _backoff,
+    _dependency_not_settled,
     _local_state,
     _applied_elsewhere,
 )

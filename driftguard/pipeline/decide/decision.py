@@ -26,6 +26,13 @@ _POLICIES: Final = {
 
 def decide(facts: Facts) -> Decision:
     """The decision, with every reason that applies, in the order of the conditions."""
+    found = _decided(facts)
+    if found.action is Action.NONE or not facts.upstream_changed:
+        return found
+    return replace(found, reasons=(*found.reasons, Reason(ReasonName.UPSTREAM_CHANGED, facts.upstream_changed)))
+
+
+def _decided(facts: Facts) -> Decision:
     if facts.verdict is Verdict.UNKNOWN or facts.classification is None:
         kind = facts.fault.kind.value if facts.fault else "unknown"
         return Decision(Action.ALERT, (Reason(ReasonName.UNKNOWN, kind),))

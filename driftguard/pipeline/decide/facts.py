@@ -36,6 +36,8 @@ class Facts:
         state_shared: other environments at head whose state this is as well.
         local_state: the state is a file of a user's work tree, which is never applied to.
         applied_elsewhere: why a platform applies without DriftGuard, so that it only watches; else empty.
+        not_settled: the environments that it depends on and that are not in sync.
+        upstream_changed: which outputs of other environments changed that it gets; else empty.
         failures: failed attempts at this commit since the last `driftguard retry`.
         backoff_until: when the next attempt may start; None at once.
         reverts: applies that reverted this very drift within `policy.flapping.within`.
@@ -58,6 +60,8 @@ class Facts:
     state_shared: tuple[str, ...] = ()
     local_state: bool = False
     applied_elsewhere: str = ""
+    not_settled: tuple[str, ...] = ()
+    upstream_changed: str = ""
     failures: int = 0
     backoff_until: datetime | None = None
     reverts: int = 0

@@ -46,6 +46,8 @@ def decision_inputs(
         "state_shared": list(facts.state_shared),
         "local_state": facts.local_state,
         "applied_elsewhere": facts.applied_elsewhere,
+        "not_settled": list(facts.not_settled),
+        "upstream_changed": facts.upstream_changed,
         "failures": facts.failures,
         "backoff_until": facts.backoff_until,
         "reverts": facts.reverts,
