@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import logging
-import signal
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import Final
 
 from driftguard import config
+from driftguard.adapters.aws.credentials import Credentials
 from driftguard.adapters.defects import FolderDefects
 from driftguard.adapters.git.locations import HostToken
 from driftguard.adapters.git.repository import head_of, open_repository
 from driftguard.adapters.health import HealthServer, Heartbeat, LivenessFile
 from driftguard.adapters.metrics import Metrics
 from driftguard.adapters.process import Stop
+from driftguard.adapters.sql.writing import open_for_words
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import DriftGuardError, UsageError
-from driftguard.model import AlertKind
+from driftguard.model import AckClick, AlertKind
 from driftguard.model.report import AlertCounts, RunReport
+from driftguard.pipeline.clicks import Buttons, Clicks
 from driftguard.pipeline.commits import LastScans
 from driftguard.pipeline.confirming import Watching
 from driftguard.pipeline.history import outages
 from driftguard.scheduler import (
     Agent,
-    AgentObserver,
     AgentOptions,
-    AgentState,
     AgentWork,
     Cadence,
     DueSet,
-    FailureKind,
     WakeEvent,
-    healthy,
+    Watch,
+    obey_signals,
 )
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def run_agent(
         OperatorError: the health page cannot be served.
     """
     stop, wake, metrics = Stop(), WakeEvent(), Metrics()
-    work = _Work(target, options, stop, metrics, write, on_run)
+    work = _Work(target, options, stop, metrics, write, on_run, wake)
     work.check()
     watch = _Watch(options, metrics)
     agent = Agent(
@@ -75,25 +76,12 @@ def run_agent(
         poll_seconds=options.poll_seconds,
     )
 
-    def end(number: int, frame: FrameType | None) -> None:
-        if stop.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        agent.request_stop()
-        stop.request()
-        wake.set()
-
-    def reload(number: int, frame: FrameType | None) -> None:
-        agent.request_reload()
-        wake.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGHUP, reload)
+    obey_signals(agent, wake, stop)
     try:
         agent.run()
     finally:
         watch.close()
-        work.close()
+        work.end()
 
 
 class _Work(AgentWork):
@@ -107,9 +95,12 @@ class _Work(AgentWork):
         metrics: Metrics,
         write: Callable[[str], None],
         on_run: Callable[[DueSet, RunReport], None],
+        wake: WakeEvent,
     ) -> None:
         self._target, self._options, self._stop, self._metrics = target, options, stop, metrics
-        self._write, self._on_run = write, on_run
+        self._write, self._on_run, self._wake = write, on_run, wake
+        self._buttons = Buttons(config.surroundings(), _listener, open_for_words, self._acknowledged)
+        self._undelivered = False
         self._opened: Session | None = None
         self._token: HostToken | None = None  # kept: a GitHub App's is asked for once an hour
         self._watch_interval: timedelta | None = None
@@ -132,6 +123,7 @@ class _Work(AgentWork):
         self.close()
         self._opened = session = Session(self._target, self._stop, self._token)
         top = session.settings.agent
+        self._buttons.follow(session.settings.slack, session.ledger_url())
         self._watch_interval = top.watch if self._options.probe else None
         self._patience = _PATIENCE + _TERRAFORM_RUNS * max(
             (each.timeout for each in session.environments), default=timedelta()
@@ -159,6 +151,25 @@ class _Work(AgentWork):
         session = self._take()
         if session is not None:
             session.close()
+
+    def end(self) -> None:
+        """Give back all that is held."""
+        self._buttons.close()
+        self.close()
+
+    def _acknowledged(self) -> None:
+        self._undelivered = True
+        self._wake.set()
+
+    def deliver(self) -> None:
+        """Show an acknowledgement in its messages, where one was given since."""
+        if self._undelivered:
+            self._undelivered = False
+            with Session(self._target, self._stop, self._token) as session:
+                standing = {alert.environment for alert in session.ledger.alerts.standing()}
+                run_id = f"alerts-{secrets.token_hex(4)}"
+                credentials = Credentials(run_id, session.ledger.clock, session.environ)
+                session.notifier(run_id, credentials, self._write).notify((), standing)
 
     def run(self, due: DueSet, judged: Callable[[], None]) -> None:
         """One run of the environments that are due."""
@@ -204,38 +215,28 @@ class _Work(AgentWork):
         )
 
 
-class _Watch(AgentObserver):
+def _listener(app_token: str, bot_token: str, api_url: str, click: Callable[[AckClick], str]) -> Clicks:
+    from driftguard.adapters.slack.socket import ButtonListener  # only where it is used: it loads slack-sdk
+
+    return ButtonListener(app_token, bot_token, api_url, click)
+
+
+class _Watch(Watch):
     """The health page, the metrics and the liveness file."""
 
     def __init__(self, options: AgentOptions, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._state: AgentState | None = None
-        self._heartbeat: Heartbeat | None = None
-        self._server: HealthServer | None = None
-        file = LivenessFile(options.liveness_file) if options.liveness_file else None
+        super().__init__(metrics.failed, _now)
+        self._open = ExitStack()
         if options.health_port is not None:
-            self._server = HealthServer(options.health_port, metrics, self.healthy, options.health_address)
-            log.warning("The health page is served on %s port %d.", options.health_address, self._server.port)
-        if file is not None:
-            self._heartbeat = Heartbeat(file, lambda: self.healthy()[0], _now)
-
-    def take(self, state: AgentState) -> None:
-        """Keep the latest state."""
-        self._state = state
-
-    def failed(self, kind: FailureKind) -> None:
-        """Count a failed run."""
-        self._metrics.failed(kind)
-
-    def healthy(self) -> tuple[bool, str]:
-        state = self._state
-        return healthy(state, _now(), state.longest_interval) if state else (True, "The agent starts.")
+            server = HealthServer(options.health_port, metrics, self.healthy, options.health_address)
+            self._open.callback(server.close)
+            log.warning("The health page is served on %s port %d.", options.health_address, server.port)
+        if options.liveness_file:
+            heartbeat = Heartbeat(LivenessFile(options.liveness_file), lambda: self.healthy()[0], _now)
+            self._open.callback(heartbeat.close)
 
     def close(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.close()
-        if self._server is not None:
-            self._server.close()
+        self._open.close()
 
 
 def _now() -> datetime:

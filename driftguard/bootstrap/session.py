@@ -92,6 +92,7 @@ class Session:
         self.head = self.repository.head
         self.settings: Settings = target.load(self.repository.file(self.head, config.CONFIG_FILE))
         self.repository.allow(self.settings.allow_hosts)
+        self.ledger_url = partial(ledger_url, self.settings, self._directories, self.environ, self.repository.display)
         self.notices = (*self.settings.notices, *self.repository.shortcomings)
         self._tools: dict[str, ToolVersion] = {}
         self.toolbox = Toolbox(self.environ)
@@ -116,7 +117,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Give back what the session holds."""
+        """Give back what is held."""
         self._closing.close()
 
     # --- environments ---------------------------------------------------------------------------
@@ -172,7 +173,7 @@ class Session:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The ledger that the settings name, by default one for this repository in the user's state folder."""
-        ledger = open_ledger(ledger_url(self.settings, self._directories, self.environ, self.repository.display))
+        ledger = open_ledger(self.ledger_url())
         self._closing.callback(ledger.close)
         return ledger
 
@@ -254,7 +255,7 @@ class Session:
             started=started,
             parallelism=self.settings.concurrency or default_parallelism(),
             on_done=on_done,
-            notifier=self._notifier(run_id, credentials, write) if acts else None,
+            notifier=self.notifier(run_id, credentials, write) if acts else None,
             warnings=(*self.notices, *self.ledger.shortcomings, *(lacking if acts else self.outages())),
         )
         return with_alerts(run_report(result), self.ledger.alerts.standing(), context.silences)
@@ -293,11 +294,10 @@ class Session:
 
     def forge(self, journal: ProposalJournal, out: Callable[[str], None]) -> tuple[ForgeAccess | None, tuple[str, ...]]:
         """The configured forge; if it is not usable, the reasons, and the run continues without it."""
-        settings = self.settings.forge
-        if settings is None:
+        if self.settings.forge is None:
             return None, ()
         try:
-            return open_forge(settings, self._location, self.repository, journal, self.environ, out), ()
+            return open_forge(self.settings.forge, self._location, self.repository, journal, self.environ, out), ()
         except DriftGuardError as error:
             return None, (f"Nothing is proposed, and no review is known: {mask(str(error))}",)
 
@@ -308,11 +308,11 @@ class Session:
             raise DriftGuardError(" ".join(lacking) or "No `forge` is configured.")
         return forge
 
-    def _notifier(self, run_id: str, credentials: Credentials, write: Callable[[str], None]) -> Notifier:
+    def notifier(self, run_id: str, credentials: Credentials, write: Callable[[str], None]) -> Notifier:
         """What sends the alerts of a run and of earlier ones."""
-        values = {settings.name: settings.placeholders for settings in self.environments}
-        rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack, values)
         by_name = {settings.name: settings for settings in self.environments}
+        values = {name: settings.placeholders for name, settings in by_name.items()}
+        rules, routing = self.settings.alerts, Routing(self.settings.alerts, self.settings.slack, values)
         alerts, clock = self.ledger.alerts, self._clock
         authorship = Authorship(self.repository, self.repository, SourceParser(), self.head)
         roles = own_roles(self.environments)

@@ -94,7 +94,11 @@ class _Check:
     def slack(self, slack: Slack) -> Slack | None:
         counts = all(
             self.variable(f"slack.{key}", name, "`slack` is left out, and alerts go to standard output")
-            for key, name in (("token_env", slack.token_env), ("webhook_env", slack.webhook_env))
+            for key, name in (
+                ("token_env", slack.token_env),
+                ("webhook_env", slack.webhook_env),
+                ("app_token_env", slack.app_token_env),
+            )
             if name is not None
         )
         if not counts:

@@ -35,6 +35,12 @@ def _sink(value: Any) -> str:
     return value
 
 
+def _member_id(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[UW][A-Z0-9]{2,30}", value):
+        v.expected("a member's id, such as U0123ABCD, as the profile in Slack shows it")
+    return value
+
+
 def _tags(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in (*value, *value.values())):
         v.expected('names of tags with globs of their values, such as {team: "payments*"}')
@@ -45,6 +51,11 @@ Mention = Annotated[
     str, BeforeValidator(_mention), WithJsonSchema({"type": "string", "pattern": "^<", "title": "mention"})
 ]
 _SinkName = Annotated[str, BeforeValidator(templated(_sink)), WithJsonSchema({"type": "string", "title": "sink"})]
+_MemberId = Annotated[
+    str,
+    BeforeValidator(_member_id),
+    WithJsonSchema({"type": "string", "pattern": "^[UW][A-Z0-9]+$", "title": "member id"}),
+]
 _Tags = Annotated[
     dict[str, str],
     BeforeValidator(_tags),
@@ -155,11 +166,29 @@ class Slack(Model):
     api_url: v.WebUrl = Field(default="https://slack.com/api/", description="For Enterprise proxies and tests.")
     routes: tuple[Route, ...] = Field(default=(), description="Routes to channels; the first that matches applies.")
 
+    app_token_env: v.VariableName | None = Field(
+        default=None,
+        description="The environment variable with an app-level token (`xapp-…`, `connections:write`): the agent then "
+        "takes acknowledgements by button, by Socket Mode.",
+    )
+    may_ack: tuple[_MemberId, ...] = Field(
+        default=(), description="Ids of the members who may acknowledge by button. Default: none."
+    )
+
     @model_validator(mode="after")
     def _token_or_webhook(self) -> Slack:
         if (self.token_env is None) == (self.webhook_env is None):
             v.refused("needs exactly one of `token_env` and `webhook_env`")
+        if self.app_token_env is not None and self.token_env is None:
+            v.refused("takes `app_token_env` beside `token_env` only: a webhook has no buttons")
+        if (self.app_token_env is None) != (not self.may_ack):
+            v.refused("needs both of `app_token_env` and `may_ack` for acknowledgements by button, or none")
         return self
+
+    @property
+    def buttons(self) -> bool:
+        """Whether messages have a button that acknowledges."""
+        return self.app_token_env is not None
 
     def route(self, alert: AlertFacts) -> Route | None:
         """The first route that matches an alert; None without one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from driftguard.model.alerts import (
     DIGEST,
+    AckClick,
     Acknowledgement,
     Alert,
     AlertEvent,
@@ -64,6 +65,7 @@ from driftguard.model.words import Action, ErrorKind, Label, Verdict
 __all__ = [
     "DIGEST",
     "OPEN_BRANCH",
+    "AckClick",
     "Acknowledgement",
     "Action",
     "Adoption",

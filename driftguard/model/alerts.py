@@ -85,6 +85,20 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class AckClick:
+    """A member's click on the button that acknowledges alerts.
+
+    Attributes:
+        member: the member's id at the service.
+        value: what the button stands for.
+    """
+
+    member: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Damping:
     """What an alert remembers of changes that come and go: what keeps changing is reported once, then no more.
 

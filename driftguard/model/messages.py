@@ -78,6 +78,7 @@ class Message:
         links: text and URL.
         mention: the sink's own markup for whom to mention.
         details: everything as text, for a file, where the message has no room for all of it.
+        button: what a button that acknowledges it stands for; None without one.
     """
 
     title: str
@@ -96,6 +97,7 @@ class Message:
     mention: str | None = None
     note: str = ""
     details: str | None = None
+    button: str | None = None
 
     @property
     def others(self) -> list[tuple[str, list[str]]]:

@@ -29,11 +29,19 @@ class OperatorWords:
     def __init__(self, journal: WordJournal, alerts: AlertRecord, clock: Clock, by: str) -> None:
         self._journal, self._alerts, self._clock, self._by = journal, alerts, clock, by
 
-    def acknowledge(self, patterns: Sequence[str], until: datetime | None, reason: str) -> list[str]:
+    def acknowledge(
+        self,
+        patterns: Sequence[str],
+        until: datetime | None,
+        reason: str,
+        *,
+        only: Collection[str] | None = None,
+    ) -> list[str]:
         """Acknowledge the open alerts of environments; the names of those that have one, sorted.
 
         Args:
             patterns: names or globs.
+            only: the ids of the alerts that are meant; None for all of the environments.
 
         Raises:
             UsageError: none of them has an open alert, or one of them means no environment that was ever scanned.
@@ -47,7 +55,8 @@ class OperatorWords:
             raise UsageError(f"{', '.join(unknown or patterns)}: {what}, so nothing was acknowledged.")
         word = Acknowledgement(self._by, self._clock.now(), reason, until)
         for name in found:
-            self._alerts.record(name, [word_entry(EntryKind.ACKNOWLEDGED, name, word)], partial(_acknowledged, word))
+            entries = [word_entry(EntryKind.ACKNOWLEDGED, name, word)]
+            self._alerts.record(name, entries, partial(_acknowledged, word, only))
         return found
 
     def known(self, names: Sequence[str]) -> bool:
@@ -67,6 +76,9 @@ def _unmatched(names: Collection[str], patterns: Sequence[str]) -> list[str]:
     return [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
 
 
-def _acknowledged(word: Acknowledgement, alerts: Sequence[Alert]) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
-    followed = [acknowledged(a, word, f"ack-{word.at.isoformat()}") for a in alerts if a.state is AlertState.OPEN]
+def _acknowledged(
+    word: Acknowledgement, only: Collection[str] | None, alerts: Sequence[Alert]
+) -> tuple[Sequence[Alert], Sequence[RecordedNotice]]:
+    meant = [a for a in alerts if a.state is AlertState.OPEN and (only is None or a.id in only)]
+    followed = [acknowledged(alert, word, f"ack-{word.at.isoformat()}") for alert in meant]
     return [a for f in followed for a in f.alerts], recorded_notices(n for f in followed for n in f.notices)

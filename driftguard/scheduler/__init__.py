@@ -3,7 +3,9 @@
 from driftguard.scheduler.agent import Agent, AgentClock, AgentObserver, AgentWork, FailureKind, WakeEvent
 from driftguard.scheduler.cadence import Cadence, DueSet
 from driftguard.scheduler.options import AgentOptions
+from driftguard.scheduler.signals import obey_signals
 from driftguard.scheduler.state import AgentState, healthy
+from driftguard.scheduler.watching import Watch
 
 __all__ = [
     "Agent",
@@ -16,5 +18,7 @@ __all__ = [
     "DueSet",
     "FailureKind",
     "WakeEvent",
+    "Watch",
     "healthy",
+    "obey_signals",
 ]

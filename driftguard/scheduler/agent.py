@@ -94,6 +94,10 @@ class AgentWork(Protocol):
         """How long one environment may take at most, as `cadences` read it last."""
         ...
 
+    def deliver(self) -> None:
+        """Send what came to be sent between two runs; nothing without it."""
+        ...
+
     def watch_interval(self) -> timedelta | None:
         """The time from one look at all environments to the next, as the last run read it; None for no watch."""
         ...
@@ -200,6 +204,9 @@ class Agent:
                 self._clock.wait(min(max(until.total_seconds(), 0.0), _MAX_WAIT_SECONDS))
 
     def _tick(self) -> None:
+        _, problem = self._attempt(self._work.deliver)
+        if problem is not None:
+            log.warning("An acknowledgement could not be shown: %s The next run shows it.", problem.text)
         due = self._take_due(self._read_clock())
         if due is not None and not self._stop_requested:
             self._run_due(due)

@@ -93,6 +93,32 @@ def test_the_agent_looks_by_the_clock_wakes_for_a_commit_and_ends_when_stopped(
     assert processes_of(sandbox) == {}
 
 
+def test_a_click_on_the_button_is_shown_in_the_message_before_the_next_run(
+    sandbox: Sandbox, estate_of: EstateOf
+) -> None:
+    estate = estate_of("blue")
+    with SlackDouble(channels=("drift",)) as slack:
+        buttons = "app_token_env: SLACK_APP_TOKEN, may_ack: [U0ADA]"
+        route = f"api_url: '{slack.api_url}', routes: [{{channel: '#drift'}}], {buttons}"
+        text = f"agent: {{every: 1h}}\nslack: {{token_env: SLACK_BOT_TOKEN, {route}}}\n"
+        sandbox.commit("alerts", {"driftguard.yaml": text})
+        estate.clouds["blue"].change("web", value="outside")
+        agent = Running(sandbox, SLACK_BOT_TOKEN=slack.token, SLACK_APP_TOKEN=slack.sockets.app_token)
+        try:
+            until(lambda: slack.messages("drift"), "an alert")
+            slack.sockets.click("drift", slack.messages("drift")[0], "U0ADA")
+            until(lambda: "Acknowledged by ada (Slack U0ADA)" in slack.plain("drift"), "the acknowledgement")
+            (message,) = slack.messages("drift")
+            until(lambda: slack.replies("drift", message.ts), "its line")
+            lines = slack.replies("drift", message.ts)
+            assert not [block for block in message.blocks if block["type"] == "actions"]
+            assert [line.text for line in lines] == ["blue: acknowledged by ada (Slack U0ADA): by button in Slack"]
+            assert len(agent.passes()) == 1
+        finally:
+            assert agent.end() == 0
+        assert slack.sockets.app_token not in slack.everything + "".join(agent.said)
+
+
 @pytest.mark.crash
 def test_an_agent_that_is_killed_goes_on_where_it_was_and_sends_nothing_twice(
     sandbox: Sandbox, estate_of: EstateOf

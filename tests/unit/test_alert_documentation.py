@@ -53,7 +53,7 @@ def test_every_configuration_in_the_documentation_is_one() -> None:
     text = GUIDE.read_text()
     blocks = [re.sub(r"(?m)^    ", "", block) for block in re.findall(r"(?m)(?:^    .*\n)+", text)]
     written = [yaml.safe_load(block) for block in blocks if block.startswith(("slack:", "alerts:"))]
-    assert len(written) == 9
+    assert len(written) == 10
     for settings_ in written:
         for key, value in settings_.items():
             assert Slack.model_validate(value) if key == "slack" else AlertSettings.model_validate(value)

@@ -159,6 +159,9 @@ def test_a_file_of_the_agents_machine_is_named_by_the_operator_alone() -> None:
 # A document with the key, in which NAME is the variable.
 KEYS = {
     "slack.token_env": "slack: {token_env: NAME, routes: [{channel: '#x'}]}",
+    "slack.app_token_env": (
+        "slack: {token_env: OTHER, app_token_env: NAME, may_ack: [U0ADA], routes: [{channel: '#x'}]}"
+    ),
     "slack.webhook_env": "slack: {webhook_env: NAME}",
     "alerts.webhook.url_env": "alerts: {webhook: {url_env: NAME, secret_env: OTHER}}",
     "alerts.webhook.secret_env": "alerts: {webhook: {url_env: OTHER, secret_env: NAME}}",

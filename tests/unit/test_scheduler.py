@@ -155,6 +155,8 @@ class Life:
     def patience(self) -> timedelta:
         return HOUR
 
+    def deliver(self) -> None: ...
+
     def watch_interval(self) -> timedelta | None:
         return self.watch
 
@@ -851,6 +853,8 @@ class Reasons:
 
     def cadences(self) -> Mapping[str, Cadence]:
         return {}
+
+    def deliver(self) -> None: ...
 
     def watch_interval(self) -> None:
         return None

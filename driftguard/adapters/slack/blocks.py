@@ -17,6 +17,8 @@ from driftguard.model import ChangeText, CommitText, Message, Severity, StepText
 from driftguard.printable import printable
 
 Block = dict[str, Any]
+#: What a click on the button that acknowledges is recognised by.
+ACK_ACTION: Final = "driftguard_ack"
 _HEADER: Final = 150
 _SECTION: Final = 2900
 _LINE: Final = 600
@@ -77,6 +79,8 @@ def render(message: Message) -> tuple[str, list[Block]]:
     page.add({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
     page.section(_first_screen(message))
     page.section(_steps(message.steps))
+    if message.button is not None and not message.resolution:
+        page.add(_button(message.button))
     page.section(_opening(message))
     _changes(page, message)
     page.section(_commits(message.commits))
@@ -116,6 +120,11 @@ def _steps(steps: Sequence[StepText]) -> Iterator[str]:
             yield f"• <{_url(step.url)}|{escape(step.text, 80)}>"
         elif step.command:
             yield f"• {escape(step.text, 80)}: `{escape(step.command.replace('`', chr(39)), 900)}`"
+
+
+def _button(value: str) -> Block:
+    text = {"type": "plain_text", "text": "Acknowledge"}
+    return {"type": "actions", "elements": [{"type": "button", "action_id": ACK_ACTION, "text": text, "value": value}]}
 
 
 def _opening(message: Message) -> Iterator[str]:

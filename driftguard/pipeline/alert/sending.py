@@ -17,8 +17,9 @@ from driftguard.model import Alert, AlertState, Delivery, DeliveryKind, Delivery
 from driftguard.pipeline.alert.digest import digest_message
 from driftguard.pipeline.alert.guides import Guidance
 from driftguard.pipeline.alert.outages import OutageBook, is_due, passed_on
-from driftguard.pipeline.alert.routes import Routing, target_of
+from driftguard.pipeline.alert.routes import SLACK, Routing, target_of
 from driftguard.pipeline.alert.routing import rerouted
+from driftguard.pipeline.alert.stamps import button_value
 from driftguard.pipeline.alert.text import LATE, message_of
 from driftguard.pipeline.record import delivered_entry
 from driftguard.ports import Alerts, Clock, DefectLog, Outbox, Sink
@@ -292,7 +293,8 @@ class _Attempt:
 
     def _message(self, delivery: Delivery, alerts: tuple[Alert, ...]) -> Message:
         context = self._sender.context
-        return message_of(
+        slack = context.routing.slack if delivery.sink == SLACK else None
+        message = message_of(
             alerts,
             now=self._clock.now(),
             meant_for=delivery.meant_for if delivery.reference is None else None,
@@ -302,6 +304,7 @@ class _Attempt:
             guidance=context.guidance,
             note=_note(delivery),
         )
+        return replace(message, button=button_value(alerts)) if slack is not None and slack.buttons else message
 
     def _save(self, delivery: Delivery, *, arrived: bool = False) -> None:
         settled = replace(delivery, attempts=0, next_try_at=None, failing_since=None)

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.support.slack_double.blocks import Json
 from tests.support.slack_double.content import Arguments, from_json, message_content
@@ -23,6 +24,9 @@ from tests.support.slack_double.store import (
     SharedFile,
     Workspace,
 )
+
+if TYPE_CHECKING:
+    from tests.support.slack_double.socket_mode import SocketMode
 
 DEFAULT_SCOPES = frozenset(
     {"chat:write", "channels:history", "groups:history", "channels:read", "groups:read", "files:write"}
@@ -57,11 +61,13 @@ class Api:
         workspace: Workspace,
         base_url: str,
         scopes: frozenset[str],
+        sockets: SocketMode,
         *,
         strict_escaping: bool = True,
         dedupe_client_msg_id: bool = False,
     ) -> None:
         self.workspace, self.base_url, self.scopes = workspace, base_url, scopes
+        self.sockets = sockets
         self.strict_escaping, self.dedupe_client_msg_id = strict_escaping, dedupe_client_msg_id
         self.unescaped: list[str] = []
         self.markup: list[str] = []

@@ -18,6 +18,7 @@ from typing import Any, Self
 from tests.support.slack_double.faults import ApiError, Fault, Hang, Held, HtmlPage, RateLimited, ServerError
 from tests.support.slack_double.http import Answer, Handler, Server, read_arguments, reusing_socket
 from tests.support.slack_double.methods import DEFAULT_SCOPES, METHODS, Api
+from tests.support.slack_double.socket_mode import SocketMode
 from tests.support.slack_double.store import SOMEONE, TEAM_ID, Channel, Message, Refusal, SharedFile, Workspace
 from tests.support.slack_double.text import render_text
 
@@ -60,7 +61,7 @@ class SlackDouble:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = f"xoxb-{secrets.token_hex(16)}"
-        self.workspace = Workspace(clock)
+        self.workspace, self.sockets = Workspace(clock), SocketMode()
         self._options = {"strict_escaping": strict_escaping, "dedupe_client_msg_id": dedupe_client_msg_id}
         self._scopes = scopes
         self._webhooks: dict[str, Channel] = {}
@@ -83,7 +84,7 @@ class SlackDouble:
         self.port: int = self._port_keeper.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"{self.url}/api/"
-        self.api = Api(self.workspace, self.url, self._scopes, **self._options)
+        self.api = Api(self.workspace, self.url, self._scopes, self.sockets, **self._options)
         self._listen()
         return self
 
@@ -94,6 +95,7 @@ class SlackDouble:
         for held in self._held:
             held.release()
         self._stop()
+        self.sockets.close()
         self._port_keeper.close()
         if kind is None and self.broken:
             raise AssertionError("the Slack double itself broke:\n" + "\n".join(self.broken))
@@ -347,17 +349,19 @@ class SlackDouble:
         headers = {"X-OAuth-Scopes": ",".join(sorted(self._scopes)), "X-Accepted-OAuth-Scopes": accepted}
         try:
             is_json, call.arguments = read_arguments(handler, query, body)
-            self._authorise(handler)
+            self._authorise(handler, call.method)
             return _json(self.api.call(call.method, call.arguments, json_body=is_json), headers)
         except Refusal as refusal:
             return _json(_refused(refusal), headers)
 
-    def _authorise(self, handler: Handler) -> None:
+    def _authorise(self, handler: Handler, method: str) -> None:
         given = handler.headers.get("Authorization")
-        if given is None:
-            raise Refusal("not_authed")
-        if given != f"Bearer {self.token}":
-            raise Refusal("invalid_auth")
+        wanted, other = self.token, self.sockets.app_token
+        if method == "apps.connections.open":
+            wanted, other = other, wanted
+        wrong = {None: "not_authed", f"Bearer {other}": "not_allowed_token_type"}
+        if given != f"Bearer {wanted}":
+            raise Refusal(wrong.get(given, "invalid_auth"))
 
     def _webhook(self, handler: Handler, call: Call, path: str, body: bytes) -> Answer:
         try:
