@@ -190,7 +190,7 @@ class _Maker:
 
 
 def _request(number: int, at: datetime) -> dict[str, Any]:
-    ended = {"state": "void", "reason": "the plan changed"} if number % 3 else {"state": "open", "reason": None}
+    ended = {"state": "void", "reason": "the plan changed"} if number % 10 else {"state": "open", "reason": None}
     url = f"https://forge.example.org/acme/infra/pulls/{number}"
     return {"id": f"p{number}", "number": number, "url": url, "proposed_at": stamp(at), **ended}
 

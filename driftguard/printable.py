@@ -29,7 +29,7 @@ def printable(text: str, *, lines: bool = False) -> str:
     Args:
         lines: keep line ends.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and (text.replace("\n", "") if lines else text).isprintable():
         return text
     shown: list[str] = []
     marks = 0

@@ -5,13 +5,13 @@ Takes summaries and the journal; gives rows for the overview, filtered and sorte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -40,6 +40,14 @@ class Group(StrEnum):
     RUNNING = "running now"
     PENDING = "pending"
     IN_SYNC = "in sync"
+
+
+class ProposalReader(JournalReader, Protocol):
+    """The journal, and the newest proposals by their state."""
+
+    def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest `proposal` entry of each environment, as far as it has one of these states."""
+        ...
 
 
 class ProposalFacts(msgspec.Struct, frozen=True):
@@ -151,7 +159,7 @@ class Filters:
 
 
 def overview(
-    journal: JournalReader, summaries: Sequence[Summary], now: datetime, until: datetime | None
+    journal: ProposalReader, summaries: Sequence[Summary], now: datetime, until: datetime | None
 ) -> list[OverviewRow]:
     """The rows of the overview, in its own order.
 
@@ -232,10 +240,9 @@ def sorted_rows(rows: Sequence[OverviewRow], sort: str) -> list[OverviewRow]:
     return list(rows) if key is None else sorted(rows, key=key, reverse=sort.startswith("-"))
 
 
-def open_proposals(journal: JournalReader, until: datetime | None) -> dict[str, ProposalFacts]:
+def open_proposals(ledger: ProposalReader, until: datetime | None) -> dict[str, ProposalFacts]:
     """The open proposal of each environment that has one."""
-    found = {name: proposal_facts(entry) for name, entry in journal.latest(EntryKind.PROPOSAL, until).items()}
-    return {name: facts for name, facts in found.items() if facts.open}
+    return {name: proposal_facts(entry) for name, entry in ledger.proposals(_OPEN, until=until).items()}
 
 
 def proposal_facts(entry: Entry) -> ProposalFacts:

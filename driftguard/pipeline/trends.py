@@ -24,8 +24,8 @@ BANDS: Final[tuple[tuple[str, timedelta], ...]] = (
     ("under 30 days", timedelta(days=30)),
 )
 OLDEST_BAND: Final = "30 days or more"
-#: The longest time in which changes of one resource count as recurring.
-RECURRENCE: Final = timedelta(days=90)
+#: Repairs and recurrences are counted over the end of a longer time.
+COUNTED: Final = timedelta(days=90)
 _MAX_RECURRING: Final = 20
 
 
@@ -79,7 +79,7 @@ class Trends:
     Attributes:
         open: one value for each day, oldest first.
         ages: of what is open at `until`.
-        repairs: by owner, those with most repairs first.
+        repairs: by owner, those with most repairs first; these and recurrences are those of the last `COUNTED`.
         runs: by day; days without runs have none.
         watch: by day, what the agent's watch did between the runs.
     """
@@ -125,15 +125,16 @@ def trends(
         actors: who changed which resource outside Terraform, by environment and address.
         names: the environments that count; None for all. What the runs cost is always that of all.
     """
+    lately = max(since, until - COUNTED)
     return Trends(
         since=since,
         until=until,
         open=tuple(open_by_day(ledger.label_days(since, until, names=names), since.date(), until.date())),
         ages=age_bands(ledger.occurrences(at=until, names=names), until),
-        repairs=repair_times(ledger.repairs(since, until, names=names)),
+        repairs=repair_times(ledger.repairs(lately, until, names=names)),
         recurrences=tuple(
             _recurrence(each, actors or {})
-            for each in ledger.recurring(max(since, until - RECURRENCE), until, limit=_MAX_RECURRING, names=names)
+            for each in ledger.recurring(lately, until, limit=_MAX_RECURRING, names=names)
         ),
         runs=ledger.run_days(since, until),
         watch=ledger.watch_days(since.date().isoformat(), until.date().isoformat()),

@@ -5,7 +5,7 @@ Every method takes `names`: the environments that count, or None for all of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,6 +21,10 @@ class EstateReader(JournalReader, Protocol):
 
     def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
         """The newest report of each environment in short, sorted by name; `until` inclusive."""
+        ...
+
+    def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest `proposal` entry of each environment, as far as it has one of these states."""
         ...
 
     def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,8 +12,8 @@ from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Summary
 from driftguard.model.report import EnvironmentListing
 from driftguard.pipeline.history import LastScan, last_scan
-from driftguard.pipeline.overview import OverviewRow, overview
-from driftguard.ports import Alerts, Outbox
+from driftguard.pipeline.overview import OverviewRow, ProposalReader, overview
+from driftguard.ports import Alerts, JournalReader, Outbox
 from driftguard.ports.estate import EstateReader
 from driftguard.web.access import Viewer
 from driftguard.web.query import PAGE_ROWS, PageQuery
@@ -40,6 +40,34 @@ class ClosureFiles(Protocol):
     def listing(self, environment: str) -> EnvironmentListing | None:
         """An environment's closure; None where it is not at head or cannot be read."""
         ...
+
+
+class OfOne(ProposalReader):
+    """The journal in which one environment alone has entries of its own."""
+
+    def __init__(self, journal: JournalReader, environment: str) -> None:
+        self._journal, self._name = journal, environment
+
+    def entries(
+        self,
+        *,
+        environment: str | None = None,
+        kinds: Sequence[EntryKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """The journal's."""
+        return self._journal.entries(environment=environment, kinds=kinds, since=since, until=until, limit=limit)
+
+    def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The environment's newest entry of a kind."""
+        return {str(e.environment): e for e in self.entries(environment=self._name, kinds=[kind], until=until, limit=1)}
+
+    def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The environment's newest proposal, if it has one of these states."""
+        found = self.latest(EntryKind.PROPOSAL, until)
+        return {name: entry for name, entry in found.items() if entry.data.get("state") in states}
 
 
 class NoClosures(ClosureFiles):
@@ -111,6 +139,11 @@ class View:
     def rows(self) -> list[OverviewRow]:
         """The overview's rows."""
         return overview(self.ledger, self.summaries, self.now, self.until)
+
+    def row(self, name: str) -> OverviewRow | None:
+        """The overview's row of one environment; None for one that is not visible."""
+        found = self.ledger.summaries(until=self.until, names=[name]) if self.viewer.sees(name) else ()
+        return next(iter(overview(OfOne(self.ledger, name), found, self.now, self.until)), None)
 
     def visible(self, entries: Iterable[Entry]) -> list[Entry]:
         """The entries of visible environments."""

@@ -100,6 +100,8 @@ QUESTIONS: dict[str, Callable[[EstateReader], object]] = {
     "reports": lambda estate: estate.reports([99, *(each.sequence for each in estate.summaries())]),
     "by day of one": lambda estate: estate.label_days(at(1), END, names=["dev"]),
     "by day until then": lambda estate: estate.label_days(at(1), at(4)),
+    "proposals": lambda estate: estate.proposals(["void", "open"]),
+    "open proposals then": lambda estate: estate.proposals(["open"], until=at(4)),
     "runs": lambda estate: estate.runs(),
     "runs then": lambda estate: estate.runs(until=at(4), limit=2),
     "runs by day": lambda estate: estate.run_days(at(1), END),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -105,6 +105,11 @@ class JournalEstate(WebLedger):
                 past = history if until is None else [each for each in history if each.at <= until]
                 found += past[-1:]
         return tuple(found)
+
+    def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest `proposal` entry of each environment, as far as it has one of these states."""
+        found = self.latest(EntryKind.PROPOSAL, until)
+        return {name: entry for name, entry in found.items() if entry.data.get("state") in states}
 
     def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:
         """The reports of these `scanned` entries, each with its moment, in order."""

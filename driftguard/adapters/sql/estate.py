@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from heapq import nsmallest
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Select, and_, case, func, select, true
+from sqlalchemy import JSON, Column, ColumnElement, Select, and_, case, cast, func, select, true, type_coerce
 
 from driftguard.adapters.sql.database import Database
+from driftguard.adapters.sql.newest import newest_of_kind
 from driftguard.adapters.sql.projecting import to_occurrence
 from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry, unreadable
 from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, LABEL_DAYS, OCCURRENCES, RUNS, SUMMARIES
@@ -56,6 +57,14 @@ class SqlEstate:
             rows = connection.scalar(query.where(_named(ENVIRONMENTS.c.name, names)))
         return tuple(sorted(_read_summaries(rows or ""), key=attrgetter("name")))
 
+    def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
+        """The newest `proposal` entry of each environment, as far as it has one of these states."""
+        data = ENTRIES.c.data if self._database.sqlite else cast(ENTRIES.c.data, JSON)
+        state = type_coerce(data, JSON)["state"].as_string()
+        with self._database.reading() as connection:
+            rows = connection.execute(newest_of_kind(EntryKind.PROPOSAL, until).where(state.in_(sorted(states)))).all()
+        return {str(row.environment): to_entry(StoredEntry(*row)) for row in rows}
+
     def reports(self, sequences: Sequence[int]) -> tuple[tuple[datetime, EnvironmentReport], ...]:
         """The reports of these `scanned` entries, each with its moment, in order."""
         return tuple((moment(row.at), _read_report(row)) for row in self._stored(sequences))
@@ -79,7 +88,9 @@ class SqlEstate:
         rows = [*self._rows(query.where(OCCURRENCES.c.closed_at.is_(None)))]
         if at is not None:
             rows = [row for row in rows if row.opened_at <= stamp(at)]
-            rows += self._rows(query.where(OCCURRENCES.c.closed_at > stamp(at), OCCURRENCES.c.opened_at <= stamp(at)))
+            # As an expression: few end later, and many began before, so that the index of the ends is the one to use.
+            began = func.coalesce(OCCURRENCES.c.opened_at, "") <= stamp(at)
+            rows += self._rows(query.where(OCCURRENCES.c.closed_at > stamp(at), began))
         return tuple(sorted(map(to_occurrence, rows), key=attrgetter("environment", "address", "label")))
 
     def label_days(

@@ -18,13 +18,16 @@ from driftguard.adapters.sql.database import Database, statements
 from driftguard.adapters.sql.estate import SqlEstate
 from driftguard.adapters.sql.leases import SqlLeases
 from driftguard.adapters.sql.looks import SqlLooks
+from driftguard.adapters.sql.newest import newest_of_kind
 from driftguard.adapters.sql.rows import StoredEntry, stamp, to_entry
-from driftguard.adapters.sql.schema import DIGESTS, ENTRIES, ENVIRONMENTS, SECRETS
+from driftguard.adapters.sql.schema import DIGESTS, ENTRIES, SECRETS
 from driftguard.model import Baseline, ChainFault, Entry, EntryKind
 from driftguard.model.digests import Digests
 from driftguard.ports import DigestKey, LedgerCheck, RunLedger
 
 _KEY_BYTES = 32
+# So many entries of a kind are read sooner than each environment's newest is sought.
+_RARE = 2000
 _KEY = select(SECRETS.c.value).where(SECRETS.c.name == "digest_key")
 _COLUMNS = [ENTRIES.c[name] for name in StoredEntry._fields]
 
@@ -83,17 +86,11 @@ class SqlRecord(SqlLooks, RunLedger, DigestKey):
 
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest entry of a kind for each environment, `until` inclusive."""
-        candidates = ENTRIES.alias()
-        newest = (
-            select(func.max(candidates.c.sequence))
-            .where(candidates.c.kind == kind.value, candidates.c.environment == ENVIRONMENTS.c.name)
-            .correlate(ENVIRONMENTS)
-        )
-        if until is not None:
-            newest = newest.where(candidates.c.at <= stamp(until))
-        query = select(*_COLUMNS).join_from(ENVIRONMENTS, ENTRIES, ENTRIES.c.sequence == newest.scalar_subquery())
+        some = select(ENTRIES.c.sequence).where(ENTRIES.c.kind == kind.value).limit(_RARE + 1).subquery()
         with self._database.reading() as connection:
-            entries = [to_entry(StoredEntry(*row)) for row in connection.execute(query)]
+            rare = (connection.scalar(select(func.count()).select_from(some)) or 0) <= _RARE
+            rows = connection.execute(newest_of_kind(kind, until, rare=rare)).all()
+        entries = [to_entry(StoredEntry(*row)) for row in rows]
         return {str(entry.environment): entry for entry in entries}
 
     def baseline(self, environment: str) -> Baseline | None:

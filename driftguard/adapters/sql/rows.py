@@ -50,7 +50,8 @@ def stamp(at: datetime) -> str:
 
 def moment(text_: str) -> datetime:
     """The aware UTC moment of a `stamp`."""
-    return datetime.fromisoformat(text_).astimezone(UTC)
+    found = datetime.fromisoformat(text_)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
 
 
 def canonical(value: Any) -> str:

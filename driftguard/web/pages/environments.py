@@ -13,7 +13,6 @@ from driftguard.pipeline import dossier
 from driftguard.pipeline.changes import change_text
 from driftguard.pipeline.dossier import difference
 from driftguard.pipeline.history import entry_row, last_scan
-from driftguard.pipeline.overview import OverviewRow
 from driftguard.web.query import written
 from driftguard.web.rendering import WebPage, read_time, value_lines
 from driftguard.web.view import View
@@ -66,7 +65,7 @@ class TimelineRow:
 
 def page(view: View, name: str) -> WebPage | None:
     """An environment's page; None for one that the ledger does not know, or that is not visible."""
-    row = _row(view, name)
+    row = view.row(name)
     if row is None:
         return None
     scan = view.scans([row.summary]).get(name)
@@ -99,7 +98,7 @@ def page(view: View, name: str) -> WebPage | None:
 
 def document(view: View, name: str) -> Any | None:
     """The JSON of `driftguard explain`; None for an environment that is not visible."""
-    row = _row(view, name)
+    row = view.row(name)
     scan = None if row is None else view.scans([row.summary]).get(name)
     return None if scan is None else dict(scan.row)
 
@@ -120,10 +119,6 @@ def timeline(entries: Sequence[Entry], report: EnvironmentReport) -> list[Timeli
         if at is not None:
             rows.append(TimelineRow(at, "commit", f"{commit.sha[:10]} {commit.author}: {commit.subject}"))
     return sorted(rows, key=lambda row: row.at, reverse=True)
-
-
-def _row(view: View, name: str) -> OverviewRow | None:
-    return next((row for row in view.rows if row.summary.name == name), None)
 
 
 def _shown(resource: ResourceReport, trace: ObjectTrace | None) -> ShownResource:

@@ -124,8 +124,8 @@ def _facets(rows: Sequence[OverviewRow]) -> dict[str, Any]:
 def badge(view: View, name: str | None) -> tuple[str, str] | None:
     """The text and the verdict of a badge: of one environment, or the worst of all; None for one not visible."""
     if name is not None:
-        found = next((each for each in view.summaries if each.name == name), None)
-        return None if found is None else (verdict_text(found.verdict), found.verdict)
+        found = view.row(name)
+        return None if found is None else (verdict_text(found.summary.verdict), found.summary.verdict)
     counts = Counter(each.verdict for each in view.summaries)
     for verdict in (Verdict.UNKNOWN, Verdict.DIVERGED, Verdict.DRIFTED, Verdict.PENDING):
         if counts[verdict.value]:
