@@ -48,11 +48,10 @@ from driftguard.adapters.sql.opening import open_ledger
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
-from driftguard.web.view import NoClosures
 
 url, folder, pages, times = json.loads(sys.argv[1])
 ledger = open_ledger(url)
-app = application(lambda: ledger, Access(WebSettings()), repository="infra", closures=NoClosures(),
+app = application(lambda: ledger, Access(WebSettings()), repository="infra",
                   defects=FolderDefects(Path(folder)))
 
 async def ask(path):

@@ -18,7 +18,6 @@ from driftguard.web.access import Access
 from driftguard.web.application import application
 from driftguard.web.server import WebServer
 from driftguard.web.site import write_site
-from driftguard.web.view import NoClosures
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,12 @@ class WebView:
         """
         settings = self.settings if address is None else self.settings.at(address)
         defects = FolderDefects(config.directories().state / "defects")
-        closures, access = NoClosures(), Access(settings)
-        app = application(lambda: self.ledger, access, repository=self.repository, closures=closures, defects=defects)
+        app = application(lambda: self.ledger, Access(settings), repository=self.repository, defects=defects)
         return WebServer(app, settings)
 
     def site(self, folder: Path) -> int:
         """Write the static site; how many files it has."""
-        return write_site(self.ledger, folder, repository=self.repository, closures=NoClosures())
+        return write_site(self.ledger, folder, repository=self.repository)
 
 
 @contextmanager

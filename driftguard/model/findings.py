@@ -171,6 +171,7 @@ class EnvironmentResult:
         reverted: the same environment as it was found, where an apply of this run reverted drift in it.
         approved: the approved point: the commit up to which everything was approved; None where nothing was.
         closure_open: why the closure cannot be known completely.
+        closure_files: the paths of its closure, sorted; for the journal.
         inputs: the facts behind the decision as JSON, for the journal; None where none was made.
         owner: the team or person that the environment belongs to; None where that is not known.
         checked_by: `plan` or `probe`.
@@ -198,6 +199,7 @@ class EnvironmentResult:
     inputs: Mapping[str, Any] | None = None
     approved: str | None = None
     closure_open: tuple[str, ...] = ()
+    closure_files: tuple[str, ...] = ()
     reverted: EnvironmentResult | None = None
     checked_by: str = PLAN
     planned_at: datetime | None = None

@@ -23,6 +23,12 @@ class ApprovedRow(Struct, frozen=True):
     commit: str
 
 
+class ClosureRow(Struct, frozen=True):
+    """What a `scanned` row has beside the report: the paths of the closure; none of a version before 0.2."""
+
+    closure_files: tuple[str, ...] = ()
+
+
 class RunStartedRow(Struct, frozen=True):
     """The beginning of a run over environments.
 

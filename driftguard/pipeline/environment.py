@@ -328,6 +328,7 @@ class _Stages:
             warnings=(*self._notes, *findings.warnings),
             approved=self._judge.approved,
             closure_open=self._task.closure.open,
+            closure_files=tuple(sorted({*self._task.closure.files, *self._task.closure.given})),
             drifted=findings.drifted,
             inputs=self._inputs,
             planned_at=self._planned_at,

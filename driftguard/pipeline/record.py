@@ -80,14 +80,16 @@ def scan_entry(
     environment: EnvironmentReport,
     inputs: Mapping[str, Any] | None = None,
     before: Look | None = None,
+    closure_files: Sequence[str] = (),
 ) -> Entry:
     """One environment's report as an entry of the journal, with the commit that was planned.
 
     Args:
         inputs: the facts behind the decision; see `decision_inputs`.
         before: the last look that confirmed the report before this one.
+        closure_files: the paths of its closure, sorted.
     """
-    data = {**msgspec.to_builtins(environment), "commit": commit}
+    data = {**msgspec.to_builtins(environment), "commit": commit, "closure_files": list(closure_files)}
     if inputs is not None:
         data["inputs"] = inputs
     if before is not None:

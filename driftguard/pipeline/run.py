@@ -307,7 +307,9 @@ def _record(context: RunContext, result: EnvironmentResult, journal: bool) -> in
     """The number of the entry that a look confirmed, so that it wrote none of its own; None where it did."""
     now, head = context.clock.now(), context.scan.head
     environment = environment_report(result)
-    entry = scan_entry(context.run_id, head, now, environment, result.inputs, context.looks.get(result.name))
+    entry = scan_entry(
+        context.run_id, head, now, environment, result.inputs, context.looks.get(result.name), result.closure_files
+    )
     confirmed = confirms(context.ledger, result, entry) if journal else None
     entries = [entry] if journal and confirmed is None else []
 

@@ -6,11 +6,12 @@ Takes the ledger as an `EstateReader`; gives `Trends`. Everything but `trends` i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from driftguard.model.estate import LabelDay, Occurrence, Recurring, RunDay
+from driftguard.model import Alert, Trace
+from driftguard.model.estate import LabelDay, Occurrence, RunDay
 from driftguard.model.looks import WatchDay
 from driftguard.model.words import OUTSIDE
 from driftguard.ports.estate import EstateReader
@@ -116,13 +117,11 @@ def trends(
     since: datetime,
     until: datetime,
     *,
-    actors: Mapping[tuple[str, str], Sequence[str]] | None = None,
     names: Sequence[str] | None = None,
 ) -> Trends:
     """The estate over time.
 
     Args:
-        actors: who changed which resource outside Terraform, by environment and address.
         names: the environments that count; None for all. What the runs cost is always that of all.
     """
     lately = max(since, until - COUNTED)
@@ -133,7 +132,7 @@ def trends(
         ages=age_bands(ledger.occurrences(at=until, names=names), until),
         repairs=repair_times(ledger.repairs(lately, until, names=names)),
         recurrences=tuple(
-            _recurrence(each, actors or {})
+            Recurrence(each.environment, each.address, each.type, each.times, each.last_at)
             for each in ledger.recurring(lately, until, limit=_MAX_RECURRING, names=names)
         ),
         runs=ledger.run_days(since, until),
@@ -189,6 +188,15 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def _recurrence(found: Recurring, actors: Mapping[tuple[str, str], Sequence[str]]) -> Recurrence:
-    who = tuple(dict.fromkeys(actors.get((found.environment, found.address), ())))
-    return Recurrence(found.environment, found.address, found.type, found.times, found.last_at, who)
+def with_actors(recurrences: Iterable[Recurrence], alerts: Iterable[Alert]) -> tuple[Recurrence, ...]:
+    """Recurrences with the principals that changed each resource, the first one first, as far as alerts name them."""
+    known: dict[tuple[str, str], list[Trace]] = {}
+    for alert in alerts:
+        for address, trace in alert.traces.items():
+            if trace.changed_by is not None and trace.changed_by.names:
+                known.setdefault((alert.environment, address), []).append(trace.changed_by)
+    found = []
+    for each in recurrences:
+        traces = sorted(known.get((each.environment, each.address), ()), key=lambda trace: trace.at)
+        found.append(replace(each, actors=tuple(dict.fromkeys(trace.principal for trace in traces))))
+    return tuple(found)

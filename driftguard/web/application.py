@@ -29,7 +29,7 @@ from driftguard.web.links import ServedLinks
 from driftguard.web.pages import alerts, approvals, causes, environments, estate, runs, trends
 from driftguard.web.query import PageQuery, read_query
 from driftguard.web.rendering import Frame, Renderer, WebPage
-from driftguard.web.view import ClosureFiles, View, WebLedger
+from driftguard.web.view import View, WebLedger
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -64,7 +64,6 @@ def application(
     access: Access,
     *,
     repository: str,
-    closures: ClosureFiles,
     defects: DefectLog,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ASGIApp:
@@ -75,7 +74,7 @@ def application(
         repository: what the pages call the repository.
         now: the clock.
     """
-    pages = _Pages(ledger, access, repository, closures, defects, now)
+    pages = _Pages(ledger, access, repository, defects, now)
     routes = [Route("/", partial(pages.section, "overview"), methods=["GET"])]
     for name in _SECTIONS:
         if name != "overview":
@@ -105,12 +104,11 @@ class _Pages:
         ledger: Callable[[], WebLedger],
         access: Access,
         repository: str,
-        closures: ClosureFiles,
         defects: DefectLog,
         now: Callable[[], datetime],
     ) -> None:
         self._ledger, self._access, self._repository = ledger, access, repository
-        self._closures, self._defects, self._now = closures, defects, now
+        self._defects, self._now = defects, now
         self._renderer = Renderer()
         self._reading = threading.BoundedSemaphore(_PARALLEL)
 
@@ -189,7 +187,7 @@ class _Pages:
 
     def _view(self, request: Request) -> View:
         query = read_query(request.query_params.multi_items())
-        return View(self._ledger(), _viewer(request), query, query.at or self._now(), self._closures)
+        return View(self._ledger(), _viewer(request), query, query.at or self._now())
 
     def _page(self, request: Request, page: WebPage, view: View) -> Response:
         path = request.url.path

@@ -22,7 +22,7 @@ from driftguard.web.links import SiteLinks, file_name
 from driftguard.web.pages import alerts, approvals, causes, environments, estate, runs, trends
 from driftguard.web.query import PageQuery
 from driftguard.web.rendering import Frame, Renderer, WebPage
-from driftguard.web.view import ClosureFiles, View, WebLedger
+from driftguard.web.view import View, WebLedger
 
 #: What marks a folder as an export, so that a later one may replace it.
 MARK: Final = ".driftguard-site"
@@ -44,7 +44,7 @@ class SiteFile:
     content: bytes
 
 
-def write_site(ledger: WebLedger, folder: Path, *, repository: str, closures: ClosureFiles) -> int:
+def write_site(ledger: WebLedger, folder: Path, *, repository: str) -> int:
     """Write the site into a folder: a new one, an empty one, or one of an earlier export, which is replaced.
 
     Returns:
@@ -60,7 +60,7 @@ def write_site(ledger: WebLedger, folder: Path, *, repository: str, closures: Cl
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         count = 0
-        for file in site_files(ledger, repository=repository, closures=closures):
+        for file in site_files(ledger, repository=repository):
             target = scratch / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.content)
@@ -74,11 +74,11 @@ def write_site(ledger: WebLedger, folder: Path, *, repository: str, closures: Cl
     return count
 
 
-def site_files(ledger: WebLedger, *, repository: str, closures: ClosureFiles) -> Iterator[SiteFile]:
+def site_files(ledger: WebLedger, *, repository: str) -> Iterator[SiteFile]:
     """The files of a site, in a fixed order."""
     last = ledger.entries(limit=1)
     now = last[-1].at if last else datetime(1970, 1, 1, tzinfo=UTC)
-    view = View(ledger, EVERYTHING, PageQuery(), now, closures, everything=True)
+    view = View(ledger, EVERYTHING, PageQuery(), now, everything=True)
     renderer = Renderer()
     yield SiteFile(MARK, b"")
     for name in SITE:

@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar
 
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Summary
-from driftguard.model.report import EnvironmentListing
 from driftguard.pipeline.history import LastScan, last_scan
 from driftguard.pipeline.overview import OverviewRow, ProposalReader, overview
 from driftguard.ports import Alerts, JournalReader, Outbox
@@ -31,14 +30,6 @@ class WebLedger(EstateReader, Protocol):
     @property
     def alerts(self) -> WebAlerts:
         """The alerts and the outbox."""
-        ...
-
-
-class ClosureFiles(Protocol):
-    """The closures of environments at head, for the pages that list their files."""
-
-    def listing(self, environment: str) -> EnvironmentListing | None:
-        """An environment's closure; None where it is not at head or cannot be read."""
         ...
 
 
@@ -68,14 +59,6 @@ class OfOne(ProposalReader):
         """The environment's newest proposal, if it has one of these states."""
         found = self.latest(EntryKind.PROPOSAL, until)
         return {name: entry for name, entry in found.items() if entry.data.get("state") in states}
-
-
-class NoClosures(ClosureFiles):
-    """Knows no files: the static site of a ledger without its repository, and tests."""
-
-    def listing(self, environment: str) -> EnvironmentListing | None:
-        """None."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +99,6 @@ class View:
     viewer: Viewer
     query: PageQuery
     now: datetime
-    closures: ClosureFiles
     everything: bool = False
 
     @property

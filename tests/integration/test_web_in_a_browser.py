@@ -11,7 +11,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from driftguard.web.site import write_site
-from driftguard.web.view import NoClosures
 from tests.support.chromium import chromium
 from tests.support.web_browser import started, watched
 from tests.support.web_estate import made_ledger
@@ -167,7 +166,7 @@ def test_everything_works_without_script(browser: Browser, origin: str) -> None:
 def test_a_static_site_opens_from_disk(browser: Browser, tmp_path: Path) -> None:
     ledger = made_ledger(tmp_path)
     site = tmp_path / "site"
-    write_site(ledger, site, repository="infra", closures=NoClosures())
+    write_site(ledger, site, repository="infra")
     ledger.close()
     with watched(browser, "", viewport=WIDE) as shown:
         shown.page.goto((site / "index.html").as_uri())

@@ -14,7 +14,7 @@ from driftguard.adapters.defects import FolderDefects
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
-from driftguard.web.view import NoClosures, WebLedger
+from driftguard.web.view import WebLedger
 from tests.support.web_estate import NOW
 
 HOST = "127.0.0.1:8899"
@@ -34,9 +34,7 @@ class WebClient:
 
         defects = FolderDefects(folder / "defects")
         access = Access(settings or WebSettings())
-        self._app = application(
-            given, access, repository="infra", closures=NoClosures(), defects=defects, now=self._clock
-        )
+        self._app = application(given, access, repository="infra", defects=defects, now=self._clock)
         self.now = NOW
 
     def _clock(self) -> datetime:

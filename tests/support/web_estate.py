@@ -157,7 +157,8 @@ def record_run(ledger: SqlLedger, run_id: str, at: datetime, found: Sequence[Env
     ledger.append(run_started_entry(run_id, at, commit=HEAD, ref="main", repository="r", environments=names))
     for number, each in enumerate(found):
         moment = at + timedelta(seconds=number + 1)
-        entry = scan_entry(run_id, HEAD, moment, each, inputs(each.name))
+        files = () if each.name == "auto" else (f"environments/{each.name}/main.tf", f"modules/{HOSTILE}.tf")
+        entry = scan_entry(run_id, HEAD, moment, each, inputs(each.name), files)
         _alerted(ledger, each, entry, run_id, moment)
     summary = {verdict.value: sum(each.verdict == verdict for each in found) for verdict in Verdict}
     ended = at + timedelta(seconds=40 + len(found))
@@ -174,7 +175,7 @@ def _alerted(ledger: SqlLedger, each: EnvironmentReport, entry: Entry, run_id: s
             for resource in each.resources
             if resource.changed_outside
         }
-        alerts = [replace(alert, traces=traced) for alert in after.alerts]
+        alerts = [replace(alert, traces={**alert.traces, **traced}) for alert in after.alerts]
         return alerts, recorded_notices(after.notices)
 
     ledger.alerts.record(each.name, [entry], work)

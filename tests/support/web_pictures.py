@@ -15,7 +15,6 @@ from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
 from driftguard.web.server import WebServer
-from driftguard.web.view import NoClosures
 from tests.support.web_browser import shoot, started, watched
 from tests.support.web_estate import NOW, made_ledger
 
@@ -40,7 +39,6 @@ def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
         lambda: ledger,
         Access(settings),
         repository="infra",
-        closures=NoClosures(),
         defects=FolderDefects(folder / "defects"),
         now=lambda: NOW,
     )

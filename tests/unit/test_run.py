@@ -152,6 +152,8 @@ def test_a_run_is_recorded_from_its_start_to_its_end(estate: MemoryEstate) -> No
     assert (kinds[0], kinds[-1]) == (EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED)
     assert kinds.count(EntryKind.SCANNED) == kinds.count(EntryKind.ATTEMPT_OPENED) == 2
     assert (entries[0].data["count"], entries[0].data["whole"]) == (2, True)
+    [blue] = estate.ledger.entries(environment="blue", kinds=[EntryKind.SCANNED])
+    assert blue.data["closure_files"] == ["environments/blue/main.tf"]
     assert entries[-1].data["summary"] == {verdict.value: count for verdict, count in result.summary.items()}
     assert [scan.report.name for scan in history.last_scans(estate.ledger, [])] == ["blue", "green"]
 

@@ -152,6 +152,18 @@ def test_an_apply_lists_the_outcome_of_each_resource(web: WebClient) -> None:
     assert "Thequeueexists." in text
 
 
+def test_an_environment_lists_the_files_of_its_closure(web: WebClient) -> None:
+    text = text_of(web.get("/environments/billing").text)
+    assert "2 files environments/billing/main.tf modules/<script>" in text
+    assert "Its files are not recorded with this report." in text_of(web.get("/environments/auto").text)
+
+
+def test_recurrence_names_who_changed_the_resource(web: WebClient) -> None:
+    found = {each["address"]: each for each in web.get("/trends.json").json()["recurrences"]}
+    assert (found["aws_sqs_queue.a"]["times"], found["aws_sqs_queue.a"]["actors"]) == (4, ["alice"])
+    assert re.search(r" sandbox 4 .*? alice", text_of(web.get("/trends").text))
+
+
 def test_causes_fold_what_environments_share(web: WebClient) -> None:
     causes = web.get("/causes.json").json()["causes"]
     first = causes[0]

@@ -19,7 +19,6 @@ from driftguard.config import WebSettings
 from driftguard.errors import OperatorError, UsageError
 from driftguard.web.access import Access, Asking, Viewer
 from driftguard.web.server import WebServer
-from driftguard.web.view import NoClosures
 from tests.support.web_client import WebClient
 from tests.support.web_estate import made_ledger
 
@@ -234,9 +233,7 @@ def served(ledger: SqlLedger, folder: Path, settings: WebSettings) -> WebServer:
     from driftguard.adapters.defects import FolderDefects
     from driftguard.web.application import application
 
-    app = application(
-        lambda: ledger, Access(settings), repository="infra", closures=NoClosures(), defects=FolderDefects(folder)
-    )
+    app = application(lambda: ledger, Access(settings), repository="infra", defects=FolderDefects(folder))
     server = WebServer(app, settings)
     server.start()
     return server

@@ -13,7 +13,6 @@ from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.errors import UsageError
 from driftguard.web.links import file_name
 from driftguard.web.site import write_site
-from driftguard.web.view import NoClosures
 from tests.support.sample_alerts import NOON, in_sync
 from tests.support.web_estate import SECRET, made_ledger, record_run
 
@@ -26,7 +25,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
 
 
 def written(ledger: SqlLedger, folder: Path) -> Mapping[str, bytes]:
-    write_site(ledger, folder, repository="infra", closures=NoClosures())
+    write_site(ledger, folder, repository="infra")
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 

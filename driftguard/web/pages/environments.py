@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import convert
+
 from driftguard.model import Entry, EntryKind, ObjectTrace
 from driftguard.model.report import AttributeReport, EnvironmentReport, ResourceReport
+from driftguard.model.rows import ClosureRow
 from driftguard.pipeline import dossier
 from driftguard.pipeline.changes import change_text
 from driftguard.pipeline.dossier import difference
@@ -91,7 +94,7 @@ def page(view: View, name: str) -> WebPage | None:
         "moments": [] if view.everything else _moments(view, name),
         "applies": dossier.applies(record),
         "compared": _compared(view, name, report),
-        "closure": view.closures.listing(name) if view.until is None else None,
+        "closure": convert(scan.row, ClosureRow).closure_files,
     }
     return WebPage("environment.html", "overview", name, content)
 

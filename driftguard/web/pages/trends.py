@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from driftguard.model import Alert, EntryKind
 from driftguard.model.words import Label
-from driftguard.pipeline.trends import Trends, trends
+from driftguard.pipeline.trends import COUNTED, Trends, trends, with_actors
 from driftguard.web.charts import areas, bars
 from driftguard.web.rendering import WebPage
 from driftguard.web.view import View
 
 DAYS: Final = {"7": 7, "30": 30, "90": 90, "365": 365}
 _DEFAULT_DAYS: Final = 30
+_STEPS: Final = 200
 _SHOWN: Final = tuple(label.value for label in Label if label not in (Label.NOISE, Label.ADOPTED))
 
 
@@ -49,4 +53,14 @@ def _days(view: View) -> int:
 
 
 def _trends(view: View) -> Trends:
-    return trends(view.ledger, view.now - timedelta(days=_days(view)), view.now, names=view.names)
+    found = trends(view.ledger, view.now - timedelta(days=_days(view)), view.now, names=view.names)
+    names = list(dict.fromkeys(each.environment for each in found.recurrences))
+    return replace(found, recurrences=with_actors(found.recurrences, _alerts(view, names, found.until - COUNTED)))
+
+
+def _alerts(view: View, names: Sequence[str], since: datetime) -> Sequence[Alert]:
+    """The alerts of environments, those that were resolved included."""
+    ledger, kinds = view.ledger, [EntryKind.ALERT]
+    steps = (ledger.entries(environment=n, kinds=kinds, since=since, until=view.until, limit=_STEPS) for n in names)
+    ids = dict.fromkeys(str(entry.data.get("alert", "")) for found in steps for entry in found)
+    return ledger.alerts.named(list(ids))
