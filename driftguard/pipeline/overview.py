@@ -75,8 +75,7 @@ class ProposalFacts(msgspec.Struct, frozen=True):
         return f"#{self.number}" if self.number is not None else self.id[:8]
 
 
-@dataclass(frozen=True, slots=True)
-class OverviewRow:
+class OverviewRow(msgspec.Struct, frozen=True):
     """One environment of the overview.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import Summary
+from driftguard.model.looks import Look
 from driftguard.pipeline.history import LastScan, last_scan
 from driftguard.pipeline.overview import OverviewRow, ProposalReader, overview
 from driftguard.ports import Alerts, JournalReader, Outbox
@@ -54,6 +55,10 @@ class OfOne(ProposalReader):
     def latest(self, kind: EntryKind, until: datetime | None = None) -> Mapping[str, Entry]:
         """The environment's newest entry of a kind."""
         return {str(e.environment): e for e in self.entries(environment=self._name, kinds=[kind], until=until, limit=1)}
+
+    def looks(self, until: datetime | None = None) -> Mapping[str, Look]:
+        """The journal's."""
+        return self._journal.looks(until)
 
     def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
         """The environment's newest proposal, if it has one of these states."""

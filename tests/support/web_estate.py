@@ -158,7 +158,7 @@ def record_run(ledger: SqlLedger, run_id: str, at: datetime, found: Sequence[Env
     for number, each in enumerate(found):
         moment = at + timedelta(seconds=number + 1)
         files = () if each.name == "auto" else (f"environments/{each.name}/main.tf", f"modules/{HOSTILE}.tf")
-        entry = scan_entry(run_id, HEAD, moment, each, inputs(each.name), files)
+        entry = scan_entry(run_id, HEAD, moment, each, inputs(each.name), closure_files=files)
         _alerted(ledger, each, entry, run_id, moment)
     summary = {verdict.value: sum(each.verdict == verdict for each in found) for verdict in Verdict}
     ended = at + timedelta(seconds=40 + len(found))
