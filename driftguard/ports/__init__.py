@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from driftguard.ports.alerts import AlertRecord, Alerts, BlockAuthors, Outbox, Sink, Sinks, Trail
+from driftguard.ports.alerts import (
+    AlertRecord,
+    Alerts,
+    BlockAuthors,
+    DeliveryQueue,
+    NoticeQueue,
+    Outbox,
+    Sink,
+    Sinks,
+    Trail,
+)
 from driftguard.ports.approvals import Signatures
 from driftguard.ports.defects import DefectLog
 from driftguard.ports.engine import (
@@ -92,6 +102,7 @@ __all__ = [
     "Clock",
     "ConfigurationReader",
     "DefectLog",
+    "DeliveryQueue",
     "DigestKey",
     "EnvironmentFolders",
     "Folders",
@@ -108,6 +119,7 @@ __all__ = [
     "Looked",
     "Machine",
     "Merges",
+    "NoticeQueue",
     "Outbox",
     "PlanEngine",
     "PlanRecords",

@@ -53,8 +53,8 @@ class Alerts(AlertRecord, Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """What is still to be delivered."""
+class NoticeQueue(Protocol):
+    """Notices, and the deliveries that are planned of them."""
 
     def unplanned(self) -> tuple[Notice, ...]:
         """Notices that no delivery was made for yet, oldest first."""
@@ -75,6 +75,10 @@ class Outbox(Protocol):
     def notified(self, alert_ids: Sequence[str]) -> frozenset[tuple[str, str]]:
         """Which alert was sent to which sink, or waits to be sent there."""
         ...
+
+
+class DeliveryQueue(Protocol):
+    """Deliveries on their way."""
 
     def undelivered(self) -> tuple[Delivery, ...]:
         """What is still to be delivered, oldest first."""
@@ -98,6 +102,10 @@ class Outbox(Protocol):
         False, with nothing changed, when another run changed it meanwhile.
         """
         ...
+
+
+class Outbox(NoticeQueue, DeliveryQueue, Protocol):
+    """What is still to be delivered."""
 
 
 class Sink(Protocol):

@@ -16,8 +16,8 @@ from driftguard.model.report import EnvironmentReport
 from driftguard.ports.record import JournalReader
 
 
-class EstateReader(JournalReader, Protocol):
-    """Reads the journal, and what the ledger keeps beside it about the whole estate."""
+class SummaryReader(Protocol):
+    """Reads the reports of environments."""
 
     def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
         """The newest report of each environment in short, sorted by name; `until` inclusive."""
@@ -34,6 +34,10 @@ class EstateReader(JournalReader, Protocol):
     def scans(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
         """The entries with these numbers, in order; those that are not there are left out."""
         ...
+
+
+class OccurrenceReader(Protocol):
+    """Reads what was changed, when, and for how long."""
 
     def occurrences(self, *, at: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Occurrence, ...]:
         """What was open at a moment, by environment, address and label; what is open now without one."""
@@ -57,6 +61,10 @@ class EstateReader(JournalReader, Protocol):
         """The resources that were changed outside Terraform more than once in a time, most often first."""
         ...
 
+
+class RunReader(Protocol):
+    """Reads what runs and the watch did."""
+
     def watch_days(self, since: str, until: str) -> tuple[WatchDay, ...]:
         """What the watch did from one day to another, both inclusive, as in `2026-11-28`."""
         ...
@@ -72,3 +80,7 @@ class EstateReader(JournalReader, Protocol):
             before: only those whose start has a smaller number in the journal.
         """
         ...
+
+
+class EstateReader(JournalReader, SummaryReader, OccurrenceReader, RunReader, Protocol):
+    """Reads the journal, and what the ledger keeps beside it about the whole estate."""

@@ -109,7 +109,19 @@ class Started:
     state: str
 
 
-class PlanRecords(Protocol):
+class ProviderTrust(Protocol):
+    """Which providers' probes are believed."""
+
+    def trust(self, providers: Sequence[str]) -> None:
+        """Probe these again, by an operator's word."""
+        ...
+
+    def distrust(self, providers: Sequence[str]) -> None:
+        """Probe no environment again that uses one of these: an audit found a probe wrong."""
+        ...
+
+
+class PlanRecords(ProviderTrust, Protocol):
     """Keeps what plans asked."""
 
     def begin(self, subject: ProbeSubject) -> Started | None:
@@ -127,14 +139,6 @@ class PlanRecords(Protocol):
 
     def drop(self, environment: str) -> None:
         """Forget an environment's record."""
-        ...
-
-    def trust(self, providers: Sequence[str]) -> None:
-        """Probe these again, by an operator's word."""
-        ...
-
-    def distrust(self, providers: Sequence[str]) -> None:
-        """Probe no environment again that uses one of these: an audit found a probe wrong."""
         ...
 
     def hindrances(self, closure: Closure, data_dir: Path) -> Sequence[str]:

@@ -14,8 +14,8 @@ from driftguard.model.configuration_sources import Sources
 from driftguard.model.expressions import Definitions
 
 
-class Repository(Protocol):
-    """The git repository that is the single source of truth, read through a mirror of our own."""
+class RepositoryContents(Protocol):
+    """The files of commits."""
 
     def tree(self, commit: str) -> Mapping[str, TreeEntry]:
         """Every file of a commit, by its path from the repository's root."""
@@ -37,6 +37,10 @@ class Repository(Protocol):
     def lfs_missing(self, object_ids: Sequence[str]) -> Mapping[str, str]:
         """Those of some blobs that are a Git LFS pointer without its content, and why it is not here."""
         ...
+
+
+class Repository(RepositoryContents, Protocol):
+    """The git repository that is the single source of truth, read through a mirror of our own."""
 
     def worktree(self, commit: str, name: str) -> AbstractContextManager[Path]:
         """The work tree of a name, clean at a commit and held exclusively while the context is open.

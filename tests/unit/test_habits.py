@@ -17,6 +17,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
+MAX_PORT_METHODS = 5
 MAX_COMPLEXITY = 15  # by radon, which counts each `and`, `or` and comprehension too
 # A defect ends here, is reported, and costs no more than what it stands in.
 BOUNDARIES = {
@@ -140,6 +141,18 @@ def test_stages_hold_ports_and_values_and_no_callables() -> None:
     ]
     # A table: how each type of object tells when it is due.
     assert {field.rpartition(".")[0] for field in fields} <= {"pipeline/classify/due.py: _Renewed"}
+
+
+def test_a_port_has_at_most_five_methods_of_its_own() -> None:
+    """One that needs more is split by need, and joined by inheritance where a reader takes it whole."""
+    large = {
+        f"{name}: {node.name}": len(methods)
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if name.startswith("ports/") and isinstance(node, ast.ClassDef)
+        if len(methods := [item for item in node.body if isinstance(item, ast.FunctionDef)]) > MAX_PORT_METHODS
+    }
+    assert large == {}
 
 
 def test_bootstrap_constructs_only() -> None:
