@@ -48,12 +48,10 @@ def _compare_quiet(expected: Expected, got: Mapping[str, Any]) -> Iterator[Misma
 
 
 def _compare_one(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
-    if not expected.labels <= set(got["labels"]) <= expected.possible:
+    if expected.labels != set(got["labels"]):
         yield Mismatch(expected.address, _shown(expected.labels), _shown(got["labels"]))
-    needed = Counter(_signature(fact) for fact in expected.facts if not fact.optional)
-    allowed = Counter(_signature(fact) for fact in expected.facts if fact.optional)
-    either = {fact.path for fact in expected.facts if fact.either}
-    found = Counter((a["path"], a["label"], a["certain"] or a["path"] in either) for a in got["attributes"]) - allowed
+    needed = Counter(_signature(fact) for fact in expected.facts)
+    found = Counter((a["path"], a["label"], a["certain"]) for a in got["attributes"])
     lacking, extra = needed - found, found - needed
     by_path = {fact.path: fact.five for fact in expected.facts}
     for path in sorted({path for path, _, _ in (*lacking, *extra)}):
@@ -66,9 +64,8 @@ def _compare_one(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatc
 def _compare_values(expected: Expected, got: Mapping[str, Any]) -> Iterator[Mismatch]:
     """Where the labels are right: the values beside them, whether they are hidden, and what forces a replacement."""
     moving = {fact.path for fact in expected.facts if fact.five is not None and isinstance(fact.five.desired, Moment)}
-    needed = Counter(_values_of(fact) for fact in expected.facts if not fact.optional)
-    allowed = Counter(_values_of(fact) for fact in expected.facts if fact.optional)
-    found = Counter(_reported(a, a["path"] in moving) for a in got["attributes"]) - allowed
+    needed = Counter(_values_of(fact) for fact in expected.facts)
+    found = Counter(_reported(a, a["path"] in moving) for a in got["attributes"])
     for (path, wanted), (_, other) in zip(sorted(needed - found), sorted(found - needed), strict=False):
         yield Mismatch(f"{expected.address} {path or '(object)'}, values", wanted, other)
 
@@ -105,7 +102,7 @@ def _as_resource(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _signature(fact: Fact) -> tuple[str, str, bool]:
-    return fact.path, fact.label, fact.certain or fact.either
+    return fact.path, fact.label, fact.certain
 
 
 def _at(path: str, found: Counter[tuple[str, str, bool]]) -> str:

@@ -88,17 +88,18 @@ class History:
                 for fact in expected.facts:
                     if fact.label == "restless" and fact.path:
                         reality[address][fact.path] = before.get(address, {}).get(fact.path, NOT_KNOWN)
-        outputs = dict(self.site.state().outputs)
+        state = self.site.state()
+        outputs = dict(state.outputs)
         earlier = self.then.outputs if self.then else {}
         for name in outputs:
             if "restless" in truth.get(f"output.{name}", Expected("")).labels:
                 outputs[name] = earlier.get(name, NOT_KNOWN)
-        return Then(self.config, reality, self.inputs(), outputs, self.then.stood if self.then else {})
+        return Then(self.config, reality, self.inputs(), outputs, self.then.stood if self.then else {}, state.version)
 
     def seen_applied(self) -> Then:
         """The baseline after DriftGuard's own apply, which holds every value that the state has."""
         state = self.site.state()
-        self.then = Then(self.config, dict(state.objects), self.inputs(), dict(state.outputs))
+        self.then = Then(self.config, dict(state.objects), self.inputs(), dict(state.outputs), version=state.version)
         standing = {
             (address, fact.path): fact.five
             for address, expected in expect(self.situation()).items()

@@ -31,11 +31,6 @@ class Expected:
 
     @property
     def labels(self) -> set[str]:
-        return {fact.label for fact in self.facts if not fact.optional}
-
-    @property
-    def possible(self) -> set[str]:
-        """The labels with those of optional facts."""
         return {fact.label for fact in self.facts}
 
 
@@ -113,7 +108,10 @@ def _outputs(situation: Situation, wanted: Desire, earlier: Desire | None) -> It
         if moving and (then is None or tree == then.config.outputs.get(name)) and still(five):
             fact: Fact | None = Fact("", "restless", held is not NOT_KNOWN, five)
         else:
-            fact = next((Fact("", *found, five) for found in [label(five, True)] if found), None)
+            fact = next(
+                (Fact("", *found, five) for found in [label(five, True, written=situation.is_written_since)] if found),
+                None,
+            )
         if fact is None and (name in situation.written.secret_outputs) != config.is_secret_output(name):
             fact = Fact("", "pending", then is not None, five)
         if fact is not None:

@@ -53,10 +53,13 @@ class ObjectTruth:
             yield before
 
     def facts(self) -> Iterator[Fact]:
-        """The object's own labels, then those of its attributes."""
+        """The object's own labels, then those of its attributes; `noise` for what differs in form alone."""
         marks = self._situation.written.secret.get(self._before or "", frozenset())
         wanted = self._wanted or _NOTHING
-        for fact in self._facts():
+        found = list(self._facts())
+        if not found and self.state is not None and not identical(self.state, self.reality):
+            found = [Fact("", "noise")]
+        for fact in found:
             name = fact.attribute
             secret = fact.secret or (bool(name) and (name in marks | wanted.secret or self._is_secret(name)))
             forces = bool(name) and self.reality is not None and name in wanted.replaces
@@ -80,7 +83,7 @@ class ObjectTruth:
         yield from self._secrets()
 
     def _both(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
-        """Where an object is there and wanted; what a new object has null for the old one's zero may be left out."""
+        """Where an object is there and wanted."""
         assert self._wanted is not None
         if self._is_due and five.desired is UNKNOWN:
             yield Fact(attribute.name, "input", True, five)
@@ -94,13 +97,16 @@ class ObjectTruth:
             anew = attribute.name in self._wanted.replaces
             yield Fact(attribute.name, "pending" if anew else "restless", by_us, five)
             return
-        for fact in facts(attribute, five, attribute.name in self._wanted.configured):
-            values = fact.five
-            zero = values is not None and not values.reality and not values.desired
-            unset = self._wanted.replaced or (values is not None and identical(values.reality, values.desired))
-            zero = zero and unset and values is not None and not values.state
-            fact = replace(fact, either=self._situation.then is not None and five.then is NOT_KNOWN)
-            yield replace(fact, optional=True) if zero else fact
+        configured = attribute.name in self._wanted.configured
+        for fact in facts(attribute, five, configured, written=self._situation.is_written_since):
+            if fact.five is None or not self._is_form_alone(fact.five):
+                yield fact
+
+    def _is_form_alone(self, five: Five) -> bool:
+        """Whether null and empty are one: nothing is planned there, or a new object without a look at the old one."""
+        assert self._wanted is not None
+        unplanned = self._wanted.replaced or identical(five.reality, five.desired)
+        return unplanned and not (five.state or five.reality or five.desired)
 
     def _stood(self, attribute: Attribute, five: Five) -> bool:
         """Whether the very same difference stood right after DriftGuard's own apply."""
@@ -128,11 +134,10 @@ class ObjectTruth:
     def _lost(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """About to be deleted: an outside change to it is a conflict, unless it leads to what was wanted or there."""
         for path, values in places(attribute, attribute.name, replace(five, desired=five.reality)):
-            if not same(values.state, values.reality):
-                form_alone = not values.state and not values.reality  # null and empty
+            if not same(values.state, values.reality) and (values.state or values.reality):
                 certain = values.wanted is not NOT_KNOWN and not is_open(values.wanted)
                 if not same(values.reality, values.wanted) and not same(values.reality, values.then):
-                    yield Fact(path, "conflict", certain, values, optional=form_alone, lost=True)
+                    yield Fact(path, "conflict", certain, values, lost=True)
 
     def _news(self, attribute: Attribute, five: Five) -> Iterator[Fact]:
         """Beside a deletion outside Terraform only what a commit changed since is reported, as if it were there."""
@@ -140,14 +145,12 @@ class ObjectTruth:
             if values.desired is UNKNOWN:
                 continue
             if values.wanted is NOT_KNOWN and not same(values.desired, values.state):
-                optional = not values.state and not values.desired
-                yield Fact(path, "pending", False, values, optional=optional, gone=True)
+                if values.state or values.desired:
+                    yield Fact(path, "pending", False, values, gone=True)
             elif values.wanted is not NOT_KNOWN and not same(values.desired, values.wanted):
-                found = label(values, True)
-                either = five.then is NOT_KNOWN
+                found = label(values, True, written=self._situation.is_written_since)
                 if found is not None and found[0] != "noise":
-                    optional = values.wanted is UNKNOWN and values.desired is ABSENT
-                    yield Fact(path, found[0], found[1], values, optional=optional, gone=True, either=either)
+                    yield Fact(path, found[0], found[1], values, gone=True)
 
     def _secrets(self) -> Iterator[Fact]:
         """Attributes whose sensitivity alone a commit changed."""
@@ -196,7 +199,7 @@ class ObjectTruth:
         if self._is_file_of_the_checkout:
             yield Fact("", "restless", self._situation.then is not None, five)
             return
-        found = label(five, True)
+        found = label(five, True, written=self._situation.is_written_since)
         if found is not None:
             yield Fact("", found[0], found[1], five)
 

@@ -48,7 +48,7 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: b
         return "alert"
     # What moves by itself is applied with anything else, certain or not.
     acted_on = [expected for expected in truth.values() if not expected.labels <= QUIET]
-    certain = all(f.certain or f.optional or f.label == "restless" for expected in acted_on for f in expected.facts)
+    certain = all(f.certain or f.label == "restless" for expected in acted_on for f in expected.facts)
     return "hold" if "conflict" in labels or "alert" in words or not certain or held else "apply"
 
 
@@ -69,11 +69,6 @@ def _is_held(history: History, situation: Situation, truth: Mapping[str, Expecte
     return again or lost or (deleted > 1 and deleted >= _ALMOST_EVERYTHING * existing)
 
 
-def _may_be_held(truth: Mapping[str, Expected]) -> bool:
-    """Whether a label that is acted on may be uncertain, see `judge.UNCERTAIN`."""
-    return any(f.either and f.label != "restless" for expected in truth.values() for f in expected.facts)
-
-
 def applied(history: History) -> Iterator[Mismatch]:
     """Let DriftGuard act on an environment whose decision is known; it may touch nothing else."""
     situation = history.situation()
@@ -83,8 +78,6 @@ def applied(history: History) -> Iterator[Mismatch]:
     expected = decided(truth, history.policy, held=_is_held(history, situation, truth))
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
-    if expected == "apply" and _may_be_held(truth) and report["decision"]["action"] == "hold":
-        expected = "hold"
     if report["decision"]["action"] != expected:
         yield Mismatch("decision", expected, f"{report['decision']['action']} {report['decision']['reasons']}")
         return

@@ -46,6 +46,7 @@ class State:
 
     Attributes:
         secret: the attributes that are marked as sensitive, by address.
+        version: its lineage and serial.
     """
 
     objects: dict[str, Values] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class State:
     secret: dict[str, frozenset[str]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     secret_outputs: set[str] = field(default_factory=set)
+    version: tuple[str, int] = ("", 0)
 
     def add(self, kind: Type, address: str, instance: Mapping[str, Any]) -> None:
         """Take over one instance of the state file."""
@@ -226,6 +228,7 @@ class Site:
         if not text:
             return found
         raw = json.loads(text)
+        found.version = raw["lineage"], raw["serial"]
         found.outputs.update({name: output["value"] for name, output in raw["outputs"].items()})
         found.secret_outputs.update(name for name, output in raw["outputs"].items() if output.get("sensitive"))
         for resource in raw["resources"]:

@@ -22,6 +22,7 @@ class Then:
         reality: `NOT_KNOWN` for what moves by itself and was never applied by DriftGuard.
         outputs: the same of the root outputs.
         stood: by address and attribute, what differed right after DriftGuard's own apply.
+        version: of the state: its lineage and serial.
     """
 
     config: Configuration
@@ -29,6 +30,7 @@ class Then:
     inputs: Inputs
     outputs: Mapping[str, Any] = field(default_factory=dict)
     stood: Mapping[tuple[str, str], Five] = field(default_factory=dict)
+    version: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Situation:
     inputs: Inputs
     then: Then | None
     imported: Mapping[str, Values]
+
+    @property
+    def is_written_since(self) -> bool:
+        """Whether the state was written since the baseline."""
+        return self.then is not None and self.then.version != self.written.version
 
     @property
     def state(self) -> Mapping[str, Values]:

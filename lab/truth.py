@@ -51,24 +51,20 @@ class Fact:
 
     Attributes:
         certain: whether every test for the label can be made.
-        optional: whether nothing may be reported of it: null turned into absent, or back.
         gone: whether the object was deleted outside Terraform, so that R is absent whatever the label rests on.
         lost: whether the object is about to be deleted, so that D is absent.
         secret: whether the values are not shown.
         forces: whether the change makes the object be replaced.
-        either: whether it may be certain or not, see `judge.UNCERTAIN`.
     """
 
     path: str
     label: str
     certain: bool = True
     five: Five | None = None
-    optional: bool = False
     gone: bool = False
     lost: bool = False
     secret: bool = False
     forces: bool = False
-    either: bool = False
 
     @property
     def attribute(self) -> str:
@@ -109,8 +105,12 @@ def _form(value: Any) -> str:
     return json.dumps(value)
 
 
-def label(five: Five, configured: bool) -> tuple[str, bool] | None:
-    """The label of one place and whether every test for it could be made; None for what did not change."""
+def label(five: Five, configured: bool, *, written: bool) -> tuple[str, bool] | None:
+    """The label of one place and whether every test for it could be made; None for what did not change.
+
+    Args:
+        written: whether the state was written since the baseline, which decides where the values of then are not known.
+    """
     s, r, d, wanted, then = five.state, five.reality, five.desired, five.wanted, five.then
     moved = not same(s, r)
     if d is not UNKNOWN and same(s, r) and same(r, d):
@@ -130,7 +130,7 @@ def label(five: Five, configured: bool) -> tuple[str, bool] | None:
     if commit is None:
         return "pending", False
     if then is NOT_KNOWN:
-        return ("pending", True) if commit else ("absorbed", False)
+        return ("pending", not written) if commit else ("absorbed" if written else "input", False)
     if commit:
         return ("pending" if same(r, then) or same(d, then) else "conflict"), True
     return ("input" if same(r, then) else "absorbed"), True
@@ -146,14 +146,12 @@ def _is_empty(value: Any) -> bool:
     return not value
 
 
-def facts(attribute: Attribute, five: Five, configured: bool, path: str | None = None) -> Iterator[Fact]:
-    """Every place at or below an attribute that has a label."""
-    path = attribute.name if path is None else path
-    for below, values in places(attribute, path, five):
-        found = label(values, configured)
+def facts(attribute: Attribute, five: Five, configured: bool, *, written: bool) -> Iterator[Fact]:
+    """Every place at or below an attribute that has a label; `written` as for `label`."""
+    for below, values in places(attribute, attribute.name, five):
+        found = label(values, configured, written=written)
         if found is not None:
-            nothing = all(value is None or value is ABSENT for value in (values.state, values.reality, values.desired))
-            yield Fact(below, found[0], found[1], values, optional=nothing)
+            yield Fact(below, found[0], found[1], values)
 
 
 def places(attribute: Attribute, path: str, five: Five) -> Iterator[tuple[str, Five]]:
