@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.cloud import Values, is_due_again, normal
-from lab.compare import QUIET
+from lab.compare import QUIET, replaces
 from lab.configuration import Moment
 from lab.desire import Desire
 from lab.history import History
@@ -31,14 +31,15 @@ _GROUPS: Final[Mapping[str, frozenset[str]]] = {
 _ALMOST_EVERYTHING: Final = 0.8
 
 
-def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: bool) -> str:
+def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: bool, replaces: bool) -> str:
     """The decision that follows from labels and a policy of `alert` and `apply` or `revert`.
 
     Args:
         held: whether the state or the number of deletions forbids an apply, whatever the labels are.
+        replaces: whether an object is to be replaced or deleted.
     """
     labels = {label for expected in truth.values() for label in expected.labels}
-    if verdict([labels]) == "in_sync":
+    if verdict([labels], replaces=replaces) == "in_sync":
         return "none"
     groups = {group for group, members in _GROUPS.items() if labels & members}
     if not groups and "conflict" not in labels and "derived" in labels:
@@ -75,9 +76,10 @@ def applied(history: History) -> Iterator[Mismatch]:
     truth = expect(situation)
     now = views(situation, situation.config)
     wanted = situation.wanted(situation.config, now)
-    expected = decided(truth, history.policy, held=_is_held(history, situation, truth))
+    held = _is_held(history, situation, truth)
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
+    expected = decided(truth, history.policy, held=held, replaces=replaces(report))
     if report["decision"]["action"] != expected:
         yield Mismatch("decision", expected, f"{report['decision']['action']} {report['decision']['reasons']}")
         return
