@@ -25,13 +25,13 @@ from driftguard.config import EnvironmentSettings
 from driftguard.coverage import uncovered_places
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Closure, ErrorKind, TreeEntry
-from driftguard.model.causes import is_network
+from driftguard.model.causes import Faulted, is_network
 from driftguard.model.configuration_sources import MovingAttribute
 from driftguard.model.outlines import Outline
 from driftguard.model.report import CauseReport, RunReport
 from driftguard.pipeline.filearguments import automatic
 from driftguard.pipeline.layout import backend_block, backend_kind, foreign_units, is_terraform
-from driftguard.pipeline.predicting import EnvironmentFacts, Prediction, limited, on_platform, predictions
+from driftguard.pipeline.predicting import EnvironmentFacts, Prediction, grouped, limited, on_platform, predictions
 from driftguard.ports import Purpose
 from driftguard.report import causes
 
@@ -194,11 +194,15 @@ def access(session: Session) -> Iterator[Prediction]:
             return fault.message
         return None
 
-    refused = [
-        Prediction("roles", True, message, "", tuple(sorted(settings.name for settings in roles[asked])))
-        for asked, message in _side_by_side(assumed, list(roles))
-        if message is not None
-    ]
+    refused = grouped(
+        [
+            (Faulted(first.name, first.path, first.workspace, "roles", message).gist, settings.name, one)
+            for asked, message in _side_by_side(assumed, list(roles))
+            if message is not None
+            for first, one in ((roles[asked][0], Prediction("roles", True, message)),)
+            for settings in roles[asked]
+        ]
+    )
     yield from limited(refused)
     unusable = {name for one in refused for name in one.environments}
     yield from _states([each for each in facts if each.settings.name not in unusable], credentials)

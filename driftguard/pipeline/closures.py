@@ -52,6 +52,7 @@ class ClosureIndex:
         self._units_at: dict[str, frozenset[str]] = {}
         self._has_tofu: dict[str, bool] = {}
         self._at: dict[tuple[str, str | None], Closures] = {}
+        self._last: tuple[EnvironmentSettings, Closures, Closure | None] | None = None
         self._lock = threading.Lock()
 
     def at(self, settings: EnvironmentSettings, commit: str) -> Closure | None:
@@ -69,7 +70,11 @@ class ClosureIndex:
         if is_unit:
             return self._of_unit(settings, commit, product)
         with self._lock:
-            return self._closures(commit, product).closure(
+            closures = self._closures(commit, product)
+            last = self._last  # asked for twice: for the version that is needed, then for itself
+            if last is not None and not given and last[0] is settings and last[1] is closures:
+                return last[2]
+            closure = closures.closure(
                 settings.path,
                 var_files=settings.var_files,
                 extra_files=settings.extra_files,
@@ -79,6 +84,8 @@ class ClosureIndex:
                 elsewhere=settings.elsewhere,
                 given={normpath(join(settings.path, name)): digest for name, digest in given.items()},
             )
+            self._last = settings, closures, closure
+            return closure
 
     def is_unit(self, settings: EnvironmentSettings, commit: str) -> bool:
         """Whether an environment is a Terragrunt unit at a commit."""

@@ -60,6 +60,7 @@ class Closures:
         self._modules = ModuleReader(self._walk, reader, own_names)
         self._matches: dict[str, dict[str, str]] = {}
         self._definitions: dict[str, ModuleDefinitions] = {}
+        self._automatic: dict[str, Sequence[str]] = {}
 
     def closure(
         self,
@@ -250,8 +251,9 @@ class Closures:
 
     def _var_files(self, root: str, var_files: Sequence[str]) -> Iterator[str]:
         """The files that give the root module's variables their values, in Terraform's order."""
-        names = [path[len(root) :].lstrip("/") for path in self._walk.below(root)]
-        for name in (*automatic(names), *var_files):
+        if root not in self._automatic:
+            self._automatic[root] = automatic([path[len(root) :].lstrip("/") for path in self._walk.below(root)])
+        for name in (*self._automatic[root], *var_files):
             path = self._walk.resolved(normpath(join(root, name)))[0]
             if path in self._tree:
                 yield path

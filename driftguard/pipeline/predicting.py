@@ -80,10 +80,15 @@ def predictions(facts: Sequence[EnvironmentFacts]) -> _Predicted:
             for settings in (each.settings,)
             for one in rule(each)
         ]
-        yield from limited(_grouped(found))
+        yield from limited(grouped(found))
 
 
-def _grouped(found: Sequence[tuple[str, str, Prediction]]) -> list[Prediction]:
+def grouped(found: Sequence[tuple[str, str, Prediction]]) -> list[Prediction]:
+    """One prediction for all of one gist.
+
+    Args:
+        found: gist, name of the environment, and prediction.
+    """
     groups: dict[tuple[str, str], list[tuple[str, Prediction]]] = {}
     for gist, name, one in found:
         groups.setdefault((one.check, gist), []).append((name, one))

@@ -116,6 +116,17 @@ def test_roles_and_permissions_are_asked_once_for_all_that_share_them(sandbox: S
     assert (without["good"], len(without["environments"])) == (True, 5)
 
 
+def test_roles_that_cannot_be_assumed_for_one_reason_are_one_line(sandbox: Sandbox) -> None:
+    for name in ("a", "b"):
+        sandbox.write(f"live/{name}/main.tf", "locals {}\n")
+        sandbox.write(f"accounts/{name}.json", f'{{"name": "{name}", "id": "{ord(name):012d}"}}')
+    entry = '- {path: "live/*", from: {file: "accounts/*.json", name: ".name"}, workspace: "{from.name}", '
+    entry += 'aws: {plan_role_arn: "arn:aws:iam::{from.id}:role/plan"}}'
+    sandbox.commit("roles of accounts", {"driftguard.yaml": f"environments:\n  {entry}\n"})
+    checks = sandbox.run("doctor", "--format", "json").report["checks"]
+    assert [len(check["environments"]) for check in checks if check["check"] == "roles"] == [4]
+
+
 @pytest.mark.parametrize("arn", ["arn:aws:iam::123456789012:role/plan"])
 def test_a_role_that_cannot_be_assumed_is_one_line(sandbox: Sandbox, arn: str) -> None:
     estate(sandbox, 5, S3)

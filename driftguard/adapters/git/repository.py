@@ -6,7 +6,7 @@ import re
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ _NETWORK_SECONDS = 600.0
 _LISTING_SECONDS = 60.0
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LARGEST_POINTER = 1024
+_MANY = 50  # blobs: more than so many are asked about at once
 
 Touching = tuple[Commit, frozenset[str]]
 """A commit and the paths that it changed against its first parent."""
@@ -128,16 +129,25 @@ class GitRepository(Repository, History, Blame, TrackedHead):
     def _lfs_pointers(self, object_ids: Sequence[str]) -> dict[str, bytes]:
         """Those of some blobs that are a pointer, with their content. Each blob is read once: closures overlap."""
         if unknown := [object_id for object_id in dict.fromkeys(object_ids) if object_id not in self._pointers]:
-            asked = "".join(f"{object_id}\n" for object_id in unknown)
-            sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
-            parts = [line.split(" ") for line in sizes.splitlines()]
-            small = [p[0] for p in parts if len(p) == 3 and p[1] == "blob" and 100 <= int(p[2]) < _LARGEST_POINTER]
-            read = dict(self.read(small))
+            sizes = self._sizes(unknown) if len(unknown) < _MANY else self._sizes_at_once(unknown)
+            read = dict(self.read([object_id for object_id, size in sizes if 100 <= size < _LARGEST_POINTER]))
             for object_id in unknown:
                 content = read.get(object_id, b"")
                 self._pointers[object_id] = content if content.startswith(_LFS_POINTER) else None
         found = ((object_id, self._pointers[object_id]) for object_id in object_ids)
         return {object_id: content for object_id, content in found if content is not None}
+
+    def _sizes(self, object_ids: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """The sizes of blobs, through a process that stays; without those that are not here."""
+        for object_id in object_ids:
+            with self._guard, suppress(ValueError):
+                yield object_id, self._blobs.get_object_header(object_id)[2]
+
+    def _sizes_at_once(self, object_ids: Sequence[str]) -> Iterator[tuple[str, int]]:
+        asked = "".join(f"{object_id}\n" for object_id in object_ids)
+        sizes = run(self._git, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=asked)
+        parts = (line.split(" ") for line in sizes.splitlines())
+        yield from ((part[0], int(part[2])) for part in parts if len(part) == 3 and part[1] == "blob")
 
     def _listed(self, commit: str) -> Mapping[str, TreeEntry]:
         return dict(_entries(run(self._git, "ls-tree", "-r", "-z", "--full-tree", commit)))
