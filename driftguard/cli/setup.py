@@ -85,7 +85,7 @@ def doctor(
     from driftguard.doctor import examine
 
     findings = list(examine(opened.repo, opened.ref, opened.config, slack=slack))
-    rows = [(_mark(f), f.what, f"{f.detail}. {f.remedy}" if f.remedy else f.detail) for f in findings]
+    rows = [(_mark(f), f.what, f"{f.detail.removesuffix('.')}. {f.remedy}" if f.remedy else f.detail) for f in findings]
     checks = [
         {"check": f.what, "good": f.good, "detail": f.detail, "remedy": f.remedy, "environments": f.environments}
         for f in findings

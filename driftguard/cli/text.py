@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from driftguard.model.causes import is_network
 from driftguard.model.report import CauseReport, EnvironmentReport, ResourceReport, RunReport
 from driftguard.model.words import SETTLED, Verdict, plain_words, plural, verdict_text
 from driftguard.pipeline.changes import attribute_lines, invocation_text
@@ -23,7 +24,7 @@ _STYLES: Final = {
 }
 _MAX_ATTRIBUTES: Final = 12
 _MAX_COMMITS: Final = 5
-_MAX_ALIKE: Final = 3
+_MAX_ALONE: Final = 3  # environments without a verdict
 _MAX_NAMES: Final = 8
 
 
@@ -61,8 +62,10 @@ def baselines_line(report: RunReport) -> str | None:
 
 
 def shared_causes(report: RunReport) -> tuple[CauseReport, ...]:
-    """The causes that so many environments share that they are listed once, not for each of them."""
-    return tuple(cause for cause in report.causes if len(cause.environments) > _MAX_ALIKE)
+    """The causes that are listed once for all of their environments: where many have no verdict, and of the network."""
+    many = report.summary.get(Verdict.UNKNOWN.value, 0) > _MAX_ALONE
+    shared = (cause for cause in report.causes if len(cause.environments) > 1)
+    return tuple(cause for cause in shared if many or is_network(cause.message))
 
 
 def apart(report: RunReport, shared: Sequence[CauseReport]) -> list[EnvironmentReport]:

@@ -21,6 +21,10 @@ _NETWORK: Final = re.compile(
     r"|Could not resolve host|context deadline exceeded|dial tcp|could not connect to|Failed to connect",
     re.I,
 )
+# The server that a message about the network names.
+_SERVER: Final = re.compile(
+    r"(?:https?|ssh|git)://(?:[^@/\s\"']*@)?([\w.-]+)|lookup ([\w.-]+)|(?i:resolve host):? ([\w.-]+)"
+)
 _MAX_WORD: Final = 3
 _REMEDIES: Final = {
     ErrorKind.INIT: "Run `terraform init` in one of them to see the same; `driftguard doctor` names the usual causes.",
@@ -61,12 +65,16 @@ class Faulted:
     @property
     def gist(self) -> str:
         """What environments share when the same happened to them: no names, paths, lines, numbers of requests."""
-        network = _NETWORK.search(self.message)
-        if network is not None:
-            return f"network: {network[0].lower()}"
+        if network := _NETWORK.search(self.message):
+            server = _SERVER.search(self.message)
+            named = next(filter(None, server.groups())) if server else network[0].lower()
+            return f"network: {re.sub(self._own_words(), '*', named)}"
+        return f"{self.kind}: " + re.sub(f"{_REQUEST}|{self._own_words(_PLACE)}", "*", self.message)
+
+    def _own_words(self, *more: str) -> str:
+        """An expression for what is another word in each environment: its names, and numbers."""
         own = {name for name in (self.path, self.name, self.workspace) if name not in ("", ".")}
-        names = "|".join(map(_called, sorted(own, key=len, reverse=True)))
-        return f"{self.kind}: " + re.sub("|".join(filter(None, (_REQUEST, names, _PLACE, r"\d+"))), "*", self.message)
+        return "|".join([*map(_called, sorted(own, key=len, reverse=True)), *more, r"\d+"])
 
     @property
     def remedy(self) -> str:

@@ -16,6 +16,7 @@ from driftguard.model import Closure
 from driftguard.model.causes import Faulted
 from driftguard.model.configuration_sources import MovingAttribute, remedy
 from driftguard.model.outlines import Outline
+from driftguard.model.words import plural
 from driftguard.pipeline.layout import backend_block, backend_kind
 
 _MAX_ALIKE: Final = 5
@@ -108,7 +109,7 @@ def limited(found: Sequence[Prediction]) -> _Predicted:
         rest = alike[_MAX_ALIKE:]
         if rest:
             names = tuple(sorted({name for one in rest for name in one.environments}))
-            text = f"and {len(rest)} more causes of this kind, such as: {rest[0].text}"
+            text = f"and {plural(len(rest), 'more cause')} of this kind, such as: {rest[0].text}"
             yield Prediction(check, any(one.blocks for one in rest), text, rest[0].remedy, names)
 
 

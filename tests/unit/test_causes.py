@@ -76,6 +76,39 @@ def test_a_thousand_environments_behind_one_broken_network_are_one_line_with_a_c
     assert markdown(report(1000, message)).count("no such host") == 1
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (
+            "could not connect to r.example.org: failed to request discovery document: no such host",
+            'Get "https://r.example.org/.well-known/terraform.json": dial tcp: lookup r.example.org on [::1]:53',
+        ),
+        ("Cloning into 'm'... fatal: Could not resolve host: r.example.org", "lookup r.example.org: i/o timeout"),
+    ],
+)
+def test_a_server_that_is_not_reached_is_one_cause_in_whatever_words(messages: tuple[str, str]) -> None:
+    first = messages[0].replace("connect to r.", "connect to https://r.")
+    (cause,) = by_cause([faulted(1, first), faulted(2, messages[1])])
+    assert len(cause.environments) == 2
+
+
+def test_causes_of_a_few_environments_each_are_grouped_where_many_have_no_verdict() -> None:
+    environments = tuple(
+        EnvironmentReport(name=f"e{n}", verdict="unknown", error=ErrorReport("plan", f"cause {'abc'[n // 3]}"))
+        for n in range(9)
+    )
+    whole = RunReport(summary={"unknown": 9}, environments=environments, causes=tuple(causes(environments)))
+    text = StringIO()
+    print_run(Console(file=text, width=120), whole, noise=False)
+    assert [text.getvalue().count(f"plan: cause {letter}") for letter in "abc"] == [1, 1, 1]
+
+
+def test_two_environments_behind_one_broken_network_are_one_line() -> None:
+    text = StringIO()
+    print_run(Console(file=text, width=120), report(2, "dial tcp: lookup r.example.org: no such host"), noise=False)
+    assert text.getvalue().count("no such host") == 1
+
+
 def test_a_few_environments_are_listed_one_by_one() -> None:
     text = StringIO()
     print_run(Console(file=text, width=120), report(3, "broken"), noise=False)
