@@ -14,11 +14,17 @@ from urllib.parse import parse_qsl
 from driftguard.model import ModuleSource, Move
 
 _REGISTRY: Final = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w-]+/[\w-]+/[\w-]+(?://.*)?")
-_EXACT_VERSION: Final = re.compile(r"\s*=?\s*v?\d+\.\d+\.\d+(?:-[\w.-]+)?\s*")
+_EXACT_VERSION: Final = re.compile(r"\s*=?\s*v?\d+(?:\.\d+){0,2}(?:-[\w.-]+)?\s*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
-_TAG: Final = re.compile(r"(?:refs/tags/.*|(?:.*[/_-])?v?\d+(?:\.\d+)+.*|v\d+)")
+_TAG: Final = re.compile(r"refs/tags/.*|(?:.*[/_-])?v?\d+(?:\.\d+)+(?:[-+][\w.+-]*)?|v\d+")
+# Branches that are called like versions: release/1.2, stable-1.2, 1.2-dev, refs/heads/1.2.
+_BRANCH: Final = re.compile(
+    r"refs/heads/.*|(?:.*/)?(?:release|hotfix|bugfix|feature|support|stable|maint|maintenance|branch(?:es)?)s?/.*"
+    r"|(?:.*/)?(?:release|stable|support|maint|branch)[-_]v?\d+(?:\.\d+)?|.*-(?:stable|dev|develop|latest|snapshot|wip|branch)",
+    re.I,
+)
 # Query parameters that fix the contents of an address: of go-getter, of S3 and of GCS.
-_FIXING: Final = frozenset({"checksum", "versionId", "version", "generation"})
+_FIXING: Final = frozenset({"checksum", "versionId", "version", "generation", "digest"})
 # A program, as written, that reads the checkout.
 _READS_CHECKOUT: Final = re.compile(r"path\.(?:module|root|cwd)|\.{1,2}/|\bgit\b|\.(?:sh|py|js|rb|ts)\b")
 
@@ -28,8 +34,9 @@ def is_pinned(source: str, version: str | None = None) -> bool:
     if _REGISTRY.fullmatch(source) and not source.startswith(("github.com/", "bitbucket.org/")):
         return bool(version and _EXACT_VERSION.fullmatch(version))
     given = dict(parse_qsl(source.partition("?")[2]))
-    ref = given.get("ref", "")
-    return bool(_COMMIT.fullmatch(ref) or _TAG.fullmatch(ref) or _FIXING & given.keys())
+    ref = given.get("ref") or given.get("rev") or given.get("tag") or ""  # of git, Mercurial and OCI
+    tagged = _TAG.fullmatch(ref) and not _BRANCH.fullmatch(ref)
+    return bool(_COMMIT.fullmatch(ref) or tagged or _FIXING & given.keys())
 
 
 def module_moves(directory: str, calls: Collection[ModuleSource]) -> Iterator[Move]:
