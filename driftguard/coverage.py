@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from posixpath import dirname
 
 import msgspec
 
@@ -11,12 +12,14 @@ from driftguard.adapters.folders import data_folder
 from driftguard.adapters.hcl.outline import outline
 from driftguard.bootstrap.session import Session
 from driftguard.config import EnvironmentSettings
+from driftguard.config.workspaces import DEFAULT
 from driftguard.errors import DriftGuardError, EnvironmentFault
 from driftguard.model import Closure
 from driftguard.model.report import RunReport, UncoveredPlace
 from driftguard.pipeline.checkout import HEAD
-from driftguard.pipeline.layout import directory_of
+from driftguard.pipeline.layout import directory_of, is_terraform
 from driftguard.pipeline.uncovered import uncovered, unread_directories
+from driftguard.pipeline.usedworkspaces import used_workspaces
 
 
 def with_uncovered(session: Session, report: RunReport) -> RunReport:
@@ -38,7 +41,22 @@ def uncovered_places(session: Session) -> tuple[UncoveredPlace, ...]:
     def read(path: str) -> bytes:
         return b"".join(content for _, content in session.repository.read([tree[path].object_id]))
 
-    return uncovered(tree, outlines, session.environments, modules, read)
+    return uncovered(tree, outlines, session.environments, modules, read, _workspaces(session))
+
+
+def _workspaces(session: Session) -> dict[str, set[str]]:
+    """The workspaces of directories with several: those that code names, that a backend listed, and of local states."""
+    tree, root = session.repository.tree(session.head), session.repository.local_root
+    found: dict[str, set[str]] = {}
+    for directory in {each.path for each in session.environments if each.workspace != DEFAULT and each.fault is None}:
+        inside = {p: e.object_id for p, e in tree.items() if (dirname(p) or ".") == directory and is_terraform(p)}
+        contents = dict(session.repository.read(list(inside.values())))
+        files = [outline(path, contents[object_id]) for path, object_id in inside.items()]
+        found[directory] = {*used_workspaces(files, directory, tree), *session.workspaces.listed().get(directory, ())}
+        if root is not None:
+            states = (root / directory / "terraform.tfstate.d").glob("*/terraform.tfstate")
+            found[directory].update(state.parent.name for state in states)
+    return found
 
 
 def _modules(session: Session) -> Iterator[str]:

@@ -99,7 +99,7 @@ class Session:
         self._reader = CachingReader(cache / "repos" / f"{folder_name(self.repository.display)}.facts")
         self._closing.callback(self._reader.save)
         source, workspaces = str(target.config) if target.config else None, KnownWorkspaces()
-        self._workspaces = WorkspaceIndex(workspaces, self._list_workspaces, lambda: self.ledger)
+        self.workspaces = WorkspaceIndex(workspaces, self._list_workspaces, lambda: self.ledger)
         index = SettingsIndex(self.repository, target.operator_text(), source, workspaces.of)
         reader = BlobReader(self.repository, self._reader)
         self.platforms = Platforms(self.repository, reader, self.head, self.environ, self._stop)
@@ -125,7 +125,7 @@ class Session:
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
         """Every environment at head, sorted by name."""
-        found = resolved(self.settings, self.repository, self.head, self._workspaces.asked)
+        found = resolved(self.settings, self.repository, self.head, self.workspaces.asked)
         self.closures.settings.forget()
         return with_owners(found, self.repository.tree(self.head), partial(self.repository.file, self.head))
 

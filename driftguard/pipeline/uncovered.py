@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from posixpath import dirname, join, normpath
 
 from driftguard.config import EnvironmentSettings
+from driftguard.config.workspaces import DEFAULT
 from driftguard.model.outlines import Outline
 from driftguard.model.report import UncoveredPlace
 from driftguard.pipeline.layout import is_terraform, read_layout, var_files_by_directory
@@ -26,14 +27,16 @@ def uncovered(
     environments: Sequence[EnvironmentSettings],
     modules: Collection[str],
     read: Read,
+    workspaces: Mapping[str, Collection[str]],
 ) -> tuple[UncoveredPlace, ...]:
-    """Directories and var files that look like environments and are none; sorted.
+    """Directories, workspaces and var files that look like environments and are none; sorted.
 
     Args:
         paths: every file of the commit.
         outlines: of the files that `unread_directories` names.
         modules: directories that environments reach as modules.
         read: gives a file's content, of the settings of other tools.
+        workspaces: those that are known of directories with several, by directory.
     """
     covered = {environment.path for environment in environments}
     unread = set(unread_directories(paths, environments, modules))
@@ -44,4 +47,7 @@ def uncovered(
         full = {normpath(join(directory, file)): name for file, name in files.items()}
         if full.keys() & named:  # some of them make environments, so the others look like it
             found |= {UncoveredPlace(directory, full[file]) for file in full.keys() - named}
+    for directory, names in workspaces.items():
+        own = {environment.workspace for environment in environments if environment.path == directory}
+        found |= {UncoveredPlace(directory, name) for name in {*names} - own - {DEFAULT}}
     return tuple(sorted(found, key=lambda place: (place.path, place.workspace)))

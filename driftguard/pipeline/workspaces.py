@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from driftguard.config import EnvironmentSettings, Listing
 from driftguard.config.generating import NOT_ASKED
+from driftguard.config.values import is_glob
 from driftguard.errors import DriftGuardError
 from driftguard.model import EntryKind
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
@@ -30,6 +31,10 @@ class KnownWorkspaces:
     def keep(self, base: EnvironmentSettings, listing: Listing) -> None:
         """Remember a listing."""
         self._known[base.path] = listing
+
+    def listed(self) -> Mapping[str, Sequence[str]]:
+        """The names that backends listed, by the directory of the root module."""
+        return {path: listing.names for path, listing in self._known.items() if listing.fault is None}
 
 
 class WorkspaceIndex:
@@ -61,9 +66,14 @@ class WorkspaceIndex:
             self._known.keep(base, listing)
         return listing
 
+    def listed(self) -> Mapping[str, Sequence[str]]:
+        """The names that backends listed in this session, by the directory of the root module."""
+        return self._known.listed()
+
     def _seen_before(self, path: str) -> tuple[str, ...]:
         scans = map(read_scan, self._recorded().latest(EntryKind.SCANNED).values())
-        return tuple(sorted({scan.workspace for scan in scans if scan.path == path}))
+        found = {scan.workspace for scan in scans if scan.path == path}
+        return tuple(sorted(name for name in found if not is_glob(name)))  # one that matched nothing is called so
 
 
 def listed_workspaces(

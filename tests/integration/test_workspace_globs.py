@@ -44,6 +44,7 @@ def test_a_glob_stands_for_the_workspaces_of_the_backend_and_a_new_one_is_scanne
     ran = workspaces.sandbox.scan()
     assert (ran.code, verdicts(ran.report)) == (0, {"dev/eu-1": "in_sync", "dev/eu-2": "in_sync"})
     assert {e["workspace"] for e in ran.report["environments"]} == {"eu-1", "eu-2"}
+    assert ran.report["uncovered"] == [{"path": DEV, "workspace": "us"}]
     new_workspace(workspaces, "eu-3")
     workspaces.toy.change("eu-3", value="outside")
     ran = workspaces.sandbox.scan()

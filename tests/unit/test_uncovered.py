@@ -13,12 +13,16 @@ from driftguard.pipeline.uncovered import uncovered
 from tests.support.layouts import CODE, PROVIDER, S3
 
 
-def places(files: dict[str, str], configuration: str) -> list[tuple[str, str]]:
+def places(
+    files: dict[str, str], configuration: str, workspaces: dict[str, set[str]] | None = None
+) -> list[tuple[str, str]]:
     tree = {path: TreeEntry("100644", path) for path in files}
     settings = config.load(configuration.encode(), source="driftguard.yaml")
     environments = settings.resolve(partial(find, tree), TreeFiles(tree, lambda path: files[path].encode()))
     outlines = {path: outline(path, text.encode()) for path, text in files.items() if path.endswith(".tf")}
-    found = uncovered(tree, outlines, environments, ["modules/called"], lambda path: files[path].encode())
+    found = uncovered(
+        tree, outlines, environments, ["modules/called"], lambda path: files[path].encode(), workspaces or {}
+    )
     return [(place.path, place.workspace) for place in found]
 
 
@@ -43,3 +47,9 @@ def test_a_var_file_beside_those_of_environments_is_uncovered() -> None:
     assert places(files, entry) == [("i", "prod")]
     assert places(files, "environments: [{path: i, each: 'vars/[dp]*.tfvars', workspace: '{var_file}'}]") == []
     assert places(files, "environments: [{path: i}]") == []  # var files have no part in its environments
+
+
+def test_a_workspace_that_no_entry_covers_is_uncovered() -> None:
+    files, known = {"i/main.tf": S3}, {"i": {"default", "eu", "us"}}
+    assert places(files, "environments: [{path: i, workspaces: [eu]}]", known) == [("i", "us")]
+    assert places(files, "environments: [{path: i, workspaces: [eu, us]}]", known) == []
