@@ -20,7 +20,17 @@ from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
 from driftguard.errors import SafetyRefusal
 from driftguard.model import EnvironmentResult
-from driftguard.ports import Alerts, Attempts, Branches, Leases, Outbox, Sink, StateLock
+from driftguard.ports import (
+    AlertRecord,
+    Alerts,
+    Attempts,
+    Branches,
+    DeliveryQueue,
+    Leases,
+    NoticeQueue,
+    Sink,
+    StateLock,
+)
 from driftguard.ports.engine import Applier
 from driftguard.ports.forge import RequestWriter
 from tests.contract.engine_contract import working_directory
@@ -30,7 +40,19 @@ from tests.support.toy_estate import Wrapped
 pytestmark = pytest.mark.terraform
 
 # Ports whose methods change a cloud, a state, a forge, a branch, or what is sent or applied later.
-CHANGING = (Applier, StateLock, RequestWriter, Branches, Sink, Outbox, Alerts, Leases, Attempts)
+CHANGING = (
+    Applier,
+    StateLock,
+    RequestWriter,
+    Branches,
+    Sink,
+    NoticeQueue,
+    DeliveryQueue,
+    AlertRecord,
+    Alerts,
+    Leases,
+    Attempts,
+)
 _THING = 'resource "toy_thing" "a" {\n  name  = "a"\n  value = "1"\n}\n'
 _FORGE = "forge: {kind: github, repository: acme/infra, token_env: FORGE_TOKEN, url: 'http://127.0.0.1:9'}\n"
 
