@@ -94,10 +94,12 @@ def backend_kind(block: Outline | None) -> tuple[str, bool]:
     if block is None or block.kind == "cloud":
         return ("" if block is None else "cloud"), False
     kind = "".join(block.labels[:1])
-    required = _REQUIRED.get(kind)
-    if required is None:
-        return kind, not (block.attributes or block.blocks)
-    return kind, not all(key in block.attributes for key in required)
+    return kind, bool(lacking_settings(block)) or (kind not in _REQUIRED and not (block.attributes or block.blocks))
+
+
+def lacking_settings(block: Outline) -> tuple[str, ...]:
+    """The attributes that a `backend` block needs to name where the state lies, and does not have."""
+    return tuple(key for key in _REQUIRED.get("".join(block.labels[:1]), ()) if key not in block.attributes)
 
 
 def is_terraform(path: str) -> bool:

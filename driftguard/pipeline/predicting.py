@@ -5,7 +5,7 @@ Takes what is known of each environment without running anything; gives `Predict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -17,7 +17,7 @@ from driftguard.model.causes import Faulted
 from driftguard.model.configuration_sources import MovingAttribute, remedy
 from driftguard.model.outlines import Outline
 from driftguard.model.words import plural
-from driftguard.pipeline.layout import backend_block, backend_kind
+from driftguard.pipeline.layout import backend_block, backend_kind, lacking_settings
 
 _MAX_ALIKE: Final = 5
 _ON_PLATFORM: Final = ("cloud", "remote")
@@ -143,16 +143,29 @@ def _contents(facts: EnvironmentFacts) -> _Predicted:
 def _backend(facts: EnvironmentFacts) -> _Predicted:
     if facts.closure is None:
         return
-    kind, partial = backend_kind(backend_block(facts.outlines))
+    block = backend_block(facts.outlines)
+    kind, partial = backend_kind(block)
     if facts.settings.files_from is not None:  # what it holds is not parsed: it may be the backend, or values
         return
-    if partial and not facts.settings.backend_config:
-        text = f"the {kind} backend has no settings in the code, and `backend_config` gives none"
+    if block is not None and partial and (text := _lacking(block, kind, facts.settings)):
         remedy = 'Write `backend_config` for the entry, such as {key: "{path}/terraform.tfstate"}.'
         yield Prediction("backend", True, text, remedy)
     if kind in ("", "local") and not facts.state_is_reachable:
         text = "the state is a local file, which is not part of git"
         yield Prediction("backend", True, text, "Give --repo the PATH where the state is, or use a remote backend.")
+
+
+def _lacking(block: Outline, kind: str, settings: EnvironmentSettings) -> str | None:
+    """What keeps a backend without all of its settings from being initialised; None where they are given otherwise."""
+    given = settings.backend_config
+    if not given and not block.attributes and "TF_HTTP_ADDRESS" not in settings.env:
+        return f"the {kind} backend has no settings in the code, and `backend_config` gives none"
+    if not isinstance(given, Mapping):  # the contents of files are not read
+        return None
+    lacking = [name for name in lacking_settings(block) if name not in given]
+    if not lacking or (kind == "http" and "TF_HTTP_ADDRESS" in settings.env):
+        return None
+    return f"the {kind} backend has no `{'`, `'.join(lacking)}` in the code, and `backend_config` gives none"
 
 
 def on_platform(facts: EnvironmentFacts) -> bool:
