@@ -24,9 +24,7 @@ from driftguard.config.surroundings import is_passed_on
 
 # Variables that steer Terraform, git, the loader or a connection: only the operator's file may set them.
 _STEERING: Final = re.compile(
-    r"TF_CLI_ARGS(?:_.*)?|TF_REATTACH_PROVIDERS|TF_CLI_CONFIG_FILE|TERRAFORM_CONFIG|TF_DATA_DIR|TF_PLUGIN_CACHE_DIR"
-    r"|TF_WORKSPACE|TF_LOG.*|TF_STATE_.*|TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE|TF_IGNORE|TF_FORK"
-    r"|TOFU_.*|TG_.*|PATH|HOME|SHELL|ENV|BASH_ENV|BASH_FUNC_.*|IFS|TMPDIR|XDG_.*|NETRC|PYTHON.*|LD_.*|DYLD_.*"
+    r"TF_(?!VAR_|TOKEN_|REGISTRY_).*|TERRAFORM_CONFIG|TOFU_.*|TG_.*|TERRAGRUNT_.*|GODEBUG|PATH|HOME|SHELL|ENV|BASH_ENV|BASH_FUNC_.*|IFS|TMPDIR|XDG_.*|NETRC|PYTHON.*|LD_.*|DYLD_.*"
     r"|GIT_.*|SSH_.*|.*_PROXY|.*_proxy|SSL_CERT_(?:FILE|DIR)|.*_CA_BUNDLE|.*_CA_CERTS?|.*_CACERT|.*_CAINFO|OPENSSL_.*"
     r"|AWS_ENDPOINT_URL.*|AWS_.*_ENDPOINT.*|AWS_CONTAINER_.*|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 )
@@ -36,6 +34,8 @@ _OWN_HOSTS: Final = {
     "gitlab": ("gitlab.com",),
     "pagerduty": ("events.pagerduty.com", "events.eu.pagerduty.com"),
 }
+# Files that choose the cloud's address and credentials: a commit may not say which, as it may not name the address.
+_CLOUD_FILES: Final = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 # Tokens of DriftGuard's own that people keep under these names; nothing in an environment needs them.
 _OWN_TOKENS: Final = ("SLACK_*", "DRIFTGUARD_*")
 
@@ -214,7 +214,7 @@ class _Check:
 
     def _env(self, name: str, value: str | None) -> bool:
         problem = None
-        if _STEERING.fullmatch(name):
+        if _STEERING.fullmatch(name) or (value is not None and name in _CLOUD_FILES):
             problem = f"sets {name}, which steers Terraform or a connection: only the operator's file may"
         elif value is not None and name.startswith("TF_TOKEN_"):
             problem = f"gives a value to {name}, and a token of a commit does not count"

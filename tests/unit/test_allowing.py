@@ -110,6 +110,12 @@ def test_a_variable_belongs_to_one_key() -> None:
             "BASH_ENV",
             "TF_WORKSPACE",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "TF_ACC",
+            "TF_DISABLE_PLUGIN_TLS",
+            "TF_FORCE_LOCAL_BACKEND",
+            "TF_X_SOMETHING_NEW",
+            "TERRAGRUNT_TFPATH",
+            "GODEBUG",
         ),
     ],
 )
@@ -121,6 +127,13 @@ def test_variables_that_steer_terraform_are_the_operators(name: str, form: str) 
     assert name in settings.refused[0]
     assert environment_variables(load(entry, "allow_env: ['*']")) == {}
     assert name in environment_variables(load("", f"{entry[:-1]}]"))
+
+
+@pytest.mark.parametrize("name", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
+def test_a_commit_names_no_file_that_holds_the_clouds_address(name: str) -> None:
+    settings = load(f"environments: [{{path: environments/*, env: {{{name}: aws/config}}}}]")
+    assert (environment_variables(settings), name in settings.refused[0]) == ({}, True)
+    assert environment_variables(load(f"environments: [{{path: environments/*, env: [{name}]}}]")) == {name: None}
 
 
 def test_what_an_environment_needs_stays() -> None:
