@@ -101,6 +101,7 @@ def environment_report(result: EnvironmentResult) -> EnvironmentReport:
         warnings=result.warnings,
         owner=result.owner,
         plan_url=result.plan_url,
+        tool=result.tool,
         upstream=tuple(UpstreamReport(r.unit, r.environment, r.lineage, r.serial, r.changed) for r in result.upstream),
     )
 

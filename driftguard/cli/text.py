@@ -130,6 +130,7 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
         return
     head = Text("\n").append(printable(environment.name), style="bold")
     head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
+    head.append(f"  {printable(environment.tool)}" if environment.tool else "", style="dim")
     lines: list[RenderableType] = [head]
     lines += [_shown(f"  {environment.plan_url}", "dim")] if environment.plan_url else []
     if error is not None:

@@ -180,6 +180,8 @@ class EnvironmentResult:
         plan_url: the page of the run on a platform that made the plan; None for a plan made here.
         upstream: the units whose outputs the plan was made with.
         confirms: the number of the journal's entry whose report this one repeats; None where it has its own.
+        tool: product and version of the program that planned, or would plan, such as `OpenTofu 1.12.6`; None where
+            that is not known.
         probe_disagrees: its plan, an audit, is another one than the plan that a probe found to stand still.
     """
 
@@ -209,6 +211,7 @@ class EnvironmentResult:
     plan_url: str | None = None
     upstream: tuple[UpstreamRow, ...] = ()
     confirms: int | None = None
+    tool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ class EnvironmentReport(Struct, frozen=True):
         cpu_seconds: of all programs that were run for it.
         plan_url: the page of the run on a platform that made the plan.
         upstream: the units whose outputs the plan was made with.
+        tool: product and version of the program that planned it, such as `OpenTofu 1.12.6`.
         warnings: sentences about what could not be read exactly.
         resources_omitted: how many resources an alert's excerpt leaves out.
         commit: the commit that was planned; part of a ledger row and of an alert's excerpt.
@@ -221,6 +222,7 @@ class EnvironmentReport(Struct, frozen=True):
     acked: AckReport | None = None
     plan_url: str | None = None
     upstream: tuple[UpstreamReport, ...] = ()
+    tool: str | None = None
 
     @property
     def error_kind(self) -> str:

@@ -335,5 +335,6 @@ class _Stages:
             cpu_seconds=self._task.probe_seconds + sum(e.cpu_seconds() for e in engines if e is not None),
             probe_disagrees=self._disagrees,
             plan_url=findings.plan.run.url,
+            tool=self._task.engine.version().title,
             upstream=self._upstream,
         )

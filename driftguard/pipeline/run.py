@@ -358,6 +358,7 @@ def _unknown(task: EnvironmentTask, baseline: Baseline | None, fault: Fault, sta
         fault=fault,
         seconds=Seconds(total=time.monotonic() - started),
         warnings=task.closure.warnings,
+        tool=task.engine.version().title,
     )
 
 

@@ -39,6 +39,7 @@ def test_a_first_run_applies_everything_and_a_second_one_finds_it_in_sync(estate
     assert estate.toys["blue"].thing("web")["value"] == "one"
     second = estate.run(acts=True)
     assert [outcome(second, name) for name in ("blue", "green")] == [("in_sync", "none")] * 2
+    assert {found(second, name).tool for name in ("blue", "green")} == {"Terraform 1.11.4"}
     assert estate.toys["blue"].effects() == ["create web"]
 
 
