@@ -34,7 +34,7 @@ _OWN_HOSTS: Final = {
     "gitlab": ("gitlab.com",),
     "pagerduty": ("events.pagerduty.com", "events.eu.pagerduty.com"),
 }
-# Files that choose the cloud's address and credentials: a commit may not say which, as it may not name the address.
+# Files that choose the cloud's address and credentials: a commit may name them as little as the address itself.
 _CLOUD_FILES: Final = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 # Tokens of DriftGuard's own that people keep under these names; nothing in an environment needs them.
 _OWN_TOKENS: Final = ("SLACK_*", "DRIFTGUARD_*")
