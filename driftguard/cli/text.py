@@ -128,10 +128,7 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
     error, resources = environment.error, changed(environment, noise=noise)
     if not (error or resources or environment.outputs or environment.invocations or environment.warnings):
         return
-    head = Text("\n").append(printable(environment.name), style="bold")
-    head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
-    head.append(f"  {printable(environment.tool)}" if environment.tool else "", style="dim")
-    lines: list[RenderableType] = [head]
+    lines: list[RenderableType] = [_head(environment)]
     lines += [_shown(f"  {environment.plan_url}", "dim")] if environment.plan_url else []
     if error is not None:
         lines.append(_shown(f"  {error.kind}: {error.message}"))
@@ -149,6 +146,12 @@ def environment_details(environment: EnvironmentReport, *, noise: bool) -> Itera
     if more > 0:
         lines.append(Text(f"  and {plural(more, 'more commit')}", "dim"))
     yield Group(*lines)
+
+
+def _head(environment: EnvironmentReport) -> Text:
+    head = Text("\n").append(printable(environment.name), style="bold")
+    head.append(f"  {verdict_text(environment.verdict)}", style=_STYLES.get(environment.verdict, ""))
+    return head.append(f"  {printable(environment.tool)}" if environment.tool else "", style="dim")
 
 
 def _resource_lines(resource: ResourceReport, *, noise: bool) -> Iterator[Text]:
