@@ -24,7 +24,8 @@ class AttributeChange:
         path: dotted path with indices, e.g. `tags.owner`, `versioning[0].enabled`; the empty path stands for
             the object's existence; a path that ends in `[]` is one element of a list or set.
         rule: the test that fired, in the contract's letters, e.g. `S≠R, D=S`.
-        causes: addresses whose change a `derived` value follows from, if the plan names them.
+        causes: addresses whose change a `derived` value follows from, if the plan names them; the version of a module
+            or provider, or the variables, behind what is `pending` or `input`, as far as they are known.
         ignored_by: the ignore rule that made it `noise`, as the user wrote it.
         mirrors: the path of the attribute that this one only repeats, and whose label it has.
         moves: whether the desired value is another one in each plan or checkout.

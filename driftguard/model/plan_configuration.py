@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -12,6 +12,7 @@ from driftguard.model.plan_document import PlanDocument, decode
 
 _DEEPEST_CHAIN: Final = 16
 _KEY: Final = re.compile(r"""\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\]""", re.DOTALL)
+_REF: Final = re.compile(r"[?&]ref=([^&]+)")
 _NO_RESOURCE: Final = frozenset({"var", "local", "each", "count", "path", "terraform", "self", "module"})
 
 
@@ -26,11 +27,13 @@ class Reached:
         bare: whether the expression has neither a constant nor a reference: a call of a function without any,
             or a function of constants alone.
         calls: whether it can call a function: it is not made of constants alone.
+        variables: names of variables of the root module.
         secret: whether a variable or an output of a module is among them that is declared as sensitive.
     """
 
     resources: frozenset[str]
     paths: frozenset[str]
+    variables: frozenset[str]
     open: bool
     bare: bool
     calls: bool
@@ -80,6 +83,16 @@ class ConfigurationReferences:
         """What a root output's expression refers to."""
         return self._reached((), self.output_expression(name))
 
+    def module_versions(self, path: Sequence[str]) -> list[str]:
+        """The version of each module call on a path, outermost first: its constraint, or the `ref` of its source."""
+        versions, module = [], self._root
+        for name in path:
+            call = _dict(_dict(module.get("module_calls")).get(name))
+            ref = _REF.search(str(call.get("source", "")))
+            versions.append(str(call.get("version_constraint") or (ref.group(1) if ref else "")))
+            module = _dict(call.get("module"))
+        return versions
+
     def _reached(self, path: tuple[str, ...], expression: Any) -> Reached:
         references = list(_references(expression))
         found = list(self._resolve(path, references, depth=0))
@@ -87,6 +100,7 @@ class ConfigurationReferences:
         return Reached(
             resources=frozenset(name for kind, name in found if kind == "resource"),
             paths=frozenset(name for kind, name in found if kind == "path"),
+            variables=frozenset(name for kind, name in found if kind == "variable"),
             open=any(kind == "open" for kind, _ in found),
             bare=bare,
             calls=bare or bool(references),
@@ -113,7 +127,7 @@ class ConfigurationReferences:
         return module
 
     def _resolve(self, path: tuple[str, ...], references: Iterable[str], depth: int) -> Iterator[tuple[str, str]]:
-        """Pairs of a kind (`resource`, `path`, `open`, `secret`) and a name."""
+        """Pairs of a kind (`resource`, `path`, `variable`, `open`, `secret`) and a name."""
         if depth > _DEEPEST_CHAIN:
             yield "open", ""
             return
@@ -134,6 +148,8 @@ class ConfigurationReferences:
     def _through_a_module(self, path: tuple[str, ...], parts: list[str], depth: int) -> Iterator[tuple[str, str]]:
         if self._is_secret(path, parts):
             yield "secret", parts[1]
+        if parts[0] == "var" and not path and len(parts) > 1:
+            yield "variable", parts[1]
         if parts[0] == "var" and path and len(parts) > 1:
             call = _dict(_dict(self._module(path[:-1]).get("module_calls")).get(path[-1]))
             expression = _dict(call.get("expressions")).get(parts[1])

@@ -28,7 +28,8 @@ class AttributeReport(Struct, frozen=True):
         state, reality, desired, baseline: redacted JSON values; `absent` where there is none.
         unknown: the desired value is known only after apply.
         rule: the test that gave the label, in the contract's letters.
-        causes: addresses that a `derived` value follows from.
+        causes: addresses that a `derived` value follows from; of `pending` and `input` the version of a module or
+            provider, or the variables, as far as they are known.
         ignored_by: the ignore rule that made it `noise`.
         mirrors: the path of the attribute that this one only repeats.
     """

@@ -270,7 +270,7 @@ def _notes(attribute: AttributeReport, mirrors: Sequence[str]) -> Iterator[str]:
         yield f" (also in {', '.join(mirrors[:_MAX_MIRRORS])}{more})"
     if attribute.ignored_by:
         yield f" (ignored by {attribute.ignored_by})"
-    if attribute.causes:
+    if attribute.causes and attribute.label == Label.DERIVED:
         yield f" because of {', '.join(attribute.causes)}"
 
 

@@ -33,6 +33,7 @@ from driftguard.pipeline.baseline import Reference, verified, with_digests
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext, checked_out
 from driftguard.pipeline.classify.digests import digests_of_plan
 from driftguard.pipeline.classify.labels import DriftedAddress, Evidence, classify, classify_quiet
+from driftguard.pipeline.classify.origins import upgraded
 from driftguard.pipeline.closures import closure_hash
 from driftguard.pipeline.plan import Plan, make_plan
 from driftguard.pipeline.provider_schemas import schemas_of
@@ -82,7 +83,8 @@ def scan(context: ScanContext, run: EnvironmentRun, reference: Reference, stack:
     user_directory = context.user_directory(settings)
     plan = make_plan(engine, work, closure.init_key, user_directory=user_directory, always_show=context.noise)
     current_hash = closure_hash(closure, settings, engine.version())
-    evidence = with_digests(_evidence(baseline, closure, current_hash, plan), reference.digests, context.key)
+    evidence = _evidence(baseline, closure, current_hash, plan, engine.providers(work))
+    evidence = with_digests(evidence, reference.digests, context.key)
     kept: Digests | None = None
     wanted, wanted_seconds, warnings = None, Seconds(), closure.warnings
     if plan.document is None:
@@ -151,7 +153,9 @@ def _schemas(context: ScanContext, engine: PlanEngine, plan: Plan) -> tuple[Prov
     return schemas_of(plan.document, engine, plan.work, context.schemas)
 
 
-def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, plan: Plan) -> Evidence:
+def _evidence(
+    baseline: Baseline | None, closure: Closure, current_hash: str, plan: Plan, providers: Mapping[str, str]
+) -> Evidence:
     if baseline is None:
         return Evidence(has_baseline=False)
     state = plan.run.state
@@ -163,6 +167,7 @@ def _evidence(baseline: Baseline | None, closure: Closure, current_hash: str, pl
         closure_changed=baseline.closure_hash != current_hash,
         state_written=written,
         closure_open=bool(closure.open),
+        upgraded=upgraded(baseline.providers, providers),
     )
 
 

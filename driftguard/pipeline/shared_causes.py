@@ -22,6 +22,7 @@ from driftguard.report import shorten
 
 # What follows from another change has that one's cause.
 _NOT_LISTED: Final = SETTLED | {Label.DERIVED}
+_OF_AN_ORIGIN: Final = frozenset({Label.PENDING, Label.INPUT})
 _MAX_RULES: Final = 5
 _MAX_LISTED: Final = 100
 UNKNOWN_YET: Final = "known after apply"
@@ -159,7 +160,7 @@ def _changes(report: EnvironmentReport) -> Iterator[tuple[str, ResourceReport, A
 
 def _key(resource: ResourceReport, attribute: AttributeReport) -> tuple[_Key, Any]:
     """What changes of one cause have in common, and the value that they are to get."""
-    origin = next((cause for cause in attribute.causes if attribute.label == Label.INPUT), "")
+    origin = ", ".join(attribute.causes) if attribute.label in _OF_AN_ORIGIN else ""
     if origin:
         return (attribute.label, "", "", "", origin), None
     wanted = UNKNOWN_YET if attribute.unknown else attribute.desired

@@ -56,6 +56,16 @@ def test_what_one_variable_changed_is_one_row_whatever_it_sets() -> None:
     assert (cause.origin, cause.environments) == ("var.size", ("a", "b"))
 
 
+def test_one_provider_upgrade_that_changed_forty_environments_is_one_row() -> None:
+    upgrade = "hashicorp/aws 5.99.1 → 5.100.0"
+    reports = [
+        (environment(f"e-{n}", AttributeReport(f"default_{n % 3}", "pending", 1, 1, n, causes=(upgrade,))), NOW)
+        for n in range(40)
+    ]
+    [cause] = shared_causes(reports)
+    assert (cause.origin, cause.subject, len(cause.environments)) == (upgrade, upgrade, 40)
+
+
 def test_a_cause_is_as_old_as_its_oldest_change_and_names_its_first_author() -> None:
     old = NOW - timedelta(days=3)
     occurrence = Occurrence("b", "aws_db_instance.main", "drift", "aws_db_instance", None, old, old)

@@ -15,6 +15,7 @@ from driftguard.pipeline.classify.existence import existence
 from driftguard.pipeline.classify.fingerprints import would_act
 from driftguard.pipeline.classify.ignoring import ignored
 from driftguard.pipeline.classify.mirrors import with_mirrors
+from driftguard.pipeline.classify.origins import NAMED, origins
 from driftguard.pipeline.classify.places import Difference, is_known
 from driftguard.pipeline.classify.restless import (
     by_expression,
@@ -218,6 +219,8 @@ class _Attributes:
         return Sealed(place.baseline if is_known(place.baseline) else UNKNOWN, secret=place.secret)
 
     def _causes(self, top: str, ruling: Ruling) -> tuple[str, ...]:
+        if ruling.label in NAMED:
+            return origins(self._context, self._known, top)
         if ruling.label is not Label.DERIVED:
             return ()
         if not self._is_configured(top):

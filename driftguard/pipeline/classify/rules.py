@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from driftguard.model import Label
@@ -49,6 +50,8 @@ class Evidence:
         state_written: whether the state's serial or lineage moved since the baseline; None if that is not known.
         closure_open: whether the closure cannot be known completely, so that equal hashes prove nothing.
         digests: what the baseline's attributes were; None for a baseline without digests.
+        upgraded: providers of another version than at the baseline, such as `hashicorp/aws 5.99.1 → 5.100.0`, by
+            their addresses.
     """
 
     has_baseline: bool
@@ -56,6 +59,7 @@ class Evidence:
     state_written: bool | None = None
     closure_open: bool = False
     digests: BaselineDigests | None = None
+    upgraded: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def same_closure(self) -> bool:
