@@ -88,7 +88,7 @@ print(json.dumps({{"pages": found, "peak": peak()}}))
 def measure(scratch: Path, *, environments: int, repetitions: int) -> Iterator[Result]:
     """Make the ledger, then ask for each page in a process of its own; the slowest answer counts."""
     path = scratch / "ledger.db"
-    entries = _Maker(path, environments).make()
+    entries = make_ledger(path, environments)
     what = f"{environments:,} environments, {_RUNS:,} runs, {entries:,} entries, {path.stat().st_size / 2**30:.1f} GiB"
     given = json.dumps([f"sqlite:///{path}", str(scratch), list(_PAGES.values()), repetitions + 1])
     asked = subprocess.run([sys.executable, "-c", _ASK, given], stdout=subprocess.PIPE, text=True, check=True)
@@ -101,6 +101,11 @@ def measure(scratch: Path, *, environments: int, repetitions: int) -> Iterator[R
         yield Result(f"web: {name}", measured, f"< {most:.0f} ms", worst < most)
     peak = answer["peak"]
     yield Result("web: memory of the process", f"{peak / MIB:.0f} MiB", f"< {_MEMORY // MIB} MiB", peak < _MEMORY)
+
+
+def make_ledger(path: Path, environments: int) -> int:
+    """Write the ledger of a year; how many entries it has."""
+    return _Maker(path, environments).make()
 
 
 class _Maker:

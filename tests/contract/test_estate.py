@@ -271,6 +271,18 @@ def test_an_older_ledger_opens_with_entries_that_cannot_be_read(tmp_path: Path) 
         assert [fault.sequence for fault in ledger.verify()] == [1]
 
 
+def test_what_another_process_adds_is_read_with_the_next_request(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with closing(open_ledger(url)) as reader, closing(open_ledger(url)) as writer:
+        for hours, labels in enumerate(((), ("drift",), ())):
+            writer.append(report("dev", hours, *labels))
+            same(reader)
+            assert reader.summaries() == writer.summaries()
+        writer.append(Entry(EntryKind.PROPOSAL, at(4), "run", "dev", {"id": "p", "state": "open"}))
+        assert list(reader.proposals(["open"])) == ["dev"]
+        same(reader)
+
+
 def test_labels_of_any_length_are_distinguished(tmp_path: Path) -> None:
     first, second = ("a-label-of-a-newer-driftguard" + end for end in ("-x", "-y"))
     with closing(open_ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from driftguard.adapters.defects import FolderDefects
+from driftguard.adapters.sql.ledger import SqlLedger
 from driftguard.config import WebSettings
 from driftguard.web.access import Access
 from driftguard.web.application import application
@@ -33,14 +35,20 @@ PICTURES = (
 @contextmanager
 def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
     """The address of a server of the sample estate."""
+    with closing(made_ledger(folder, hostile=hostile)) as ledger, served(ledger, folder, NOW) as address:
+        yield address
+
+
+@contextmanager
+def served(ledger: SqlLedger, folder: Path, now: datetime) -> Iterator[str]:
+    """The address of a server of a ledger, whose clock stands."""
     settings = WebSettings(address="127.0.0.1:0")
-    ledger = made_ledger(folder, hostile=hostile)
     app = application(
         lambda: ledger,
         Access(settings),
         repository="infra",
         defects=FolderDefects(folder / "defects"),
-        now=lambda: NOW,
+        now=lambda: now,
     )
     server = WebServer(app, settings)
     server.start()
@@ -48,7 +56,6 @@ def sample_server(folder: Path, *, hostile: bool) -> Iterator[str]:
         yield server.address
     finally:
         server.close()
-        ledger.close()
 
 
 def main() -> None:

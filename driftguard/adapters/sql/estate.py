@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from heapq import nsmallest
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import JSON, Column, ColumnElement, Select, and_, case, cast, func, select, true, type_coerce
@@ -16,7 +16,7 @@ from driftguard.adapters.sql.database import Database
 from driftguard.adapters.sql.newest import newest_of_kind
 from driftguard.adapters.sql.projecting import to_occurrence
 from driftguard.adapters.sql.rows import StoredEntry, moment, stamp, to_entry, unreadable
-from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, LABEL_DAYS, OCCURRENCES, RUNS, SUMMARIES
+from driftguard.adapters.sql.schema import ENTRIES, ENVIRONMENTS, HEADS, LABEL_DAYS, OCCURRENCES, RUNS, SUMMARIES
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.model.estate import (
@@ -36,15 +36,32 @@ _REPORT: Final = msgspec.json.Decoder(EnvironmentReport)
 _COLUMNS: Final = [ENTRIES.c[name] for name in StoredEntry._fields]
 _OUTSIDE: Final = OCCURRENCES.c.label.in_(sorted(OUTSIDE))
 _MAX_IDS: Final = 500
+_Answer = TypeVar("_Answer")
 
 
 class SqlEstate:
     """Implements what `ports.estate.EstateReader` adds to the journal."""
 
     _database: Database
+    _answers: dict[str, tuple[int | None, Any]]
 
     def summaries(self, *, until: datetime | None = None, names: Sequence[str] | None = None) -> tuple[Summary, ...]:
         """The newest report of each environment in short, sorted by name; `until` inclusive."""
+        if until is None and names is None:
+            return self._until_the_next_entry("summaries", lambda: self._summaries(None, None))
+        return self._summaries(until, names)
+
+    def _until_the_next_entry(self, question: str, ask: Callable[[], _Answer]) -> _Answer:
+        """An answer that follows from the journal alone: asked again once the journal has another entry."""
+        with self._database.reading() as connection:
+            head = connection.scalar(select(HEADS.c.sequence))
+        found = self._answers.get(question)
+        if found is None or found[0] != head:
+            found = self._answers[question] = (head, ask())
+        answer: _Answer = found[1]
+        return answer
+
+    def _summaries(self, until: datetime | None, names: Sequence[str] | None) -> tuple[Summary, ...]:
         candidates = SUMMARIES.alias()
         newest = select(candidates.c.sequence).where(candidates.c.environment == ENVIRONMENTS.c.name)
         if until is not None:
@@ -59,6 +76,12 @@ class SqlEstate:
 
     def proposals(self, states: Collection[str], *, until: datetime | None = None) -> Mapping[str, Entry]:
         """The newest `proposal` entry of each environment, as far as it has one of these states."""
+        if until is None:
+            question = f"proposals {' '.join(sorted(states))}"
+            return self._until_the_next_entry(question, lambda: self._proposals(states, None))
+        return self._proposals(states, until)
+
+    def _proposals(self, states: Collection[str], until: datetime | None) -> Mapping[str, Entry]:
         data = ENTRIES.c.data if self._database.sqlite else cast(ENTRIES.c.data, JSON)
         state = type_coerce(data, JSON)["state"].as_string()
         with self._database.reading() as connection:

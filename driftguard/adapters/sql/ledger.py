@@ -139,6 +139,7 @@ class SqlLedger(SqlEstate, SqlRecord, LedgerCheck):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        self._answers = {}
         self.leases = SqlLeases(database)
         self.attempts = SqlAttempts(database)
         self.alerts = SqlAlerts(database)
