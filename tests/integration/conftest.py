@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ class Estate:
     def locked(self, environment: str = "dev") -> bool:
         """Whether the state is locked."""
         return f"{self.bucket}/{environment}" in self._store.locks
+
+    def state(self, environment: str = "dev") -> dict[str, Any] | None:
+        """An environment's state; None where there is none."""
+        found = self._store.states.get(f"{self.bucket}/{environment}")
+        return None if found is None else dict(json.loads(found))
+
+    def store_state(self, state: Mapping[str, Any], environment: str = "dev") -> None:
+        """Put a state in the place of an environment's."""
+        self._store.states[f"{self.bucket}/{environment}"] = json.dumps(state)
 
     def lose_state(self, environment: str = "dev") -> None:
         """Remove an environment's state from its backend."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import Raw, decision, thing
+from tests.support.seeds import one_quick
 from tests.support.toy_estate import error
 
 pytestmark = pytest.mark.terraform
@@ -60,7 +61,7 @@ def test_a_module_that_moves_into_a_submodule_is_still_there(estate: Estate, tmp
     assert estate.toy.thing("inner")["value"] == "2"
 
 
-@pytest.mark.parametrize("reason", ["elsewhere", "gone"])
+@pytest.mark.parametrize("reason", one_quick(["elsewhere", "gone"], pytest.mark.further))
 def test_a_submodule_that_cannot_be_fetched_deletes_nothing(estate: Estate, tmp_path: Path, reason: str) -> None:
     estate.configure("policy: {pending: apply, limits: {destroys: 1}}\n")
     estate.sandbox.write("modules/m/main.tf", INNER)

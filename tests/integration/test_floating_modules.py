@@ -150,6 +150,7 @@ def test_cold_and_warm_caches_give_one_verdict_about_a_range_of_a_registry(
             assert environment["error"]["kind"] == "init"
 
 
+@pytest.mark.further
 @pytest.mark.provider_process
 @in_every_order
 def test_cold_and_warm_caches_give_one_verdict_about_a_provider_that_no_lock_file_fixes(

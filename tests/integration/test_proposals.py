@@ -404,6 +404,7 @@ def test_the_agent_wakes_for_a_merged_proposal_and_applies_it(team: Team) -> Non
         assert agent.end() == 0
 
 
+@pytest.mark.further
 def test_the_whole_circle_over_http_without_a_work_tree(estate: Estate, tmp_path: Path) -> None:
     served = tmp_path / "served"
     served.mkdir()

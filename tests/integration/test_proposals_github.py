@@ -184,7 +184,7 @@ def test_drift_that_is_gone_closes_the_pull_request_with_a_reason(team: GitHubTe
     "fault",
     [
         LostAnswer(),
-        refused(403, "Forbidden"),
+        pytest.param(refused(403, "Forbidden"), marks=pytest.mark.further),
         pytest.param(Reset(), marks=pytest.mark.soak),
         pytest.param(refused(500, "Server Error"), marks=pytest.mark.soak),
     ],

@@ -178,12 +178,13 @@ def test_the_policies_of_the_page_are_enough_and_nothing_in_them_is_too_much(
     for number, policy in enumerate(refused, 1):
         ran = estate.reconcile(number, policy)
         found = ran.environment("prod")
-        assert (ran.code in (1, 2), estate.round()) == (True, "0"), sids(policy)
-        assert re.search(r"AccessDenied|Forbidden|403", json.dumps([found["decision"], found["error"]])), sids(policy)
+        outcome = json.dumps([found["decision"], found["error"]])
+        assert (ran.code in (1, 2), estate.round()) == (True, "0"), (sids(policy), outcome)
+        assert re.search(r"AccessDenied|Forbidden|403", outcome), (sids(policy), outcome)
     ran = estate.reconcile(10, apply)
     assert (ran.code, estate.round()) == (0, "10"), ran.stdout
     ran = estate.reconcile(11, without(apply, last))
-    assert (ran.code, estate.round()) == (2, "10")
+    assert (ran.code, estate.round()) == (2, "10"), ran.stdout
     (reason,) = ran.environment("prod")["decision"]["reasons"]
     assert reason.startswith("apply_failed")
     assert "403" in reason

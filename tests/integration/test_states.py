@@ -1,14 +1,13 @@
-"""States that were lost, rolled back, emptied or shared: real Terraform, states in S3."""
+"""States that were lost, rolled back, emptied or shared: on real Terraform."""
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import S3Estate
+from tests.integration.conftest import Estate
 from tests.integration.test_reconcile import decision, thing
 from tests.support.seeds import one_quick
 from tests.support.toy_estate import end_all, processes_of, until
@@ -18,30 +17,14 @@ pytestmark = pytest.mark.terraform
 ACTING = "policy: {pending: apply, drift: revert, input: apply}\n"
 
 
-@pytest.fixture
-def estate(s3_estate: S3Estate) -> S3Estate:
-    return s3_estate
-
-
-def stored(estate: S3Estate, environment: str = "dev") -> dict[str, Any]:
-    """An environment's state."""
-    found = estate.storage.get_object(Bucket=estate.bucket, Key=f"{environment}/terraform.tfstate")
-    return dict(json.loads(found["Body"].read()))
-
-
-def store(estate: S3Estate, state: dict[str, Any], environment: str = "dev") -> None:
-    """Put a state in the place of an environment's."""
-    body = json.dumps(state).encode()
-    estate.storage.put_object(Bucket=estate.bucket, Key=f"{environment}/terraform.tfstate", Body=body)
-
-
-def state_is_there(estate: S3Estate) -> bool:
-    listed = estate.storage.list_objects_v2(Bucket=estate.bucket, Prefix="dev/terraform.tfstate")
-    return bool(listed.get("KeyCount"))
+def stored(estate: Estate) -> dict[str, Any]:
+    state = estate.state()
+    assert state is not None
+    return state
 
 
 @pytest.mark.parametrize("policy", one_quick([ACTING, "policy: {pending: alert}\n"], pytest.mark.further))
-def test_a_state_that_was_rolled_back_is_held_and_named_whatever_the_policy(estate: S3Estate, policy: str) -> None:
+def test_a_state_that_was_rolled_back_is_held_and_named_whatever_the_policy(estate: Estate, policy: str) -> None:
     estate.configure(ACTING)
     estate.merge("Add a", thing("a", value="1"))
     assert estate.reconcile().code == 0
@@ -49,7 +32,7 @@ def test_a_state_that_was_rolled_back_is_held_and_named_whatever_the_policy(esta
     estate.merge("Add b", thing("a", value="1") + thing("b"))
     assert estate.reconcile().code == 0
     serial = stored(estate)["serial"]
-    store(estate, before)
+    estate.store_state(before)
     estate.configure(policy)
     ran = estate.reconcile()
     action, reasons = decision(ran)
@@ -59,21 +42,21 @@ def test_a_state_that_was_rolled_back_is_held_and_named_whatever_the_policy(esta
     assert sorted(estate.toy.effects()) == ["create a", "create b"]
 
 
-def test_a_state_that_was_emptied_is_held_and_an_empty_one_before_the_first_apply_is_not(estate: S3Estate) -> None:
+def test_a_state_that_was_emptied_is_held_and_an_empty_one_before_the_first_apply_is_not(estate: Estate) -> None:
     estate.configure(ACTING)
     estate.merge("Add a", thing("a", value="1"))
     empty = {"version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": "left-by-a-plan", "outputs": {}}
-    store(estate, {**empty, "resources": []})
+    estate.store_state({**empty, "resources": []})
     assert (estate.reconcile().code, estate.toy.effects()) == (0, ["create a"])
 
-    store(estate, {**stored(estate), "serial": 99, "resources": []})
+    estate.store_state({**stored(estate), "serial": 99, "resources": []})
     assert decision(estate.reconcile())[1][0] == "state_replaced"
     assert estate.toy.effects() == ["create a"]
 
 
 @pytest.mark.provider_process
 @pytest.mark.parametrize("number", one_quick([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]))
-def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: S3Estate, number: signal.Signals) -> None:
+def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: Estate, number: signal.Signals) -> None:
     estate.configure(ACTING)
     estate.merge("Add a", thing("a"))
     estate.toy.faults(configure_seconds=4)
@@ -85,13 +68,13 @@ def test_an_interrupted_plan_leaves_no_state_where_there_was_none(estate: S3Esta
         until(lambda: processes_of(estate.sandbox) == {}, "the end of what the run had begun")
     finally:
         end_all(estate.sandbox)
-    assert not state_is_there(estate)
+    assert estate.state() is None
     estate.toy.faults()
     assert estate.reconcile().code == 0
     assert estate.toy.effects() == ["create a"]
 
 
-def test_a_copy_of_a_directory_and_its_original_are_held_because_they_share_a_state(estate: S3Estate) -> None:
+def test_a_copy_of_a_directory_and_its_original_are_held_because_they_share_a_state(estate: Estate) -> None:
     estate.configure(ACTING)
     estate.merge("Add prod", thing("a", value="1"), environment="prod")
     assert estate.reconcile().code == 0

@@ -34,7 +34,7 @@ def files(toy: Toy, source: str, value: str, name: str, *, secret: bool) -> dict
     }
 
 
-@pytest.mark.parametrize("value", [OLD, NEW])
+@pytest.mark.parametrize("value", one_quick([OLD, NEW], pytest.mark.further))
 @pytest.mark.parametrize("source", one_quick(SOURCES, pytest.mark.further))
 def test_an_ignored_value_that_became_a_secret_is_sealed_in_a_replacement(
     sandbox: Sandbox, toy: Toy, source: str, value: str

@@ -12,6 +12,7 @@ from lab.configuration import Configuration, Data, Impure, Ref, Resource, Var
 from lab.history import History
 from lab.schema import CERTIFICATE, FILE, ROTATING, Attribute
 from tests.lab.conftest import Given
+from tests.support.seeds import one_quick
 
 pytestmark = [pytest.mark.lab, pytest.mark.terraform]
 
@@ -242,7 +243,7 @@ def test_an_outside_element_that_an_unknown_one_may_become_is_an_uncertain_confl
     assert labels(history)["ports[]"] == "conflict"
 
 
-@pytest.mark.parametrize("baseline", [True, False])
+@pytest.mark.parametrize("baseline", one_quick([True, False], pytest.mark.further))
 @pytest.mark.parametrize(("deleted", "expected"), [(False, "derived"), (True, None)])
 def test_an_unknown_element_stands_for_the_one_that_was_there(
     given: Given, baseline: bool, deleted: bool, expected: str | None

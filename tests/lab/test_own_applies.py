@@ -18,6 +18,7 @@ from lab.schema import CERTIFICATE, ROTATING, STUBBORN, Attribute, Type
 from lab.site import Site
 from lab.statestore import StateStore
 from tests.lab.conftest import Least
+from tests.support.seeds import one_quick
 
 pytestmark = [pytest.mark.lab, pytest.mark.terraform]
 
@@ -55,7 +56,7 @@ def test_a_difference_that_stood_after_a_complete_apply_is_restless(acting: Acti
     assert (mismatches, report["verdict"]) == ([], "drifted")
 
 
-@pytest.mark.parametrize("kind", [ROTATING, CERTIFICATE], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", one_quick([ROTATING, CERTIFICATE], pytest.mark.further), ids=lambda kind: kind.name)
 def test_an_object_that_is_due_again_after_its_own_apply_is_held(acting: Acting, kind: Type) -> None:
     history = acting(kind)
     assert time_passed(history)
