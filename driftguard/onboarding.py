@@ -25,6 +25,7 @@ from driftguard.pipeline.commitfiles import TreeFiles
 from driftguard.pipeline.directories import find
 from driftguard.pipeline.entries import entries, entries_by_common_part, naming_entries, plain_entries
 from driftguard.pipeline.layout import Layout, RootModule, is_terraform, read_layout
+from driftguard.pipeline.units import units_with_code
 
 _MAX_NAMES: Final = 8
 _REGULAR: Final = "100644"
@@ -38,11 +39,13 @@ class FirstConfiguration:
         text: the configuration; None where there is no environment that DriftGuard can run.
         environments: as the text gives them, sorted by name.
         layout: what the work tree holds.
+        running: the Terragrunt units whose code runs while they are read, sorted.
     """
 
     text: str | None
     environments: tuple[EnvironmentSettings, ...]
     layout: Layout
+    running: tuple[str, ...] = ()
 
 
 def first_configuration(folder: Path) -> FirstConfiguration:
@@ -57,11 +60,14 @@ def first_configuration(folder: Path) -> FirstConfiguration:
     paths = work_tree_files(folder)
     outlines = {p: outline(p, _content(folder / p)) for p in paths if is_terraform(p)}
     layout = _writable(read_layout(paths, outlines, lambda path: _content(folder / path)))
+    units = layout.foreign.get("Terragrunt", ())
+    running = tuple(units_with_code(units, paths, lambda path: _content(folder / path)))
     if not layout.roots:
-        return FirstConfiguration(None, (), layout)
+        return FirstConfiguration(None, (), layout, running)
     tree = {path: TreeEntry(_REGULAR, path) for path in paths}
     with_faults: FirstConfiguration | None = None
-    for made in _accepted(layout, tree, folder):
+    for written in _accepted(layout, tree, folder):
+        made = replace(written, running=running)
         if not any(environment.fault for environment in made.environments):
             return made
         with_faults = with_faults or made
@@ -148,6 +154,12 @@ def summary(first: FirstConfiguration) -> Iterator[str]:
         )
     for tool, units in first.layout.foreign.items():
         yield _FOREIGN[tool].format(paths=listed(units), count=len(units))
+    yield from _code(first.running)
+
+
+def _code(running: Sequence[str]) -> Iterator[str]:
+    if running:
+        yield f"Code runs while these units are read or planned (`run_cmd`, hooks): {listed(running)}."
 
 
 def listed(names: Sequence[str]) -> str:
@@ -158,9 +170,8 @@ def listed(names: Sequence[str]) -> str:
 
 _CLASSIFY: Final = "`driftguard classify` labels the plans that it makes; a CI job for it follows."
 _FOREIGN: Final = {
-    "Terragrunt": "Terragrunt: {count} units ({paths}). An entry of `environments` whose `path` matches them plans "
-    "each of them with `terragrunt run`; DriftGuard applies none. Their code runs while they are read "
-    "(`run_cmd`, hooks).",
+    "Terragrunt": "Terragrunt: {count} units ({paths}). An entry of `environments` whose `path` matches them makes an "
+    "environment of each of them, and of each unit of a stack; `terragrunt` has to be on PATH.",
     "Atmos": "Atmos: DriftGuard does not read Atmos stacks ({count}: {paths}). " + _CLASSIFY,
     "CDKTF": "CDKTF: the output of `cdktf synth` is not in git ({paths}), and only what is in git is run. Commit it, "
     "or: " + _CLASSIFY,

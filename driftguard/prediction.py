@@ -29,6 +29,7 @@ from driftguard.model.causes import Faulted, is_network
 from driftguard.model.configuration_sources import MovingAttribute
 from driftguard.model.outlines import Outline
 from driftguard.model.report import CauseReport, RunReport
+from driftguard.model.units import stack_of
 from driftguard.pipeline.filearguments import automatic
 from driftguard.pipeline.layout import backend_block, backend_kind, foreign_units, is_terraform
 from driftguard.pipeline.predicting import EnvironmentFacts, Prediction, grouped, limited, on_platform, predictions
@@ -51,7 +52,8 @@ def predicted(session: Session) -> Iterator[Prediction]:
     yield from _versions(session, facts)
     yield from predictions(facts)
     yield from _uncovered(session)
-    covered = {settings.path for settings in session.environments}
+    paths = {settings.path for settings in session.environments}
+    covered = paths | {stack for stack in map(stack_of, paths) if stack is not None}
     tree = session.repository.tree(session.head)
     for tool, found in foreign_units(tree, lambda path: _content(session, tree[path])).items():
         units = [unit for unit in found if unit not in covered]

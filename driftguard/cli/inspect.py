@@ -23,7 +23,7 @@ from driftguard.errors import UsageError
 from driftguard.model.causes import Faulted, by_cause
 from driftguard.model.configuration_sources import remedy
 from driftguard.model.report import AckReport, AttributeReport, EnvironmentListing, EnvironmentReport
-from driftguard.model.words import PLAIN_WORDS, Label, plural, verdict_text
+from driftguard.model.words import PLAIN_WORDS, Label, code_that_runs, plural, verdict_text
 from driftguard.printable import printable
 from driftguard.report import shorten
 
@@ -78,7 +78,7 @@ def _notes(listed: Sequence[EnvironmentListing]) -> Iterator[str]:
     for cause in by_cause(
         Faulted(item.name, item.path, item.workspace, "note", text)
         for item in listed
-        for text in dict.fromkeys((*item.warnings, *item.closure_open))
+        for text in dict.fromkeys((*item.warnings, *item.closure_open, *code_that_runs(item.runs)))
     ):
         others = len(cause.environments) - 1
         yield f"{cause.message} (the same in {plural(others, 'other environment')})" if others else cause.message

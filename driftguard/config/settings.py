@@ -40,6 +40,7 @@ from driftguard.config.routes import Slack, check_routes
 from driftguard.config.values import is_glob
 from driftguard.config.web import WebSettings
 from driftguard.errors import UsageError
+from driftguard.model.units import without_generated
 
 # `find(include, exclude)`: the directories that match a glob of the first and none of the second.
 Find = Callable[[Sequence[str], Sequence[str]], Sequence[str]]
@@ -371,7 +372,7 @@ def _default_name(directory: str, path: str) -> str:
     if not is_glob(path):
         return "root" if directory == "." else basename(directory)
     fixed = list(takewhile(lambda part: not is_glob(part), path.split("/")))
-    return "/".join(directory.split("/")[len(fixed) :]) or basename(directory)
+    return "/".join(without_generated(directory).split("/")[len(fixed) :]) or basename(directory)
 
 
 def _ambiguous(directory: str, entries: list[_Entry]) -> list[str]:

@@ -234,6 +234,7 @@ class EnvironmentReport(Struct, frozen=True):
 class EnvironmentListing(Struct, frozen=True):
     """One environment of `driftguard environments`: its closure, by git object ids, and the tool that would plan it.
 
+    `runs` is the code that runs while a Terragrunt unit is read or planned.
     `fault` is why it cannot be planned; nothing of its closure is known then. `not_probed` is what keeps it from being
     probed, where that was asked for.
     """
@@ -248,6 +249,7 @@ class EnvironmentListing(Struct, frozen=True):
     files: dict[str, str] = {}
     closure_open: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
     fault: str | None = None
     not_probed: tuple[str, ...] | UnsetType = UNSET
 

@@ -12,6 +12,21 @@ MERGING: Final = frozenset({"shallow", "deep_map_only"})
 """The strategies by which mock outputs are merged with real ones."""
 
 
+GENERATED: Final = ".terragrunt-stack"
+"""The folder below a stack that its units are generated in."""
+
+
+def without_generated(path: str) -> str:
+    """A directory without the folders that stacks are generated in: what its environment is named after."""
+    return "/".join(part for part in path.split("/") if part != GENERATED) if GENERATED in path else path
+
+
+def stack_of(path: str) -> str | None:
+    """The directory of the outermost stack that a generated directory lies in; None for one that is not generated."""
+    before, found, _ = f"/{path}".partition(f"/{GENERATED}/")
+    return (before.removeprefix("/") or ".") if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class FoundUnit:
     """One unit of a commit, as `terragrunt find` lists it.
@@ -85,12 +100,14 @@ class UnitFacts:
         dependencies: the units whose outputs it gets.
         after: the directories of all units that are applied before it, sorted.
         runs: the code that is run with it, in a few words each, sorted: hooks, `run_cmd`, `sops_decrypt_file`.
+        stack: the directory of the stack that generates it; None for one that lies in git.
     """
 
     excluded: bool = False
     dependencies: tuple[UnitDependency, ...] = ()
     after: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -200,3 +200,13 @@ def error_text(kind: str) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """A number of things, such as `1 environment` or `2 environments`; `nouns` is an irregular plural."""
     return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
+
+
+def code_that_runs(runs: Sequence[str]) -> Iterator[str]:
+    """The code of a commit that runs while a Terragrunt unit is read or planned, in one sentence; nothing without any.
+
+    Args:
+        runs: its places, such as `before_hook lint` and `run_cmd`.
+    """
+    if runs:
+        yield f"Code of the commit runs while the unit is read or planned: {', '.join(runs)}."

@@ -109,6 +109,10 @@ def checked_out(
     commit = commit or context.head
     tree = stack.enter_context(context.repository.worktree(commit, f"{run.settings.name} {role}"))
     directory = tree / run.settings.path
+    made_in = run.closure.unit.stack if run.closure.unit is not None else None
+    if made_in is not None:
+        variables = context.variables.variables(run.settings, purpose)
+        context.closures.generate(made_in, tree, variables, run.settings.timeout.total_seconds())
     if not directory.is_dir():
         raise EnvironmentFault(
             ErrorKind.CONFIG, f"{run.settings.path} does not exist at this commit, so there is nothing to plan."

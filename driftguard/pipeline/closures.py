@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from posixpath import join, normpath
 
 from driftguard.config import EnvironmentSettings, terraform_variables
@@ -17,6 +18,7 @@ from driftguard.pipeline.approve.approval_file import APPROVALS
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.settings import SettingsIndex
 from driftguard.pipeline.signs import product_of, read_for_signs
+from driftguard.pipeline.stacks import StackUnit, stack_units, with_stack_units
 from driftguard.pipeline.unitclosures import UnitSources, closure_of_unit
 from driftguard.pipeline.units import units, unknown_closure
 from driftguard.ports import GivenFiles, Repository, SourceReader, UnitReader
@@ -50,6 +52,7 @@ class ClosureIndex:
         self.products: dict[str, str] = {}
         self.programs: dict[str, str] = {}
         self._units_at: dict[str, frozenset[str]] = {}
+        self._stacks_at: dict[str, Mapping[str, StackUnit]] = {}
         self._has_tofu: dict[str, bool] = {}
         self._at: dict[tuple[str, str | None], Closures] = {}
         self._last: tuple[EnvironmentSettings, Closures, Closure | None] | None = None
@@ -98,6 +101,11 @@ class ClosureIndex:
             with suppress(EnvironmentFault):  # raised again, or answered by an open closure, for each of them
                 self._unit_reader.render(units, commit)
 
+    def generate(self, stack: str, tree: Path, variables: Mapping[str, str], timeout_seconds: float) -> None:
+        """See `UnitReader.generate`."""
+        if self._unit_reader is not None:
+            self._unit_reader.generate(stack, tree, variables, timeout_seconds)
+
     def _of_unit(self, settings: EnvironmentSettings, commit: str, product: str | None) -> Closure:
         """A unit's closure; where Terragrunt cannot be asked, the plan has the same fault, and every file counts."""
         tree = self._repository.tree(commit)
@@ -110,16 +118,24 @@ class ClosureIndex:
             rendered = self._unit_reader.rendered(settings, commit)
         except EnvironmentFault as fault:
             return unknown_closure(settings.path, tree, APPROVALS, fault.message)
+        made = self._stacks(commit).get(settings.path)
         with self._lock:
             modules = self._closures(commit, product)
             around = UnitSources(tree, self._reader, self._repository, modules, APPROVALS)
-            return closure_of_unit(around, settings, found, rendered)
+            return closure_of_unit(around, settings, found, rendered, made)
 
     def _units(self, commit: str) -> frozenset[str]:
         with self._lock:
             if commit not in self._units_at:
-                self._units_at[commit] = units(self._repository.tree(commit).keys())
+                tree = self._repository.tree(commit)
+                self._stacks_at[commit] = stack_units(tree, self._repository)
+                self._units_at[commit] = units(with_stack_units(tree, self._stacks_at[commit]).keys())
             return self._units_at[commit]
+
+    def _stacks(self, commit: str) -> Mapping[str, StackUnit]:
+        """The units that stacks of a commit make, by their directories."""
+        self._units(commit)
+        return self._stacks_at[commit]
 
     def _closures(self, commit: str, product: str | None) -> Closures:
         """Those of a commit for a product; one for both where no file is OpenTofu's own."""
@@ -179,6 +195,7 @@ def described(settings: EnvironmentSettings, closure: Closure, tool: ToolVersion
         files=dict(closure.files),
         closure_open=closure.open,
         warnings=closure.warnings,
+        runs=closure.unit.runs if closure.unit is not None else (),
     )
 
 

@@ -9,6 +9,7 @@ from driftguard.config import EnvironmentSettings, Listing, Settings
 from driftguard.config.generating import NOT_ASKED
 from driftguard.model import TreeEntry
 from driftguard.pipeline.directories import find, glob_pattern
+from driftguard.pipeline.stacks import stack_units, with_stack_units
 from driftguard.ports import Repository
 
 
@@ -58,4 +59,5 @@ def resolved(
     """
     tree = repository.tree(commit)
     files = TreeFiles(tree, lambda object_id: next(iter(repository.read([object_id])))[1], listing)
-    return settings.resolve(partial(find, tree), files)
+    with_stacks = with_stack_units(tree, stack_units(tree, repository))
+    return settings.resolve(partial(find, with_stacks), files)

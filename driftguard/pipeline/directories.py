@@ -9,20 +9,24 @@ from posixpath import basename, dirname, normpath
 
 from driftguard.errors import UsageError
 from driftguard.model import TreeEntry
+from driftguard.model.units import without_generated
 from driftguard.pipeline.units import units
 
 
 def find(tree: Mapping[str, TreeEntry], include: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
     """Directories with Terraform files, and Terragrunt units, that match `include` and not `exclude`, sorted.
 
-    `*` and `?` stay within one path component, `**` spans any number of them, `.` is the root.
+    `*` and `?` stay within one path component, `**` spans any number of them, `.` is the root. What a stack generates
+    matches by its path without the folders that it is generated in.
     """
     wanted = [glob_pattern(pattern) for pattern in include]
     unwanted = [glob_pattern(pattern) for pattern in exclude]
     directories = {dirname(path) or "." for path in tree if is_terraform(path)} | units(tree)
-    return sorted(
-        d for d in directories if any(g.fullmatch(d) for g in wanted) and not any(g.fullmatch(d) for g in unwanted)
-    )
+
+    def matches(directory: str, globs: Sequence[re.Pattern[str]]) -> bool:
+        return any(glob.fullmatch(without_generated(directory)) for glob in globs)
+
+    return sorted(d for d in directories if matches(d, wanted) and not matches(d, unwanted))
 
 
 @lru_cache(maxsize=1024)

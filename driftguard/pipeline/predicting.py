@@ -16,7 +16,7 @@ from driftguard.model import Closure
 from driftguard.model.causes import Faulted
 from driftguard.model.configuration_sources import MovingAttribute, remedy
 from driftguard.model.outlines import Outline
-from driftguard.model.words import plural
+from driftguard.model.words import code_that_runs, plural
 from driftguard.pipeline.layout import backend_block, backend_kind, lacking_settings
 
 _MAX_ALIKE: Final = 5
@@ -140,8 +140,14 @@ def _contents(facts: EnvironmentFacts) -> _Predicted:
         yield Prediction("files not in git", True, f"{path} is read and is not in git", remedy)
 
 
+def _code(facts: EnvironmentFacts) -> _Predicted:
+    unit = facts.closure.unit if facts.closure is not None else None
+    for text in code_that_runs(unit.runs) if unit is not None else ():
+        yield Prediction("code", False, text)
+
+
 def _backend(facts: EnvironmentFacts) -> _Predicted:
-    if facts.closure is None:
+    if facts.closure is None or facts.closure.unit is not None:  # a unit's backend and inputs are Terragrunt's
         return
     block = backend_block(facts.outlines)
     kind, partial = backend_kind(block)
@@ -174,7 +180,9 @@ def on_platform(facts: EnvironmentFacts) -> bool:
 
 
 def _variables(facts: EnvironmentFacts) -> _Predicted:
-    if facts.closure is None or facts.settings.files_from is not None or on_platform(facts):
+    if facts.closure is None or facts.closure.unit is not None:
+        return
+    if facts.settings.files_from is not None or on_platform(facts):
         return  # or a platform may give the values
     declared = [block for file in facts.outlines for block in file.of("variable") if "default" not in block.attributes]
     without = sorted({"".join(block.labels[:1]) for block in declared} - facts.given)
@@ -225,4 +233,4 @@ def _restless(facts: EnvironmentFacts) -> _Predicted:
 
 
 _Rule = Callable[[EnvironmentFacts], _Predicted]
-_RULES: Final[tuple[_Rule, ...]] = (_configuration, _contents, _backend, _variables, _moves, _restless)
+_RULES: Final[tuple[_Rule, ...]] = (_configuration, _contents, _backend, _variables, _code, _moves, _restless)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import dirname, join, normpath, relpath
 from typing import Any, Final
@@ -12,13 +12,14 @@ from typing import Any, Final
 from driftguard.config import EnvironmentSettings
 from driftguard.model import Closure, Move, TreeEntry
 from driftguard.model.expressions import Definitions, FileReference
-from driftguard.model.units import FoundUnit, RenderedUnit, UnitFacts
+from driftguard.model.units import FoundUnit, RenderedUnit, UnitFacts, stack_of
 from driftguard.model.versions import version_paths
 from driftguard.pipeline import floating
 from driftguard.pipeline.discover import Closures
 from driftguard.pipeline.filearguments import Named, named
 from driftguard.pipeline.hclfunctions import HOLE
 from driftguard.pipeline.references import CHECKOUT, Scope, ScopeFunctions, paths_of
+from driftguard.pipeline.stacks import StackUnit
 from driftguard.pipeline.units import UNIT_FILE
 from driftguard.ports import BlobContents, SourceReader
 
@@ -44,9 +45,16 @@ class UnitSources:
 
 
 def closure_of_unit(
-    around: UnitSources, settings: EnvironmentSettings, found: FoundUnit, unit: RenderedUnit
+    around: UnitSources,
+    settings: EnvironmentSettings,
+    found: FoundUnit,
+    unit: RenderedUnit,
+    made: StackUnit | None = None,
 ) -> Closure:
     """The closure of a unit.
+
+    Args:
+        made: how a stack makes it; None for one that lies in git.
 
     Raises:
         EnvironmentFault: its module's closure cannot be known.
@@ -54,17 +62,18 @@ def closure_of_unit(
     tree, directory = around.tree, settings.path
     module, reasons = _module(around, settings, unit)
     basis = module or Closure(files={}, modules=(), remote_sources=(), init_key="")
-    written = list(_named(around, found))
-    versions = {path: tree[path].object_id for path in version_paths(directory) if path in tree}
-    paths = {*_below(around, directory), *found.reading, *unit.var_files}
-    files = {**basis.files, **versions, **{path: tree[path].object_id for path in paths if path in tree}}
+    own = found.path if made is None else made.source
+    written = list(_named(around, found, own))
+    versions = _files(around, version_paths(directory))
+    beside = (*unit.var_files, *(made.files if made is not None else ()))
+    files = {**basis.files, **versions, **_files(around, [*_below(around, own or directory), *found.reading, *beside])}
     for each in written:
         files.update(_meant(around, each))
-    moves = tuple(_moves(tree, directory, unit, module))
+    moves = tuple(_moves(tree, own or directory, unit, module))
     reasons += (sentence for sentence in basis.open if sentence not in {move.sentence for move in basis.moves})
     reasons += (move.sentence for move in moves)
     reasons += (each.reason for each in written if each.reason is not None)
-    reasons += _outside(found, unit)
+    reasons += _outside(found, unit, own)
     return replace(
         basis,
         files=dict(sorted(files.items())),
@@ -75,7 +84,7 @@ def closure_of_unit(
         requires=tuple(sorted({*basis.requires, *filter(None, [unit.requires])})),
         version_files=versions,
         moves=moves,
-        unit=_facts(around, found, unit),
+        unit=_facts(around, found, unit, own),
     )
 
 
@@ -88,8 +97,15 @@ def _moves(tree: Mapping[str, TreeEntry], directory: str, unit: RenderedUnit, mo
         yield floating.provider_move(directory)
 
 
-def _outside(found: FoundUnit, unit: RenderedUnit) -> Iterator[str]:
-    """Why files outside of the repository open the closure."""
+def _files(around: UnitSources, paths: Iterable[str]) -> Mapping[str, str]:
+    """Object ids of those of some paths that are files of the commit."""
+    return {path: around.tree[path].object_id for path in paths if path in around.tree}
+
+
+def _outside(found: FoundUnit, unit: RenderedUnit, own: str | None) -> Iterator[str]:
+    """Why files that are not known, or lie outside of the repository, open the closure."""
+    if own is None:
+        yield f"{found.path}: what its stack makes it from is not known."
     for path in found.leaves:
         yield f"{found.path}: it reads {path}, which lies outside of the repository."
     for path in unit.leaves:
@@ -109,9 +125,9 @@ def _module(around: UnitSources, settings: EnvironmentSettings, unit: RenderedUn
     return found, []
 
 
-def _facts(around: UnitSources, found: FoundUnit, unit: RenderedUnit) -> UnitFacts:
+def _facts(around: UnitSources, found: FoundUnit, unit: RenderedUnit, own: str | None) -> UnitFacts:
     tree = around.tree
-    read = {tree[path].object_id for path in _texts(found) if path in tree}
+    read = {tree[path].object_id for path in _texts(found, own) if path in tree}
     calls = {name for _, text in around.blobs.read(sorted(read)) for name in _runs(text)}
     after = {*found.dependencies, *(each.path for each in unit.dependencies if each.path is not None)}
     return UnitFacts(
@@ -119,6 +135,7 @@ def _facts(around: UnitSources, found: FoundUnit, unit: RenderedUnit) -> UnitFac
         dependencies=unit.dependencies,
         after=tuple(sorted(after)),
         runs=tuple(sorted({*unit.runs, *calls})),
+        stack=stack_of(found.path),
     )
 
 
@@ -144,10 +161,14 @@ def _below(around: UnitSources, directory: str) -> Iterator[str]:
 # --- what its files name ---------------------------------------------------------------------------
 
 
-def _named(around: UnitSources, found: FoundUnit) -> Iterator[Named]:
-    """What a unit's own files and those that it includes name as files."""
+def _named(around: UnitSources, found: FoundUnit, own: str | None) -> Iterator[Named]:
+    """What a unit's own files and those that it includes name as files.
+
+    Args:
+        own: the directory in git that its files lie in; None where that is not known.
+    """
     tree, directory = around.tree, found.path
-    texts = (path for path in _texts(found) if path in tree and tree[path].mode in _REGULAR)
+    texts = (path for path in _texts(found, own) if path in tree and tree[path].mode in _REGULAR)
     sources = [(path, tree[path].object_id) for path in texts]
     known = around.reader.definitions(sources)
     for path, object_id in sources:
@@ -155,13 +176,17 @@ def _named(around: UnitSources, found: FoundUnit) -> Iterator[Named]:
         if definitions.problem is not None:
             yield Named(dirname(path), True, f"{definitions.problem} What it names as files is not known.")
         for reference in definitions.references:
-            yield from _of_reference(around, directory, path, definitions, reference)
+            there = path if own is None or path != _file_of(own) else _file_of(directory)
+            yield from _of_reference(around, directory, there, definitions, reference)
 
 
-def _texts(found: FoundUnit) -> list[str]:
+def _texts(found: FoundUnit, own: str | None) -> list[str]:
     """The files in Terragrunt's language that are read for a unit."""
-    own = normpath(join(found.path, UNIT_FILE))
-    return [path for path in dict.fromkeys((own, *found.reading)) if path.endswith(".hcl")]
+    return [path for path in dict.fromkeys((_file_of(own or found.path), *found.reading)) if path.endswith(".hcl")]
+
+
+def _file_of(directory: str) -> str:
+    return normpath(join(directory, UNIT_FILE))
 
 
 def _of_reference(

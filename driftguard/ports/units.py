@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from driftguard.config import EnvironmentSettings
@@ -33,4 +34,13 @@ class UnitReader(Protocol):
 
     def render(self, environments: Sequence[EnvironmentSettings], commit: str) -> None:
         """Ask for several units side by side; what fails is raised when it is asked for."""
+        ...
+
+    def generate(self, stack: str, tree: Path, variables: Mapping[str, str], timeout_seconds: float) -> None:
+        """Generate the units of a stack in a work tree.
+
+        Args:
+            stack: its directory, from the repository's root.
+            variables: those of the plan that follows.
+        """
         ...

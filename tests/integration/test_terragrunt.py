@@ -60,6 +60,20 @@ def test_the_closure_of_a_unit_is_its_files_and_those_of_its_module(machine: Uni
     assert network["modules"] == ["modules/thing"]
 
 
+def test_units_whose_code_runs_are_named(machine: UnitMachine) -> None:
+    machine.commit(network=unit('run_cmd("--terragrunt-quiet", "echo", "x")'), other=unit())
+    listed = machine.sandbox.run("environments", "--format", "json")
+    assert listed.environment("network")["runs"] == ["run_cmd"]
+    assert listed.environment("other")["runs"] == []
+    sentence = "Code of the commit runs while the unit is read or planned: run_cmd."
+    assert f"note: {sentence}" in listed.stderr
+    assert f"1 of 2 environments: {sentence}" in machine.sandbox.run("doctor").stdout
+    (machine.sandbox.repository / "driftguard.yaml").unlink()
+    first = machine.sandbox.run("init")
+    named = "Code runs while these units are read or planned (`run_cmd`, hooks): live/network."
+    assert named in first.stdout + first.stderr
+
+
 @pytest.mark.parametrize("mocks", ["", '  mock_outputs = { id = "mock" }\n'])
 def test_a_unit_without_the_outputs_of_another_is_unknown_and_names_it(machine: UnitMachine, mocks: str) -> None:
     machine.commit(service=unit("dependency.network.outputs.id", dependency("network", mocks)))
@@ -150,6 +164,45 @@ def test_a_unit_is_held_while_one_that_it_depends_on_is_not_in_sync(machine: Uni
     assert found["database"]["action"] == "hold"
     assert "dependency_not_settled: network" in found["database"]["reasons"]
     assert machine.output("database", "text") == "first"
+
+
+STACK = """\
+unit "one" {
+  source = "${get_repo_root()}//units/thing"
+  path   = "one"
+  values = { text = "first" }
+}
+stack "more" {
+  source = "../../stacks/more"
+  path   = "more"
+}
+"""
+
+
+def test_the_units_of_stacks_are_environments_named_after_stack_and_path(machine: UnitMachine) -> None:
+    machine.sandbox.write("driftguard.yaml", CONFIGURATION.replace("live/*", "live/**"))
+    files = {
+        "live/eu/terragrunt.stack.hcl": STACK,
+        "units/thing/terragrunt.hcl": unit("values.text"),
+        "stacks/more/terragrunt.stack.hcl": STACK.partition("stack")[0].replace("one", "two"),
+    }
+    machine.sandbox.commit("a stack", files)
+    report = machine.scan().report
+    verdicts = {each["name"]: (each["path"], each["verdict"]) for each in report["environments"]}
+    assert verdicts == {
+        "eu/one": ("live/eu/.terragrunt-stack/one", "pending"),
+        "eu/more/two": ("live/eu/.terragrunt-stack/more/.terragrunt-stack/two", "pending"),
+        "network": ("live/network", "pending"),
+    }, report["environments"]
+    one = machine.sandbox.run("environments", "--format", "json").environment("eu/one")
+    assert one["closure_open"] == []
+    assert set(one["files"]) == {
+        "live/eu/terragrunt.stack.hcl",
+        "live/root.hcl",
+        "modules/thing/main.tf",
+        "units/thing/terragrunt.hcl",
+    }
+    assert not (machine.sandbox.repository / "live/eu/.terragrunt-stack").exists()
 
 
 def test_a_unit_that_is_excluded_from_plan_is_left_out_and_named(machine: UnitMachine) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for Terragrunt: `find`, `render` and `stack generate` as the real program answered them, and `run -- …`.
+"""A stand-in for Terragrunt: `find`, `render`, `stack generate` as the real program answered them, and `run -- …`.
 
 It is run as a program: `terragrunt_standin.py RECORDINGS REAL ARGUMENTS…`. Recorded answers belong to the very files of
 a commit: each is found by a digest of them. Where REAL names the real program, what is not recorded yet is asked of it
@@ -51,7 +51,14 @@ class Recordings:
         if not self._real:
             sys.exit(f"not recorded: {self._key} {called}; see tests/support/terragrunt_standin.py")
         done = subprocess.run([self._real, *arguments], cwd=cwd, capture_output=True, text=True)
-        found = {"rc": done.returncode, "stdout": self._placed(done.stdout), "stderr": self._placed(done.stderr)}
+        found: dict[str, Any] = {
+            "rc": done.returncode,
+            "stdout": self._placed(done.stdout),
+            "stderr": self._placed(done.stderr),
+        }
+        if arguments[0] == "stack":
+            made = (path for path in cwd.rglob("*.hcl") if ".terragrunt-stack" in path.parts)
+            found["files"] = {str(path.relative_to(cwd)): path.read_text() for path in made}
         with Path(tempfile.gettempdir(), "terragrunt-recordings.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = json.loads(self._file.read_text()) if self._file.exists() else {}
@@ -194,6 +201,9 @@ def main(file: str, real: str, *arguments: str) -> int:
     if arguments[0] == "run":
         return _run(recordings, root, list(arguments[arguments.index("--") + 1 :]))
     answer = recordings.answer(list(arguments), Path.cwd())
+    for path, text in answer.get("files", {}).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
     sys.stdout.write(answer["stdout"])
     sys.stderr.write(answer["stderr"])
     return int(answer["rc"])

@@ -13,7 +13,7 @@ from driftguard.adapters.terragrunt.program import log_messages
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind, ToolVersion, TreeEntry
 from driftguard.pipeline.directories import find
-from driftguard.pipeline.units import units, unknown_closure
+from driftguard.pipeline.units import units, units_with_code, unknown_closure
 from driftguard.ports import WorkingDirectory
 
 MOCKED = (
@@ -71,3 +71,16 @@ def test_an_end_without_a_plan_of_this_run_is_partial(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault) as fault:
         planner.plan(work, plan)
     assert fault.value.kind is ErrorKind.PARTIAL
+
+
+def test_units_whose_code_runs_while_they_are_read_are_known_from_their_text() -> None:
+    texts = {
+        "live/a/terragrunt.hcl": b'include "root" { path = find_in_parent_folders("root.hcl") }',
+        "live/b/terragrunt.hcl": b'inputs = { x = run_cmd("date") }',
+        "live/c/terragrunt.hcl": b'terraform {\n  before_hook "lint" {}\n}',
+        "live/d/terragrunt.hcl": b'inputs = { x = "run_cmd" }',
+        "live/root.hcl": b'inputs = { x = sops_decrypt_file("x.yaml") }',
+        "main.tf": b"run_cmd()",
+    }
+    directories = ["live/a", "live/b", "live/c", "live/d"]
+    assert units_with_code(directories, texts, texts.__getitem__) == ["live/a", "live/b", "live/c"]

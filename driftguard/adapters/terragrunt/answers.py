@@ -12,6 +12,7 @@ import msgspec
 from driftguard.model.units import FoundUnit, RenderedUnit, UnitDependency
 
 UNIT_FILE: Final = "terragrunt.hcl"
+STACK_FILE: Final = "terragrunt.stack.hcl"
 _PLAN: Final = frozenset({"plan", "all", "all_except_output"})
 _HOOKS: Final = ("before_hook", "after_hook", "error_hook")
 _REMOTE: Final = re.compile(r"[a-z0-9+.-]+::|[a-z0-9+.-]+://|git@|(?:github|gitlab)\.com/|bitbucket\.org/", re.I)

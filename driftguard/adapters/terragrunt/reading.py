@@ -24,7 +24,7 @@ import msgspec
 from driftguard.adapters.folders import folder_name
 from driftguard.adapters.git.repository import GitRepository
 from driftguard.adapters.process import Stop
-from driftguard.adapters.terragrunt.answers import UNIT_FILE, found_units, rendered_unit
+from driftguard.adapters.terragrunt.answers import STACK_FILE, UNIT_FILE, found_units, rendered_unit
 from driftguard.adapters.terragrunt.applying import TerragruntApplier
 from driftguard.adapters.terragrunt.engine import TerragruntPlanner
 from driftguard.adapters.terragrunt.program import ask, terragrunt_program
@@ -37,6 +37,7 @@ from driftguard.ports import TerraformVariables, UnitReader
 
 _FIND: Final = ("find", "--json", "--dependencies", "--reading", "--exclude")
 _RENDER: Final = ("render", "--json")
+_GENERATE: Final = ("stack", "generate")
 # No Terraform runs then, and no secret of another unit is in the answer.
 _WITHOUT_OUTPUTS: Final = ("--experiment", "optional-dependency-outputs", "--no-dependency-outputs")
 _FIND_SECONDS: Final = 300.0
@@ -72,7 +73,7 @@ class TerragruntUnits(UnitReader):
     ) -> None:
         self._repository, self._variables, self._environ = repository, variables, environ
         self._cache, self._stop = cache / "units", stop
-        self._upstream = UpstreamStates(repository, head, cache / "outputs" / folder_name(repository.display))
+        self._upstream = UpstreamStates(repository, head, cache / "outputs" / folder_name(repository.display), self)
         self._found: dict[str, Mapping[str, FoundUnit] | EnvironmentFault] = {}
         self._rendered: dict[tuple[str, str], RenderedUnit | EnvironmentFault] = {}
         self._digests: dict[tuple[str, bool], str] = {}
@@ -105,6 +106,7 @@ class TerragruntUnits(UnitReader):
             found = _result(partial(self.found, commit))
             units = {} if isinstance(found, EnvironmentFault) else found
             with self._repository.worktree(commit, "terragrunt") as tree:
+                self._generate_all(commit, tree)
                 ask_one = partial(self._render, tree, commit, units)
                 with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as executor:
                     answers = executor.map(ask_one, left.values())
@@ -117,6 +119,16 @@ class TerragruntUnits(UnitReader):
         names = {join(unit.path, UNIT_FILE), *unit.reading}
         ids = sorted({tree[name].object_id for name in names if name in tree and not name.endswith(_TERRAFORM)})
         return any(_FROM_OUTSIDE.search(content) for _, content in self._repository.read(ids))
+
+    def generate(self, stack: str, tree: Path, variables: Mapping[str, str], timeout_seconds: float) -> None:
+        """Generate the units of a stack in a work tree."""
+        program = terragrunt_program(self._environ.get("PATH", ""))
+        ask([program, *_GENERATE], tree / stack, variables, timeout_seconds, self._stop)
+
+    def _generate_all(self, commit: str, tree: Path) -> None:
+        """Generate the units of every stack of a commit, where it has one."""
+        if any(path.endswith(f"/{STACK_FILE}") or path == STACK_FILE for path in self._repository.tree(commit)):
+            self.generate(".", tree, terraform_environment({}, self._environ), _FIND_SECONDS)
 
     def planner(self, tool: ToolVersion, plugin_cache: Path, stop: Stop, unit: UnitFacts) -> TerragruntPlanner:
         """What plans a unit with a Terraform-compatible program. EnvironmentFault (`config`) without Terragrunt."""
@@ -138,6 +150,7 @@ class TerragruntUnits(UnitReader):
         if known is not None:
             return known
         with self._repository.worktree(commit, "terragrunt") as tree:
+            self._generate_all(commit, tree)
             text = ask([program, *_FIND], tree, terraform_environment({}, self._environ), _FIND_SECONDS, self._stop)
         found = _decoded("find", lambda: found_units(text))
         if not any(self.outside(each, commit) for each in found.values()):

@@ -14,8 +14,8 @@ import msgspec
 from driftguard.adapters.folders import folder_name
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
-from driftguard.model.units import UnitDependency, UpstreamState
-from driftguard.ports import Repository, WorkingDirectory
+from driftguard.model.units import UnitDependency, UpstreamState, stack_of
+from driftguard.ports import Repository, UnitReader, WorkingDirectory
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
@@ -43,10 +43,11 @@ class UpstreamStates:
 
     Args:
         folder: where Terragrunt's download folders of these units are kept between runs.
+        units: generates the units of stacks.
     """
 
-    def __init__(self, repository: Repository, commit: str, folder: Path) -> None:
-        self._repository, self._commit, self._folder = repository, commit, folder
+    def __init__(self, repository: Repository, commit: str, folder: Path, units: UnitReader) -> None:
+        self._repository, self._commit, self._folder, self._units = repository, commit, folder, units
         self._known: dict[str, UpstreamState] = {}
         self._guard = threading.Lock()
 
@@ -64,6 +65,8 @@ class UpstreamStates:
         with self._guard, ExitStack() as stack:
             if path not in self._known:
                 tree = stack.enter_context(self._repository.worktree(self._commit, "terragrunt outputs"))
+                if (made_in := stack_of(path)) is not None:
+                    self._units.generate(made_in, tree, work.environment, work.timeout_seconds)
                 data = self._folder / folder_name(path)
                 data.mkdir(parents=True, exist_ok=True, mode=0o700)
                 there = replace(work, directory=tree / path, data_dir=data, state_file=None, var_files=(), tree=tree)
