@@ -68,6 +68,10 @@ class Stop(StopSignal):
         """Ask everything that shares this to end."""
         self._event.set()
 
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, or until this is requested: a wider request ends no sleep, so sleep a second at most."""
+        self._event.wait(seconds)
+
     @property
     def requested(self) -> bool:
         """Whether this or a wider request was made."""

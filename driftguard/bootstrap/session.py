@@ -325,7 +325,7 @@ class Session:
             trail=EnvironmentTrail(by_name, credentials, self._stop, roles) if rules.trail else None,
             own_roles=roles,
         )
-        sinks = ConfiguredSinks(routing, self.environ, clock, write)
+        sinks = ConfiguredSinks(routing, self.environ, clock, write, partial(history.channel_ids, self.ledger))
         guidance = guidance_of(self.environments, self.closures.programs, self.repository.ref, rules.runbook)
         return Notifier(
             AlertContext(run_id, self.repository.display, config.run_url(self.environ), routing, guidance),

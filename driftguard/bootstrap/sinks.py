@@ -20,16 +20,21 @@ class ConfiguredSinks(Sinks):
     """Opens the sinks that the configuration names, with the secrets of the environment variables."""
 
     def __init__(
-        self, routing: Routing, environ: Mapping[str, str], clock: Clock, write: Callable[[str], None]
+        self,
+        routing: Routing,
+        environ: Mapping[str, str],
+        clock: Clock,
+        write: Callable[[str], None],
+        kept: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`write` prints alerts where no other sink is configured."""
-        self._routing, self._environ, self._clock, self._write = routing, environ, clock, write
+        """`write` prints alerts where no other sink is configured; `kept` gives the ids of Slack's channels by name."""
+        self._routing, self._environ, self._clock, self._write, self._kept = routing, environ, clock, write, kept
 
     def open(self, name: str) -> Sink:
         """Raises OperatorError where the sink lacks a secret or has an unusable one."""
         slack, webhook = self._routing.slack, self._routing.alerts.webhook
         if name in (SLACK, SLACK_WEBHOOK) and slack is not None:
-            return slack_sink(slack, self._environ)
+            return slack_sink(slack, self._environ, self._kept)
         if name == WEBHOOK and webhook is not None:
             url = check_url(webhook.url_env, _secret(webhook.url_env, self._environ))
             return WebhookSink(url, _secret(webhook.secret_env, self._environ), self._clock.now)
@@ -41,11 +46,13 @@ class ConfiguredSinks(Sinks):
         return TextSink(self._write)
 
 
-def slack_sink(slack: Slack, environ: Mapping[str, str]) -> SlackSink | SlackWebhookSink:
+def slack_sink(
+    slack: Slack, environ: Mapping[str, str], kept: Callable[[], Mapping[str, str]] = dict
+) -> SlackSink | SlackWebhookSink:
     """Raises OperatorError where the secret is missing or cannot be one."""
     if slack.webhook_env is not None:
         return SlackWebhookSink(check_url(slack.webhook_env, _secret(slack.webhook_env, environ)))
-    return SlackSink(_secret(slack.token_env or "", environ), slack.api_url)
+    return SlackSink(_secret(slack.token_env or "", environ), slack.api_url, kept=kept)
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str:

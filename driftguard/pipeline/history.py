@@ -26,6 +26,7 @@ from driftguard.report import timestamp
 # Beginnings and ends of outages that are read, the newest.
 _MAX_OUTAGES: Final = 1000
 _MANY: Final = 200
+_DELIVERIES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +346,16 @@ def outages(journal: JournalReader) -> tuple[Outage, ...]:
         else:
             found.pop(row.target, None)
     return tuple(sorted(found.values(), key=lambda outage: (outage.since, outage.target)))
+
+
+def channel_ids(journal: JournalReader) -> dict[str, str]:
+    """The ids of Slack's channels by name, as the latest deliveries there had them."""
+    found: dict[str, str] = {}
+    for entry in journal.entries(kinds=[EntryKind.ALERT_DELIVERED], limit=_DELIVERIES):
+        channel, reference = str(entry.data.get("channel") or ""), str(entry.data.get("reference") or "")
+        if channel.startswith("#") and "/" in reference:
+            found[channel] = reference.partition("/")[0]
+    return found
 
 
 def approved_points(journal: JournalReader) -> dict[str, str]:

@@ -41,6 +41,10 @@ class StopSignal(Protocol):
         """Request it. May be called from any thread."""
         ...
 
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, or until it is requested, or a moment longer than that."""
+        ...
+
 
 class Machine(Protocol):
     """Knows this machine and the processes on it."""

@@ -102,6 +102,9 @@ class Service(Sink):
             del self._world.broken[self._target(delivery)]
         if how == "killed before":
             raise Killed
+        if how.startswith("busy "):
+            del self._world.broken[self._target(delivery)]
+            raise DeliveryFault("It asked to wait.", retry_after_seconds=float(how.removeprefix("busy ")))
         if how in ("down", "gone"):
             raise DeliveryFault("It could not be reached.", whole_sink=how == "down" and self._name != "slack")
         yield
@@ -133,6 +136,25 @@ class Service(Sink):
         return f"C1/{delivery.id}" if found and self._name == "slack" else None
 
 
+class Sleepless(Stop):
+    """A stop by which a run sleeps in no time.
+
+    Attributes:
+        before: how much had arrived at each target when it first slept.
+    """
+
+    def __init__(self, clock: Hands, world: World) -> None:
+        super().__init__()
+        self._clock, self._world = clock, world
+        self.slept, self.before = 0.0, dict[str, int]()
+
+    def wait(self, seconds: float) -> None:
+        self._clock.time += timedelta(seconds=seconds)
+        self.slept += seconds
+        for target, posts in self._world.posts.items():
+            self.before.setdefault(target, len(posts))
+
+
 class Runs:
     """Runs over a ledger, with services that break."""
 
@@ -140,6 +162,7 @@ class Runs:
         self.ledger, self.clock, self.world, self.count = ledger, Hands(), World(), 0
         self.routing = Routing(rules, SLACK)
         self.last = DeliverySummary({}, 0)
+        self.stop = Sleepless(self.clock, self.world)
 
     def see(self, *environments: EnvironmentReport) -> None:
         """Record what a run found."""
@@ -155,20 +178,20 @@ class Runs:
 
             self.ledger.alerts.record(environment.name, [], followed)
 
-    def send(self, after: timedelta = timedelta(minutes=11)) -> DeliverySummary:
-        """What the end of a run sends; a killed one sends nothing more."""
+    def send(self, after: timedelta = timedelta(minutes=11), *, patient: bool = False) -> DeliverySummary:
+        """What the end of a run sends; a killed one sends nothing more. A patient one waits as its clock says."""
         self.clock.time += after
         self.count += 1
         tracing = Tracing(
             "run", alerts=self.ledger.alerts, journal=self.ledger, clock=self.clock, authors=NoAuthors(), trail=None
         )
         alerts = self.ledger.alerts
-        defects = FolderDefects(Path("/nowhere"))
-        ports = NotifyingPorts(alerts, alerts, self.ledger, self.ledger.leases, self.clock, Stop(), defects, self.world)
+        ledger, defects = self.ledger, FolderDefects(Path("/nowhere"))
+        ports = NotifyingPorts(alerts, alerts, ledger, ledger.leases, self.clock, self.stop, defects, self.world)
         context = AlertContext(f"send-{self.count}", "", None, self.routing)
         with suppress(Killed):
             known = {alert.environment for alert in alerts.standing()}
-            self.last = Notifier(context, ports, tracing, renamed={}).notify([], known)
+            self.last = Notifier(context, ports, tracing, renamed={}).notify([], known, patient=patient)
         return self.last
 
     def arrived(self, target: str) -> Counter[str]:
@@ -283,3 +306,44 @@ def test_a_deletion_in_open_drift_reaches_the_next_sink(how: str, begins: str) -
         over_time.send()
         ended = [d.body["event"] for d in over_time.world.posts["pager"].values()]
         assert ended == [begins, "resolved"]  # what began there ends there
+
+
+ROUTED = AlertSettings.model_validate(
+    {"routes": [{"environments": "red", "sinks": ["slack:#second"]}, {"sinks": ["slack:#first"]}]}
+)
+
+
+def test_a_run_waits_as_long_as_a_channel_asks_after_it_has_sent_all_else() -> None:
+    with runs(ROUTED) as over_time:
+        over_time.see(changed("blue"), changed("green"), changed("red"))
+        over_time.world.broken["slack:#first"] = "busy 20"
+        done = over_time.send(patient=True)
+        assert over_time.stop.before == {"slack:#first": 0, "slack:#second": 1, "pager": 0}
+        assert (over_time.stop.slept, over_time.arrived("slack:#first")) == (20, {"blue": 1, "green": 1})
+        assert (done.sent, done.waiting, done.problems) == ({"message": 3}, 0, ())
+        assert outages(over_time.ledger) == ()
+
+
+def test_a_wait_that_is_too_long_or_ends_with_the_run_is_left_to_a_later_run() -> None:
+    with runs(ROUTED) as over_time:
+        over_time.see(changed("blue"))
+        over_time.world.broken["slack:#first"] = "busy 600"
+        assert (over_time.send(patient=True).waiting, over_time.stop.slept) == (1, 0)
+        over_time.world.broken["slack:#first"] = "busy 20"
+        assert (over_time.send(patient=False).waiting, over_time.stop.slept) == (1, 0)
+        over_time.stop.request()
+        over_time.world.broken["slack:#first"] = "busy 20"
+        assert (over_time.send(patient=True).waiting, over_time.stop.slept) == (1, 0)
+        assert over_time.send().waiting == 0
+
+
+def test_a_channel_that_asks_to_wait_holds_up_no_other_and_gets_its_alerts_in_the_next_run() -> None:
+    with runs(ROUTED) as over_time:
+        over_time.see(changed("blue"), changed("green"), changed("red"))
+        over_time.world.broken["slack:#first"] = "busy 90"
+        done = over_time.send()
+        assert (done.waiting, done.problems) == (2, ("It asked to wait.",))
+        assert over_time.arrived("slack:#second") == {"red": 1}
+        assert over_time.arrived("slack:#first") == {}
+        assert over_time.send().waiting == 0
+        assert over_time.arrived("slack:#first") == {"blue": 1, "green": 1}

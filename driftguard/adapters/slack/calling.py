@@ -20,10 +20,10 @@ from driftguard.errors import DeliveryFault
 #: request can be made of (ValueError), an answer that is none of Slack's (ValueError and the last two).
 TROUBLE: Final = (OSError, http.client.HTTPException, ValueError, LookupError, AttributeError)
 _TIMEOUT_SECONDS: Final = 15
-_MAX_SLEEP_SECONDS: Final = 30.0
+# A longer wait is the outbox's: a call that sleeps holds up every other channel.
+_MAX_SLEEP_SECONDS: Final = 2.0
 _DEFAULT_WAIT_SECONDS: Final = 1.0
 _TRIES: Final = 3
-_PAGES: Final = 20
 _CREDENTIALS: Final = frozenset(
     {
         "invalid_auth",
@@ -134,14 +134,12 @@ class WebApi:
             raise unreachable(what, error, "`slack.api_url`") from None
 
     def pages(self, what: str, method: Callable[..., Any], key: str, **arguments: Any) -> Iterator[Any]:
-        """The items of a list that Slack gives in pages, up to 4,000."""
-        cursor = None
-        for _ in range(_PAGES):
-            answer = self.call(what, method, limit=200, cursor=cursor, **arguments)
+        """The items of a list that Slack gives in pages; the end is where it names no further page, or one again."""
+        cursors: list[str | None] = [None]
+        while cursors[-1] not in cursors[:-1]:
+            answer = self.call(what, method, cursor=cursors[-1], **arguments)
             yield from answer[key] or ()
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return
+            cursors.append((answer.get("response_metadata") or {}).get("next_cursor") or None)
 
 
 def silent_log() -> logging.Logger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,6 +14,9 @@ from driftguard.model import Delivery, Message
 from driftguard.ports import Sink
 from driftguard.printable import whole_characters
 
+# Slack takes fewer than a thousand at once, and about twenty such requests a minute.
+_MAX_PAGE: Final = 999
+_PAGE: Final = 200
 _EVENT: Final = "driftguard_alert"
 # Clocks differ, and a first attempt may be older than what was meant.
 _LOOK_BACK: Final = timedelta(hours=1)
@@ -31,10 +34,17 @@ _CHANNEL_TYPES: Final = ("public_channel,private_channel", "public_channel", "pr
 class SlackSink(Sink):
     """Implements `ports.Sink` with a bot token."""
 
-    def __init__(self, token: str, api_url: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        """`api_url` ends with a slash."""
+    def __init__(
+        self,
+        token: str,
+        api_url: str,
+        sleep: Callable[[float], None] = time.sleep,
+        kept: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`api_url` ends with a slash; `kept` gives the ids of channels that earlier runs found, by name."""
         self._api = WebApi(token, api_url, sleep)
         self._client = self._api.client
+        self._kept = kept
         self._ids: dict[str, str] = {}
         self._listed = False
 
@@ -115,7 +125,7 @@ class SlackSink(Sink):
             where, read = {"ts": stamp}, self._client.conversations_replies
         if channel is None:
             return None
-        where |= {"channel": channel, "include_all_metadata": True}
+        where |= {"channel": channel, "include_all_metadata": True, "limit": _PAGE}
         try:
             for message in self._api.pages(f"read {delivery.channel}", read, "messages", **where):
                 if _names(message, delivery.id):
@@ -142,7 +152,7 @@ class SlackSink(Sink):
         read = self._client.conversations_history
         where = {"channel": posted.channel, "oldest": posted.ts, "inclusive": True}
         try:
-            messages = self._api.pages(f"read {channel}", read, "messages", **where)
+            messages = self._api.pages(f"read {channel}", read, "messages", limit=_PAGE, **where)
             if any(message.get("ts") == posted.ts for message in messages):
                 return None
         except Refused as refused:
@@ -171,17 +181,33 @@ class SlackSink(Sink):
     def _channel_id(self, channel: str) -> str | None:
         if not channel.startswith("#"):
             return channel
-        if channel not in self._ids and not self._listed:
-            self._list_channels()
-            self._listed = True
+        if channel not in self._ids:
+            kept = self._kept().get(channel)
+            if kept is not None and self._is_still(channel, kept):
+                self._ids[channel] = kept
+            elif not self._listed:
+                self._list_channels()
+                self._listed = True
         return self._ids.get(channel)
+
+    def _is_still(self, channel: str, id_: str) -> bool:
+        """Whether a kept id is that of the channel of a name: it may have been renamed or archived, or be gone."""
+        try:
+            found = self._api.call("look a channel up", self._client.conversations_info, channel=id_)["channel"]
+        except Refused as refused:
+            if refused.perhaps_delivered:
+                raise
+            return refused.word == "missing_scope"
+        return f"#{found.get('name')}" == channel and not found.get("is_archived")
 
     def _list_channels(self) -> None:
         """Learn the ids of the channels that the bot may list."""
         for types in _CHANNEL_TYPES:
             read = self._client.conversations_list
             try:
-                found = self._api.pages("list channels", read, "channels", types=types, exclude_archived=True)
+                found = self._api.pages(
+                    "list channels", read, "channels", limit=_MAX_PAGE, types=types, exclude_archived=True
+                )
                 self._ids.update((f"#{channel.get('name')}", channel.get("id")) for channel in found)
                 return
             except Refused as refused:

@@ -48,11 +48,11 @@ class EarlyAlerts:
         Args:
             results: all of the run.
         """
-        waiting = self._notify(results)
+        waiting = self._notify(results, patient=True)
         return DeliverySummary(self._sent, waiting, tuple(self._problems))
 
-    def _notify(self, results: Sequence[EnvironmentResult]) -> int:
-        done = self._notifier.notify(results, self._known)
+    def _notify(self, results: Sequence[EnvironmentResult], *, patient: bool = False) -> int:
+        done = self._notifier.notify(results, self._known, patient=patient)
         self._sent.update(done.sent)
         self._problems.update(dict.fromkeys(done.problems))
         return done.waiting

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -33,6 +34,8 @@ _LEASE: Final = "(alerts)"
 _LEASE_SECONDS: Final = 30.0
 _MAX_WAIT_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
+# A run does not end later than this for services that ask to wait.
+_MAX_PATIENCE: Final = timedelta(minutes=2)
 _PLANNING_TRIES: Final = 3
 # Targets of one route that are tried in one run.
 _MAX_TARGETS: Final = 5
@@ -70,12 +73,15 @@ class Notifier:
         self._context, self._ports, self._tracing, self._renamed = context, ports, tracing, renamed
         self._alerts, self._outbox = ports.alerts, ports.outbox
 
-    def notify(self, results: Sequence[EnvironmentResult], known: AbstractSet[str]) -> DeliverySummary:
+    def notify(
+        self, results: Sequence[EnvironmentResult], known: AbstractSet[str], *, patient: bool = False
+    ) -> DeliverySummary:
         """Trace new drift, then plan and deliver everything that waits.
 
         Args:
             results: of this run.
             known: every environment that any run still covers.
+            patient: wait for services that ask for it, for two minutes at most; otherwise a later run delivers.
         """
         self._end_unknown(known)
         notes = self._tracing.trace(results, [n.alert for n in self._outbox.unplanned() if n.event in BEGINNINGS])
@@ -100,6 +106,8 @@ class Notifier:
                 book=book,
             )
             done = self._delivered(sender, lease_held)
+            if patient:
+                done = self._waited(sender, lease_held, done)
             standing = book.sentences(self._context.routing)
             return DeliverySummary(done.sent, done.waiting, (*notes, *dropped, *missing, *done.problems, *standing))
 
@@ -113,6 +121,20 @@ class Notifier:
             done = sender.deliver(lease_held)
             sent.update(done.sent)
         return DeliverySummary(sent, done.waiting, done.problems)
+
+    def _waited(self, sender: Sender, lease_held: Callable[[], bool], done: DeliverySummary) -> DeliverySummary:
+        """Deliver what services asked to wait with, as far as that ends soon; nothing else waits for it."""
+        clock, sent = self._ports.clock, Counter(done.sent)
+        end = clock.now() + _MAX_PATIENCE
+        while (next_try := sender.wait_ends()) is not None and next_try <= end:
+            while (left := (next_try - clock.now()).total_seconds()) > 0:
+                if self._ports.stop.requested or not lease_held():
+                    return replace(done, sent=sent)
+                self._ports.stop.wait(min(left, _RETRY_SECONDS))
+            sender.resume()
+            done = self._delivered(sender, lease_held)
+            sent.update(done.sent)
+        return replace(done, sent=sent)
 
     # --- alerts of environments that are gone -------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from driftguard.errors import DeliveryFault
@@ -81,6 +81,8 @@ class Sender:
         self.context, self.alerts, self.outbox, self.clock, self.book = context, alerts, outbox, clock, book
         self._defects, self._sinks = defects, sinks
         self._down: set[str] = set()
+        self._held: dict[str, datetime] = {}
+        self._waits: set[str] = set()
         self._behind: set[tuple[str, str]] = set()
         self._problems: dict[str, None] = {}
 
@@ -106,6 +108,7 @@ class Sender:
         # One that is further away than any wait was set under a wrong clock.
         due = next_try is None or next_try <= now or next_try > now + _MAX_WAIT
         usable = self._sinks.get(delivery.sink) is not None and delivery.sink not in self._down
+        usable = usable and self._held.keys().isdisjoint({delivery.sink, target_of(delivery.sink, delivery.channel)})
         return due and usable and self._behind.isdisjoint(_steps(delivery))
 
     def _attempt(self, delivery: Delivery) -> _Attempt | None:
@@ -125,8 +128,26 @@ class Sender:
     def _put_off(self, attempt: _Attempt, fault: DeliveryFault) -> None:
         self._problems.setdefault(str(fault))
         attempt.put_off(fault)
-        if fault.whole_sink or fault.retry_after_seconds is not None:
-            self._down.add(attempt.delivery.sink)
+        delivery = attempt.delivery
+        if fault.retry_after_seconds is not None:  # for the channel alone, where it is not the whole sink's
+            target = delivery.sink if fault.whole_sink else target_of(delivery.sink, delivery.channel)
+            self._held[target] = self.clock.now() + timedelta(seconds=fault.retry_after_seconds)
+            self._waits.add(str(fault))
+        elif fault.whole_sink:
+            self._down.add(delivery.sink)
+
+    def wait_ends(self) -> datetime | None:
+        """When the first of the services that asked for it may be called again; None without one."""
+        return min(self._held.values(), default=None)
+
+    def resume(self) -> None:
+        """Count the waits that have ended as kept: they are no problem unless a service asks again."""
+        now = self.clock.now()
+        self._held = {target: end for target, end in self._held.items() if end > now}
+        if not self._held:
+            for sentence in self._waits:
+                self._problems.pop(sentence, None)
+            self._waits.clear()
 
     def pass_on(self) -> int:
         """Plan for the next target what was not delivered for too long; how much."""
