@@ -182,6 +182,13 @@ class Runs:
         """What the end of a run sends; a killed one sends nothing more. A patient one waits as its clock says."""
         self.clock.time += after
         self.count += 1
+        with suppress(Killed):
+            known = {alert.environment for alert in self.ledger.alerts.standing()}
+            self.last = self.notifier().notify([], known, patient=patient)
+        return self.last
+
+    def notifier(self) -> Notifier:
+        """What sends the alerts of a run."""
         tracing = Tracing(
             "run", alerts=self.ledger.alerts, journal=self.ledger, clock=self.clock, authors=NoAuthors(), trail=None
         )
@@ -189,10 +196,7 @@ class Runs:
         ledger, defects = self.ledger, FolderDefects(Path("/nowhere"))
         ports = NotifyingPorts(alerts, alerts, ledger, ledger.leases, self.clock, self.stop, defects, self.world)
         context = AlertContext(f"send-{self.count}", "", None, self.routing)
-        with suppress(Killed):
-            known = {alert.environment for alert in alerts.standing()}
-            self.last = Notifier(context, ports, tracing, renamed={}).notify([], known, patient=patient)
-        return self.last
+        return Notifier(context, ports, tracing, renamed={})
 
     def arrived(self, target: str) -> Counter[str]:
         """How many deliveries that begin an alert arrived at a target, by environment."""
