@@ -15,7 +15,8 @@ from lab.wire import UNKNOWN
 
 def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iterator[Mismatch]:
     """Where a report differs from the truth."""
-    wanted = verdict((e.labels for e in expected.values()), replaces=replaces(report))
+    replaced = any(len(r["actions"]) > 1 or "delete" in r["actions"] for r in report["resources"])
+    wanted = verdict((e.labels for e in expected.values()), replaces=replaced)
     if report["error"]:
         yield Mismatch("environment", wanted, f"{report['verdict']}: {report['error']['message']}")
         return
@@ -34,11 +35,6 @@ def compare(expected: Mapping[str, Expected], report: Mapping[str, Any]) -> Iter
             yield from _compare_quiet(one, other)
         else:
             yield from _compare_one(one, other)
-
-
-def replaces(report: Mapping[str, Any]) -> bool:
-    """Whether Terraform plans to replace or delete an object."""
-    return any(len(r["actions"]) > 1 or "delete" in r["actions"] for r in report["resources"])
 
 
 QUIET: Final = frozenset({"noise", "adopted"})

@@ -25,11 +25,11 @@ def draw_types(dice: Dice) -> dict[str, Type]:
         own = [_attribute(dice, f"x{index}") for index in range(dice.number(1, 3))]
         # What few changes need, so that each kind of change meets each other one often enough.
         own += [Attribute("tags", "map")] if dice.flag() else []
-        own += [Attribute("ports", dice.choice(("list", "blocks", "nested_list")))] if dice.flag() else []
+        own += [Attribute("ports", dice.choice(("list", "blocks", "nested_list")))] if not dice.flag(3) else []
         own += [_defaulted(dice)] if dice.flag() else []
         own += [Attribute("code", form=STUBBORN)] if dice.flag() else []
         types[f"lab_t{number}"] = Type(f"lab_t{number}", tuple(own))
-    if dice.flag():
+    if not dice.flag(3):
         foreign = dice.choice((FILE, ROTATING, CERTIFICATE))
         types[foreign.name] = Type(foreign.name, (*foreign.own, Attribute("x0")))
     return types

@@ -125,7 +125,7 @@ def _played(history: History, tally: Tally) -> list[Mismatch]:
     mismatches = history.begin(baseline=not dice.flag(12))
     if mismatches:
         return mismatches
-    for _ in range(dice.number(1, 9)):
+    for _ in range(dice.number(2, 10)):
         history.happen(CHANGES)
     if dice.flag(20) and any(not history.is_forgotten(address) for address in history.site.state().objects):
         tally.occurred["verdict unknown"] += 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.cloud import Values, is_due_again, normal
-from lab.compare import QUIET, replaces
+from lab.compare import QUIET
 from lab.configuration import Moment
 from lab.desire import Desire
 from lab.history import History
@@ -36,7 +36,7 @@ def decided(truth: Mapping[str, Expected], policy: Mapping[str, str], *, held: b
 
     Args:
         held: whether the state or the number of deletions forbids an apply, whatever the labels are.
-        replaces: whether an object is to be replaced or deleted.
+        replaces: whether an object that is there is to be replaced.
     """
     labels = {label for expected in truth.values() for label in expected.labels}
     if verdict([labels], replaces=replaces) == "in_sync":
@@ -76,10 +76,10 @@ def applied(history: History) -> Iterator[Mismatch]:
     truth = expect(situation)
     now = views(situation, situation.config)
     wanted = situation.wanted(situation.config, now)
-    held = _is_held(history, situation, truth)
+    replaces = any(mine.replaced and now.get(address) is not None for address, mine in wanted.instances.items())
+    expected = decided(truth, history.policy, held=_is_held(history, situation, truth), replaces=replaces)
     before, effects = copy.deepcopy(history.site.cloud.objects), len(history.site.cloud.effects)
     report = history.site.scan(acts=True)
-    expected = decided(truth, history.policy, held=held, replaces=replaces(report))
     if report["decision"]["action"] != expected:
         yield Mismatch("decision", expected, f"{report['decision']['action']} {report['decision']['reasons']}")
         return
