@@ -221,6 +221,7 @@ def test_badges_show_a_verdict(web: WebClient) -> None:
     [
         "/static/../application.py",
         "/static/..%2f..%2fapplication.py",
+        "/static/..%2fapplication.py",
         "/static/%2e%2e/%2e%2e/pyproject.toml",
         "/static//etc/passwd",
         "/environments/../../../etc/passwd",
