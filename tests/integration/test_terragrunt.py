@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from driftguard.adapters.terraform.tool import ask
 from lab.statestore import StateStore
 from tests.support.harness import Sandbox
-from tests.support.terragrunt import CONFIGURATION, REAL, UnitMachine, dependency, unit
+from tests.support.terragrunt import (
+    CONFIGURATION,
+    INCLUDE,
+    MODULE,
+    REAL,
+    RECORDED_REPOSITORY,
+    UnitMachine,
+    dependency,
+    unit,
+)
 
 pytestmark = pytest.mark.terraform
 
@@ -144,9 +155,11 @@ def test_a_chain_of_units_is_applied_in_its_order_in_one_run(machine: UnitMachin
     for text in ("first", "second"):
         machine.commit(network=unit(f'"{text}"'))
         report = machine.reconcile().report
+        faults = [each["error"]["message"] for each in report["environments"] if each["error"] is not None]
+        assert faults == []
         assert {each["name"]: each["verdict"] for each in report["environments"]} == dict.fromkeys(
             ("network", "database", "service", "edge"), "in_sync"
-        ), report["environments"]
+        )
         assert machine.output("edge", "text") == text
 
 
@@ -203,6 +216,128 @@ def test_the_units_of_stacks_are_environments_named_after_stack_and_path(machine
         "units/thing/terragrunt.hcl",
     }
     assert not (machine.sandbox.repository / "live/eu/.terragrunt-stack").exists()
+
+
+ACCOUNTS = ("dev", "prod", "stage")
+# As in public repositories: what units of a kind share is an include, whose locals name the source.
+COMMON = """\
+locals {
+  environment = read_terragrunt_config(find_in_parent_folders("env.hcl"))
+  source      = "${dirname(find_in_parent_folders("root.hcl"))}/../modules//thing"
+}
+"""
+WITH_COMMON = """\
+include "root" { path = find_in_parent_folders("root.hcl") }
+include "common" {
+  path   = "${dirname(find_in_parent_folders("root.hcl"))}/_envcommon/KIND.hcl"
+  expose = true
+}
+terraform { source = include.common.locals.source }
+"""
+
+
+def accounts() -> dict[str, str]:
+    """Twelve units in three accounts, with settings of accounts and includes that units of a kind share."""
+    shared = {
+        "vpc": "inputs = { text = local.environment.locals.name }\n",
+        "db": f"{dependency('vpc')}inputs = {{ text = dependency.vpc.outputs.text }}\n",
+        "app": f"{dependency('db')}inputs = {{ text = dependency.db.outputs.text }}\n",
+        "logs": 'inputs = { text = file("${get_terragrunt_dir()}/../retention.txt") }\n',
+    }
+    files = {f"live/_envcommon/{kind}.hcl": COMMON + text for kind, text in shared.items()}
+    for account in ACCOUNTS:
+        files[f"live/{account}/env.hcl"] = f'locals {{ name = "{account}" }}\n'
+        files[f"live/{account}/retention.txt"] = "30"
+        files |= {f"live/{account}/{kind}/terragrunt.hcl": WITH_COMMON.replace("KIND", kind) for kind in shared}
+    return files
+
+
+def test_twelve_units_of_three_accounts_have_closures_of_their_own(machine: UnitMachine) -> None:
+    machine.sandbox.write("driftguard.yaml", CONFIGURATION.replace("live/*", "live/*/*"))
+    machine.sandbox.commit("accounts", accounts())
+    before = machine.sandbox.run("environments", "--format", "json").report["environments"]
+    assert [each["name"] for each in before] == [
+        f"{a}/{kind}" for a in ACCOUNTS for kind in ("app", "db", "logs", "vpc")
+    ]
+    assert [each["closure_open"] for each in before] == [[]] * 12
+    (logs,) = [each for each in before if each["name"] == "dev/logs"]
+    assert set(logs["files"]) == {
+        "live/_envcommon/logs.hcl",
+        "live/dev/env.hcl",
+        "live/dev/logs/terragrunt.hcl",
+        "live/dev/retention.txt",
+        "live/root.hcl",
+        "modules/thing/main.tf",
+    }
+    machine.sandbox.commit("longer", {"live/dev/retention.txt": "60"})
+    after = machine.sandbox.run("environments", "--format", "json").report["environments"]
+    changed = [a["name"] for a, b in zip(after, before, strict=True) if a["closure_hash"] != b["closure_hash"]]
+    assert changed == ["dev/logs"]
+    found = {each["name"]: each for each in machine.scan("dev/*").report["environments"]}
+    verdicts = {name: (each["error"] or {}).get("kind", each["verdict"]) for name, each in found.items()}
+    assert verdicts == {"dev/app": "dependency", "dev/db": "dependency", "dev/logs": "pending", "dev/vpc": "pending"}
+
+
+def test_only_a_source_with_a_pinned_version_leaves_a_closure_closed(machine: UnitMachine) -> None:
+    sources = {"pinned": "?ref=v1.2.0", "branch": "?ref=main", "floating": ""}
+    text = f'{INCLUDE}terraform {{ source = "git::https://example.org/modules.git//thing%s" }}\n'
+    files = {f"live/{name}/terragrunt.hcl": text % ref for name, ref in sources.items()}
+    machine.sandbox.commit("sources", {**files, **{f"live/{name}/.terraform.lock.hcl": "" for name in sources}})
+    listed = machine.sandbox.run("environments", "--format", "json")
+    reasons = {name: len(listed.environment(name)["closure_open"]) for name in sources}
+    assert reasons == {"pinned": 0, "branch": 1, "floating": 1}
+    assert listed.environment("pinned")["remote_sources"] == ["git::https://example.org/modules.git//thing?ref=v1.2.0"]
+
+
+def test_units_and_root_modules_of_both_products_are_scanned_in_one_run(machine: UnitMachine) -> None:
+    backend = f'backend "http" {{ address = "{machine.sandbox.variables["STATES"]}/NAME" }}'
+    plain = f"{MODULE}terraform {{\n  {backend}\n}}\n"
+    products = {"terraform": ".terraform-version", "tofu": ".opentofu-version"}
+    present = [name for name in products if shutil.which(name, path=machine.sandbox.variables["PATH"])]
+    files = {".gitignore": ".terraform/\n"}
+    for name in present:
+        version = ask(str(shutil.which(name)), Path("/"), {"PATH": os.environ["PATH"]}).version
+        files |= {f"plain/{name}/main.tf": plain.replace("NAME", name), f"plain/{name}/{products[name]}": version}
+    machine.sandbox.write("driftguard.yaml", f"{CONFIGURATION}  - path: plain/*\n")
+    machine.sandbox.commit("plain", files)
+    machine.apply("network")
+    for name in present:
+        machine.sandbox.apply(f"plain/{name}")
+    machine.commit(network=unit('"changed"'), alone=unit())
+    report = machine.scan().report
+    verdicts = {each["name"]: each["verdict"] for each in report["environments"]}
+    assert verdicts == {"network": "pending", "alone": "pending", **dict.fromkeys(present, "in_sync")}
+
+
+@pytest.mark.further
+def test_hooks_var_files_includes_and_stacks_of_the_recorded_repository(machine: UnitMachine, tmp_path: Path) -> None:
+    states = tmp_path / "states"
+    machine.sandbox.variables |= {"STATES": str(states), "DB_PASSWORD": "hunter2-from-outside"}
+    shutil.rmtree(machine.sandbox.repository / "live")
+    shutil.copytree(RECORDED_REPOSITORY, machine.sandbox.repository, dirs_exist_ok=True)
+    machine.sandbox.write(
+        "driftguard.yaml", CONFIGURATION.replace("live/*", "live/**").replace("[STATES]", "[STATES, DB_PASSWORD]")
+    )
+    machine.sandbox.commit("the recorded repository")
+    listed = machine.sandbox.run("environments", "--format", "json")
+    names = [each["name"] for each in listed.report["environments"]]
+    units = [f"{account}/{unit}" for account in ("dev", "prod") for unit in ("database", "network", "service")]
+    assert names == [*units, "stacked/eu/one", "stacked/eu/two"]
+    service = listed.environment("dev/service")
+    assert service["runs"] == ["before_hook said", "run_cmd"]
+    assert {"live/dev/account.yaml", "live/dev/service/service.tfvars", "live/sizes.hcl"} <= set(service["files"])
+    machine.apply("dev/network", "dev/database", "dev/service")
+    found = {each["name"]: each for each in machine.scan("dev/*", "stacked/*").report["environments"]}
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        "dev/database": "in_sync",
+        "dev/network": "in_sync",
+        "dev/service": "in_sync",
+        "stacked/eu/one": "pending",
+        "stacked/eu/two": "pending",
+    }
+    assert [each["environment"] for each in found["dev/service"]["upstream"]] == ["dev/database", "dev/network"]
+    assert b"hunter2-from-outside" in b"".join(path.read_bytes() for path in states.rglob("*.tfstate"))
+    assert not [path for path, content in machine.sandbox.bytes_left().items() if b"hunter2-from-outside" in content]
 
 
 def test_a_unit_that_is_excluded_from_plan_is_left_out_and_named(machine: UnitMachine) -> None:

@@ -14,6 +14,7 @@ from tests.support.harness import Ran, Sandbox
 
 STANDIN = Path(__file__).with_name("terragrunt_standin.py")
 RECORDINGS = Path(__file__).parents[1] / "fixtures" / "terragrunt" / "recordings.json"
+RECORDED_REPOSITORY = RECORDINGS.with_name("repo")
 REAL = shutil.which("terragrunt")
 # With it set, what the stand-in lacks is asked of the real program and added to the recordings.
 _RECORDING = "DRIFTGUARD_RECORD_TERRAGRUNT" in os.environ

@@ -23,6 +23,7 @@ from typing import Any
 
 UNKNOWN = 97
 _ONLY_NAMES = (".tf", ".tofu", ".tf.json", ".md", "driftguard.yaml")
+_ASKED = re.compile(r'get_env\("(\w+)"')
 _TAKEN = re.compile(r"(\w+)\s*=\s*dependency\.(\w+)\.outputs\.(\w+)")
 
 
@@ -32,13 +33,17 @@ class Recordings:
     def __init__(self, file: Path, real: str, root: Path) -> None:
         self._file, self._real, self._root = file, real, root
         listed = subprocess.run(["git", "ls-files", "-s"], cwd=root, capture_output=True, text=True, check=True).stdout
-        lines = (line.split("\t") for line in listed.splitlines())
-        parts = (path if path.endswith(_ONLY_NAMES) else f"{path} {about}" for about, path in lines)
+        lines = [line.split("\t") for line in listed.splitlines()]
+        parts = [path if path.endswith(_ONLY_NAMES) else f"{path} {about}" for about, path in lines]
+        texts = [(root / path).read_text() for _, path in lines if path.endswith(".hcl")]
+        asked = {name for text in texts for name in _ASKED.findall(text)} - {"STATES"}
+        self._given = "".join(f" {name}={os.environ[name]}" for name in sorted(asked) if name in os.environ)
         self._key = hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
     def answer(self, arguments: list[str], cwd: Path) -> dict[str, Any]:
         """What the real program answered."""
-        called = f"{cwd.relative_to(self._root)}: {' '.join(arguments)}"
+        given = self._given if arguments[0] == "render" else ""
+        called = f"{cwd.relative_to(self._root)}: {' '.join(arguments)}{given}"
         known = json.loads(self._file.read_text()) if self._file.exists() else {}
         found: dict[str, Any] | None = known.get(self._key, {}).get(called)
         if found is None:
@@ -63,12 +68,25 @@ class Recordings:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = json.loads(self._file.read_text()) if self._file.exists() else {}
             known.setdefault(self._key, {})[called] = found
-            self._file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            part = self._file.with_suffix(".part")
+            part.write_text(_lines(known))
+            part.replace(self._file)  # others read it meanwhile
         return found
 
     def _placed(self, text: str) -> str:
         text = text.replace(str(self._root), "{repo}").replace(os.environ.get("STATES", "\0"), "{states}")
         return re.sub(r'"time":"[^"]*"', '"time":""', text)
+
+
+def _lines(known: dict[str, dict[str, Any]]) -> str:
+    """All answers as JSON, one call a line."""
+    groups = (
+        f"{json.dumps(key)}: {{\n"
+        + ",\n".join(f"{json.dumps(call)}: {json.dumps(answer)}" for call, answer in sorted(calls.items()))
+        + "\n}"
+        for key, calls in sorted(known.items())
+    )
+    return "{\n" + ",\n".join(groups) + "\n}\n"
 
 
 FIND = ["find", "--json", "--dependencies", "--reading", "--exclude"]
