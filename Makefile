@@ -19,7 +19,7 @@ help:
 	@echo "make soak    long tests"
 	@echo "make soak-race  three reconcilers at once, RUNS=50 times"
 	@echo "make soak-crash  an apply that is killed in each of its phases, SEEDS=200 times"
-	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1"
+	@echo "make lab     random histories on real Terraform with known labels: RUNS=2000 SEED=1, or MUTANTS=1 or PROBE=1"
 	@echo "make lab-aws  AWS types on moto; writes docs/reference/aws-types.md; MIRROR=FOLDER takes the provider from there"
 	@echo "make bench   measurements, side by side with bare Terraform"
 	@echo "make docs    regenerate the generated parts of docs/"
@@ -84,7 +84,7 @@ RUNS ?= 2000
 SEED ?= 1
 
 lab: $(VENV)/.dev
-	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED) $(if $(MUTANTS),--mutants)
+	@$(BIN)/python -m lab --runs $(RUNS) --seed $(SEED) $(if $(MUTANTS),--mutants) $(if $(PROBE),--probe)
 
 lab-aws: $(VENV)/.dev
 	@$(BIN)/python -m lab.aws $(if $(MIRROR),--mirror $(MIRROR))

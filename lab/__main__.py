@@ -1,4 +1,4 @@
-"""`python -m lab [--runs N] [--seed N] [--history NAME] [--shrink] [--mutants]`."""
+"""`python -m lab [--runs N] [--seed N] [--history NAME] [--probe] [--shrink] [--mutants]`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=inf, help="report what was played after this time, and end")
     parser.add_argument("--history", default="", help="play one again, by the name that is printed with it")
+    parser.add_argument("--probe", action="store_true", help="play through the probe, and hold it against bare plans")
     parser.add_argument("--shrink", action="store_true", help="make the first wrong history small and end there")
     parser.add_argument("--mutants", action="store_true", help="break the classifier, one way after another")
     parser.add_argument("--within", type=int, default=_HUNTED, help="with --mutants: in so many histories each")
@@ -38,8 +39,9 @@ def main() -> int:
     if asked.mutants:
         return _mutants(asked.seed, asked.jobs, asked.within, [m.name for m in MUTANTS if asked.only in m.name])
     if asked.history:
-        return _repeat(asked.history)
-    return _play(asked.runs, asked.seed, asked.jobs, "shrink" if asked.shrink else "count", asked.minutes)
+        return _repeat(asked.history, asked.probe)
+    manner = "probe" if asked.probe else "shrink" if asked.shrink else "count"
+    return _play(asked.runs, asked.seed, asked.jobs, manner, asked.minutes)
 
 
 def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
@@ -58,10 +60,10 @@ def _mutants(seed: int, jobs: int, within: int, names: Sequence[str]) -> int:
     return 1 if missed or noticed else 0
 
 
-def _repeat(name: str) -> int:
+def _repeat(name: str, probe: bool) -> int:
     from lab.play import repeat
 
-    wrong = [text for _, _, text in repeat(name).wrong]
+    wrong = [text for _, _, text in repeat(name, probe=probe).wrong]
     print("\n".join(wrong) or "nothing is wrong")
     return 1 if wrong else 0
 
@@ -83,6 +85,9 @@ def _play(runs: int, seed: int, jobs: int, manner: str, minutes: float) -> int:
             print(f"{tally.histories} histories, {sum(tally.mistakes)} mistakes", file=sys.stderr, flush=True)
             print(*(f"\n### {kind}\n{text}" for kind, _, text in part.wrong), sep="", file=sys.stderr, flush=True)
     print("\n".join(_report(tally)))
+    quiet = [tally.occurred[f"probe: nothing changed, {by}"] for by in ("probe", "plan")]
+    if any(quiet):
+        print(f"{quiet[0]} of {sum(quiet)} steps without a change answered by the probe")
     wrong, uncertain = tally.mistakes
     print(
         f"{tally.histories} histories, {tally.labels} labels checked, {wrong} wrong, {uncertain} uncertain "

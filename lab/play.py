@@ -26,6 +26,7 @@ from lab.drawing import draw_configuration, draw_types
 from lab.history import History, described
 from lab.judge import Mismatch
 from lab.opinions import OPINIONS, unreadable
+from lab.probing import play_probed
 from lab.provider import Provider
 from lab.remedies import ACTING, applied
 from lab.site import Site, TerraformFailed
@@ -173,10 +174,13 @@ def _count(tally: Tally, history: History, truth: Any) -> None:
     tally.occurred.update(f"pair {one} + {other}" for one, other in pairs)
 
 
-def _rolled(seed: str, provider: Provider, store: StateStore, tally: Tally) -> None:
+def _rolled(seed: str, provider: Provider, store: StateStore, tally: Tally, *, probe: bool = False) -> None:
     before = len(tally.wrong)
     try:
-        play_one(Rolled(seed), provider, store, tally)
+        if probe:
+            play_probed(Rolled(seed), provider, tally)
+        else:
+            play_one(Rolled(seed), provider, store, tally)
     except (AssertionError, LookupError, TypeError, ValueError):
         tally.invalid += 1
         tally.wrong.append(("the laboratory failed", [], traceback.format_exc()))
@@ -184,12 +188,12 @@ def _rolled(seed: str, provider: Provider, store: StateStore, tally: Tally) -> N
     tally.wrong[before:] = [(kind, each, f"  history {seed}\n{text}") for kind, each, text in found]
 
 
-def repeat(seed: str) -> Tally:
+def repeat(seed: str, *, probe: bool = False) -> Tally:
     """Play one history again, by the seed that is printed with it."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="lab-") as folder, ExitStack() as stack:
         provider = stack.enter_context(Provider(Path(folder) / "provider"))
-        _rolled(seed, provider, stack.enter_context(StateStore()), tally)
+        _rolled(seed, provider, stack.enter_context(StateStore()), tally, probe=probe)
     return tally
 
 
@@ -198,7 +202,8 @@ def play(runs: int, seed: int, manner: str) -> Tally:
 
     Args:
         manner: `count` plays all of them, each drawn from the seed and its number alone; `end at the first` ends where
-            one is wrong; `shrink` lets hypothesis draw, and makes the first that is wrong small.
+            one is wrong; `probe` plays them through the probe;
+            `shrink` lets hypothesis draw, and makes the first that is wrong small.
     """
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="lab-") as folder, ExitStack() as stack:
@@ -206,7 +211,7 @@ def play(runs: int, seed: int, manner: str) -> Tally:
         store = stack.enter_context(StateStore())
         if manner != "shrink":
             for number in range(runs):
-                _rolled(f"{seed}/{number}", provider, store, tally)
+                _rolled(f"{seed}/{number}", provider, store, tally, probe=manner == "probe")
                 if manner == "end at the first" and any(mismatches for _, mismatches, _ in tally.wrong):
                     break
             return tally

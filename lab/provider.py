@@ -35,7 +35,7 @@ class Provider:
 
     def __init__(self, socket: Path) -> None:
         self.cloud = Cloud()
-        self._socket = socket
+        self.socket = socket
         self._server = grpc.server(ThreadPoolExecutor(max_workers=8))
         self._server.add_generic_rpc_handlers((_Handlers(self),))
         self._server.add_insecure_port(f"unix:{socket}")
@@ -54,7 +54,7 @@ class Provider:
             "ProtocolVersion": 6,
             "Pid": os.getpid(),
             "Test": True,
-            "Addr": {"Network": "unix", "String": str(self._socket)},
+            "Addr": {"Network": "unix", "String": str(self.socket)},
         }
         return json.dumps({ADDRESS: there})
 

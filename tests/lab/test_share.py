@@ -23,6 +23,16 @@ def test_labels_are_those_of_the_contract(seed: int) -> None:
     assert tally.labels > _HISTORIES
 
 
+@pytest.mark.lab
+@pytest.mark.terraform
+@pytest.mark.further
+def test_a_probe_that_finds_nothing_changed_repeats_the_plan() -> None:
+    tally = play(_HISTORIES, 7, "probe")
+    assert not tally.wrong, "\n\n".join(text for _, _, text in tally.wrong)
+    assert tally.occurred["probe: the plan is the same, probe"]
+    assert not tally.occurred["probe: the plan differs, probe"]
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_each_mutant_still_fits_the_classifier(mutant: Mutant) -> None:
     spec = importlib.util.find_spec(mutant.path)
