@@ -42,6 +42,15 @@ _RUN_FAILURES: Final = ("usage", "run", "defect")
 
 
 @dataclass(frozen=True, slots=True)
+class _LastLook:
+    """How an environment was looked at last; `planned` is None where it has no plan."""
+
+    checked_by: str
+    planned: float | None
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Snapshot:
     """The values of the gauges, replaced as a whole, so that a reader never sees half of a run."""
 
@@ -51,6 +60,7 @@ class _Snapshot:
     failing_seconds: dict[str, float] = field(default_factory=dict)
     last_run: float | None = None
     probe_share: float | None = None
+    looks: dict[str, _LastLook] = field(default_factory=dict)
 
 
 class Metrics:
@@ -123,6 +133,11 @@ class Metrics:
             alerts_waiting=alerts_waiting,
             failing_seconds={each.target: max(0.0, (now - each.since).total_seconds()) for each in outages},
             last_run=finished.timestamp(),
+            looks={
+                name: look
+                for name, look in (self._snapshot.looks | {e.name: _look(e) for e in report.environments}).items()
+                if name in existing
+            },
             probe_share=report.probe.answered / len(seen) if report.probe and seen else None,
         )
         if report.probe is not None:
@@ -173,6 +188,11 @@ class Metrics:
                 self._applies.labels(str(reason.name)).inc()
 
 
+def _look(report: EnvironmentReport) -> _LastLook:
+    planned = None if report.planned_at is None else datetime.fromisoformat(report.planned_at).timestamp()
+    return _LastLook(report.checked_by, planned, report.cpu_seconds)
+
+
 class _Gauges:
     """Turns the snapshot into gauges at each request, so that removed environments have none."""
 
@@ -203,7 +223,21 @@ class _Gauges:
         )
         for name, seconds in sorted(snapshot.failing_seconds.items()):
             failing.add_metric([name], seconds)
-        yield from (counts, each, ages, failing)
+        planned = GaugeMetricFamily(
+            "driftguard_environment_planned_timestamp_seconds",
+            "When the plan was made that the verdict rests on, in seconds since 1970.",
+            labels=["environment"],
+        )
+        cpu = GaugeMetricFamily(
+            "driftguard_environment_cpu_seconds",
+            "CPU seconds of all programs of the last look, a plan or a probe.",
+            labels=["environment", "checked_by"],
+        )
+        for name, look in sorted(snapshot.looks.items()):
+            cpu.add_metric([name, look.checked_by], look.cpu_seconds)
+            if look.planned is not None:
+                planned.add_metric([name], look.planned)
+        yield from (counts, each, ages, failing, planned, cpu)
         yield GaugeMetricFamily(
             "driftguard_alerts_waiting", "Alerts that are not delivered yet.", value=snapshot.alerts_waiting
         )

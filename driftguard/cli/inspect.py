@@ -22,6 +22,7 @@ from driftguard.cli.output import BOLD, CYAN, emit, emit_rows, line_width, style
 from driftguard.errors import UsageError
 from driftguard.model.causes import Faulted, by_cause
 from driftguard.model.configuration_sources import remedy
+from driftguard.model.findings import PROBE
 from driftguard.model.report import AckReport, AttributeReport, EnvironmentListing, EnvironmentReport
 from driftguard.model.words import PLAIN_WORDS, Label, code_that_runs, plural, verdict_text
 from driftguard.printable import printable
@@ -131,17 +132,23 @@ def status(
             scan.report.name,
             verdict_text(scan.report.verdict),
             scan.at,
+            _checked(scan.report),
             scan.commit[:10],
             (scan.report.baseline.commit or "none yet")[:10],
             f"{scan.report.decision.action}{words.get(scan.report.name, ('', None))[0]}",
         )
         for scan in listed
     ]
-    headings = ("environment", "verdict", "scanned at", "commit", "baseline", "decision")
+    headings = ("environment", "verdict", "scanned at", "by", "commit", "baseline", "decision")
     found = {"environments": [_with_word(scan, words) for scan in listed], "outages": msgspec.to_builtins(failing)}
     emit_rows(headings, rows, found, result.format, result.output)
     for outage in () if log.quiet else failing:
         typer.echo(f"note: {outage_text(outage)}", err=True)  # a progress bar would cost half of the start-up
+
+
+def _checked(report: EnvironmentReport) -> str:
+    """How the last look was made; of a probe also when the plan was made that it confirmed."""
+    return f"{report.checked_by} of {report.planned_at}" if report.checked_by == PROBE else report.checked_by
 
 
 def _with_word(scan: LastScan, words: Mapping[str, tuple[str, AckReport]]) -> dict[str, Any]:

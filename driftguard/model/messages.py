@@ -77,6 +77,7 @@ class Message:
         seen_at: when this was last true.
         links: text and URL.
         mention: the sink's own markup for whom to mention.
+        checked: how the environment was looked at, and when its plan was made; empty where that is not known.
         details: everything as text, for a file, where the message has no room for all of it.
         button: what a button that acknowledges it stands for; None without one.
     """
@@ -98,6 +99,7 @@ class Message:
     note: str = ""
     details: str | None = None
     button: str | None = None
+    checked: str = ""
 
     @property
     def others(self) -> list[tuple[str, list[str]]]:

@@ -401,3 +401,12 @@ def test_hostile_text_in_every_place_arrives_as_text(hostile: str, double: Slack
     assert double.unescaped == []
     own = {"<!channel>", "<@U0SOMEONE>", "<!subteam^S0TEAM>"} & {hostile}  # as the configured mention only
     assert double.markup.count(hostile) == 2 * len(own)
+
+
+def test_a_message_states_how_the_environment_was_looked_at() -> None:
+    (alert,) = drift_of_one_attribute().alerts
+    report = structs.replace(alert.report, checked_by="probe", planned_at="2026-11-23T11:40:00Z", cpu_seconds=0.11)
+    shown = as_slack_shows(message_of([replace(alert, report=report)], now=NOON))
+    assert "checked by probe, planned 2026-11-23 11:40 UTC, 0.1 CPU s" in shown
+    event = event_json(replace(alert, report=report), AlertEvent.OPENED, "", NOON)["environment"]
+    assert (event["checked_by"], event["planned_at"], event["cpu_seconds"]) == ("probe", report.planned_at, 0.11)

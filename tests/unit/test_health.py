@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,16 @@ def test_before_the_first_run_there_are_the_version_and_zeros(metrics: Metrics) 
     assert {seen[f"driftguard_errors_total kind={kind}"] for kind in (*Kind, "usage", "run", "defect")} == {0}
     assert seen["driftguard_applies_total outcome=applied"] == 0
     assert "driftguard_last_pass_timestamp_seconds" not in seen
+
+
+def test_a_run_shows_how_each_environment_was_looked_at(metrics: Metrics) -> None:
+    probed = replace(environment("lab", Verdict.IN_SYNC), checked_by="probe", planned_at=NOON, cpu_seconds=0.25)
+    observe(metrics, probed, environment("prod", Verdict.UNKNOWN))
+    seen = series(metrics)
+    assert seen["driftguard_environment_cpu_seconds checked_by=probe environment=lab"] == 0.25
+    assert seen["driftguard_environment_cpu_seconds checked_by=plan environment=prod"] == 0
+    assert seen["driftguard_environment_planned_timestamp_seconds environment=lab"] == NOON.timestamp()
+    assert "driftguard_environment_planned_timestamp_seconds environment=prod" not in seen
 
 
 def test_a_run_shows_verdicts_times_ages_and_alerts(metrics: Metrics) -> None:

@@ -198,6 +198,7 @@ def _foot(message: Message) -> str:
     parts = [f"Since {_moment(message.since)}"]
     if message.seen_at - message.since >= _SOON:
         parts.append(f"as of {_moment(message.seen_at)}")
+    parts += [escape(message.checked)] if message.checked else []
     parts += [f"<{_url(url)}|{escape(text, 80)}>" for text, url in message.links[:_MAX_LINKS] if _url(url)]
     return " · ".join(parts)
 

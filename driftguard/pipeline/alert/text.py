@@ -88,12 +88,21 @@ def message_of(
         mention=mention,
         note=note,
         details=_details(standing) if needs_file(first.report) else None,
+        checked=_checked(first.report),
     )
     changes = _changes_of(first)
     if standing:
         return _still_open(message, alerts, first, changes, repository, guidance)
     environments = tuple(_environments(alerts, first, changes, {}))
     return replace(message, environments=environments, resolution=_resolution(alerts))
+
+
+def _checked(report: EnvironmentReport) -> str:
+    """How the report came about: by a plan, or by a probe that found one to stand still, and what that cost."""
+    if report.planned_at is None:
+        return ""
+    planned = datetime.fromisoformat(report.planned_at).astimezone(UTC)
+    return f"checked by {report.checked_by}, planned {planned:%Y-%m-%d %H:%M} UTC, {report.cpu_seconds:.1f} CPU s"
 
 
 def _links(run_url: str | None, alert: Alert) -> tuple[tuple[str, str], ...]:
