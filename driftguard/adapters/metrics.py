@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from driftguard import __version__
 from driftguard.model import ErrorKind, Outage, Verdict
@@ -15,6 +15,7 @@ from driftguard.model.report import EnvironmentReport, ProbeCounts, RunReport
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+T = TypeVar("T")
 _STEPS: Final = ("init", "plan", "show", "total")
 _RUN_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 _STEP_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
@@ -126,18 +127,14 @@ class Metrics:
         existing = set(seen) | set(environments) if environments is not None else set(seen)
         finished = datetime.fromisoformat(report.finished_at)
         self._snapshot = _Snapshot(
-            verdicts={name: verdict for name, verdict in (self._snapshot.verdicts | seen).items() if name in existing},
+            verdicts=_of(existing, self._snapshot.verdicts | seen),
             drift_age_seconds={
                 name: max(0.0, (now - since).total_seconds()) for name, since in drift_since.items() if name in existing
             },
             alerts_waiting=alerts_waiting,
             failing_seconds={each.target: max(0.0, (now - each.since).total_seconds()) for each in outages},
             last_run=finished.timestamp(),
-            looks={
-                name: look
-                for name, look in (self._snapshot.looks | {e.name: _look(e) for e in report.environments}).items()
-                if name in existing
-            },
+            looks=_of(existing, self._snapshot.looks | {e.name: _look(e) for e in report.environments}),
             probe_share=report.probe.answered / len(seen) if report.probe and seen else None,
         )
         if report.probe is not None:
@@ -186,6 +183,10 @@ class Metrics:
         for reason in environment.decision.reasons:
             if reason.name in _OUTCOMES:
                 self._applies.labels(str(reason.name)).inc()
+
+
+def _of(names: Collection[str], values: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _look(report: EnvironmentReport) -> _LastLook:

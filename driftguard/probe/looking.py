@@ -128,14 +128,16 @@ class RecordingProbe(Probe):
         """Ask again what the last plans of these environments asked."""
         records = {name: self._store.read(name) for name in names}
         found = {name: Looked(None, reason="no plan is recorded") for name, record in records.items() if not record}
-        groups = self._groups({name: record for name, record in records.items() if record})
+        groups, changes = (
+            self._groups({name: record for name, record in records.items() if record}),
+            self._store.changes(),
+        )
         with ProviderProcesses() as processes, ThreadPoolExecutor(max(1, self._processes)) as executor:
-            looks = [
-                executor.submit(_GroupLook(self, subjects, processes, records).all_of, members)
-                for members in groups.values()
-            ]
-            for look in looks:
-                found |= look.result()
+            looks = [_GroupLook(self, subjects, processes, records, changes) for _ in groups]
+            done = [executor.submit(look.all_of, members) for look, members in zip(looks, groups.values(), strict=True)]
+            for each in done:
+                found |= each.result()
+        self._store.count_changes([type_name for look in looks for type_name in look.changed])
         return found
 
     @staticmethod
@@ -185,7 +187,11 @@ class RecordingProbe(Probe):
 
 
 class _GroupLook:
-    """One look at a group of environments that share provider processes."""
+    """One look at a group of environments that share provider processes.
+
+    Attributes:
+        changed: the types that were found changed.
+    """
 
     def __init__(
         self,
@@ -193,7 +199,9 @@ class _GroupLook:
         subjects: Subjects,
         processes: ProviderProcesses,
         records: Mapping[str, PlanRecord | None],
+        changes: Mapping[str, int],
     ) -> None:
+        self._changes, self.changed = changes, list[str]()
         self._probe, self._subjects, self._processes, self._records = probe, subjects, processes, records
         self._replayers: dict[tuple[str, bytes], Replayer] = {}
         self._throttled = False
@@ -234,6 +242,7 @@ class _GroupLook:
             for session in record.sessions:
                 self._replayer(subject, packages[session.provider], session, directory).repeat(session)
         except Differs as difference:
+            self.changed.append(difference.type_name)
             return f"{_ANOTHER_ANSWER}: {difference}"
         except Untrusted as fault:
             self._throttled = fault.throttled  # this one is planned; the others of its group are not
@@ -250,7 +259,7 @@ class _GroupLook:
             if shared:
                 variables, directory = {**provider_variables(variables), **_COLLECTOR}, self._processes.folder
             process = self._processes.start(package.binary, variables, directory)
-            self._replayers[key] = Replayer(process, self._probe.secret)
+            self._replayers[key] = Replayer(process, self._probe.secret, changes=self._changes)
         return self._replayers[key]
 
     def _end(self) -> None:

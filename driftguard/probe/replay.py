@@ -8,7 +8,7 @@ place, and one that was given up may still take effect.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import Any, Final
@@ -24,7 +24,15 @@ _LIMITED_WORDS: Final = (b"Throttl", b"Rate exceeded", b"RequestLimitExceeded", 
 
 
 class Differs(Exception):
-    """An answer is another one than the plan's: a plan is needed."""
+    """An answer is another one than the plan's: a plan is needed.
+
+    Attributes:
+        type_name: the resource type, data source or function that was asked about.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(f"{exchange.call} {exchange.type_name}".strip())
+        self.type_name = exchange.type_name
 
 
 class Untrusted(Exception):
@@ -45,12 +53,20 @@ class Replayer:
     Args:
         key: that of the recorded digests.
         seconds: how long an answer may take.
+        changes: how often each type was found changed: what changes often is asked about first.
     """
 
-    def __init__(self, process: ProviderProcess, key: bytes, seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(
+        self,
+        process: ProviderProcess,
+        key: bytes,
+        seconds: float = _ANSWER_SECONDS,
+        changes: Mapping[str, int] | None = None,
+    ) -> None:
         import grpc
 
         self._grpc, self._process, self._key, self._seconds = grpc, process, key, seconds
+        self._changes = changes or {}
         self._configured: bytes | None = None
         self._methods: dict[str, Callable[..., bytes]] = {}
         self._channel: Any = grpc.insecure_channel(
@@ -74,7 +90,8 @@ class Replayer:
         if configure is not None and configure.request != self._configured:
             self._configured = configure.request
             self._ask(configure)
-        futures = [self._pool.submit(self._ask, exchange) for exchange in session.repeated]
+        often_changed_first = sorted(session.repeated, key=lambda each: -self._changes.get(each.type_name, 0))
+        futures = [self._pool.submit(self._ask, exchange) for exchange in often_changed_first]
         try:
             for future in futures:
                 future.result()
@@ -101,7 +118,7 @@ class Replayer:
                 raise Untrusted(f"{exchange.call}: another answer")
             if any(word in answer for word in _LIMITED_WORDS):
                 raise Untrusted(f"{exchange.call}: rate limit exceeded", throttled=True)
-            raise Differs(f"{exchange.call} {exchange.type_name}".strip())
+            raise Differs(exchange)
 
     @staticmethod
     def _settle(futures: Sequence[Future[None]]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from driftguard.model.talks import ProviderSession
 _PURPOSE: Final = b"driftguard probe records 1"
 _NONCE_BYTES: Final = 12
 _DISTRUSTED: Final = "distrusted"
+_CHANGES: Final = "changes"
 
 
 class PlanRecord(msgspec.Struct, frozen=True):
@@ -95,11 +97,26 @@ class RecordStore:
         """Forget that."""
         self._set_distrusted(self.distrusted() - set(providers))
 
+    def count_changes(self, types: Sequence[str]) -> None:
+        """Count that probes found these types changed; a hint for later probes, which may be lost."""
+        if types:
+            self._write(_CHANGES, Counter(self.changes()) + Counter(types))
+
+    def changes(self) -> Mapping[str, int]:
+        """How often probes found each type changed."""
+        try:
+            return msgspec.json.decode((self._folder / _CHANGES).read_bytes(), type=dict[str, int])
+        except (FileNotFoundError, ValueError):
+            return {}
+
     def _set_distrusted(self, providers: Set[str]) -> None:
+        self._write(_DISTRUSTED, sorted(providers))
+
+    def _write(self, name: str, value: object) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self._folder / f"{_DISTRUSTED}.{os.getpid()}"
-        beside.write_bytes(msgspec.json.encode(sorted(providers)))
-        beside.replace(self._folder / _DISTRUSTED)
+        beside = self._folder / f"{name}.{os.getpid()}"
+        beside.write_bytes(msgspec.json.encode(value))
+        beside.replace(self._folder / name)
 
     def distrusted(self) -> Set[str]:
         """The providers that are probed no more."""

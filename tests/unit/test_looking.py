@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -133,7 +133,7 @@ class World:
             processes=1,
         )
 
-    def add(self, name: str, *, role: str = "one", reads: int = 3) -> None:
+    def add(self, name: str, *, role: str = "one", reads: int = 3, types: Sequence[str] = ()) -> None:
         """An environment of some resources, planned a minute ago."""
         variables = {"PATH": "/bin:/usr/bin", "ROLE": role}
         work = WorkingDirectory(self.folder, self.folder / "data", self.folder, variables)
@@ -142,6 +142,8 @@ class World:
             variables, None, None,
         )  # fmt: skip
         questions = [(CONFIGURE, f"configure {name}"), *((READ, f"read {name} {n}") for n in range(reads))]
+        if types:  # as fields of a message, which begin with the type's name
+            questions[1:] = [(READ, f"\n{chr(len(t))}{t} {n}") for n, t in enumerate(types)]
         exchanges = tuple(
             Exchange(method, text.encode(), answer_digest(SECRET, b"0", text.encode()[::-1]))
             for method, text in questions
@@ -294,3 +296,14 @@ def test_another_role_of_the_same_variables_is_another_plan(world: World) -> Non
     world.add("a")
     world.subjects["a"] = replace(world.subjects["a"], role="arn:aws:iam::1:role/other")
     assert world.look()["a"].reason.startswith("changed: ")
+
+
+def test_types_that_changed_before_are_asked_about_first(world: World) -> None:
+    world.add("a", types=["quiet"] * 300 + ["busy"])
+    world.cloud.answer = lambda method, request: b"changed" if b"busy" in request else None
+    assert same(world.look()) == []
+    assert world.store.changes() == {"busy": 1}
+    world.cloud.asked.clear()
+    assert same(world.look()) == []
+    assert len(world.cloud.asked) < 50
+    assert world.store.changes() == {"busy": 2}

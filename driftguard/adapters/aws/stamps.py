@@ -1,4 +1,4 @@
-"""What changes whenever a stored state is written: of a local file its digest, of an object in S3 its ETag."""
+"""What changes whenever a stored state is written: digests of a file and of a row, of an object in S3 its ETag."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from driftguard.adapters.aws.statelock import state_client, state_object
+from driftguard.adapters.sql.states import pg_stamp
 from driftguard.errors import EnvironmentFault
 from driftguard.model import ErrorKind
 from driftguard.ports import ProbeSubject, StateStamps
@@ -26,16 +27,18 @@ class BackendStamps(StateStamps):
         self._guard = threading.Lock()
 
     def of(self, subject: ProbeSubject) -> str | None:
-        """The stamp of a local state or of one in S3; None for any other backend.
+        """The stamp of a local state, or of one in S3 or PostgreSQL; None for any other backend.
 
         An ETag or a digest is stricter than lineage and serial: a state edited by hand under its old serial differs.
 
         Raises:
-            EnvironmentFault: the bucket refuses, or cannot be reached.
+            EnvironmentFault: the bucket or the server refuses, or cannot be reached.
         """
         if subject.backend is None or subject.backend.type == "local":
             return None if subject.state_file is None else _digest(subject.state_file)
         settings = subject.backend.settings
+        if subject.backend.type == "pg":
+            return pg_stamp(settings, subject.work.workspace, subject.variables)
         if subject.backend.type != "s3" or any(settings.get(name) for name in _NOT_REBUILT):
             return None
         return self._head(settings, subject)
