@@ -496,6 +496,15 @@ def comes_and_goes() -> Sample:
     return Sample(over_time.standing(), over_time.notices, over_time.now)
 
 
+def became_worse() -> Sample:
+    over_time = Passes()
+    tags = resource("aws_s3_bucket.logs", outside("tags.owner", "core", "eve"))
+    over_time.look(drifted("prod-eu", tags))
+    gone = resource("aws_db_instance.orders", DELETED)
+    over_time.look(drifted("prod-eu", tags, gone, fingerprint="f2"), after=timedelta(hours=3))
+    return Sample(over_time.standing(), over_time.notices, over_time.now, {"mention": ONCALL})
+
+
 def acknowledged_drift() -> Sample:
     over_time = Passes()
     over_time.look(drifted("prod-eu", resource(ASSETS, outside("versioning[0].enabled", True, False))))
@@ -508,6 +517,7 @@ def acknowledged_drift() -> Sample:
 SAMPLES = (
     comes_and_goes,
     acknowledged_drift,
+    became_worse,
     drift_of_one_attribute,
     deleted_outside,
     diverged_with_conflict,
