@@ -47,6 +47,7 @@ from tests.support.sample_alerts import (
 NAMES = ("blue", "green", "red")
 SLACK = Slack.model_validate({"token_env": "SLACK_BOT_TOKEN", "routes": [{"channel": "#drift"}]})
 UNGROUPED = AlertSettings(group=10**6)
+UNDAMPED = AlertSettings.model_validate({"group": 10**6, "damping": "off"})
 REMINDING = AlertSettings.model_validate({"reminders": [{"after": "1h"}, {"after": "6h"}]})
 QUARTER = timedelta(minutes=15)
 
@@ -280,9 +281,9 @@ CUTS = st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=15)
 def test_there_are_as_many_messages_as_chains_however_late_they_are_planned(
     history: Sequence[Sequence[EnvironmentReport]], cuts: Sequence[tuple[int, bool]]
 ) -> None:
-    notices = passes(history).notices
-    deliveries, messages = planned(notices, UNGROUPED, cuts)
-    assert messages == chains(history, UNGROUPED)
+    notices = passes(history, UNDAMPED).notices
+    deliveries, messages = planned(notices, UNDAMPED, cuts)
+    assert messages == chains(history, UNDAMPED)
     showing = Counter(
         alert for delivery in deliveries.values() if delivery.kind is DeliveryKind.MESSAGE for alert in delivery.alerts
     )

@@ -100,6 +100,15 @@ def test_drift_that_only_grows_is_reported_each_time() -> None:
     assert told(over_time, *reports) == ["opened", *["changed"] * 7]
 
 
+def test_attributes_that_are_changed_and_reverted_one_after_the_other_do_not_come_and_go() -> None:
+    value, tag = outside("value", "one", "x"), outside("tags.team", "core", "eve")
+    found = [
+        drifted("blue", resource("toy_thing.web", *each), fingerprint=str(len(each)) + each[0].path)
+        for each in ([value], [value, tag], [tag])
+    ]
+    assert told(Passes(), *found, CLEAN) == ["opened", "changed", "changed", "resolved"]
+
+
 def test_other_drift_beside_what_comes_and_goes_is_reported() -> None:
     over_time = restless()
     both = drifted("blue", BUCKET, QUEUE, fingerprint="both")

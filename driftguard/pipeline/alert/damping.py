@@ -1,14 +1,13 @@
 """Damping: what keeps coming and going is reported once, then no more until it is steady. Pure.
 
-Each object has its own count: drift that stays, and what is new, are heard beside an attribute that a script
-keeps changing. While something comes and goes its alert stays open, also when nothing of it is there: sinks without
-threads would otherwise open and close an incident each time.
+Each attribute has its own count: reverting several by hand is no coming and going. Drift that stays, and what is new,
+are heard beside an attribute that a script keeps changing. While something comes and goes its alert stays open, also
+when nothing of it is there: sinks without threads would otherwise open and close an incident each time.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +17,7 @@ from driftguard.config import DampingSettings
 from driftguard.model import Alert, AlertEvent, AlertKind, AlertState, Damping
 from driftguard.model.fingerprints import comparable
 from driftguard.pipeline.alert import lines
-from driftguard.pipeline.alert.differences import drifted_places, lost, more_severe, rises
+from driftguard.pipeline.alert.differences import PATH, drifted_places, lost, more_severe, rises
 
 #: An alert after a step, what is sent of it, and its line.
 Step = tuple[Alert, AlertEvent | None, str]
@@ -51,7 +50,7 @@ def damped(before: Alert | None, step: Step, *, now: datetime, rules: DampingSet
 def is_quiet(alert: Alert) -> bool:
     """Whether all that an alert is about comes and goes, so that no reminder is sent."""
     restless = alert.damping.restless if alert.damping is not None else {}
-    return alert.gone or (bool(restless) and _present(alert).keys() <= restless.keys())
+    return alert.gone or (bool(restless) and _objects(_present(alert)) <= _objects(restless))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +68,20 @@ class _Change:
         moments = {**self.memory.moments}
         for key in sorted(changed):
             moments[key] = (*moments.pop(key, ()), self.now)[-self.rules.changes :]
-        often = {key for key in changed if len(moments[key]) >= self.rules.changes}
+        known, objects = _objects(self.memory.restless), _objects(changed)
+        often = {key for key in changed if len(moments[key]) >= self.rules.changes or _object(key) in known}
         end = self.now + self.rules.within
-        extended = dict.fromkeys(changed & self.memory.restless.keys(), end)
+        extended = {key: end for key in self.memory.restless if _object(key) in objects}
         memory = replace(self._lasting(moments), restless={**self.memory.restless, **extended})
         if often != changed or self._worse():
             return self._news(memory, changed)
         memory = replace(memory, restless={**memory.restless, **dict.fromkeys(sorted(changed), end)})
         kept = self._kept(memory)
-        if changed <= self.memory.restless.keys():
+        if objects <= known:
             return kept, AlertEvent.REFRESHED, ""
         times = [moment for key in changed for moment in moments[key]]
         most = max(len(moments[key]) for key in changed)
-        text = lines.comes_and_goes(kept, changed, most, self.now - min(times), self.rules.within)
+        text = lines.comes_and_goes(kept, objects, most, self.now - min(times), self.rules.within)
         return kept, AlertEvent.DAMPED, text
 
     def unchanged(self) -> Step:
@@ -97,7 +97,7 @@ class _Change:
             return self._kept(memory), None, ""
         after = replace(after, damping=_or_none(memory))
         if steady and after.state is not AlertState.WATCHED:
-            line = lines.steady(after, steady, self.rules.within, line)
+            line = lines.steady(after, _objects(steady), self.rules.within, line)
             if after.state is AlertState.RESOLVED:
                 after = replace(after, resolution=line)
             return after, AlertEvent.STEADY if event in _QUIET else event, line
@@ -108,7 +108,7 @@ class _Change:
         after, event, line = self.step
         if after.state is not AlertState.RESOLVED or not memory.restless:
             return replace(after, damping=memory), event, line
-        return self._kept(memory), AlertEvent.CHANGED, lines.gone(after, changed - memory.restless.keys())
+        return self._kept(memory), AlertEvent.CHANGED, lines.gone(after, _objects(changed) - _objects(memory.restless))
 
     def _kept(self, memory: Damping) -> Alert:
         """The alert, open: under the id of the one before it, and also when nothing of it is there."""
@@ -151,6 +151,15 @@ def _recent(memory: Damping | None, now: datetime, rules: DampingSettings) -> Da
     return kept if recent or memory.restless else Damping()
 
 
+def _object(key: str) -> str:
+    """The object of a key: of an attribute, its resource."""
+    return key.partition(PATH)[0]
+
+
+def _objects(keys: Iterable[str]) -> set[str]:
+    return {_object(key) for key in keys}
+
+
 def _or_none(memory: Damping) -> Damping | None:
     return None if memory == Damping() else memory
 
@@ -165,10 +174,7 @@ def _present(alert: Alert | None) -> dict[str, str]:
         return {}
     match alert.kind:
         case AlertKind.DRIFT:
-            found: dict[str, list[tuple[str, str]]] = {}
-            for address, path, value in drifted_places(alert.report):
-                found.setdefault(address, []).append((path, value))
-            return {address: json.dumps(sorted(places)) for address, places in found.items()}
+            return {f"{address}{PATH}{path}": value for address, path, value in drifted_places(alert.report)}
         case AlertKind.PENDING:
             return {commit.sha: "" for commit in alert.report.commits} or {_ALL: alert.fingerprint}
         case AlertKind.UNKNOWN:

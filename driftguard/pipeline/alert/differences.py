@@ -13,6 +13,8 @@ from driftguard.model.words import OUTSIDE
 from driftguard.pipeline.consequences import Fate, fate_of
 
 _MAX_LISTED: Final = 5
+#: Between the address of a resource and the path of its attribute, in what damping remembers.
+PATH: Final = "\t"
 
 
 def drifted_places(environment: EnvironmentReport) -> set[tuple[str, str, str]]:
@@ -92,7 +94,7 @@ def is_worse(before: Alert, now: Alert) -> bool:
     severity, known, memory = before.severity, lost(before), before.damping
     if memory is not None and memory.restless:  # what comes and goes is compared with the worst that it was
         severity = more_severe(severity, memory.peak)
-        known |= set(memory.lost) & memory.restless.keys()
+        known |= set(memory.lost) & {key.partition(PATH)[0] for key in memory.restless}
     return rises(severity, now.severity) or not lost(now) <= known
 
 
