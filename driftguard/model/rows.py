@@ -27,6 +27,7 @@ class ClosureRow(Struct, frozen=True):
     """What a `scanned` row has beside the report: the paths of the closure; none of a version before 0.2."""
 
     closure_files: tuple[str, ...] = ()
+    closure_files_omitted: int = 0
 
 
 class RunStartedRow(Struct, frozen=True):

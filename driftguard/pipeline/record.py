@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -36,6 +36,8 @@ from driftguard.model.findings import PROBE
 from driftguard.model.looks import Look
 from driftguard.model.report import EnvironmentReport
 from driftguard.ports import StateIdentity
+
+_MAX_FILES: Final = 1000
 
 
 def run_started_entry(
@@ -87,9 +89,11 @@ def scan_entry(
     Args:
         inputs: the facts behind the decision; see `decision_inputs`.
         before: the last look that confirmed the report before this one.
-        closure_files: the paths of its closure, sorted.
+        closure_files: the paths of its closure, sorted; the first of them are kept, an open closure may hold them all.
     """
-    data = {**msgspec.to_builtins(environment), "commit": commit, "closure_files": list(closure_files)}
+    data = {**msgspec.to_builtins(environment), "commit": commit, "closure_files": list(closure_files[:_MAX_FILES])}
+    if len(closure_files) > _MAX_FILES:
+        data["closure_files_omitted"] = len(closure_files) - _MAX_FILES
     if inputs is not None:
         data["inputs"] = inputs
     if before is not None:

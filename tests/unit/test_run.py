@@ -14,11 +14,12 @@ from driftguard.adapters.git.repository import open_repository
 from driftguard.adapters.machine import ThisMachine
 from driftguard.config import Policy
 from driftguard.model import Action, Attempt, AttemptState, EntryKind
+from driftguard.model.report import EnvironmentReport
 from driftguard.pipeline import history
 from driftguard.pipeline.checkout import EnvironmentRun, ScanContext
 from driftguard.pipeline.commits import LastScans
 from driftguard.pipeline.decide.history import Past, past
-from driftguard.pipeline.record import attempt_opened_entry
+from driftguard.pipeline.record import attempt_opened_entry, scan_entry
 from driftguard.ports import PlanRun, WorkingDirectory
 from driftguard.ports.engine import Applier
 from tests.support.harness import Toy
@@ -157,6 +158,12 @@ def test_a_run_is_recorded_from_its_start_to_its_end(estate: MemoryEstate) -> No
     assert blue.data["closure_files"] == ["environments/blue/main.tf"]
     assert entries[-1].data["summary"] == {verdict.value: count for verdict, count in result.summary.items()}
     assert [scan.report.name for scan in history.last_scans(estate.ledger, [])] == ["blue", "green"]
+
+
+def test_of_a_closure_of_many_files_the_first_ones_are_recorded() -> None:
+    files = [f"{number:05}.tf" for number in range(1500)]
+    data = scan_entry("run", "c0", datetime(2026, 1, 1, tzinfo=UTC), EnvironmentReport(), closure_files=files).data
+    assert (data["closure_files"], data["closure_files_omitted"]) == (files[:1000], 500)
 
 
 def test_an_environment_whose_directory_is_gone_is_reported_as_removed(estate: MemoryEstate) -> None:

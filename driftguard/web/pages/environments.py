@@ -94,7 +94,7 @@ def page(view: View, name: str) -> WebPage | None:
         "moments": [] if view.everything else _moments(view, name),
         "applies": dossier.applies(record),
         "compared": _compared(view, name, report),
-        "closure": convert(scan.row, ClosureRow).closure_files,
+        "closure": convert(scan.row, ClosureRow),
     }
     return WebPage("environment.html", "overview", name, content)
 
