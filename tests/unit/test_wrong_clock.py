@@ -157,6 +157,7 @@ KEPT = {
     "Attempt.finished_at": "test_a_failure_after_now_counts_as_one_of_now",
     "Attempt.opened_at": "test_a_failure_after_now_counts_as_one_of_now",
     "Baseline.at": SHOWN,
+    "Damping.restless": "test_a_clock_that_was_ahead_silences_nothing",
     "Delivery.failing_since": "test_a_sink_that_fails_since_after_now_hands_over",
     "Delivery.meant_for": "test_a_message_that_was_meant_for_after_now_is_found_again",
     "Delivery.next_try_at": "test_a_delivery_that_was_put_off_under_a_wrong_clock_is_sent",
