@@ -52,12 +52,12 @@ def baselines_line(report: RunReport) -> str | None:
     without = [environment.name for environment in found if environment.baseline.commit is None]
     if not without:
         return None
-    example = without[0] if not without[1:] else "ENV…"
+    example = printable(without[0])
     return (
         f"{len(found) - len(without)} of {counted(len(found))} have a baseline (the last known-good commit); "
         f"{len(without)} {'needs' if len(without) == 1 else 'need'} one. A scan in sync records it. For an environment "
-        f"that is not: `driftguard doctor --baseline ENV` finds the likely commit, and "
-        f"`driftguard baseline {printable(example)} --commit SHA --reason TEXT` records it."
+        f"that is not, such as {example}: `driftguard doctor --baseline {example}` finds the likely commit, and "
+        f"`driftguard baseline {example} --commit SHA --reason TEXT` records it."
     )
 
 

@@ -18,7 +18,7 @@ def test_the_commit_whose_plan_leaves_nothing_but_drift_is_offered(estate_of: Es
     ended = " ".join(ran.stdout.split())
     assert "1 of 2 environments have a baseline" in ended
     assert "1 needs one" in ended
-    assert "driftguard doctor --baseline ENV" in ended
+    assert "driftguard doctor --baseline blue" in ended
     assert "driftguard baseline blue --commit SHA --reason TEXT" in ended
 
     ran = sandbox.run("doctor", "--baseline", "blue", "--format", "json")
