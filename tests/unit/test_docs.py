@@ -14,6 +14,7 @@ import pytest
 from driftguard.cli.reference import commands, error_kinds, next_step, reasons
 from driftguard.demo.cloud import PACKAGED_PROVIDER
 from driftguard.model import ErrorKind, Label, Verdict
+from driftguard.model.products import PRODUCTS, Product
 from driftguard.model.reasons import ReasonName
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,9 +40,31 @@ def needed() -> str:
     return "\n".join(["| part | versions |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items()), ""])
 
 
+def products() -> str:
+    """In what the two products differ, as the code has it."""
+    rows: list[tuple[str, Callable[[Product], str]]] = [
+        ("", lambda product: product.title),
+        ("---", lambda _: "---"),
+        ("registry of addresses without a host", lambda product: f"`{product.registry}`"),
+        ("`init -json`", lambda product: since(product.json_init_since)),
+        (
+            "ephemeral variables; an apply of a plan file takes variables",
+            lambda product: since(product.ephemeral_since),
+        ),
+        ("variables in module sources, given to `init`", lambda product: since(product.variable_sources_since)),
+    ]
+    return "".join(f"| {name} | {' | '.join(map(of, PRODUCTS.values()))} |\n" for name, of in rows)
+
+
+def since(version: tuple[int, ...]) -> str:
+    """The first version that has something."""
+    return f"{'.'.join(map(str, version))} and newer"
+
+
 # Parts of hand-written pages that are generated, by page and name.
 GENERATED: dict[tuple[str, str], Callable[[], str]] = {
     ("reference/compatibility.md", "needed"): needed,
+    ("reference/engines.md", "products"): products,
     ("how-to/troubleshooting.md", "error kinds"): error_kinds,
     ("how-to/troubleshooting.md", "reasons that hold or inform"): partial(reasons, silent=False, passes=False),
     ("how-to/troubleshooting.md", "reasons that end by themselves"): partial(reasons, silent=False, passes=True),
