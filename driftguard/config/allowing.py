@@ -24,7 +24,7 @@ from driftguard.config.surroundings import is_passed_on
 
 # Variables that steer Terraform, git, the loader or a connection: only the operator's file may set them.
 _STEERING: Final = re.compile(
-    r"TF_(?!VAR_|TOKEN_|REGISTRY_).*|TERRAFORM_CONFIG|TOFU_.*|TG_.*|TERRAGRUNT_.*|GODEBUG"
+    r"TF_(?!VAR_|TOKEN_|REGISTRY_|HTTP_|ENCRYPTION$).*|TERRAFORM_CONFIG|TOFU_.*|TG_.*|TERRAGRUNT_.*|GODEBUG"
     r"|PATH|HOME|SHELL|ENV|BASH_ENV|BASH_FUNC_.*|IFS|TMPDIR|XDG_.*|NETRC|PYTHON.*|LD_.*|DYLD_.*"
     r"|GIT_.*|SSH_.*|.*_PROXY|.*_proxy|SSL_CERT_(?:FILE|DIR)|.*_CA_BUNDLE|.*_CA_CERTS?|.*_CACERT|.*_CAINFO|OPENSSL_.*"
     r"|AWS_ENDPOINT_URL.*|AWS_.*_ENDPOINT.*|AWS_CONTAINER_.*|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"

@@ -72,6 +72,7 @@ def test_environments_in_sync_are_probed_and_a_drifted_one_is_planned_once(estat
 def test_a_probe_that_confirms_the_last_report_leaves_a_row_and_no_entry(estate: ToyEstate) -> None:
     sandbox = estate.sandbox
     reports = entries(sandbox, "scanned")
+    time.sleep(1.1)  # moments are shown in seconds
     for _ in range(2):
         assert looked(reconcile(sandbox)) == PROBED
     assert entries(sandbox, "scanned") == reports

@@ -60,10 +60,14 @@ class SocketMode:
         self._lock = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._port = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
         """End every connection, and take no more."""
+        with contextlib.suppress(OSError):  # a system that does not wake who waits does so when it is closed
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(timeout=0.5)
         self._listening.close()
         self.cut()
 
