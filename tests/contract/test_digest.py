@@ -80,6 +80,7 @@ def test_a_digest_that_could_not_be_sent_for_a_day_gives_way_to_the_next() -> No
 BREAKS = st.lists(st.sampled_from(["down", "lost", "killed before", "killed after", "works"]), max_size=6)
 
 
+@pytest.mark.further
 @settings(max_examples=25, deadline=None)
 @given(breaks=BREAKS)
 def test_a_digest_is_sent_once_wherever_a_run_is_killed(breaks: Sequence[str]) -> None:

@@ -402,6 +402,7 @@ def test_threads_that_come_during_an_upload_share_the_next_one(url: str, line: L
     assert sorted(map(str, found[1:])) == sorted(names)
 
 
+@pytest.mark.further
 def test_all_that_shared_an_upload_that_failed_hear_it_and_no_user_reads_it(
     url: str, line: Line, opening: Opening
 ) -> None:
@@ -569,6 +570,7 @@ def test_a_download_that_broke_off_is_begun_again(url: str, line: Line, opening:
     assert line.count("GET", "ledger") >= 2
 
 
+@pytest.mark.further
 def test_what_s3_did_not_accept_is_not_read_either(url: str, line: Line, opening: Opening) -> None:
     ledger = opening(url)
     ledger.append(scanned("first"))

@@ -336,6 +336,7 @@ def test_a_defect_is_counted_like_every_other_failure_of_a_run(sandbox: Sandbox,
     assert process.returncode == 0
 
 
+@pytest.mark.further
 @pytest.mark.provider_process
 def test_a_liveness_file_is_written_also_while_a_run_takes_long(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path

@@ -139,6 +139,7 @@ def test_a_proposal_that_grows_voids_earlier_reviews_and_reports_it(team: GitHub
     assert team.reconcile().code == 0
 
 
+@pytest.mark.further
 def test_a_pull_request_that_a_person_closed_stays_closed(team: GitHubTeam) -> None:
     team.toy.change("a", value="outside")
     team.reconcile()

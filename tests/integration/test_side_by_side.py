@@ -71,6 +71,7 @@ def test_two_scans_of_one_repository_at_the_same_time_are_both_right(sandbox: Sa
     assert private_folders(sandbox) == []
 
 
+@pytest.mark.further
 def test_environments_run_as_many_at_a_time_as_the_configuration_allows(
     sandbox: Sandbox, estate_of: EstateOf, tmp_path: Path
 ) -> None:

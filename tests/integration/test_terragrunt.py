@@ -163,6 +163,7 @@ def test_a_chain_of_units_is_applied_in_its_order_in_one_run(machine: UnitMachin
         assert machine.output("edge", "text") == text
 
 
+@pytest.mark.further
 def test_a_unit_is_held_while_one_that_it_depends_on_is_not_in_sync(machine: UnitMachine) -> None:
     machine.commit(**{name: text for name, text in chain('"first"').items() if name in ("network", "database")})
     machine.apply("network", "database")
@@ -192,6 +193,7 @@ stack "more" {
 """
 
 
+@pytest.mark.further
 def test_the_units_of_stacks_are_environments_named_after_stack_and_path(machine: UnitMachine) -> None:
     machine.sandbox.write("driftguard.yaml", CONFIGURATION.replace("live/*", "live/**"))
     files = {
@@ -252,6 +254,7 @@ def accounts() -> dict[str, str]:
     return files
 
 
+@pytest.mark.further
 def test_twelve_units_of_three_accounts_have_closures_of_their_own(machine: UnitMachine) -> None:
     machine.sandbox.write("driftguard.yaml", CONFIGURATION.replace("live/*", "live/*/*"))
     machine.sandbox.commit("accounts", accounts())

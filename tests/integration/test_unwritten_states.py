@@ -89,6 +89,7 @@ def _host(found: dict[str, Any]) -> str:
     return str(found["reasons"][0]).split(" on ")[1].split(":")[0]
 
 
+@pytest.mark.further
 def test_a_retry_goes_on_without_a_state_that_could_not_be_stored(refused: Refused) -> None:
     estate = refused.estate
     estate.configure(ACTING)
