@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from posixpath import dirname, join, normpath
 
 from driftguard.errors import EnvironmentFault
@@ -32,6 +33,22 @@ from driftguard.ports import SourceReader
 _LOCK_FILE = ".terraform.lock.hcl"
 # In the canonical text of facts, or in that of a file that could not be parsed.
 _REQUIRED = re.compile(r'required_version"?\s*[:=]\s*(?:\\?")+([^"\\]+)')
+
+
+@dataclass(frozen=True, slots=True)
+class RootInputs:
+    """A root module, and where its variables and its workspace get their values.
+
+    Attributes:
+        directory: from the repository's root (`` is the root).
+        var_files: relative to the directory.
+        variables: values from the environment (`TF_VAR_*`), by name.
+    """
+
+    directory: str
+    var_files: Sequence[str]
+    workspace: str
+    variables: Mapping[str, str]
 
 
 class Closures:
@@ -91,7 +108,9 @@ class Closures:
         if root not in self._walk.terraform_directories:
             return None
         reached = self._reached(root)
-        named = self._all_named(root, reached, var_files, workspace, variables or {}, always=bool(elsewhere))
+        module = RootInputs(root, var_files, workspace, variables or {})
+        named = self._computed(module, reached, always=bool(elsewhere)) + self._values(module)
+        named += self._templates(root, reached, named)
         included = self._own_files(reached, () if any(_reasons(named)) else elsewhere)
         given = given or {}
         in_git = _in_git(root, (*var_files, *files), given)
@@ -216,54 +235,32 @@ class Closures:
                 )
         return included
 
-    def _all_named(
-        self,
-        root: str,
-        reached: Mapping[str, ModuleFiles],
-        var_files: Sequence[str],
-        workspace: str,
-        variables: Mapping[str, str],
-        *,
-        always: bool,
-    ) -> list[Named]:
-        """What expressions, values of variables and templates name."""
-        named = self._computed(root, reached, var_files, workspace, variables, always=always)
-        named += self._values(root, var_files, variables)
-        return named + self._templates(root, reached, named)
-
-    def _computed(
-        self,
-        root: str,
-        reached: Mapping[str, ModuleFiles],
-        var_files: Sequence[str],
-        workspace: str,
-        variables: Mapping[str, str],
-        *,
-        always: bool,
-    ) -> list[Named]:
+    def _computed(self, root: RootInputs, reached: Mapping[str, ModuleFiles], *, always: bool) -> list[Named]:
         """What expressions name as files; nothing is parsed where every path is a literal, unless `always`."""
         if not always and not any(module.computed for module in reached.values()):
             return []
-        given: dict[str, Node] = {name: ["v", value] for name, value in variables.items()}
-        for path in self._var_files(root, var_files):
+        given: dict[str, Node] = {name: ["v", value] for name, value in root.variables.items()}
+        for path in self._var_files(root):
             given |= self._define([path])[path].values
-        return named_files(root, self._defined, given=given, workspace=workspace, tree=self)
+        return named_files(root.directory, self._defined, given=given, workspace=root.workspace, tree=self)
 
-    def _var_files(self, root: str, var_files: Sequence[str]) -> Iterator[str]:
+    def _var_files(self, root: RootInputs) -> Iterator[str]:
         """The files that give the root module's variables their values, in Terraform's order."""
-        if root not in self._automatic:
-            self._automatic[root] = automatic([path[len(root) :].lstrip("/") for path in self._walk.below(root)])
-        for name in (*self._automatic[root], *var_files):
-            path = self._walk.resolved(normpath(join(root, name)))[0]
+        directory = root.directory
+        if directory not in self._automatic:
+            names = [path[len(directory) :].lstrip("/") for path in self._walk.below(directory)]
+            self._automatic[directory] = automatic(names)
+        for name in (*self._automatic[directory], *root.var_files):
+            path = self._walk.resolved(normpath(join(directory, name)))[0]
             if path in self._tree:
                 yield path
 
-    def _values(self, root: str, var_files: Sequence[str], variables: Mapping[str, str]) -> list[Named]:
+    def _values(self, root: RootInputs) -> list[Named]:
         """What the values of variables name, whatever they are used for."""
-        sources = [(path, self._tree[path].object_id) for path in self._var_files(root, var_files)]
+        sources = [(path, self._tree[path].object_id) for path in self._var_files(root)]
         facts = self._reader.facts(sources).values() if sources else ()
-        texts = {path for each in facts for path in each.root_paths} | {v for v in variables.values() if "/" in v}
-        return [named for text in sorted(texts) if (named := value_of(text, root))]
+        texts = {path for each in facts for path in each.root_paths} | {v for v in root.variables.values() if "/" in v}
+        return [named for text in sorted(texts) if (named := value_of(text, root.directory))]
 
     def _templates(self, root: str, reached: Mapping[str, ModuleFiles], named: Sequence[Named]) -> list[Named]:
         """What the templates read by themselves that are named in source."""

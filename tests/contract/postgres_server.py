@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SUPERUSER = "driftguard"
 PASSWORD = "canary-Pa55word"
 
@@ -141,6 +143,16 @@ def postgres_server(programs: Path) -> Iterator[PostgresServer]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_or_skip() -> Iterator[PostgresServer]:
+    """A running server, for a fixture; where there can be none, the test is skipped with the reason."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
+    with postgres_server(programs) as running:
+        yield running
 
 
 def _free_port() -> int:

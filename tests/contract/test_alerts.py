@@ -46,7 +46,7 @@ from driftguard.pipeline.record import recorded_notices
 from driftguard.ports import Alerts, Outbox
 from driftguard.sealed import Sealed
 from tests.contract.ledger_contract import NOW, at, scanned
-from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
+from tests.contract.postgres_server import PostgresServer
 from tests.support.seeds import one_quick
 
 NAIVE = datetime(2026, 3, 1)
@@ -111,16 +111,6 @@ def seen(alerts: SqlAlerts, environment: str = "dev") -> list[str]:
 
     alerts.record(environment, [], follow)
     return ids
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
-    with postgres_server(programs) as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

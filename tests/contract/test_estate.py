@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from driftguard.adapters.sql.rows import REVISIONS
 from driftguard.errors import OperatorError
 from driftguard.model import Entry, EntryKind
 from driftguard.ports.estate import EstateReader
-from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
+from tests.contract.postgres_server import PostgresServer
 from tests.support.journal_estate import JournalEstate
 from tests.support.web_client import WebClient
 
@@ -122,15 +122,6 @@ def same_pages(ledger: SqlLedger, folder: Path) -> None:
     tables, journal = WebClient(ledger, folder), WebClient(JournalEstate(ledger), folder)
     for path in PATHS:
         assert tables.get(path).content == journal.get(path).content, path
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
-    with postgres_server(programs) as running:
-        yield running
 
 
 def appended(ledger: SqlLedger, kept: list[Entry], sizes: list[int]) -> None:

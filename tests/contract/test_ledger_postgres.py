@@ -24,15 +24,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
-    with postgres_server(programs) as running:
-        yield running
-
-
 @pytest.fixture
 def url(server: PostgresServer) -> str:
     return server.new_database()

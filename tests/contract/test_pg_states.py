@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from driftguard.adapters.sql.states import pg_stamp
 from driftguard.errors import EnvironmentFault
-from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
+from tests.contract.postgres_server import PostgresServer
 
 pytestmark = [
     pytest.mark.terraform,
@@ -26,15 +25,6 @@ terraform {
 variable "x" {}
 resource "terraform_data" "a" { input = var.x }
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not on this machine")
-    with postgres_server(programs) as running:
-        yield running
 
 
 def test_each_write_of_a_state_gives_another_stamp(server: PostgresServer, tmp_path: Path) -> None:

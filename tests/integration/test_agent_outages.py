@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from driftguard.adapters.sql.opening import open_ledger
-from tests.contract.postgres_server import PostgresServer, postgres_server, server_programs
+from tests.contract.postgres_server import PostgresServer, server_or_skip
 from tests.integration.test_agent import Running, page
 from tests.support.harness import Sandbox
 from tests.support.slack_double import SlackDouble
@@ -168,11 +167,7 @@ def test_an_agent_that_is_stopped_in_the_middle_of_a_message_sends_it_once(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = server_programs()
-    if programs is None or importlib.util.find_spec("psycopg") is None:
-        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) or psycopg are not on this machine")
-    with postgres_server(programs) as running:
-        yield running
+    yield from server_or_skip()
 
 
 @contextmanager
