@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -178,7 +179,7 @@ class DemoSandbox:
             variables: environment variables that override the sandbox's own.
         """
         if show:
-            print(f"\n$ driftguard {' '.join(arguments)}", flush=True)
+            print(f"\n$ driftguard {shlex.join(arguments)}", flush=True)
         command = [sys.executable, "-P", "-c", _PROGRAM, *arguments, "--repo", str(self.repository)]
         command += ["--config", str(self.operator_file)]
         return self._run(f"driftguard {arguments[0]}", command, self.folder, variables or {}, expect=expect, show=show)

@@ -149,8 +149,9 @@ def value_text(value: Any) -> str:
 
 
 def _leading(labels: list[str]) -> list[str]:
-    """The labels that name a resource, of all in their order: a conflict alone; what only follows last of all."""
-    return labels[:1] if labels[:1] == [Label.CONFLICT] else [x for x in labels if x != Label.DERIVED] or labels
+    """The labels that name a resource, of all in their order: a conflict alone; what asks for nothing last of all."""
+    leading = [label for label in labels if label not in (Label.DERIVED, Label.NOISE)]
+    return labels[:1] if labels[:1] == [Label.CONFLICT] else leading or labels
 
 
 def _place(label: str) -> int:

@@ -52,6 +52,15 @@ def test_each_label_has_its_sentence(attribute: AttributeReport, text: str) -> N
     assert lines(attribute) == [text]
 
 
+def test_the_heading_of_a_resource_names_what_asks_for_nothing_only_where_there_is_nothing_else() -> None:
+    both = ResourceReport(
+        "a.b", actions=("update",), labels=("drift", "noise", "derived"), attributes=(drift("x", 1, 2),)
+    )
+    assert change_text(both).label == "changed outside Terraform"
+    alone = ResourceReport("a.b", actions=("update",), labels=("noise",), attributes=(drift("x", 1, 2, label="noise"),))
+    assert change_text(alone).label == "equivalent, or ignored by the configuration"
+
+
 def test_an_attribute_that_mirrors_another_one_shares_its_line() -> None:
     tags = [drift(f"{name}.{key}", "core", "eve") for name in ("tags_all", "tags") for key in ("owner", "team")]
     assert lines(*tags) == [
