@@ -298,10 +298,12 @@ def test_units_and_root_modules_of_both_products_are_scanned_in_one_run(machine:
     products = {"terraform": ".terraform-version", "tofu": ".opentofu-version"}
     present = [name for name in products if shutil.which(name, path=machine.sandbox.variables["PATH"])]
     files = {".gitignore": ".terraform/\n"}
-    for name in present:
-        version = ask(str(shutil.which(name)), Path("/"), {"PATH": os.environ["PATH"]}).version
-        files |= {f"plain/{name}/main.tf": plain.replace("NAME", name), f"plain/{name}/{products[name]}": version}
-    machine.sandbox.write("driftguard.yaml", f"{CONFIGURATION}  - path: plain/*\n")
+    for name, file in products.items():  # the same names whatever is installed: the recorded answers belong to them
+        program = shutil.which(name)
+        version = ask(program, Path("/"), {"PATH": os.environ["PATH"]}).version if program else "1.0.0"
+        files |= {f"plain/{name}/main.tf": plain.replace("NAME", name), f"plain/{name}/{file}": version}
+    entries = "".join(f"  - path: plain/{name}\n" for name in present)
+    machine.sandbox.write("driftguard.yaml", f"{CONFIGURATION}{entries}")
     machine.sandbox.commit("plain", files)
     machine.apply("network")
     for name in present:

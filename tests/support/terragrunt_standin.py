@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN = 97
-_ONLY_NAMES = (".tf", ".tofu", ".tf.json", ".md", "driftguard.yaml")
+_ONLY_NAMES = (".tf", ".tofu", ".tf.json", ".md", "driftguard.yaml", "-version")
 _ASKED = re.compile(r'get_env\("(\w+)"')
 _TAKEN = re.compile(r"(\w+)\s*=\s*dependency\.(\w+)\.outputs\.(\w+)")
 
